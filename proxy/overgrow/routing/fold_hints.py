@@ -1,7 +1,7 @@
-"""What a legacy app's answers say of the spellings that it takes for the same path.
+"""What a legacy app's responses suggest about the spellings that it treats as one path.
 
-Pure. Rule: a name in a header is a hint, never a fact. The table alone says what legacy folds; whoever
-sees a hint says it aloud.
+Pure. Rule: a name in a header is a hint, never a fact. Only the table says what legacy folds; a hint
+becomes a note.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SIGNS = (
     (rb"microsoft-iis|microsoft-httpapi|asp\.net|x-aspnet", (CASE, TRAILING, IIS)),
     (rb"kestrel|win32|win64|windows|express", (CASE, TRAILING)),
     (rb"lotus-domino|coldfusion|jrun|darwin|mac ?os", (CASE,)),
-    # Spring and Rails take a path with a slash at its end for the one without.
+    # Spring and Rails treat a path with a slash at its end as the one without.
     (
         rb"coyote|tomcat|jetty|undertow|wildfly|jboss|glassfish|payara|weblogic|websphere",
         (TRAILING,),
@@ -32,14 +32,14 @@ _MAX_DESCRIPTION_BYTES = 80  # bytes of what legacy calls itself
 
 
 def server_description(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return what the headers of an answer say of who made it, as one text; empty if nothing."""
+    """Return what the headers of a response say about its server, as one text; empty if nothing."""
     found = [(name.lower(), value) for name, value in headers if name.lower() in SERVER_HEADERS]
     texts = [value if name in (b"server", b"x-powered-by") else name for name, value in found]
     return b", ".join(texts)[:_MAX_DESCRIPTION_BYTES]
 
 
 def suggested_folds(description: bytes) -> tuple[str, ...]:
-    """Return the folds that a legacy app has which calls itself so, in the order of FOLDS."""
+    """Return the folds that a server of this description usually has, in the order of FOLDS."""
     low = description.lower()
     found = {fold for search, folds in _PATTERNS if search(low) for fold in folds}
     return tuple(fold for fold in FOLDS if fold in found)

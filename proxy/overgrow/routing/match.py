@@ -192,10 +192,10 @@ class Matcher:
         return self._first_match(self._find_ranks(path) if known is None else known, head)
 
     def find_takers(self, path: str, head: Head) -> Iterator[Route | None]:
-        """Yield what takes a request for the path: as it is written, then in legacy's spellings.
+        """Yield the routes that take a request for the path as written, then in legacy's spellings.
 
-        A route that is written as folding leaves it stands for all spellings; one that is not, such
-        as `/Users`, takes that one alone, so what stands behind it can be reached by another.
+        A route that folding leaves as it is stands for all spellings. One that changes, such as
+        `/Users`, takes only its own spelling, so a route behind it can be reached by another.
         """
         yield self.match_path(path, head)
         if self._folded is None:

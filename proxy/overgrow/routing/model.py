@@ -25,7 +25,7 @@ Reason = Literal[
     "canary",
     "breaker",
     "upgrade",
-    "fallback",  # never decided: said of an answer that legacy gave after migrated failed
+    "fallback",  # never decided: legacy answered after migrated failed
 ]
 PredicateKind = Literal["header", "query", "cookie"]
 
@@ -35,7 +35,7 @@ FULL_CANARY = 10_000  # hundredths of a percent in 100%
 class Timeouts(NamedTuple):
     """The bounds on waiting for one upstream exchange, in seconds; there is no total timeout.
 
-    A tuple: what is made from them is looked up by them with every request.
+    A tuple, because every request looks up objects by it.
     """
 
     connect_s: float = 2.0
@@ -76,7 +76,7 @@ class Route:
     """One entry of the table: which requests it takes and which side answers them.
 
     Exactly one of `path` (Werkzeug rule) and `prefix` is set. `methods` is None for all, else upper
-    case names in file order; GET implies HEAD. `servable` tells whether migrated has a rule for it.
+    case names in file order; GET implies HEAD. `servable`: migrated has a rule for it.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Route:
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     line: int = 0
     servable: bool = True
-    shadow: int = 0  # hundredths of a percent; dormant beside gone
+    shadow: int = 0  # hundredths of a percent; without effect if the target is gone
     shadow_unsafe: bool = False  # methods with effects are copied too
     shadow_noise: int = 1_000  # hundredths of a percent of the copied requests: legacy asked twice
     shadow_compare: str | None = None  # compare/NAME.yaml; None: the route's own name
@@ -100,7 +100,7 @@ class Route:
         None  # the cookie that says who is signed in; None: see sessions.py
     )
     shadow_max_answer: int | None = (
-        None  # bytes of an answer that are kept; None: the usual 256 KiB
+        None  # bytes of a response that are kept; None: the default of 256 KiB
     )
     fallback: bool = False
     fallback_unsafe: bool = False  # unsafe methods too, where the request has an Idempotency-Key
@@ -137,11 +137,13 @@ class Legacy:
     max_age_s: float = 300.0  # of a connection to it, in seconds; names move
     via: str = "overgrow"  # the pseudonym in Via; parse derives it when the file names none
     forwarded: bool = False  # also send RFC 7239 Forwarded
-    max_body: int | None = None  # the most bytes of a request's body; None: no bound
-    leniencies: frozenset[str] = frozenset()  # what an odd legacy server is forgiven, by name
+    max_body: int | None = None  # maximum bytes of a request's body; None: no limit
+    leniencies: frozenset[str] = (
+        frozenset()
+    )  # deviations of the legacy server that are tolerated, by name
     folds: frozenset[str] = frozenset()  # spellings that it takes for the same path, by name
-    are_folds_known: bool = False  # the table says them, if only that there are none
-    rewrite_headers: bool = False  # X-Original-URL and X-Rewrite-URL go on to it
+    are_folds_known: bool = False  # the table has `folds`, even if empty
+    rewrite_headers: bool = False  # X-Original-URL and X-Rewrite-URL are sent to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ class Cohort:
 
 @lru_cache(maxsize=4096)
 def address_of(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the IP address written in `text`, IPv4 where IPv6 only maps it; None if it is none."""
+    """Return the IP address written in `text`, as IPv4 if it is mapped to IPv6; None if it is invalid."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -164,10 +166,10 @@ def address_of(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def plain_address(text: str) -> str:
-    """Return an address as IPv4 where IPv6 only maps it (RFC 4291 2.5.5.2); any other text as it is.
+    """Return an IPv4 address mapped to IPv6 (RFC 4291 2.5.5.2) as IPv4; any other text as it is.
 
-    A listener on [::] tells IPv4 clients so. They must look as they do on 0.0.0.0: a cohort by
-    address would move them else.
+    A listener on [::] reports IPv4 clients that way. They must look as they do on 0.0.0.0: otherwise a
+    cohort by address would move them.
     """
     if ":" not in text:
         return text
@@ -176,7 +178,7 @@ def plain_address(text: str) -> str:
 
 
 def plain_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """Return the IPv4 network that an IPv6 network only maps; any other as it is."""
+    """Return an IPv4 network mapped to IPv6 as IPv4; any other as it is."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     if mapped is None or network.prefixlen < _MAPPED_BITS:
         return network
@@ -188,7 +190,7 @@ _MAPPED_BITS = 96  # of ::ffff:0:0/96
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """Whose X-Forwarded-* headers are believed: networks, and unix-socket peers if `unix`."""
+    """Whose X-Forwarded-* headers are trusted: networks, and unix-socket peers if `unix`."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     unix: bool = False
@@ -202,7 +204,7 @@ class TrustedProxies:
 
 
 class Allowance(NamedTuple):
-    """Leave for an irreversible route of one revision to take less in the next; `NAME@REVISION`."""
+    """Permission for an irreversible route of one revision to take fewer requests next; `NAME@REVISION`."""
 
     name: str
     revision: str
@@ -212,7 +214,7 @@ class Allowance(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """How much a file holds: what tells a table that is still being written from a whole one."""
+    """How much a file contains: it distinguishes a table that is still being written from a complete one."""
 
     sections: tuple[
         tuple[str, int], ...
@@ -223,7 +225,7 @@ class Extent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """One revision of routes.yaml, validated; routes stand in matching order."""
+    """One revision of routes.yaml, validated; its routes are in matching order."""
 
     revision: str  # the first 12 hex digits of the file's SHA-256
     legacy: Legacy
@@ -245,9 +247,9 @@ class Decision(NamedTuple):
     side: Verdict
     reason: Reason
     revision: str
-    bucket: int | None = None  # 0..2**32-1, where a cohort was asked
+    bucket: int | None = None  # 0..2**32-1, if the decision depends on a cohort
     cohort: str | None = None  # the source that identified the client, never its value
-    assign_id: bool = False  # the answer should set the overgrow_id cookie
+    assign_id: bool = False  # the response should set the overgrow_id cookie
 
     @property
     def route_name(self) -> str:

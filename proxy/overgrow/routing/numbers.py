@@ -1,4 +1,4 @@
-"""The texts of a bounded whole number, exactly, as digits an automaton can read.
+"""The texts of a bounded whole number, exactly, as patterns of digits for an automaton.
 
 Pure. A range of numbers of equal length falls into few patterns of digit ranges: 105 to 320 is 10[5-9], 1[1-9][0-9],
 2[0-9][0-9], 3[01][0-9] and 320.
@@ -19,7 +19,7 @@ Limits = tuple[int, int | None]  # of a number without its sign, both included; 
 
 
 def add_whole_number(automaton: Automaton, one: Converter) -> bool:
-    """Add the texts that a bounded int converter accepts; False, and nothing added, if they are unknown."""
+    """Add the texts that a bounded int converter accepts; return False, and add nothing, if they are unknown."""
     bounds = _bounds_of(one)
     if one.kind != "int" or bounds is None or one.digits > MAX_DIGITS:
         return False
@@ -53,7 +53,7 @@ def _bounds_of(one: Converter) -> tuple[int | None, int | None] | None:
 def _limits_by_sign(
     minimum: int | None, maximum: int | None, *, signed: bool
 ) -> Iterator[tuple[str, Limits | None]]:
-    """Yield the limits of what is written without a sign, then of what is written with one."""
+    """Yield the limits of the digits without a sign, then of those after a minus sign."""
     yield "", None if maximum is not None and maximum < 0 else (max(minimum or 0, 0), maximum)
     if signed:
         lowest = 0 if maximum is None else max(0, -maximum)

@@ -1,6 +1,6 @@
 """The order in which routes are asked: of two that take one request, the more specific first.
 
-Pure. Rule: the order is one sort key, so that whoever prints, matches or checks a table agrees.
+Pure. Rule: the order is one sort key, so printing, matching and checking a table agree.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from overgrow.routing.rules import Segment, is_literal, literal_text, parse_rule
 
 _KIND_RANKS = {"int": 2, "float": 2, "string": 3, "any": 3, "uuid": 3, "path": 4}
 _LITERAL = (0, 0)
-_END = (5, 0)  # a rule that goes on stands before one that ends in a path converter here
+_END = (5, 0)  # a longer rule comes before one that ends with a path converter here
 
 Key = tuple[object, ...]
 
@@ -25,7 +25,7 @@ def sort_routes(routes: Iterable[Route]) -> tuple[Route, ...]:
 
 
 def order_key(route: Route) -> Key:
-    """Return what a route is sorted by: smaller is asked first."""
+    """Return the sort key of a route: smaller is asked first."""
     return (
         -route.priority,
         _path_key(route),

@@ -2,8 +2,8 @@
 
 Pure. Theory of operation: a path becomes a small nondeterministic automaton over characters; a
 breadth-first walk through two of them at once finds the shortest path that both take, or that there
-is none. The value of a bounded number is no matter of characters: it is tried at the bounds
-of both sides, which is where two ranges meet if they meet at all.
+is none. The value of a bounded number does not follow from single characters: the bounds of
+both sides are tried, as two ranges that overlap include a bound of one of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from overgrow.routing.rules import (
     parse_rule,
 )
 
-ANY_WORD = "x"  # what stands in examples for a value nobody prescribes
+ANY_WORD = "x"  # in examples, any value
 
 
 def find_common_request(first: Route, second: Route) -> str | None:
@@ -50,7 +50,7 @@ def common_path(first: Route, second: Route) -> str | None:
         automaton.add_choice(number_texts(one, tried))
 
     path = _find_shortest_common(automaton_of(first, add_tried), automaton_of(second, add_tried))
-    # A value is checked where the regular expression put it, which mixed text leaves open.
+    # In mixed text the regular expression decides where a number begins, so both routes are asked.
     takes_both = path is not None and _takes_path(first, path) and _takes_path(second, path)
     return path if takes_both else None
 
@@ -68,7 +68,7 @@ class TrialNumbers(NamedTuple):
 
 
 def trial_numbers(converters: Iterable[Converter]) -> TrialNumbers:
-    """Return the bounds of these variables: ranges that meet, meet at one of them."""
+    """Return the bounds of these variables: ranges that overlap include one of them."""
     numbers: set[float] = {0, 1}
     widths = {0}
     for one in converters:
@@ -112,7 +112,7 @@ def _find_shortest_common(first: Automaton, second: Automaton) -> str | None:
         for onward, beyond, read in _joint_steps(
             first.steps[here], second.steps[there], here, there
         ):
-            # A step that reads nothing is free: it goes before all that are one character longer.
+            # A step without a character is free, so it goes before texts that are one character longer.
             (queue.append if read else queue.appendleft)((onward, beyond, text + read))
     return None
 

@@ -1,7 +1,7 @@
 """Overrides for testers: a signed token that puts its bearer on one side for a while.
 
 Pure: time and key come in as facts. The token is `v1.<side>.<route or *>.<unix expiry>.<hex HMAC>`;
-route names may hold dots, so it is read from both ends. Without a secret there are no overrides.
+route names may contain dots, so it is parsed from both ends. Without a secret there are no overrides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from overgrow.routing.model import Route, Side
 HEADER = b"x-overgrow-override"
 COOKIE = b"overgrow_override"
 MAX_LIFETIME_S = 7 * 24 * 3600
-LEEWAY_S = 60  # either way: the clocks of who signs and who checks differ
+LEEWAY_S = 60  # either way: the clocks of signer and checker differ
 
 _TOKEN = re.compile(
     rb"(v1\.(?P<side>legacy|migrated)\.(?P<route>\*|[a-z0-9][a-z0-9._\-]*)\.(?P<expiry_s>[0-9]{1,12}))"

@@ -1,7 +1,7 @@
-"""The routes of a table in matching order, with what is found out once and asked by many.
+"""The routes of a table in matching order, with their sort keys and their index.
 
-Pure. Checking a table needs the same keys and the same index as matching does; at ten thousand
-routes, making them twice is a good part of a load.
+Pure. Checking a table needs the same keys and the same index as matching does; for ten thousand
+routes, building them twice is a good part of a load.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from overgrow.routing.order import Key, order_key
 class Ranking(NamedTuple):
     """Routes in matching order; a route's rank is its place in `routes`, 0 is asked first.
 
-    `keys` are what they are sorted by. At each place of `paths` stand ranks, smaller ones first.
+    `keys` are their sort keys. Each place of `paths` holds ranks, smaller ones first.
     """
 
     routes: tuple[Route, ...]
@@ -42,5 +42,5 @@ def index_of(routes: Sequence[Route]) -> PathIndex[int]:
 
 
 def _key_of(pair: tuple[Key, Route]) -> Key:
-    """Return what a pair is sorted by."""
+    """Return the sort key of a pair."""
     return pair[0]

@@ -1,8 +1,8 @@
 """The paths that a server behind us may take a target for.
 
-Pure, bytes in, texts out. Rule: each server reads one of these, and nobody here knows which. What any
-server does (dot segments, `;parameters`) is always read; what some do stands in `legacy.folds`. The
-work is bounded: a fold adds readings to those before it, or is applied to all of them at once.
+Pure, bytes in, texts out. Rule: each server uses one of these readings, and the front door cannot know
+which. What any server may do (dot segments, `;parameters`) is always tried; what only some do is in
+`legacy.folds`. The work is bounded: a fold adds readings to those before it, or applies to all at once.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from urllib.parse import unquote_to_bytes
 CASE, TRAILING, IIS, DOUBLE_DECODING = FOLDS = ("case", "trailing", "iis", "double-decoding")
 Folds = frozenset[str]
 NO_FOLDS: Folds = frozenset()
-# An app that honours these serves their path instead of the target's.
+# An app that honours these headers serves their path instead of the target's.
 REWRITING = frozenset({b"x-original-url", b"x-rewrite-url"})
 
 LINE_FEED = "\n"
 _MAX_DECODINGS = 3
-_ENCODED_SLASH = "\N{REPLACEMENT CHARACTER}"  # stands in one segment for what is not a separator
+_ENCODED_SLASH = "\N{REPLACEMENT CHARACTER}"  # stands for an encoded slash within a segment
 _ENCODED_SLASH_BYTES = re.compile(rb"%2[Ff]")
 _is_unusual = re.compile(r"\\|/[/.]").search
 _PARAMETERS = re.compile(rb";[^/]*+")
 _CODE_UNITS = re.compile(rb"(?:%[uU][0-9A-Fa-f]{4})+")
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]")
 _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+://[^/?#]*+")
-# Windows takes a file's main stream, or a folder's, for the file or folder itself.
+# On Windows the main stream of a file or folder is the file or folder itself.
 _STREAMS = ("::$data", "::$index_allocation", ":$i30:$index_allocation")
 _BLANKS = "\t\n\v\f\r \x85\xa0\N{EM SPACE}\N{IDEOGRAPHIC SPACE}"
 _DROPPED = _BLANKS + "."
@@ -37,21 +37,21 @@ _ends_loosely = re.compile(f"[{_DROPPED}](?=/|\\Z)").search
 
 
 def has_other_readings(path: str) -> bool:
-    """Return whether some servers read a path that is not ambiguous in another way, whatever the folds."""
+    """Return whether some servers read this path, which is not ambiguous, differently even without folds."""
     return ";" in path or LINE_FEED in path
 
 
 class Readings(NamedTuple):
-    """The other ways to read a target: those of most servers with these folds, and those of a few."""
+    """The other readings of a target: those of most servers with these folds, and those of a few."""
 
     usual: tuple[str, ...]
     rare: tuple[str, ...]
 
 
 def all_readings(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
-    """Return all paths that a server behind us may take the target for, but for their case.
+    """Return all paths that a server behind us may read the target as, in one case.
 
-    The normalised form comes first: escapes decoded, backslashes turned, dot segments resolved,
+    The normalised form comes first: escapes decoded, backslashes as slashes, dot segments resolved,
     empty segments dropped.
     """
     usual, rare = find_readings(target, folds)
@@ -59,12 +59,12 @@ def all_readings(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
 
 
 def find_readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
-    """Return the paths that a server behind us may take the target for, but for their case.
+    """Return the paths that a server behind us may read the target as, in one case.
 
-    Usual: escapes decoded, what is not UTF-8 as Latin-1 too, `;parameters` kept or dropped, the path
-    made normal, cut at NUL, without line feeds, and what the folds say. Rare: an encoded slash that is no separator, a
-    first segment that is a host, parameters or an encoded `?` that end the path, a slash more or
-    less at the end.
+    Usual: escapes decoded, invalid UTF-8 as Latin-1 too, `;parameters` kept or dropped, the path
+    normalised, cut at NUL, without line feeds, and what the folds say. Rare: an encoded slash that is not
+    a separator, a first segment that is a host, parameters or an encoded `?` that end the path, a slash
+    more or less at the end.
     """
     path = target.partition(b"?")[0].partition(b"#")[0]
     usual = _read_path(path, folds)
@@ -82,7 +82,7 @@ def rewritten_readings(value: bytes, folds: Folds) -> tuple[str, ...]:
 
 
 def _read_path(path: bytes, folds: Folds) -> dict[str, None]:
-    """Return the normal paths that the bytes may mean, the usual one first."""
+    """Return the normalised paths that the bytes may mean, the usual one first."""
     found: dict[str, None] = {}
     for raw in dict.fromkeys(_decode_in_ways(path, folds)):
         for text in _decode_texts(raw, folds):
@@ -93,19 +93,19 @@ def _read_path(path: bytes, folds: Folds) -> dict[str, None]:
 
 
 def _decode_texts(raw: bytes, folds: Folds) -> Iterator[str]:
-    """Yield what decoded bytes may say: UTF-8, else Latin-1 or overlong UTF-8 too."""
+    """Yield the texts that decoded bytes may mean: UTF-8, and for invalid UTF-8 Latin-1 and overlong UTF-8."""
     text = raw.decode("utf-8", "replace")
     yield text
     if "\0" in text:
         yield text.partition("\0")[0]
     if LINE_FEED in text:
-        # To many patterns `$` matches before one at the end, and `.` does not match one.
+        # In many regular expressions `$` matches before a final line feed, and `.` matches none.
         yield text.replace(LINE_FEED, "")
         yield text.replace(LINE_FEED, " ")
     if _has_replacement(text):
         yield raw.decode("latin-1")
         yield _OVERLONG.sub(_decode_overlong, raw).decode("utf-8", "replace")
-    elif IIS in folds and not text.isascii():  # it takes wide characters for what they look like
+    elif IIS in folds and not text.isascii():  # it maps wide characters to the plain ones
         yield unicodedata.normalize("NFKC", text)
 
 
@@ -139,7 +139,7 @@ def _decode_in_ways(path: bytes, folds: Folds) -> Iterator[bytes]:
 
 
 def _decode_once(path: bytes, folds: Folds) -> bytes:
-    """Return the bytes with their escapes decoded, IIS' own and overlong UTF-8 where folds say so."""
+    """Return the bytes with their escapes decoded; with the fold `iis`, also %uXXXX and overlong UTF-8."""
     if IIS not in folds:
         return unquote_to_bytes(path)
     return _OVERLONG.sub(
@@ -154,7 +154,7 @@ def _decode_code_units(units: re.Match[bytes]) -> bytes:
 
 
 def _decode_overlong(overlong: re.Match[bytes]) -> bytes:
-    """Return the character that overlong UTF-8 stands for, in as few bytes as it needs."""
+    """Return the character that overlong UTF-8 encodes, in its shortest form."""
     code = overlong[0][0] & 0x1F if len(overlong[0]) == 2 else 0
     for byte in overlong[0][1:]:
         code = code << 6 | byte & 0x3F
@@ -167,7 +167,7 @@ def _strip_parameters(path: bytes) -> bytes:
 
 
 def _trim_for_windows(path: str, folds: Folds) -> str:
-    """Return the path as Windows takes it: no dots and blanks at the end of a segment, no streams."""
+    """Return the path as Windows reads it: without dots and spaces at a segment's end, and without streams."""
     if not folds & {TRAILING, IIS}:
         return path
     if ":" in path or (TRAILING in folds and _ends_loosely(path) is not None):
@@ -188,7 +188,7 @@ def _trim_segment(segment: str, folds: Folds) -> str:
 
 
 def _cut_paths(path: bytes) -> Iterator[bytes]:
-    """Yield what a few servers take for the path: parts of it."""
+    """Yield the parts of the path that a few servers take for the whole."""
     if path[:2] in (b"//", b"/\\"):
         # PHP's parse_url and JavaScript's URL take the first segment for a host.
         yield b"/" + path.replace(b"\\", b"/").lstrip(b"/").partition(b"/")[2]
@@ -200,7 +200,7 @@ def _cut_paths(path: bytes) -> Iterator[bytes]:
 
 
 def _vary_ends(reading: str, folds: Folds) -> Iterator[str]:
-    """Yield the reading with an encoded `?` or `#` at its end, and with another slash at it."""
+    """Yield the reading cut at an encoded `?` or `#`, and with one slash less or more at its end."""
     ended = reading.partition("?")[0].partition("#")[0]
     bare = ended.rstrip("/")
     yield ended
@@ -210,7 +210,7 @@ def _vary_ends(reading: str, folds: Folds) -> Iterator[str]:
 
 
 def _literal_reading(path: bytes) -> str:
-    """Return the path segment by segment, where an encoded slash is no separator."""
+    """Return the path decoded segment by segment, so that an encoded slash is not a separator."""
     marked = _ENCODED_SLASH_BYTES.sub(_ENCODED_SLASH.encode(), path)
     return unquote_to_bytes(marked).decode("utf-8", "replace")
 
@@ -234,10 +234,10 @@ def _normalise(path: str) -> str:
 
 
 def fold_case(text: str) -> str:
-    """Return the text as all its spellings in upper and lower case are, character by character.
+    """Return the form that all spellings of the text in upper and lower case share.
 
-    Lengths stay, so that a converter's bounds count alike. One more than Python folds: the dotless
-    and the dotted I are an i for the upper-case rules of Windows and Java.
+    It is folded character by character, so its length and a converter's bounds stay. Beyond Python's
+    folding, the dotless and the dotted I become i, as in the upper-case rules of Windows and Java.
     """
     if text.isascii():
         return text.lower()

@@ -1,8 +1,8 @@
 """Sets of requests by everything but their path: methods, hosts, headers, query keys and cookies.
 
-Pure. Of methods and hosts there are only as many kinds as a few routes tell apart: one of each stands for all of
-its kind. Of repeated headers, query keys and cookies any may match, so each value a route asks for is there or
-not, whatever the other values are.
+Pure. A few routes distinguish only a few kinds of methods and hosts: one of each kind stands for all of them. Of
+repeated headers, query keys and cookies any may match, so each value that a route asks for is present or absent,
+whatever the other values are.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _USUAL = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 
 
 class RequestKinds(NamedTuple):
-    """One method and one host of each kind that some routes tell apart."""
+    """One method and one host of each kind that some routes distinguish."""
 
     methods: frozenset[str]
     hosts: frozenset[str]
 
 
 def request_kinds(routes: Sequence[Route]) -> RequestKinds:
-    """Return the kinds of methods and hosts that these routes tell apart."""
+    """Return the kinds of methods and hosts that these routes distinguish."""
     named = {m for route in routes for m in effective_methods(route.methods) or ()}
     other = next(m for m in chain(_USUAL, (f"X-{n}" for n in count())) if m not in named)
     hosts = {hostname_of(route.host) for route in routes if route.host}
@@ -46,7 +46,7 @@ def _unnamed_host(suffix: str, known: set[str]) -> str:
 
 
 class KnownValues(NamedTuple):
-    """What is known of the values of one name: which are there, which are not, and whether any is."""
+    """What is known about the values of one name: which are present, which are absent, whether there is any."""
 
     there: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
@@ -54,7 +54,7 @@ class KnownValues(NamedTuple):
 
     @property
     def is_possible(self) -> bool:
-        """Whether a request can be so."""
+        """Whether a request can have such values."""
         return not (self.there & self.absent) and not (self.there and self.any is False)
 
 
@@ -76,7 +76,7 @@ class Region:
         return found if methods and hosts else None
 
     def subtract(self, route: Route, kinds: RequestKinds) -> Iterator[Region]:
-        """Yield, in parts, the requests whose conditions the route does not take."""
+        """Yield, in parts, the requests of this region whose conditions the route does not take."""
         theirs, places = _methods_of(route, kinds), _hosts_of(route, kinds)
         yield from _unless_empty(Region(self.methods - theirs, self.hosts, self.values))
         yield from _unless_empty(Region(self.methods & theirs, self.hosts - places, self.values))
@@ -90,7 +90,7 @@ class Region:
             rest = rest.restrict(one, holds=True)
 
     def restrict(self, predicate: Predicate, *, holds: bool) -> Region | None:
-        """Return the requests of which a condition holds, or does not; None if there are none."""
+        """Return the requests for which a condition holds, or does not hold; None if there are none."""
         name: Name = (predicate.kind, predicate.name)
         held = self.values.get(name, KnownValues())
         if predicate.value is None:
@@ -119,7 +119,7 @@ class Region:
 
 
 def _example_values(held: KnownValues) -> Iterator[str]:
-    """Yield the values that show what is held."""
+    """Yield the values that an example request needs."""
     yield from sorted(held.there)
     if held.any and not held.there:
         yield next(one for n in count(1) if (one := ANY_WORD * n) not in held.absent)

@@ -1,8 +1,8 @@
 """The syntax of `path` and `prefix`: text becomes segments, segments say what they accept.
 
 Pure. Werkzeug's rule syntax in code of our own. A rule is a tuple of segments, a segment a tuple of
-parts, a part either literal text or a Converter. Names of variables are forgotten: two rules of one
-shape are equal here.
+parts, a part either literal text or a Converter. Names of variables are dropped: two rules of one
+shape are equal.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def literal_text(segment: Segment) -> str:
 
 @lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
 def acceptor(segments: tuple[Segment, ...]) -> Accepts:
-    """Return the test whether a piece of a path fits these segments joined by slashes."""
+    """Return the test whether a part of a path matches these segments joined by slashes."""
     if len(segments) == 1 and len(segments[0]) == 1 and isinstance(segments[0][0], Converter):
         simple = _simple_acceptor(segments[0][0])
         if simple is not None:
@@ -54,7 +54,7 @@ def acceptor(segments: tuple[Segment, ...]) -> Accepts:
 
 
 def _simple_acceptor(converter: Converter) -> Accepts | None:
-    """Return a test quicker than a regular expression, where there is one."""
+    """Return a test that is faster than a regular expression; None if there is none."""
     if converter.kind == "any":
         return frozenset(converter.items).__contains__
     if converter == DEFAULT:
@@ -110,26 +110,26 @@ _VARIABLE = re.compile(
     re.ASCII,
 )
 
-# Nothing in it is refused or stands in quotes, and no segment is empty or begins with a dot.
+# It has no refused character and no quotes, and no segment is empty or begins with a dot.
 _PLAIN_PATH = re.compile(r"(?:/(?![/.])[^/?#%\\\0\"']*)+")
 
 
 @lru_cache(maxsize=32_768)  # a pure memo: loading, ordering and matching parse the same text
 def parse_rule(text: str) -> PathRule:
-    """Return the rule that `path: text` means; RuleError says why it can be none."""
+    """Return the rule that `path: text` means; raise RuleError for text that is not a rule."""
     try:
         whole = (
             _parse_plain_segments(text) if _PLAIN_PATH.fullmatch(text) else _parse_segments(text)
         )
     except RuleError:
-        whole = _parse_segments(text)  # what is wrong is told of the whole path
+        whole = _parse_segments(text)  # its message is about the whole path
     if "path" not in text:
         return PathRule(whole, None)
     return PathRule(whole, next((at for at, one in enumerate(whole) if _has_path(one)), None))
 
 
 def _parse_plain_segments(text: str) -> tuple[Segment, ...]:
-    """Return the segments of a path that can be read one by one."""
+    """Return the segments of a path that can be split at every slash."""
     return tuple(
         [
             _parse_segment(one) if "<" in one or ">" in one else (one,) if one else ()
@@ -145,7 +145,7 @@ def _parse_segment(text: str) -> Segment:
 
 
 def _parse_segments(text: str) -> tuple[Segment, ...]:
-    """Return the segments of any path: only its literal text is divided at slashes."""
+    """Return the segments of any path: only its literal text is split at slashes."""
     pieces = _parse_pieces(text)
     _refuse_unreachable(
         "path", text, "".join(part if isinstance(part, str) else "x" for part in pieces)
@@ -198,7 +198,7 @@ def _parse_pieces(text: str) -> list[Part]:
 
 @lru_cache(maxsize=32_768)  # a pure memo, as above
 def segments_of_prefix(prefix: str) -> tuple[str, ...]:
-    """Return the literal segments of `prefix: text`; none for `/`. RuleError says why it is none."""
+    """Return the literal segments of `prefix: text`; none for `/`. Raise RuleError for an invalid prefix."""
     _refuse_unreachable("prefix", prefix, prefix)
     if "<" in prefix or ">" in prefix:
         raise RuleError(
@@ -216,7 +216,7 @@ def segments_of_prefix(prefix: str) -> tuple[str, ...]:
 
 
 def _refuse_unreachable(field: str, text: str, literal: str) -> None:
-    """Raise RuleError for text that no unambiguous path can ever be."""
+    """Raise RuleError for text that no unambiguous path can equal."""
     if not literal.startswith("/"):
         raise RuleError(f'{field} "{text}" does not begin with a slash', f"Write /{text}.")
     for character, fix in (
@@ -248,7 +248,7 @@ _ANY_VARIABLE = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 def derived_name(
     methods: Iterable[str] | None, path: str | None = None, prefix: str | None = None
 ) -> str:
-    """Return the name of a route that was given none: `get-orders-id`, `admin-all`, `root`."""
+    """Return the name of a route without `name:`, such as `get-orders-id`, `admin-all` or `root`."""
     plain = _ANY_VARIABLE.sub(r"\1", path or prefix or "/")
     body = _NOT_IN_NAMES.sub("-", plain.lower()).strip("-._") or "root"
     words = [_NOT_IN_NAMES.sub("-", method.lower()).strip("-._") for method in methods or ()]

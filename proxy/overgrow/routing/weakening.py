@@ -1,10 +1,10 @@
-"""Which requests a new table would let reach legacy that the running one keeps from it for good.
+"""Which requests would reach legacy with a new table, though the running one keeps them from it for good.
 
 Pure. A request is kept for good by the irreversible route that takes it. Rule: whatever an irreversible route of
 the running table takes must be taken by an irreversible route of the new one, by the same or another, by one or by
-several; names do not matter. Theory of operation: only what differs is looked at. An irreversible route that is not
-there as it was is compared with all new routes it may share a path with; a new reversible route with the
-irreversible ones. The question is answered exactly by taking sets of requests from one another (region.py) and
+several; names do not matter. Theory of operation: only differences are examined. An irreversible route that
+changed is compared with all new routes it may share a path with; a new reversible route with the irreversible
+ones. The question is answered exactly by taking sets of requests from one another (region.py) and
 paths from paths (inclusion.py); where that would take too long, the answer is that it may weaken.
 """
 
@@ -27,8 +27,8 @@ from overgrow.routing.region import Region, RequestKinds, all_requests, request_
 from overgrow.routing.rules import effective_methods, parse_rule
 
 MAX_PARTS = 2_000  # of a set of requests, for one pair of routes
-MAX_REPORTED = 100  # weakened routes; whoever mends these learns of more
-MAX_NODES = 1_000_000  # at nodes of a tree of routes
+MAX_REPORTED = 100  # weakened routes; after these are fixed, the next ones are reported
+MAX_NODES = 1_000_000  # of a tree of routes, to visit
 
 _MATCHING_FIELDS = (
     attrgetter(  # what decides which requests a route takes and whether it keeps them
@@ -40,7 +40,7 @@ _MATCHING_FIELDS = (
 class Weakening(NamedTuple):
     """An irreversible route that would take less; `by` is the route that takes the example, None: none.
 
-    `example` is empty where nothing was found but too much would have to be looked at to be sure.
+    `example` is empty if the search would take too long to be sure.
     """
 
     route: Route
@@ -51,7 +51,7 @@ class Weakening(NamedTuple):
 def find_weakenings(
     running: RouteTable, table: RouteTable, allowed: Callable[[Route], bool] = lambda _: False
 ) -> list[Weakening]:
-    """Return what the new table would weaken, in the running one's matching order; one a route."""
+    """Return what the new table would weaken, one for each route, in the running one's matching order."""
     if all(route.reversible for route in running.routes) or _is_unchanged(running, table):
         return []
     found = list(_TableComparison(running, table).find_weakenings(allowed))
@@ -68,7 +68,7 @@ def find_weakenings(
 def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
     """Return whether the routes take the same requests in the same order, irreversibly or not, as before.
 
-    Most reloads change targets or canary shares: they need no look at any route's path.
+    Most reloads change targets or canary shares only: then no path has to be examined.
     """
     return (
         running.trusted_proxies == table.trusted_proxies
@@ -81,7 +81,7 @@ def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
 
 
 def lost_folds(running: RouteTable, table: RouteTable) -> list[str]:
-    """Return the spellings that the new table does not look at any more, where they are closed."""
+    """Return the folds that the new table lacks, if the running one has irreversible routes."""
     if all(route.reversible for route in running.routes):
         return []
     return sorted(running.legacy.folds - table.legacy.folds)
@@ -92,9 +92,9 @@ def _is_changed_by(table: RouteTable, folds: Folds) -> bool:
 
 
 def _fold_table(table: RouteTable, folds: Folds) -> RouteTable:
-    """Return the table as the spellings of a request are looked up in it (Matcher.takers).
+    """Return the table in which Matcher.find_takers looks up the spellings of a request.
 
-    A reversible route that is not written as folding leaves it hides no other there.
+    A reversible route that changes when folded hides no other route there.
     """
     pairs = [(route, folded_route(route, folds)) for route in table.routes]
     kept = [folded for route, folded in pairs if folded is route or not route.reversible]
@@ -102,7 +102,7 @@ def _fold_table(table: RouteTable, folds: Folds) -> RouteTable:
 
 
 def find_exposing_routes(routes: Sequence[Route]) -> Iterator[tuple[Route, Route, str]]:
-    """Yield reversible routes that stand before an irreversible one: both, and a request both take."""
+    """Yield each reversible route before an irreversible one, with that one and a request both take."""
     ranked = [(route, rank) for rank, route in enumerate(routes)]
     for_good = [(route, rank) for route, rank in ranked if not route.reversible]
     if not for_good:
@@ -138,12 +138,12 @@ def _matching_identity(route: Route) -> Hashable:
 
 
 class _TableComparison:
-    """One pair of tables, with what is found out once."""
+    """The comparison of two tables, with what is computed once."""
 
     def __init__(self, running: RouteTable, table: RouteTable) -> None:
         self._before = running.routes
         self._after = table.routes
-        # Whose word for the host is believed decides which host a request has: then any may have any.
+        # Trusted proxies decide which host a request has: if they change, any request may have any host.
         self._hosts_move = running.trusted_proxies != table.trusted_proxies
         self._ids_before = [_matching_identity(route) for route in self._before]
         self._ids_after = [_matching_identity(route) for route in self._after]
@@ -172,7 +172,7 @@ class _TableComparison:
     # --- routes that are there as they were, and reversible ones that are new before them ---------------
 
     def _find_suspects(self) -> dict[int, list[int]]:
-        """Return for irreversible routes the reversible ones to look at, by their ranks."""
+        """Return for irreversible routes the reversible ones to compare, by their ranks."""
         ranks = self._find_new_reversible()
         if not ranks:
             return {}
@@ -204,7 +204,7 @@ class _TableComparison:
         ]
 
     def _reordered_keys(self) -> set[Hashable]:
-        """Return the ranks' keys whose routes stand in another order in the file than before."""
+        """Return the sort keys whose routes have another order in the file than before."""
         orders: list[dict[Hashable, list[Hashable]]] = []
         common = set(self._ids_before) & set(self._ids_after)
         for routes, ids in ((self._before, self._ids_before), (self._after, self._ids_after)):
@@ -238,7 +238,7 @@ class _TableComparison:
     # --- any irreversible route -------------------------------------------------------------------------
 
     def _find_any_leak(self, rank: int) -> Weakening | None:
-        """Return a leak to any reversible route of the new table, or to none of its routes."""
+        """Return a leak to a reversible route of the new table, or to the default, legacy."""
         route = self._before[rank]
         if self._hosts_move:
             route = replace(route, host=None)
@@ -258,10 +258,10 @@ class _TableComparison:
     def _find_leak_through(
         self, rank: int, route: Route, by: int | None, met: Sequence[int] | None = None
     ) -> Weakening | None:
-        """Return whether the route `by` (None: no route) takes what this one is to keep.
+        """Return the leak if `by` (None: no route) takes a request that this route must keep.
 
-        Taken from it are first the irreversible routes that stand before; then, as most questions are
-        answered by then, what the running table did not give to this route either.
+        First the requests of irreversible routes before `by` are subtracted. Only if some are left are those
+        subtracted that the running table did not give to this route either.
         """
         taker = None if by is None else self._after[by]
         try:
@@ -277,7 +277,7 @@ class _TableComparison:
         return None if example is None else Weakening(self._before[rank], taker, example)
 
     def _is_kept_from(self, other: int, by: int | None) -> bool:
-        """Return whether what a new route takes does not reach `by` and is looked at elsewhere, or kept."""
+        """Return whether the requests of a new route do not reach `by`: they are kept, or examined elsewhere."""
         return by is None or (other < by and not self._after[other].reversible)
 
     def _routes_asked_before(self, rank: int, route: Route) -> list[Route]:
@@ -322,7 +322,7 @@ def _find_leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> s
 
 
 class _Subtraction:
-    """Some routes taken from the requests that others take together."""
+    """The requests that some routes take together, minus those of other routes."""
 
     def __init__(self, within: list[Route], keeping: list[Route], kinds: RequestKinds) -> None:
         self._within, self._keeping, self._kinds = within, keeping, kinds
@@ -330,7 +330,7 @@ class _Subtraction:
         self._parts = 0
 
     def find_request(self, region: Region, at: int, met: tuple[int, ...]) -> str | None:
-        """Return a request of the region that no route from `at` on takes, nor the paths of those met."""
+        """Return a request of the region that no route from `at` on takes, outside the paths of those in `met`."""
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise TooManySteps
