@@ -1,7 +1,7 @@
-"""A lock with a deadline: whoever waits in vain is told who holds it.
+"""A file lock with a deadline; if the wait fails, the error names the holder.
 
-The kernel knows (/proc/locks), so nobody has to write it down, and a holder that is not ours is named
-as well. Where a file system knows no locks, work goes on without: a brake must not depend on them.
+The kernel knows the holder (/proc/locks), so nothing is written down, and foreign holders are named too.
+On a file system without locks the work goes on without one: a kill must not depend on them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 class LockHeld(OSError):
-    """Somebody else holds the lock, and did so for as long as was waited; the text says who."""
+    """Another process holds the lock, and held it for the whole wait; the text names it."""
 
     def __init__(self, path: Path, holder: str) -> None:
         super().__init__(errno.EAGAIN, f"it is locked by {holder}", str(path))
@@ -33,7 +33,7 @@ def acquire_lock(descriptor: int, path: Path, wait_s: float) -> None:
     """Take the lock of an open file; it ends with the descriptor.
 
     Raises:
-        OSError: Held, once `wait_s` have passed.
+        OSError: LockHeld, once `wait_s` have passed.
 
     """
     deadline = time.monotonic() + wait_s
@@ -56,7 +56,7 @@ def _try_lock(descriptor: int, path: Path) -> bool:
 
 
 def holder_of(descriptor: int) -> str:
-    """Who holds the lock of an open file, as far as this machine knows."""
+    """Return the process that holds the lock of an open file, as far as this machine knows."""
     inode = str(os.fstat(descriptor).st_ino)
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
@@ -69,7 +69,7 @@ def holder_of(descriptor: int) -> str:
 
 
 def _describe_process(pid: int) -> str:
-    """A process as a person looks for it: its name, since when it runs, and whether it is stopped."""
+    """Return a process in words: its pid, its name, its start time, and whether it is stopped."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,7 +1,7 @@
-"""What a text means here and now, and whether it may run: by its own rules and beside the table that runs.
+"""What a text of routes.yaml means, and whether it may run: by itself, and beside the running table.
 
-Whoever asks, a worker that watches, one that boots, `serve` before it starts or `overgrow check`, asks these
-functions, so that all judge alike. For who has no running table, last-good.yaml stands for it.
+A worker that watches, a worker that boots, `serve` before it starts and `overgrow check` all call these functions,
+so all judge alike. Without a running table, last-good.yaml stands for it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TableContext:
 
 
 def unreadable_problem(config: Path, error: OSError) -> Problem:
-    """The problem of a file that cannot be read."""
+    """Return the problem of a file that cannot be read."""
     what = f"the file cannot be read: {error.strerror or error}"
     return Problem("file-missing", str(config), 1, 1, None, what, _unreadable_fix(config, error))
 
@@ -71,9 +71,9 @@ def _unreadable_fix(config: Path, error: OSError) -> str:
 def compile_table(
     data: bytes, context: TableContext, *, must_reach_legacy: bool = True
 ) -> tuple[ParsedTable, Matcher | None]:
-    """What the bytes mean, and the table ready to be asked; fit for a thread beside a busy loop.
+    """Parse the bytes and build the matcher; suitable for a thread beside a busy event loop.
 
-    With `must_reach_legacy` there is no table where the certificates it names cannot be used.
+    With `must_reach_legacy` a table is refused if the certificates that it names cannot be used.
     """
     with gc_paused():
         file = str(context.config)
@@ -94,7 +94,7 @@ def compile_table(
 
 
 class JudgedTable(NamedTuple):
-    """What bytes mean beside the table that runs; `lost` is what they lack of its end, where they may be half of it."""
+    """What a text means beside the running table; `lost` says what it lacks of its end, if it may be half of it."""
 
     loaded: ParsedTable
     matcher: Matcher | None
@@ -114,10 +114,10 @@ def judge_table(data: bytes, context: TableContext, running: RouteTable | None) 
 
 
 class StartTable(NamedTuple):
-    """What a process that starts found: a table to run, or why that of the file cannot be run.
+    """The table that a starting process found, or why that of the file cannot run.
 
-    `matcher` is None where the file is refused, or may be half-written (`waiting`); `compared` says whether a
-    table that took effect last was there to judge by.
+    `matcher` is None if the file is refused, or may be half-written (`waiting`); `compared` says whether it was
+    compared with the last table that took effect.
     """
 
     data: bytes
@@ -130,7 +130,7 @@ class StartTable(NamedTuple):
 
 
 def choose_table(context: TableContext, state: Path) -> StartTable:
-    """Read the file and judge it as the running workers do: beside the table that took effect last."""
+    """Read the file and judge it as the running workers do: beside the last table that took effect."""
     config = context.config
     kept = read_last_good_in_time(state)
     source, age_s = _source_and_age(config)
@@ -151,7 +151,7 @@ def choose_table(context: TableContext, state: Path) -> StartTable:
 
 
 def find_half_written(config: Path, state: Path, env: Mapping[str, str]) -> Problem | None:
-    """The note on a file that the running workers would not take yet, as it may be half-written."""
+    """Return the note on a file that the workers would not use yet, as it may be half-written; else None."""
     source, age_s = _source_and_age(config)
     kept = read_last_good_in_time(state)
     if age_s >= STANDS_S or kept is None or kept.source not in (None, source):
@@ -160,7 +160,7 @@ def find_half_written(config: Path, state: Path, env: Mapping[str, str]) -> Prob
 
 
 def read_last_good_in_time(state: Path) -> LastGood | None:
-    """The last table that took effect; None without one, and where the state folder does not answer."""
+    """Return the last table that took effect; None without one, or if the file system does not answer."""
     try:
         return within(ANSWER_S, state / LAST_GOOD, partial(read_last_good, state))
     except OSError:
@@ -168,12 +168,12 @@ def read_last_good_in_time(state: Path) -> LastGood | None:
 
 
 def parse_last_good(kept: LastGood, config: Path, env: Mapping[str, str]) -> RouteTable | None:
-    """The last-good table, to compare with; None if it says nothing in this environment."""
+    """Return the last-good table for a comparison; None if it is not valid in this environment."""
     return parse(kept.data, file=str(config), env=env, rules=None).table
 
 
 def _source_and_age(config: Path) -> tuple[Source, float]:
-    """Device and inode of a file, which a rename changes and writing in place does not; and its age."""
+    """Return device and inode of a file, which only a rename changes, and its age."""
     try:
         found = within(ANSWER_S, config, config.stat)
     except OSError:
@@ -185,13 +185,13 @@ def _source_and_age(config: Path) -> tuple[Source, float]:
 def load_last_good(
     config: Path, state: Path, *, env: Mapping[str, str], rules: Rules
 ) -> Matcher | None:
-    """The last table that took effect, ready to be asked; None without one."""
+    """Return the matcher of the last table that took effect; None without one."""
     kept = read_last_good_in_time(state)
     return None if kept is None else compile_last_good(kept, TableContext(config, env, rules))
 
 
 def compile_last_good(kept: LastGood, context: TableContext) -> Matcher | None:
-    """The last-good table, though the app lost rules or certificates went."""
+    """Return the matcher of the last-good table, even if the app lost rules or certificates are missing."""
     for known in (context, TableContext(context.config, context.env)):
         matcher = compile_table(kept.data, known, must_reach_legacy=False)[1]
         if matcher is not None:
@@ -200,16 +200,16 @@ def compile_last_good(kept: LastGood, context: TableContext) -> Matcher | None:
 
 
 class AppToStart(NamedTuple):
-    """The name of an app (None: none is named), and of the one that ran before, which may stand in for it."""
+    """The name of the app to import (None: none is named), and of the one that ran before, as a substitute."""
 
     name: str | None
     before: str | None
 
 
 def app_to_start(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> AppToStart:
-    """The app of the table that a process would start with, as it is written there or ran with it.
+    """Return the app of the table that a process would start with: the one written in it, or that ran with it.
 
-    Most often the file and the last-good table name the same, and neither has to be judged.
+    Usually the file and the last-good table name the same app, and neither has to be judged.
     """
     kept = read_last_good_in_time(state)
     try:

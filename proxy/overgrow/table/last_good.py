@@ -1,7 +1,7 @@
-"""The last table that took effect, and what was known of it: the app that ran, the file it was read from.
+"""The last table that took effect, with the app that ran and the file it was read from.
 
-`last-good.yaml` is its text, byte for byte; `last-good.json` beside it says the rest. Both are made by a rename. A
-state folder that cannot be written costs the copy, not the table.
+`last-good.yaml` is its text, byte for byte; `last-good.json` holds the rest. Both are replaced by a rename. If the
+state folder cannot be written, only the copy is missing: the table takes effect all the same.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LastGood(NamedTuple):
 
 
 def read_last_good(state: Path) -> LastGood | None:
-    """The last table that took effect; None without one."""
+    """Return the last table that took effect; None without one."""
     try:
         data = read_table_file(state / LAST_GOOD)
     except OSError:
@@ -47,7 +47,7 @@ def read_last_good(state: Path) -> LastGood | None:
 def keep_last_good(
     state: Path, data: bytes, *, app: str | None = None, source: Source = None
 ) -> None:
-    """Make the table that takes effect the last good one; without `app` the one known of it stays."""
+    """Keep the table that takes effect as the last good one; without `app` the app kept before stays."""
     before = read_last_good(state)
     if before is None or before.data != data:
         if not _replace(state / LAST_GOOD, data):
@@ -60,7 +60,7 @@ def keep_last_good(
 
 
 def _replace(target: Path, data: bytes) -> bool:
-    """Replace a file; whether that was possible."""
+    """Replace a file; return whether that was possible."""
     try:
         replace_file(target, data)
     except OSError:

@@ -1,7 +1,7 @@
 """The table of a front door that was started without one: everything goes to legacy.
 
-It stands for the file as long as none took effect. A file that is removed later is a problem as ever: what
-ran with it runs on.
+It replaces the file as long as no file took effect. A file that is removed later is a problem as usual: its
+table stays in use.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which table runs: one assignment swaps it, readers only read attributes.
+"""The running table: one assignment replaces it, readers only read attributes.
 
-`boot` finds a table for a process that starts: routes.yaml, else (where allowed) the last table
-that took effect, so that a worker never fails for a file somebody broke. Times come in as `now`.
+`boot` finds the table of a starting process: routes.yaml, or else (if allowed) the last table that took
+effect, so that a worker starts even if the file is broken. Times come in as `now`.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from overgrow.yaml_file.problem import Problem
 
 
 def utc_now() -> str:
-    """The time as RFC 3339 in UTC, to the millisecond."""
+    """Return the time as RFC 3339 in UTC, to the millisecond."""
     return rfc3339(time.time(), "milliseconds")
 
 
 @dataclass(frozen=True, slots=True)
 class ReloadError:
-    """Why the file is not what runs, and since when."""
+    """Why the file is not the running table, and since when."""
 
     at: str
     problems: tuple[Problem, ...]
 
     def as_json(self) -> dict[str, object]:
-        """The error as /readyz shows it."""
+        """Return the error as /readyz shows it."""
         return {"at": self.at, "problems": [problem.as_json() for problem in self.problems]}
 
 
@@ -56,7 +56,7 @@ class NoUsableTable(Exception):
 
 
 class LiveTable:
-    """What runs in this process now. Only a Watcher changes it; everybody else reads attributes."""
+    """The table that runs in this process. Only a Watcher changes it; others read its attributes."""
 
     __slots__ = (
         "compared",
@@ -86,11 +86,11 @@ class LiveTable:
         self.source = source
         self.compared = True  # at boot, with the table that took effect last, if there ever was one
         self.waiting: Problem | None = None  # the note on a file that may be half-written
-        self.unseen: dict[Path, ReloadError] = {}  # what cannot be looked at, and since when
+        self.unseen: dict[Path, ReloadError] = {}  # files that cannot be checked, and since when
 
     @property
     def trouble(self) -> ReloadError | None:
-        """Why what runs may not be what the files say: the table is refused, or a file is unseen."""
+        """Why the running table may differ from the files: the file is refused, or cannot be checked."""
         errors = [error for error in (self.reload_error, *self.unseen.values()) if error]
         if len(errors) < 2:
             return errors[0] if errors else None
@@ -98,26 +98,26 @@ class LiveTable:
         return ReloadError(min(error.at for error in errors), problems)
 
     def swap(self, matcher: Matcher, since: str | None = None, source: Source = None) -> None:
-        """Let another table take effect; requests in flight keep the one they started with."""
+        """Replace the running table; requests in flight keep the one they started with."""
         self.since = since or utc_now()
         self.matcher, self.source = matcher, source
         self.reload_error = self.waiting = None
 
     def __repr__(self) -> str:
         state = "killed" if self.killed else "running"
-        return f"<Live {self.matcher.table!r}, {state} since {self.since}>"
+        return f"<LiveTable {self.matcher.table!r}, {state} since {self.since}>"
 
 
 def kill_files(config: Path, state: Path) -> tuple[Path, Path]:
-    """The two files whose presence sends everything to legacy."""
+    """Return the two files whose existence sends everything to legacy."""
     return Path(f"{config}.kill"), state / "kill"
 
 
 def is_kill_file(path: Path) -> bool:
-    """Whether there is one; a dangling link counts.
+    """Return whether there is a kill file at this path; a dangling link counts.
 
     Raises:
-        OSError: if that cannot be told.
+        OSError: if that cannot be determined.
 
     """
     try:
@@ -128,7 +128,7 @@ def is_kill_file(path: Path) -> bool:
 
 
 def is_killed(config: Path, state: Path) -> bool:
-    """Whether a kill file exists; one that cannot be looked at in time counts as none."""
+    """Return whether a kill file exists; one that cannot be checked in time counts as none."""
     return any(_kill_file_exists(path) for path in kill_files(config, state))
 
 
@@ -140,7 +140,7 @@ def _kill_file_exists(path: Path) -> bool:
 
 
 def unseen_problem(path: Path, error: OSError, kills: Sequence[Path]) -> Problem:
-    """The problem of a table or kill file that cannot be looked at: changes of it are not noticed."""
+    """Return the problem of a table or kill file that cannot be checked: its changes are not noticed."""
     why = error.strerror or str(error)
     if path not in kills:
         what = f"the file cannot be checked, so changes to it are not noticed: {why}"
@@ -165,9 +165,9 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
 ) -> LiveTable:
     """Find the table to start with; `app` is the one that will run, if it could be imported.
 
-    Strict (`allow_last_good` False, for `serve` itself): an invalid file raises Unusable, unless a
-    kill file exists, as an emergency must survive a restart. Else last-good.yaml runs and
-    `reload_error` says why; Unusable only if there is no last-good table either. A file that may be
+    Strict (`allow_last_good` False, for `serve` itself): an invalid file raises NoUsableTable,
+    unless a kill file exists, as an emergency must survive a restart. Otherwise last-good.yaml runs and
+    `reload_error` says why; NoUsableTable only if there is no last-good table either. A file that may be
     half-written leaves the last-good table running, and `waiting` says so. `legacy_only` stands for a file
     that is not there; not strict, as long as no other table took effect.
     """
@@ -179,7 +179,7 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     notes = found.loaded.notes
     if found.matcher is not None:
         work = partial(keep_last_good, state, found.data, app=app, source=found.source)
-        with suppress(OSError):  # a state folder that hangs costs the copy, not the boot
+        with suppress(OSError):  # if the state folder hangs, only the copy is missing
             within(ANSWER_S, state / LAST_GOOD, work)
         live = LiveTable(found.matcher, now(), killed=killed, notes=notes, source=found.source)
         live.compared = found.compared or (
@@ -199,6 +199,6 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
 
 
 def _is_first_table(matcher: Matcher, state: Path) -> bool:
-    """Whether no table ran before this one, and it keeps nothing from legacy for good."""
+    """Return whether no table ran before this one, and it has no irreversible route."""
     is_used = any((state / name).exists() for name in (JOURNAL, "metrics"))
     return not is_used and all(route.reversible for route in matcher.table.routes)

@@ -1,10 +1,10 @@
-"""Where Overgrow keeps what it must remember between processes: history, last-good table, secret.
+"""The state folder, which keeps what processes must remember: history, last-good table, secret.
 
-`.overgrow/` beside the table, or the folder asked for. Where that cannot be written, a private
-temporary folder that every process of this user and table agrees on, and a warning.
+It is `.overgrow/` beside the table, or the folder given. If that cannot be written, it is a private temporary
+folder, the same one for every process of this user and table, and a warning is logged.
 
-Rule: one front door per folder. Its master holds a lock that the kernel takes back when the process
-ends, however it ends; a worker that outlives its master does not keep it (fcntl, not flock).
+Rule: one front door per folder. Its master holds a lock, which the kernel releases when the process ends, in
+whatever way; a worker that outlives its master does not keep it (fcntl, not flock).
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ SHARED = (
 
 
 class StateInUse(Exception):
-    """Another front door runs with this state folder; the text says what it told of itself."""
+    """Another front door uses this state folder; the text is what it wrote about itself."""
 
 
 @contextmanager
 def lock_state_dir(state: Path, who: str, *, look_s: float = LOOK_S) -> Iterator[None]:
-    """Hold the folder for one front door; `who` is what the next one will be told of it.
+    """Hold the folder for one front door; `who` describes it to the next one that tries.
 
-    Where the file system knows no locks or takes no file, a warning instead: a server that serves
-    is worth more than the lock. A folder or file that is removed meanwhile is held again once it is there.
+    On a file system without locks, or that takes no file, a warning is logged instead: serving matters more
+    than the lock. If the folder or file is removed meanwhile, it is locked again once it is there.
 
     Raises:
         StateInUse: if a living process holds it.
@@ -57,7 +57,7 @@ def lock_state_dir(state: Path, who: str, *, look_s: float = LOOK_S) -> Iterator
         yield
         return
     is_over = threading.Event()
-    # In a thread that nobody joins: a file system that hangs costs this look alone.
+    # In a thread that nobody joins: a file system that hangs stops this check only.
     look = threading.Thread(target=lock.keep, args=(is_over, look_s), name="lock", daemon=True)
     look.start()
     try:
@@ -75,7 +75,7 @@ class _ServerLock:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Lock the file that is there now, or a new one, in the place of one that was removed.
+        """Lock the current file, or a new one if it was removed.
 
         Raises:
             StateInUse: if a living process holds it.
@@ -93,12 +93,12 @@ class _ServerLock:
             raise
         self.release()
         self._descriptor = descriptor
-        with suppress(OSError):  # a full disk: then the next one is told less
+        with suppress(OSError):  # a full disk: then the next front door learns less
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{self._who}\n".encode())
 
     def keep(self, is_over: threading.Event, look_s: float) -> None:
-        """Take the lock again whenever its file was removed: a lock on that one keeps nobody out."""
+        """Take the lock again whenever its file was removed: a lock on a removed file excludes nobody."""
         other = ""
         while not is_over.wait(look_s):
             try:
@@ -113,14 +113,14 @@ class _ServerLock:
                 continue  # the folder is not there yet
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
 
 def ensure_state_dir(config: Path, asked: Path | None) -> Path:
-    """The state folder, made if it is not there; falls back to a temporary one with a warning."""
+    """Return the state folder, created if need be; fall back to a temporary one with a warning."""
     wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
     if _is_usable(wanted):
         _write_gitignore(wanted)
@@ -136,9 +136,9 @@ def ensure_state_dir(config: Path, asked: Path | None) -> Path:
 
 
 def ensure_state_dir_in_time(config: Path, asked: Path | None) -> Path:
-    """As `state_dir`; where the file system does not answer, the folder wanted, which may heal.
+    """Do as `ensure_state_dir`; if the file system does not answer, return the folder asked for.
 
-    Not a temporary one: its kill file would be one that nobody makes.
+    A temporary one would be wrong: nobody would create a kill file there.
     """
     wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
     try:
@@ -149,14 +149,14 @@ def ensure_state_dir_in_time(config: Path, asked: Path | None) -> Path:
 
 
 def recreate_state_dir(folder: Path) -> None:
-    """Make a state folder that was removed below a running front door."""
+    """Create a state folder again that was removed while the front door runs."""
     if not folder.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_gitignore(folder)
 
 
 def _write_gitignore(folder: Path) -> None:
-    """History and secret belong to this machine: git ignores a folder that says so itself."""
+    """Have git ignore the folder: history and secret belong to this machine."""
     with suppress(OSError), (folder / ".gitignore").open("x") as ignored:
         ignored.write("*\n")
 
@@ -170,7 +170,7 @@ def _is_usable(folder: Path) -> bool:
 
 
 def temporary_state_dir(config: Path) -> Path:
-    """A folder of our own in the temporary one; another user's or a linked one is never used."""
+    """Return a private folder below the temporary one; never another user's, and never a link."""
     key = hashlib.sha256(str(config.absolute()).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"overgrow-{os.getuid()}-{key}"
     try:
@@ -185,7 +185,7 @@ def temporary_state_dir(config: Path) -> Path:
 
 
 def login_name() -> str:
-    """Who acts, for the journal: the login name, or the user id where there is none."""
+    """Return who acts, for the history: the login name, or the user id if there is none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,13 +1,12 @@
-"""Notice that routes.yaml or a kill file changed, and let a valid new table take effect.
+"""Notices changes of routes.yaml and the kill files, and puts a valid new table into effect.
 
-A timer looks; no request waits for it. A changed file is read once two looks agree on its signature
-and the signature still holds after reading. A signature sees renames, writes in place and Kubernetes'
-symlink swaps. A table that was written in place and lost its end (settling.py) waits until its signature has
-stood for 3 s; a rename never waits.
+A timer checks the files; no request waits for it. A changed file is read once two checks in a row agree on its
+signature, and used if the signature is the same after reading. Signatures show renames, writes in place and
+Kubernetes' symlink swaps. A table that was written in place and lost its end (settling.py) waits until its
+signature has been the same for 3 s; a rename never waits.
 
-Rule: every file call is made beside the loop, one at a time per file, and each kill file is looked at
-apart from the table and from the other: what hangs in one of them stops neither traffic nor the rest.
-Clock, stat and sleep come in by argument.
+Rule: every file call runs in a thread beside the loop, one at a time per file, and each kill file is checked apart
+from the table and from the other: one that hangs stops neither traffic nor the other checks.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ Kind = Literal[
 
 
 class _ReadTable(NamedTuple):
-    """What was read of the file; `lost` says what it lacks of the end of the running table."""
+    """What was read from the file; `lost` says what it lacks of the running table's end."""
 
     data: bytes | None
     loaded: ParsedTable
@@ -88,16 +87,16 @@ class TableEvent(NamedTuple):
 
 
 def _trust_nothing(_: RouteTable) -> None:
-    """Read no certificates."""
+    """Do nothing: read no certificates."""
 
 
 def _ignore(_: TableEvent) -> None:
-    """Tell nobody."""
+    """Do nothing with an event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatcherEffects:
-    """What a Watcher asks of the world and tells it; tests hand in their own."""
+    """How a Watcher reaches files, clock and listeners; tests give their own."""
 
     on_change: Callable[[TableEvent], None] = _ignore
     trust: Callable[[RouteTable], None] = _trust_nothing  # reads the certificates a table names
@@ -123,23 +122,23 @@ class Watcher:
     ) -> None:
         self._live, self._context, self._state, self._effects = live, context, state, effects
         self._config = context.config
-        self._certificates: tuple[str | None, Signature] = (None, None)  # whose, at the last look
+        self._certificates: tuple[str | None, Signature] = (None, None)  # whose, at the last check
         self._trusted: tuple[str | None, Signature] = (None, None)  # when they were last read
-        self._seen: Signature = UNSEEN  # at the last look
+        self._seen: Signature = UNSEEN  # at the last check
         self._read: Signature = UNSEEN  # when the file was last read
         self._stands_since_s = effects.clock()  # the signature seen last
-        self._in_place = False  # whether what was seen last came about by writing, not by a rename
+        self._in_place = False  # whether the last signature came from writing, not from a rename
         self._held: _ReadTable | None = (
-            None  # what waits, so that it is not read again at each look
+            None  # what waits, so that it is not read again at each check
         )
-        # What is not known yet is as it was found at boot.
+        # Until the first check, the state found at boot.
         self._kill_files = dict.fromkeys(kill_files(context.config, state), live.killed)
         self._threads = {path: FileThread(f"look-{path.name}") for path in self._kill_files}
         self._threads[context.config] = FileThread("look-table")
         self._keeping = FileThread("keep-table")
 
     async def watch(self) -> None:
-        """Look until cancelled, at the table and at each kill file by itself."""
+        """Check the table, its certificates and each kill file until cancelled, each on its own."""
         async with asyncio.TaskGroup() as looking:
             looking.create_task(self._repeat_check(self._check_table))
             looking.create_task(self._repeat_check(self._check_certificates))
@@ -147,7 +146,7 @@ class Watcher:
                 looking.create_task(self._repeat_check(self._check_kill_file, path))
 
     async def _repeat_check(self, look: Callable[..., Awaitable[None]], *args: Path) -> None:
-        """Look again and again. A fault in one look ends neither this looking nor the others'."""
+        """Repeat a check forever. An exception in one check ends neither it nor the others."""
         while True:
             try:
                 await look(*args)
@@ -156,7 +155,7 @@ class Watcher:
             await self._effects.sleep(INTERVAL_S)
 
     async def poll(self) -> None:
-        """Look once at kill files and table."""
+        """Check kill files and table once."""
         for path in self._kill_files:
             await self._check_kill_file(path)
         await self._check_table()
@@ -166,14 +165,14 @@ class Watcher:
             self._kill_files[path] = await self._call_beside_loop(path, is_kill_file, path)
         except OSError as error:
             self._set_unseen(path, error)
-            return  # what was seen last holds
+            return  # the last known state stays
         killed = any(self._kill_files.values())
         if killed != self._live.killed:
             self._live.killed = killed
             self._announce("killed" if killed else "resumed")
 
     async def _check_certificates(self) -> None:
-        """See that the certificates which the running table names are other ones: no table changes then."""
+        """Notice that the certificates of the running table changed; the table itself stays the same."""
         table = self._live.matcher.table
         name = table.legacy.tls_ca
         if name is None or not table.legacy.url.startswith("https:"):
@@ -205,14 +204,14 @@ class Watcher:
             await self._reload(found)
 
     def _remember_signature(self, found: Signature) -> None:
-        """Remember a signature that is new, and whether it came about by writing in place."""
+        """Remember a new signature, and whether it came from writing in place."""
         self._in_place = self._is_in_place(found)
         self._seen, self._stands_since_s, self._held = found, self._effects.clock(), None
 
     def _is_in_place(self, found: Signature) -> bool:
-        """Whether somebody writes the file where it stands, instead of renaming a whole one to it.
+        """Return whether the file is being written in place, instead of replaced by a rename.
 
-        After a moment without a file it is made piece by piece: no rename does that.
+        A file that was missing for a moment also counts as written in place: a rename leaves no gap.
         """
         before = self._seen
         if found is None or before is None:
@@ -230,7 +229,7 @@ class Watcher:
             await self._call_beside_loop(self._config, self._effects.signature, self._config)
             != found
         ):
-            return  # it changed while it was read: the next looks will see it settle
+            return  # it changed while it was read: the next checks will read it
         if (why := self._wait_reason(read)) is not None:
             self._held = read
             self._announce_waiting(why)
@@ -250,26 +249,26 @@ class Watcher:
             self._announce("recovered", notes=loaded.notes)
 
     def _wait_reason(self, read: _ReadTable) -> str | None:
-        """Why what was read may be half of a table; None if it may be judged."""
+        """Return why what was read may be half of a table; None if it may be used."""
         stood_s = self._effects.clock() - self._stands_since_s
         return read.lost if self._in_place and stood_s < STANDS_S else None
 
     def _announce_waiting(self, why: str) -> None:
-        """Say that a table waits until nobody has written to it for a while."""
+        """Announce that a table waits until nobody has written to it for a while."""
         note = half_written_note(str(self._config), why)
         if note != self._live.waiting:
             self._live.waiting, self._live.reload_error = note, None
             self._announce("waiting", notes=(note,))
 
     async def _keep_last_good(self, data: bytes, source: Source) -> None:
-        """Keep the table as last-good; a state folder that hangs costs the copy, not the table."""
+        """Keep the table as last-good; if the state folder hangs, only the copy is missing."""
         app = self._context.app_in_use
         work = partial(keep_last_good, self._state, data, app=app, source=source)
         kept = asyncio.ensure_future(self._keeping.call(work))
         await asyncio.wait({kept}, timeout=KEEP_S)
 
     async def _call_beside_loop(self, path: Path, work: Callable[..., T], *args: Path) -> T:
-        """What `work` returns, beside the loop. While that takes long, `path` counts as unseen."""
+        """Run `work` in a thread and return its result. While that takes long, `path` counts as unseen."""
         answer = asyncio.ensure_future(self._threads[path].call(work, *args))
         try:
             done, _ = await asyncio.wait({answer}, timeout=self._effects.patience_s)
@@ -291,7 +290,7 @@ class Watcher:
             self._announce("unseen", (problem,))
 
     def _read_table(self) -> _ReadTable:
-        """Read and parse, in a thread. No bytes: the file says what runs already, or nothing."""
+        """Read and parse the file, in a thread. No bytes: it says what runs already, or cannot be read."""
         running, runs = self._live, self._live.matcher.table
         own = self._context.legacy_only
         stands = own if own is not None and revision_of(own) == runs.revision else None
@@ -307,7 +306,7 @@ class Watcher:
         loaded, matcher, lost = judge_table(data, self._context, runs)
         if matcher is None or same:
             return _ReadTable(None, loaded, matcher and running.matcher, lost)
-        with suppress(OSError):  # they were usable a moment ago
+        with suppress(OSError):  # they could be read a moment ago
             self._effects.trust(matcher.table)
         return _ReadTable(data, loaded, matcher, lost)
 

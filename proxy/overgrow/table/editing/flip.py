@@ -1,6 +1,6 @@
-"""Flips, rollbacks and the kill file: what may be changed, and what the journal says of it.
+"""Flips, rollbacks and the kill file: what may be changed, and what the history records of it.
 
-A flip reads the file, edits it in memory, validates the result, and replaces the file (turn.py).
+A flip reads the file, edits it in memory, validates the result, and replaces the file (transaction.py).
 Routes of one group move together, in one rename and with one line of history.
 """
 
@@ -76,7 +76,7 @@ class FlipResult(NamedTuple):
 
 
 class Readiness(NamedTuple):
-    """What a gate says of one route: why it is not ready (empty: it is), and what it looked at."""
+    """What a gate says of one route: why it is not ready (empty: it is ready), and its evidence."""
 
     reasons: tuple[str, ...]
     evidence: Mapping[str, Any]
@@ -88,7 +88,7 @@ Ask = Callable[[bytes], None]  # whether the running workers would take a text
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, when and why, and what they may look at: the environment, the app's rules, a gate.
+    """Who acts, when and why, and what they may consult: the environment, the app's rules, a gate.
 
     `rules` is called only when a flip sends more clients to migrated than before, so that flips
     towards legacy work while the app cannot be imported; None skips that check. So is `ask`, with the
@@ -158,9 +158,9 @@ def _flip_once(turn: EditTransaction, actor: Actor, name: str, to: str) -> FlipR
 
 
 def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipResult:
-    """Undo the last flip (of the route or group:NAME) that is not yet undone, a group flip whole.
+    """Undo the last flip (of the route or group:NAME) that is not undone yet; a group moves as a whole.
 
-    A second call goes one further back. No gate is asked: the route has stood there before.
+    A second call goes one flip further back. No gate is asked: the route was there before.
     """
 
     def attempt(actor: Actor) -> FlipResult:
@@ -186,9 +186,9 @@ def _rollback_once(turn: EditTransaction, actor: Actor, name: str | None) -> Fli
 
 
 class KillResult(NamedTuple):
-    """The kill file that was made, and why not where it was tried before: `PATH: REASON`.
+    """The kill file that was created; `refused` says why not at a place tried before, as `PATH: REASON`.
 
-    `unrecorded` says why the history does not tell of it yet; None if it does.
+    `unrecorded` says why it is not in the history yet; None if it is.
     """
 
     path: Path
@@ -197,7 +197,7 @@ class KillResult(NamedTuple):
 
 
 class ResumeResult(NamedTuple):
-    """The kill files that were removed, and why the history does not tell of it yet."""
+    """The kill files that were removed; `unrecorded` says why that is not in the history yet."""
 
     removed: tuple[Path, ...]
     unrecorded: str | None = None
@@ -218,7 +218,7 @@ def kill_and_report(
     now: Callable[[], str] = utc_now,
     why: str | None = None,
 ) -> KillResult:
-    """As `kill`, and say where it could not be made. It waits neither for a lock nor for a mount."""
+    """Do as `kill`, and report where it failed. It waits for no lock and no hanging file system."""
     note = create_note("kill", at=now(), who=who or login_name(), why=why)
     reasons: list[str] = []
     for path in kill_files(config, state):
@@ -235,16 +235,16 @@ def kill_and_report(
 
 
 def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> None:
-    """An empty file is enough, on a full disk say; who made it and when stands in it where that is possible."""
+    """Create the file, empty if need be, for instance on a full disk; then add who did it and when."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     except FileExistsError:
         if not path.is_file():
-            return  # whatever it is, it is in effect
+            return  # a folder or device, say: it counts as a kill file
     else:
         if (
             is_given_up.is_set()
-        ):  # a mount that hung is back, and somebody may have resumed meanwhile
+        ):  # a hanging mount came back, and somebody may have resumed meanwhile
             path.unlink()
             return
     with suppress(OSError):
@@ -256,7 +256,7 @@ def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> Non
 
 
 def kill_file_fix(config: Path) -> str:
-    """What to do where no kill file can be made, or none that a front door would see."""
+    """Return what to do if no kill file can be made, or none that a front door would see."""
     path = kill_files(config.absolute(), config)[0]
     return f"Create it as a user who is allowed to, or where the folder is kept: touch {path}."
 
@@ -266,7 +266,7 @@ def resume(
 ) -> tuple[Path, ...]:
     """Remove both kill files; return those that were there.
 
-    Raises Refused for one that stays, after the other was removed.
+    Raises EditRefused for one that cannot be removed, after the other was removed.
     """
     return resume_and_report(config, state, who=who, now=now).removed
 
@@ -274,7 +274,7 @@ def resume(
 def resume_and_report(
     config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
 ) -> ResumeResult:
-    """As `resume`, and say whether the history tells of it. It waits for no lock."""
+    """Do as `resume`, and report whether it is in the history. It waits for no lock."""
     note = create_note("resume", at=now(), who=who or login_name())
     notes = [one for path in kill_files(config, state) for one in read_notes(path)]
     is_put_aside = False
@@ -283,8 +283,8 @@ def resume_and_report(
     for path in kill_files(config, state):
         try:
             if not within(ANSWER_S, path, partial(is_kill_file, path)):
-                continue  # a read-only file system refuses to remove even what is not there
-            # Before the file goes, lest what stands in it go with it.
+                continue  # a read-only file system refuses to remove even a missing file
+            # First, so that what the file says is not lost with it.
             is_put_aside = is_put_aside or _save_notes(state, [*notes, note])
             within(ANSWER_S, path, path.unlink)
             removed.append(path)
@@ -302,14 +302,14 @@ def resume_and_report(
 
 
 def _save_notes(state: Path, notes: Sequence[Note]) -> bool:
-    """Write notes down where no lock is needed; a full disk costs the history, not the resume."""
+    """Save notes where no lock is needed; on a full disk the history loses them, but the resume works."""
     with suppress(OSError):
         within(ANSWER_S, state / UNRECORDED, partial(save_notes, state, notes))
     return True
 
 
 def _record_notes(config: Path, state: Path, notes: Sequence[Note]) -> str | None:
-    """Write history if that is possible at once; why not, else. It must not stand in the way of a brake."""
+    """Write the history if that is possible at once, else return why not: a kill must not wait for it."""
     try:
         within(ANSWER_S, state / JOURNAL, partial(record_waiting_now, config, state, notes))
     except OSError as error:
@@ -317,11 +317,11 @@ def _record_notes(config: Path, state: Path, notes: Sequence[Note]) -> str | Non
     return None
 
 
-# --- whom a flip is about -------------------------------------------------------------------------
+# --- the routes of a flip -------------------------------------------------------------------------
 
 
 class EditPlan(NamedTuple):
-    """What to write, and how the journal calls it."""
+    """What to write, and what the history records of it."""
 
     action: str
     name: str  # a route's, or group:NAME
@@ -332,7 +332,7 @@ class EditPlan(NamedTuple):
 
 
 def _find_members(turn: EditTransaction, name: str, command: str) -> list[Draft]:
-    """The route of that name, alone, or all members of group:NAME; `command` is for a refusal."""
+    """Return the route of that name, or all members of group:NAME; `command` is for a refusal."""
     if name.startswith(GROUP):
         return _find_group_members(turn, name.removeprefix(GROUP))
     found = next((draft for draft in turn.drafts if draft.name == name), None)
@@ -388,7 +388,7 @@ def _printable_name(entry: HistoryEntry) -> str:
 
 
 def _require_as_written(turn: EditTransaction, entry: HistoryEntry) -> list[Draft]:
-    """The routes that a flip changed, if they still say what it wrote."""
+    """Return the routes that a flip changed; raise EditRefused if one no longer says what it wrote."""
     if entry.from_ == "split":
         what = f"before the flip by {_printable_name(entry)} at {entry.at} the members of {entry.route} differed"
         raise EditRefused(
@@ -412,13 +412,13 @@ def _require_one_as_written(turn: EditTransaction, entry: HistoryEntry, name: st
     raise EditRefused("not-as-written", what, fix)
 
 
-# --- making it --------------------------------------------------------------------------------------
+# --- writing the table --------------------------------------------------------------------------------------
 
 
 def _check_gates(
     turn: EditTransaction, actor: Actor, members: Sequence[Draft], plan: EditPlan
 ) -> dict[str, Any]:
-    """What the journal says of gates; raises Refused if one is closed and no reason was given."""
+    """Return what the history records of gates; raise EditRefused if one is closed and no reason is given."""
     evidence, closed = {}, []
     for draft in members if share_of(plan.to) == FULL_CANARY else ():
         clean = draft.fields.values.get("require", 0)
@@ -436,7 +436,7 @@ def _check_gates(
 
 
 def _sends_more_to_migrated(members: Sequence[Draft], to: str) -> bool:
-    """Whether more clients than before go to migrated, so that the app must be able to serve."""
+    """Return whether more clients than before go to migrated, so that the app must be able to serve."""
     states = [state_of(draft) for draft in members]
     return any(one == "nothing valid" or share_of(to) > share_of(one) for one in states)
 
@@ -505,10 +505,10 @@ def _half_written_refusal(config: Path, lost: str) -> EditRefused:
 def _rewrite_text(
     turn: EditTransaction, members: Sequence[Draft], plan: EditPlan
 ) -> tuple[str, str]:
-    """The new text, and the lines that change in it for a person who has to do it by hand."""
+    """Return the new text, and its changed lines for a person who has to make the edit by hand."""
     text = turn.text
     by_hand: list[str] = []
-    # From the last to the first, so that places and line numbers before it still hold.
+    # From last to first, so that positions and line numbers before an edit stay valid.
     for draft in sorted(members, key=lambda one: one.node.start, reverse=True):
         own = [change for change in plan.changes if change.route == draft.name]
         changed = apply_changes(text, draft, own, file=str(turn.config))

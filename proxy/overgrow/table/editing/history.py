@@ -1,8 +1,8 @@
-"""flips.jsonl: the one history of flips, kills and resumes. Only ever appended to.
+"""flips.jsonl: the history of flips, kills and resumes. It is only appended to.
 
-Each line carries the SHA-256 of the line before it, so that a changed or removed line shows. A
-process killed while writing leaves a torn last line: it is skipped, named, and covered by the next
-line's hash like any other. Whoever appends holds the lock from reading the table to writing it.
+Each line contains the SHA-256 of the line before it, so a changed or removed line is noticed. A process
+that is killed while writing leaves a torn last line: it is skipped and reported, and the next line's hash
+covers it like any other. A flip holds the lock from reading the table to writing it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from overgrow.table.file_lock import acquire_lock
 from overgrow.table.state_dir import recreate_state_dir
 
 JOURNAL = "flips.jsonl"
-WAIT_S = 5.0  # for whoever holds the history
+WAIT_S = 5.0  # for another process that holds the history
 FIRST = "0" * 64
 
 
 class FieldChange(NamedTuple):
-    """One scalar as a flip found it and as it wrote it; `before` None: the line was not there."""
+    """One scalar before and after a flip; `before` None: the line was not there."""
 
     field: str
     before: str | None
@@ -52,17 +52,17 @@ class HistoryEntry:
     after: str | None
     changes: tuple[FieldChange, ...] = ()
     undoes: str | None = None
-    why: str | None = None  # the reason given, which opens a gate that is closed
+    why: str | None = None  # the reason given, which overrules a closed gate
     evidence: Mapping[str, Any] | None = None  # what the gate saw, by route
-    overruled: tuple[str, ...] = ()  # what it had against a flip that was made all the same
+    overruled: tuple[str, ...] = ()  # the gate's objections to a flip that was made all the same
     id: str | None = None  # of a kill or resume, which may be written down before it is recorded
 
 
 class History(NamedTuple):
-    """What the journal says, in order, and where it does not hold together.
+    """The entries of the history, in order, and where it is damaged.
 
-    `torn` numbers the lines that could not be read; `broken` says in sentences, in order, where the
-    chain of hashes does not hold, torn lines included.
+    `torn` has the numbers of unreadable lines; `broken` says in sentences, in order, where the chain of
+    hashes breaks, torn lines included.
     """
 
     entries: tuple[HistoryEntry, ...]
@@ -72,10 +72,10 @@ class History(NamedTuple):
 
 @contextmanager
 def lock_history(state: Path, wait_s: float = WAIT_S) -> Iterator[int]:
-    """Hold the journal's lock and yield its descriptor; one holder at a time on this machine.
+    """Hold the history's lock and yield its descriptor; one holder at a time on this machine.
 
     Raises:
-        OSError: Held, if somebody else holds it for longer than `wait_s`.
+        OSError: LockHeld, if another process holds it for longer than `wait_s`.
 
     """
     descriptor = _open_and_lock(state, time.monotonic() + wait_s)
@@ -86,7 +86,7 @@ def lock_history(state: Path, wait_s: float = WAIT_S) -> Iterator[int]:
 
 
 def _open_and_lock(state: Path, until_s: float) -> int:
-    """The journal, locked; made where it is not there, as after somebody removed the state folder."""
+    """Open and lock the history; create it if it is missing, for instance if the state folder was removed."""
     path = state / JOURNAL
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
@@ -99,13 +99,15 @@ def _open_and_lock(state: Path, until_s: float) -> int:
         except OSError:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # it was removed or replaced while we waited: another one counts now
+        os.close(
+            descriptor
+        )  # it was removed or replaced while this process waited: lock the new one
 
 
 def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> HistoryEntry:
-    """Add a line to the locked journal and wait until it is on disk; return it as an entry.
+    """Add a line to the locked history and wait until it is on disk; return it as an entry.
 
-    Raises OSError (a full disk), and then the journal is as it was.
+    Raises OSError, for instance on a full disk, and then the history is unchanged.
     """
     _require_in_place(state, descriptor)
     lines, torn = _read_lines(state), bool(_read_torn_tail(state))
@@ -123,7 +125,7 @@ def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> HistoryEnt
 
 
 def _require_in_place(state: Path, descriptor: int) -> None:
-    """Refuse to write where nobody would read: the lock of a removed file keeps no second holder out."""
+    """Raise OSError if the locked file was removed or replaced: nobody would read what is written to it."""
     if not is_same_file(descriptor, state / JOURNAL):
         what = "it was removed or replaced while it was locked"
         raise OSError(errno.ESTALE, what, str(state / JOURNAL))
@@ -139,7 +141,7 @@ def _hash_line(line: bytes) -> str:
 
 
 def _parse_entry(line: bytes) -> HistoryEntry:
-    """Raises ValueError, KeyError, TypeError or RecursionError for a line that is none."""
+    """Parse a line; raise ValueError, KeyError, TypeError or RecursionError for an invalid one."""
     facts = json.loads(line.decode("utf-8"))
     if not all(isinstance(facts[key], str) for key in ("prev", "at", "who", "action")):
         raise TypeError("a text is none")
@@ -164,7 +166,7 @@ def _parse_entry(line: bytes) -> HistoryEntry:
 
 
 def read_history(state: Path) -> History:
-    """Everything recorded so far; no journal is an empty one."""
+    """Return everything recorded so far; a missing file is an empty history."""
     entries: list[HistoryEntry] = []
     torn: list[int] = []
     broken: list[str] = []
@@ -189,7 +191,7 @@ def read_history(state: Path) -> History:
 
 
 def _is_torn(line: bytes) -> bool:
-    """Whether a line begins as ours do and is text: what is left of one whose writer was killed."""
+    """Return whether a line is the beginning of an entry, as a killed writer leaves it."""
     begin = b'{"prev": "'
     text = line.decode("utf-8", "ignore")  # it may end within a character
     is_text = len(line) - len(text.encode()) < 4 and "\0" not in text
@@ -197,7 +199,7 @@ def _is_torn(line: bytes) -> bool:
 
 
 def _read_lines(state: Path) -> list[bytes]:
-    """The lines without their ends, a torn last one included."""
+    """Return the lines without line ends, including a torn last one."""
     *whole, tail = _read_journal(state).split(b"\n")
     return [*whole, tail] if tail else whole
 
@@ -214,7 +216,7 @@ def _read_journal(state: Path) -> bytes:
 
 
 def find_undoable(entries: Sequence[HistoryEntry], route: str | None) -> HistoryEntry | None:
-    """The last flip, of this route or group or of any, that is neither undone nor abandoned."""
+    """Return the last flip, of this route or group or of any, that is neither undone nor abandoned."""
     over = {entry.undoes for entry in entries}
     for entry in reversed(entries):
         if entry.action == "flip" and entry.key not in over and route in (None, entry.route):

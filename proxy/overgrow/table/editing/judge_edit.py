@@ -1,4 +1,4 @@
-"""A table that a flip is about to write, judged as the workers will: beside the table that took effect last."""
+"""Judges a table that a flip is about to write as the workers will: beside the last table that took effect."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from overgrow.table.reading.weakened import reject_weakened
 def judge_beside_last_good(
     loaded: ParsedTable, turn: EditTransaction, env: Mapping[str, str]
 ) -> JudgedTable:
-    """Judge a table that is to be written in this turn beside the one that took effect last.
+    """Judge a table that is to be written beside the last one that took effect.
 
-    `lost` is told only of a file that somebody wrote in place a moment ago.
+    `lost` is set only if somebody wrote the file in place a moment ago.
     """
     kept, found = read_last_good_in_time(turn.state), turn.found
     former = (

@@ -1,8 +1,8 @@
 """Byte-exact changes of a route's target and canary in the text of routes.yaml. Pure.
 
-Only the scalars meant change; comments, quotes, line ends and indentation stay. What cannot be edited
-safely is refused with its line: values from ${}, anchors and aliases, block scalars. Every edit is
-read back: the route must say what was asked, and every other route what it said before.
+Only the intended scalars change; comments, quotes, line ends and indentation stay. What cannot be edited
+safely is refused with its line: values from ${}, anchors and aliases, block scalars. Every edit is parsed
+again: the route must say what was asked, and every other route what it said before.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ALIAS = re.compile(r"\*[^\s,\[\]{}]+")
 
 
 class Goal(NamedTuple):
-    """What a route should say: a target, and a canary where the flip is about one."""
+    """What a route should say: a target, and a canary if the flip is about one."""
 
     target: str
     canary: int | None  # hundredths of a percent
@@ -36,7 +36,7 @@ class Goal(NamedTuple):
 
 
 def parse_goal(to: str) -> Goal:
-    """What `flip R TO` asks for: legacy, migrated, gone or a percentage."""
+    """Return what `flip R TO` asks for: legacy, migrated, gone or a percentage."""
     if to in PLACES:
         return Goal(to, None)
     try:
@@ -57,32 +57,32 @@ def parse_goal(to: str) -> Goal:
 
 
 def state_of(draft: Draft) -> str:
-    """Where the route stands, as the command line writes it: legacy, migrated, gone or N%."""
+    """Return the state of a route, as the command line writes it: legacy, migrated, gone or N%."""
     target = draft.fields.values.get("target", "nothing valid")
     canary = draft.fields.values.get("canary", 0)
     return percent_text(canary) if target == "legacy" and canary else str(target)
 
 
 def state_of_all(drafts: Sequence[Draft]) -> str:
-    """Where the members of a group stand; "split" where they differ, which no valid table says."""
+    """Return the state of a group's members; "split" if they differ, which no valid table has."""
     states = {state_of(draft) for draft in drafts}
     return states.pop() if len(states) == 1 else "split"
 
 
 def share_of(state: str) -> int:
-    """The share of clients, in hundredths of a percent, that a state sends to migrated."""
+    """Return the share of clients, in hundredths of a percent, that a state sends to migrated."""
     if state.endswith("%"):
         return parse_hundredths(state, "the share")
     return FULL_CANARY if state == "migrated" else 0
 
 
 def is_same_state(first: str, second: str) -> bool:
-    """Whether two states are one: 0% and legacy send the same clients to the same side."""
+    """Return whether two states are equal: 0% and legacy are, as they send all clients to legacy."""
     return first == second or {first, second} == {"legacy", "0%"}
 
 
 def changes_for(draft: Draft, goal: Goal) -> tuple[FieldChange, ...]:
-    """The scalars to write so that the route says what the goal asks; empty if it does already."""
+    """Return the scalars to write so that the route says what the goal asks; empty if it does already."""
     values, found = draft.fields.values, []
     if values.get("target") != goal.target:
         found.append(FieldChange("target", written_text(draft, "target"), goal.target, draft.name))
@@ -97,7 +97,7 @@ def changes_for(draft: Draft, goal: Goal) -> tuple[FieldChange, ...]:
 
 
 def written_text(draft: Draft, field: str) -> str | None:
-    """The scalar's text as it stands in the file, without quotes; None where there is none."""
+    """Return the scalar's text in the file, without quotes; None without such a field."""
     node = draft.fields.nodes.get(field)
     return node.text if node is not None else None
 
@@ -105,14 +105,14 @@ def written_text(draft: Draft, field: str) -> str | None:
 def apply_changes(
     text: str, draft: Draft, changes: Sequence[FieldChange], *, file: str = "routes.yaml"
 ) -> str:
-    """The text with the changes made to one route, nothing else touched."""
+    """Return the text with the changes to one route; everything else stays."""
     for change in sorted(changes, key=lambda one: _position_of_change(draft, one), reverse=True):
         text = _apply_change(text, draft, change, file)
     return text
 
 
 def _position_of_change(draft: Draft, change: FieldChange) -> int:
-    """Where a change is made; from the last to the first, so that places before it still hold."""
+    """Return the offset of a change; changes are made from last to first, so earlier offsets stay valid."""
     node = draft.fields.nodes.get(change.field)
     return node.start if node is not None else draft.fields.nodes.get("target", draft.node).end
 
@@ -134,7 +134,7 @@ def _apply_change(text: str, draft: Draft, change: FieldChange, file: str) -> st
 
 
 def _require_editable(text: str, draft: Draft, node: Node, change: FieldChange, file: str) -> None:
-    """Refuse a value that other places share or that is not simply written down here."""
+    """Raise EditRefused for a value that other places share, or that is not a plain scalar here."""
     if node.shared or draft.node.shared:
         what = f"{change.field} comes from an anchor or alias that other places share"
         raise _edit_refusal("anchored-value", node, what, change, file)
@@ -154,7 +154,7 @@ def _edit_refusal(code: str, node: Node, what: str, change: FieldChange, file: s
 
 
 def _insert_field(text: str, draft: Draft, target: Node, change: FieldChange, file: str) -> str:
-    """A new field after `target:`: on a line of its own with its indent, or inside the braces."""
+    """Insert a field after `target:`: on a line of its own with the same indent, or inside the braces."""
     if draft.node.shared:
         _require_editable(text, draft, target, change, file)
     key = next(key for key, _ in draft.node.children if key.text == "target")
@@ -172,13 +172,13 @@ def _insert_field(text: str, draft: Draft, target: Node, change: FieldChange, fi
 
 
 def _end_of(text: str, node: Node) -> int:
-    """Where a value ends as it is written: an alias with its own name, not with its anchor's text."""
+    """Return where a value ends in the text; an alias ends with its name, not with its anchor's text."""
     alias = _ALIAS.match(text, int(node.place.index))
     return alias.end() if alias else node.end
 
 
 def _remove_field(text: str, draft: Draft, node: Node) -> str:
-    """The text without a field that a flip inserted; 0% where more than that stands there now."""
+    """Remove a field that a flip inserted; write 0% if its line has more than that now."""
     if draft.node.style == "flow":
         end = _end_of(text, draft.fields.nodes["target"])
         if re.fullmatch(r",\s*[\"']?canary[\"']?:\s*", text[end : node.start]):
@@ -197,7 +197,7 @@ def _remove_field(text: str, draft: Draft, node: Node) -> str:
 def require_safe_edit(
     old: Sequence[Draft], after: str, moved: Collection[str], to: str, env: Mapping[str, str]
 ) -> str:
-    """The edited text, if it says what was asked of the moved routes and the same of all others."""
+    """Raise EditRefused unless the edited text moves the routes as asked and leaves all others as before."""
     try:
         new = parse_drafts(after, env)
     except YamlSyntaxError:
@@ -216,7 +216,7 @@ def require_safe_edit(
 
 
 def has_states(table: RouteTable, old: Sequence[Draft], moved: Collection[str], to: str) -> bool:
-    """Whether a valid table says what was asked: as `checked`, without reading the text again."""
+    """Return whether a valid table says what was asked: as `require_safe_edit`, without parsing again."""
     found = {route.name: _state_of_route(route) for route in table.routes}
     expected = {str(one.name): to if one.name in moved else state_of(one) for one in old}
     return found.keys() == expected.keys() and all(
@@ -229,7 +229,7 @@ def _state_of_route(route: Route) -> str:
 
 
 def lines_to_change(before: str, after: str) -> str:
-    """The lines that an edit writes, for a person who has to make it by hand."""
+    """Describe the lines that an edit changes, for a person who has to make it by hand."""
     old, new = before.splitlines(), after.splitlines()
     shorter = min(len(old), len(new))
     top = next((n for n in range(shorter) if old[n] != new[n]), shorter)

@@ -1,8 +1,7 @@
-"""One turn: from reading routes.yaml to replacing it, while everybody else's flips wait.
+"""One edit of routes.yaml: it is read, changed and replaced while all other flips wait.
 
-The file is replaced by a rename in its own folder, so that nobody ever sees half of it. The journal's
-line is on disk before the rename: a flip without history cannot happen; a rename that fails adds a
-line that says so.
+The file is replaced by a rename in its own folder, so nobody sees half of it. The line of the history is on
+disk before the rename, so there is no flip without history; if the rename fails, another line says so.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 class EditTransaction(NamedTuple):
-    """The file as it was read while everybody else's flips wait."""
+    """The file as it was read under the locks: all other flips wait."""
 
     config: Path
     real: Path  # where symlinks lead
@@ -49,7 +48,7 @@ class EditTransaction(NamedTuple):
 def locked_for_edit(
     config: Path, state: Path, env: Mapping[str, str], wait_s: float = WAIT_S
 ) -> Iterator[EditTransaction]:
-    """Wait for this turn, and read; raises Refused for a file that cannot be read, or a turn in vain."""
+    """Lock folder and history, and read the file; raise EditRefused if either is not possible."""
     try:
         real = config.resolve(strict=True)
         with _folder_locked(real.parent, wait_s), lock_history(state, wait_s) as journal:
@@ -76,7 +75,7 @@ def locked_for_edit(
 
 
 def _unwritable_refusal(path: Path, error: OSError) -> EditRefused:
-    """A file that a flip has to write and cannot: for a full disk, with the way out that needs none."""
+    """Return the refusal for a file that cannot be written; on a full disk it names what works without space."""
     fix = "Nothing was changed."
     if error.errno in NO_ROOM:
         fix += (
@@ -86,14 +85,14 @@ def _unwritable_refusal(path: Path, error: OSError) -> EditRefused:
 
 
 def _record_waiting(config: Path, state: Path, journal: int) -> None:
-    """Record first what happened before: kills and resumes that could not wait for the history."""
+    """Record kills and resumes that could not wait for the history, before the flip."""
     with suppress(OSError):  # if it cannot be written, the flip itself will say so
         record_waiting(config, state, journal)
 
 
 @contextmanager
 def _folder_locked(folder: Path, wait_s: float) -> Iterator[None]:
-    """One flip at a time per folder, whatever state folder each was given."""
+    """Hold the lock of a folder: one flip at a time, even with different state folders."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -110,9 +109,9 @@ def _folder_locked(folder: Path, wait_s: float) -> Iterator[None]:
 def replace_table(
     turn: EditTransaction, data: bytes, facts: Mapping[str, Any] | None, by_hand: str
 ) -> None:
-    """Put a whole new file in the old one's place, unless somebody else changed it meanwhile.
+    """Replace the file, unless somebody else changed it meanwhile.
 
-    `facts` is what the history keeps of it; None for an edit that moves nothing.
+    `facts` is the line of the history; None for an edit that moves nothing.
     """
     temporary: Path | None = None
     recorded: HistoryEntry | None = None
@@ -142,7 +141,7 @@ def replace_table(
 
 
 def _abandon(turn: EditTransaction, facts: Mapping[str, Any], recorded: HistoryEntry) -> None:
-    """Record that a flip in the history was not made; a full disk may not take even that."""
+    """Record that a flip in the history was not made, if the disk has room for that."""
     gave_up = {"at": facts["at"], "who": facts["who"], "action": "abandoned"}
     with suppress(OSError):
         append(turn.state, turn.journal, {**gave_up, "undoes": recorded.key})
@@ -157,7 +156,7 @@ def _copy_mode_and_owner(found: os.stat_result, descriptor: int) -> None:
 
 
 def _refuse_changed(turn: EditTransaction) -> None:
-    """Compare signature and content with what was read; editors do not know of our lock."""
+    """Raise EditRefused if the file is not the one that was read: editors do not use the lock."""
     same = _version_of(turn.real.stat()) == _version_of(turn.found)
     content = hashlib.sha256(read_table_file(turn.real)).digest()
     if same and content == hashlib.sha256(turn.data).digest():
@@ -169,12 +168,12 @@ def _refuse_changed(turn: EditTransaction) -> None:
 
 
 def _version_of(found: os.stat_result) -> tuple[int, int, int, int]:
-    """What an editor changes; unlike files.Signature without ctime, which a chmod changes too."""
+    """Return what an edit changes; without ctime, unlike files.Signature, because a chmod changes that too."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the file system can."""
+    """Write the rename itself to disk, so that it survives a power cut, if the file system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,9 +1,9 @@
 """Kills and resumes that are not in the history yet: who, when and why.
 
-The brake never waits for the history. What a kill says of itself stands in the kill file, a line of JSON
-each; what a resume says, and what stood in the kill files that it removed, in `<state>/unrecorded/`.
-Whoever next holds the history's lock appends them. Each has an id, by which it is appended once, whoever
-dies meanwhile and however often it is tried.
+A kill never waits for the history. Its note is a line of JSON in the kill file; the note of a resume, and
+the notes of the kill files that it removed, are in `<state>/unrecorded/`. The next process that holds the
+history's lock appends them. Each note has an id, so it is appended only once, even if a process dies in
+between.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Note = Mapping[str, Any]
 
 
 def create_note(action: str, *, at: str, who: str, why: str | None = None) -> Note:
-    """What the history is to say of a kill or resume."""
+    """Return what the history will record of a kill or resume."""
     return {
         "id": secrets.token_hex(8),
         "at": at,
@@ -44,12 +44,12 @@ def create_note(action: str, *, at: str, who: str, why: str | None = None) -> No
 
 
 def note_line(note: Note) -> bytes:
-    """A note as the line of a file."""
+    """Return a note as a line of a file."""
     return json.dumps(note, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def read_notes(path: Path) -> list[Note]:
-    """What a file says; none of one that is not there, cannot be read, or was made by hand."""
+    """Return the notes in a file; none if it is missing, cannot be read, or was made by hand."""
     try:
         data = within(LOOK_S, path, partial(read_regular, path, MAX_NOTE_BYTES))
     except OSError:
@@ -58,7 +58,7 @@ def read_notes(path: Path) -> list[Note]:
 
 
 def _parse_note(line: bytes) -> Note | None:
-    """Anybody may write into a kill file: only what a kill or resume says of itself is believed."""
+    """Return the note in a line; None for any other text, as anybody may write into a kill file."""
     try:
         found = json.loads(line)
     except ValueError:
@@ -74,7 +74,7 @@ def _parse_note(line: bytes) -> Note | None:
 
 
 def save_notes(state: Path, notes: Iterable[Note]) -> None:
-    """Keep notes in the state folder, each whole or not at all."""
+    """Save notes in the state folder, each completely or not at all."""
     folder = state / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     for note in notes:
@@ -82,13 +82,13 @@ def save_notes(state: Path, notes: Iterable[Note]) -> None:
 
 
 def remove_note(state: Path, note: Note) -> None:
-    """Forget a note of what was not done after all."""
+    """Remove the note of a change that was not made after all."""
     with suppress(OSError):
         (state / FOLDER / f"{note['id']}.json").unlink()
 
 
 def waiting_notes(config: Path, state: Path) -> list[Note]:
-    """The notes in the kill files and in the state folder, in the order of their times, each once."""
+    """Return the notes in the kill files and in the state folder, each once, ordered by time."""
     places = (*kill_files(config, state), *_saved_note_paths(state))
     found = {note["id"]: note for path in places for note in read_notes(path)}
     return sorted(found.values(), key=lambda note: (note["at"], note["action"]))
@@ -104,9 +104,9 @@ def _saved_note_paths(state: Path) -> Iterator[Path]:
 def record_waiting(
     config: Path, state: Path, descriptor: int, more: Sequence[Note] = ()
 ) -> set[str]:
-    """Append what waits, and `more`, to the locked history; the ids that it has now.
+    """Append the waiting notes, and `more`, to the locked history; return their ids.
 
-    A note goes only after its line is on disk.
+    A note is removed only after its line is on disk.
     """
     notes = {note["id"]: note for note in (*waiting_notes(config, state), *more)}
     if not notes:
@@ -120,7 +120,7 @@ def record_waiting(
 
 
 def record_waiting_now(config: Path, state: Path, more: Sequence[Note] = ()) -> set[str]:
-    """As `record_waiting`, if nobody holds the history now.
+    """Do as `record_waiting`, if no other process holds the history now.
 
     Raises:
         OSError: if it is held, or cannot be written.
@@ -131,19 +131,19 @@ def record_waiting_now(config: Path, state: Path, more: Sequence[Note] = ()) -> 
 
 
 class HistoryKeeper:
-    """What one worker does for the history: what waits is appended, and what was lost is said in it."""
+    """What one worker does for the history: it appends waiting notes, and records a loss of entries."""
 
     def __init__(self, config: Path, state: Path, now: Callable[[], str]) -> None:
         self._config, self._state, self._now = config, state, now
         self._recorded: set[str] = set()
-        self._seen: Signature = None  # of the history, at the last look
+        self._seen: Signature = None  # of the history, at the last check
         self._last: tuple[int, str] = (0, "")  # how many entries it has, and the key of the last
 
     def check(self, *, is_writer: bool) -> str | None:
-        """Look after the history; what there is to tell. Only the worker that is_writer writes.
+        """Check the history; return what to log. Only the worker with `is_writer` writes.
 
         Raises:
-            OSError: if it cannot be read or written now, or somebody holds it.
+            OSError: if it cannot be read or written now, or another process holds it.
 
         """
         report = None
@@ -156,7 +156,7 @@ class HistoryKeeper:
         return report
 
     def _check_for_loss(self, *, is_writer: bool) -> str | None:
-        """Read the history, and say in it if what was its last entry is no longer there."""
+        """Read the history; if its former last entry is gone, record that."""
         entries = read_history(self._state).entries
         count, key = self._last
         is_lost = bool(count) and all(entry.key != key for entry in entries)

@@ -1,6 +1,6 @@
-"""Whether the Flask app has what a route needs before it may send clients there.
+"""Whether the Flask app can serve a route that sends clients to it.
 
-Knows the app only as plain data: rule texts and methods, handed in by the composition root.
+It knows the app as plain data only: rule texts and methods, given by the composition root.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class AppRule(NamedTuple):
     """One URL rule of the Flask app; `methods` is None for all.
 
     With `asgi` it is the prefix of an ASGI app mounted there: that app takes every path at or
-    below it. With `open` the same of a WSGI app; an empty one is a wrapper of the Flask app that
-    cannot be looked into. With `loose` a slash more or less at the end is served alike.
+    below it. With `open` it is the prefix of a WSGI app; if empty, the Flask app is wrapped in
+    something that shows no rules. With `loose` the rule also takes a slash more or less at the end.
     NO_APP alone says that there is no app.
     """
 
@@ -79,13 +79,13 @@ class AppRules:
                 self._methods.setdefault(shape, []).append(one.methods)
 
     def is_asgi(self, path: str | None, prefix: str | None) -> bool:
-        """Whether all that such a route takes lies at or below a mounted ASGI app."""
+        """Return whether every path of such a route is at or below a mounted ASGI app."""
         return _lies_in(self._mounts, path or prefix)
 
     def find_missing(
         self, path: str | None, prefix: str | None, methods: tuple[str, ...] | None
     ) -> FieldError | None:
-        """What the app lacks for such a route; None if it can serve it."""
+        """Return what the app lacks for such a route; None if it can serve it."""
         if self._rules is None or self.is_asgi(path, prefix):
             return None
         if not self._is_app_there:
@@ -130,9 +130,9 @@ class AppRules:
 
 
 def describe_first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -> str:
-    """The first route of a table that the app cannot serve though it may have to, and why; empty for none.
+    """Return the first route of a table that the app may have to serve but cannot, and why; empty for none.
 
-    A table is checked when it is read; the last good one runs all the same where the app lost a rule.
+    A table is checked when it is read; the last good one is used even if the app lost a rule since.
     """
     known = AppRules(rules)
     for route in table.routes:
@@ -145,7 +145,7 @@ def describe_first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -
 
 
 def _rule_spellings(one: AppRule) -> tuple[str, ...]:
-    """The texts of rules that a rule stands for."""
+    """Return the rule texts that a rule stands for."""
     if not one.loose or one.rule == "/":
         return (one.rule,)
     return (one.rule.removesuffix("/"), f"{one.rule.removesuffix('/')}/")
@@ -166,7 +166,7 @@ def _is_below(rule: str, prefix: str) -> bool:
 
 
 def _union_of_methods(found: list[frozenset[str] | None]) -> frozenset[str] | None:
-    """The methods that any of the rules takes; None if one takes all."""
+    """Return the methods that any of the rules takes; None if one takes all."""
     if len(found) == 1:  # nearly always
         return found[0]
     if None in found:

@@ -1,6 +1,6 @@
-"""Whether the certificates that a table names can be used: the one look at a file beside its own.
+"""Whether the certificates that a table names can be used: the only other file that a table needs.
 
-A table whose certificates cannot be read would cut legacy off, so it must not take effect.
+A table whose certificates cannot be read would cut off legacy, so it must not take effect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from overgrow.yaml_file.tree import Node
 
 
 def reject_unusable_certificates(loaded: ParsedTable, data: bytes, file: str) -> ParsedTable:
-    """What was loaded, or a problem instead of its table. Looked at only where legacy is https."""
+    """Return the table, or a problem if its certificates cannot be used; checked for https only."""
     legacy = loaded.table.legacy if loaded.table else None
     if legacy is None or legacy.tls_ca is None or not legacy.url.startswith("https:"):
         return loaded
@@ -45,7 +45,7 @@ def _unusable_reason(path: str) -> str | None:
 def _load_certificates(path: str) -> None:
     import ssl  # noqa: PLC0415  as above
 
-    read_regular(Path(path), 1)  # OpenSSL would wait for somebody to write into a FIFO
+    read_regular(Path(path), 1)  # OpenSSL would wait for a writer of a FIFO
     ssl.create_default_context(cafile=path)
 
 

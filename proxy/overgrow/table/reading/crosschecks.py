@@ -1,4 +1,4 @@
-"""The routes among each other: equal names, split groups, ties, and routes nothing can reach."""
+"""Checks of routes against each other: equal names, split groups, ties, and unreachable routes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from overgrow.yaml_file.tree import Node
 
 
 def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:
-    """The good routes in matching order, after reporting what is wrong with them together."""
+    """Report what is wrong with the routes together; return the valid ones in matching order."""
     _report_equal_names(reading, drafts)
     _report_split_groups(reading, drafts)
     drafted = {id(draft.route): draft for draft in drafts if draft.route}
@@ -40,7 +40,7 @@ def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:
 def _note_reversible_inside(
     reading: FileReading, ranking: Ranking, drafted: Mapping[int, Draft]
 ) -> None:
-    """What an irreversible route seems to keep from legacy may go there by a route before it."""
+    """Note reversible routes before an irreversible one: through them its requests may reach legacy."""
     for route, kept, example in find_exposing_routes(ranking.routes):
         what = (
             f'it stands before the irreversible route "{kept.name}" on line {kept.line}, so {example} '
@@ -72,7 +72,7 @@ def _report_equal_names(reading: FileReading, drafts: Sequence[Draft]) -> None:
 
 
 def _report_split_groups(reading: FileReading, drafts: Sequence[Draft]) -> None:
-    """One problem per split group, at the first member that differs from the one before it."""
+    """Report one problem for each split group, at the first member that differs from the first one."""
     groups: dict[str, list[Draft]] = {}
     for draft in drafts:
         if draft.group is not None and draft.route is not None:
@@ -86,7 +86,7 @@ def _report_split_groups(reading: FileReading, drafts: Sequence[Draft]) -> None:
 
 
 def _group_state(draft: Draft) -> tuple[str, int]:
-    """What must be equal among the members of a group."""
+    """Return what must be equal for all members of a group."""
     values = draft.fields.values
     return values["target"], values.get("canary", 0)
 

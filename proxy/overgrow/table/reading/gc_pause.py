@@ -1,9 +1,9 @@
 """Keep Python's cycle collector from stopping the event loop while a large table is loaded.
 
-Loading makes some hundred thousand objects without a single cycle; each full collection would walk
-all of them with the interpreter's lock held, a quarter of a second at 10,000 routes. So the
-collector rests meanwhile, and a large table that stays is put where later collections do not look.
-Reference counting frees everything as always; other threads' cycles wait for a second.
+Loading makes some hundred thousand objects without a single cycle; each full collection would visit
+all of them and hold the interpreter's lock meanwhile. So the collector is off while a table is loaded,
+and a large table is frozen: later collections skip it. Reference counting frees objects as always;
+cycles of other threads wait until the collector is on again.
 """
 
 from __future__ import annotations
@@ -39,6 +39,6 @@ def gc_paused() -> Iterator[None]:
 
 
 def freeze_table(routes: int) -> None:
-    """Spare later collections the table just loaded, if it is a large one."""
+    """Exclude the table just loaded from later collections, if it is large."""
     if routes >= LARGE:
         gc.freeze()

@@ -168,7 +168,7 @@ def _parse_duration(text: str, label: str) -> float:
 
 
 class ShadowField(NamedTuple):
-    """What `shadow` says: shares in hundredths of a percent."""
+    """The value of `shadow`: shares in hundredths of a percent."""
 
     percent: int
     unsafe: bool = False
@@ -179,7 +179,7 @@ class ShadowField(NamedTuple):
 
 
 class FallbackField(NamedTuple):
-    """What `fallback` says."""
+    """The value of `fallback`."""
 
     on: bool
     unsafe: bool = False
@@ -204,7 +204,7 @@ def _read_require(reading: FileReading, node: Node, label: str) -> int:
 def _read_inner(
     reading: FileReading, node: Node, label: str, readers: Mapping[str, Reader], needed: str
 ) -> dict[str, Any]:
-    """The fields of a mapping inside a route; the needed one is written as it could stand there."""
+    """Return the fields of a mapping inside a route; `needed` is the required one, as an example."""
     since = len(reading.problems)
     fields = reading.read_fields(node, f"{label}.", readers)
     name = needed.partition(":")[0]

@@ -1,7 +1,7 @@
 """Text of routes.yaml -> RouteTable, or every problem in file order.
 
-What single fields mean stands in grammar.py, what a route is in entries.py, what routes are to each
-other in together.py. No files, no clock; variables and the app's rules come in by argument.
+grammar.py says what single fields mean, routes.py what a route is, crosschecks.py how routes must fit
+together. No files, no clock; variables and the app's rules come in by argument.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
 class ParsedTable(NamedTuple):
     """What a text means: a table, or problems; notes either way. All in file order.
 
-    `paths` is the index of the table's routes, made for checking them: a Matcher need not make it again.
+    `paths` is the index of the table's routes, built for checking them: a Matcher can reuse it.
     """
 
     table: RouteTable | None
@@ -55,7 +55,7 @@ class ParsedTable(NamedTuple):
 
 
 def revision_of(data: bytes) -> str:
-    """The first 12 hex digits of the SHA-256 of the file."""
+    """Return the first 12 hex digits of the SHA-256 of the file."""
     return hashlib.sha256(data).hexdigest()[:12]
 
 
@@ -70,7 +70,7 @@ def parse(
 ) -> ParsedTable:
     """Read and validate a table. `rules` None skips the check against the Flask app.
 
-    `app_in_use` is the app that runs, if known; another one in the file is worth a note.
+    `app_in_use` is the running app, if known; if the file names another one, that is a note.
     """
     reading = FileReading(file, env)
     try:
@@ -92,9 +92,9 @@ def parse(
 
 
 def find_app_name(text: bytes, env: Mapping[str, str]) -> str | None:
-    """The value of `app`, whatever else is wrong with the file.
+    """Return the value of `app`, even if other fields are wrong; None without one.
 
-    What stands before the routes is read alone: it is there most often, and routes are long.
+    The text before the routes is parsed first: `app` is usually there, and routes are long.
     """
     return _find_app(text.partition(b"\nroutes:")[0], env) or _find_app(text, env)
 

@@ -1,8 +1,8 @@
 """What can be wrong with routes.yaml, in words a person can act on.
 
-A Problem says where, what, and how to mend it, with a stable code. CODES and NOTES are closed
-tables: docs/routes-yaml.md repeats them and is tested against them. Refused is the answer of a flip
-or rollback that would not be right to make.
+A Problem says where, what, and how to fix it, with a stable code. CODES and NOTES are closed
+tables: docs/routes-yaml.md repeats them and is tested against them. EditRefused is raised by a flip
+or rollback that must not be made.
 """
 
 from __future__ import annotations

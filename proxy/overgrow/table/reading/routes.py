@@ -1,6 +1,6 @@
-"""The entries under `routes`, one by one: fields -> Route, and what is wrong with them together.
+"""The entries under `routes`, one by one: fields -> Route, and fields that do not fit together.
 
-What single fields mean stands in grammar.py, what routes are to each other in together.py.
+grammar.py says what single fields mean, crosschecks.py how routes must fit together.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Draft(NamedTuple):
 
     @property
     def group(self) -> str | None:
-        """The group it names, if that is a good name."""
+        """The group it names, if that is a valid name."""
         group: str | None = self.fields.values.get("group")
         return group
 
 
 @gc_paused()
 def parse_drafts(text: str, env: Mapping[str, str]) -> list[Draft]:
-    """The routes as they are written, valid or not; raises Broken where the text is no YAML."""
+    """Return the routes as they are written, valid or not; raise YamlSyntaxError for invalid YAML."""
     reading = FileReading("", env)
     top = reading.read_fields(parse_tree(text), "", TOP)
     drafts = read_drafts(reading, top, Timeouts(), AppRules(None))
@@ -61,7 +61,7 @@ def parse_drafts(text: str, env: Mapping[str, str]) -> list[Draft]:
 def read_drafts(
     reading: FileReading, top: Fields, inherited: Timeouts, rules: AppRules
 ) -> list[Draft]:
-    """The routes of a file whose top fields are read; reports what is wrong with each."""
+    """Return the routes of a file whose top fields are read; report what is wrong with each."""
     node = top.nodes.get("routes")
     if node is None:
         return []
@@ -76,7 +76,7 @@ def read_drafts(
 
 
 def timeouts_from(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
-    """The timeouts that the fields say, and the inherited ones for the rest."""
+    """Return the timeouts of the fields, and inherited ones for the rest."""
     if values.keys().isdisjoint(TIMEOUTS):
         return inherited
     return Timeouts(
@@ -120,12 +120,12 @@ def _read_draft(reading: FileReading, node: Node, inherited: Timeouts, rules: Ap
 
 
 def _describe_node(node: Node) -> str:
-    """What stands where a route should, for a message."""
+    """Return, for a message, what the file has in the place of a route."""
     return "a list" if node.kind == "list" else node.text or "empty"
 
 
 def _field_that_needs_app(values: Mapping[str, Any]) -> str | None:
-    """The field for which the app must be able to serve the route; None if it need not."""
+    """Return the field that sends clients to migrated, so that the app must serve the route; None without."""
     target = values.get("target")
     if target == "migrated":
         return "target"
@@ -137,7 +137,7 @@ def _field_that_needs_app(values: Mapping[str, Any]) -> str | None:
 
 
 def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, FieldError]]:
-    """What is wrong with the fields of a route that are right one by one."""
+    """Yield problems of a route's fields that are valid one by one but not together."""
     nodes, values = fields.nodes, fields.values
     if ("path" in nodes) == ("prefix" in nodes):
         both = "path" in nodes
@@ -156,7 +156,7 @@ def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, FieldErr
 
 
 def _takes_every_path(values: Mapping[str, Any]) -> bool:
-    """Whether the route is `prefix: /` or one path converter from the first segment on."""
+    """Return whether the route is `prefix: /` or one path converter from the first segment on."""
     if values.get("prefix") == "/":
         return True
     rule = parse_rule(values["path"]) if "path" in values else None
@@ -164,7 +164,7 @@ def _takes_every_path(values: Mapping[str, Any]) -> bool:
 
 
 def _find_irreversible_conflicts(fields: Fields) -> Iterator[tuple[Node, FieldError]]:
-    """What a route cannot say whose data has left legacy."""
+    """Yield problems of fields that an irreversible route cannot have."""
     nodes, values = fields.nodes, fields.values
     if values.get("target") == "legacy":
         what = "reversible: false means that the data has left legacy, but target is legacy"
@@ -263,12 +263,12 @@ _VARIABLE = re.compile(r"<[^<>]*>")
 
 
 def _takes_from_legacy(route: Route) -> bool:
-    """Whether a route can take anything away from legacy."""
+    """Return whether the route can take requests away from legacy."""
     return route.target != "legacy" or route.canary > 0
 
 
 def _dormant_shadow(route: Route) -> FieldError | None:
-    """Why a shadow copies nothing, if it does not."""
+    """Return why a shadow copies nothing; None if it does copy."""
     if route.target == "gone":
         what = "shadow has no effect while target is gone"
         return FieldError(

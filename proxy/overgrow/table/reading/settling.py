@@ -1,9 +1,8 @@
-"""Whether a file written in place may be half of a table: the one judge of it.
+"""Whether a file that was written in place may be half of a table.
 
-A rename puts a whole file in the place of another. Whoever writes in place (an editor without a rename,
-`cat >`, a copy) shows every state between; one cut at a line's end can be a valid table. Rule: a table that
-lost its end, compared with the one that runs, waits until nobody has written for STANDS_S.
-Pure: what is known comes in by argument.
+A rename replaces a file as a whole. Writing in place (an editor without a rename, `cat >`, a copy) shows
+every state in between, and a file cut at a line's end can be a valid table. Rule: a table that lost its end,
+compared with the running one, waits until nobody has written to it for STANDS_S. Pure.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def half_written_note(file: str, why: str) -> Problem:
 
 
 def extent_of(root: Node, text: str) -> Extent:
-    """Return how much a file holds, and where it ends."""
+    """Return how much a file contains, and whether it ends with a line."""
     pairs = root.children if root.kind == "mapping" else []
     sections = tuple((key.text, len(value.children)) for key, value in pairs)
     routes = next((value for key, value in pairs if key.text == "routes"), None)
@@ -37,7 +36,7 @@ def extent_of(root: Node, text: str) -> Extent:
 def lost_end(table: RouteTable, running: RouteTable) -> str | None:
     """Return what a table lacks that the end of the running one has; None if it lacks nothing.
 
-    Only the end counts: a file that is being written has all that stands before.
+    Only the end counts: a file that is being written has everything before that.
     """
     if len(table.routes) < len(running.routes):
         return f"has {_routes_text(table)}, and the running table has {_routes_text(running)}"
@@ -55,7 +54,7 @@ def _routes_text(table: RouteTable) -> str:
 
 
 def _lost_route(table: RouteTable, running: RouteTable) -> str | None:
-    """Return what is lost where the file ends with a route that was not the last before."""
+    """Return what is lost if the file ends with a route that was not the last one before."""
     ours, theirs = _last_route(table), _last_route(running)
     if ours is None or theirs is None or ours.name == theirs.name:
         return None
@@ -66,7 +65,7 @@ def _lost_route(table: RouteTable, running: RouteTable) -> str | None:
 
 
 def _lost_fields(table: RouteTable, running: RouteTable) -> str | None:
-    """Return what is lost where the last route or section is the same one with fewer fields."""
+    """Return what is lost if the last route or section is the same as before but has fewer fields."""
     ours, theirs = table.extent, running.extent
     if not ours.sections or not theirs.sections or ours.sections[-1][0] != theirs.sections[-1][0]:
         return None
@@ -80,5 +79,5 @@ def _lost_fields(table: RouteTable, running: RouteTable) -> str | None:
 
 
 def _last_route(table: RouteTable) -> Route | None:
-    """Return the route that stands last in the file."""
+    """Return the last route of the file."""
     return max(table.routes, key=lambda route: route.line, default=None)

@@ -1,6 +1,6 @@
-"""One scalar's text as the value its field means, or Bad with the code, the reason and the fix.
+"""Parse the text of one scalar into the value of its field, or raise FieldError with code, reason and fix.
 
-Pure. Nothing here knows of nodes, routes or files. `label` is the field as a message names it.
+Pure. It knows no nodes, routes or files. `label` is the field's name in a message.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _URL = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^\[\]:/?#@\s]+)(?::([0-9]{1,5})
 
 
 def parse_word(text: str, label: str, words: tuple[str, ...]) -> str:
-    """The text, if it is one of the words."""
+    """Return the text if it is one of the words."""
     if text in words:
         return text
     listed = f"{', '.join(words[:-1])} or {words[-1]}"
@@ -58,7 +58,7 @@ def parse_word(text: str, label: str, words: tuple[str, ...]) -> str:
 
 
 def parse_duration_s(text: str, label: str) -> float:
-    """A duration such as 500ms, 2s, 1m or 1h in seconds, above zero, a day at most."""
+    """Return a duration such as 500ms, 2s, 1m or 1h in seconds, above zero, a day at most."""
     value = parse_duration(text, "ms", "s", "m", "h")
     if value is None:
         raise FieldError(
@@ -86,7 +86,7 @@ def _duration_fix(text: str) -> str:
 
 
 def parse_size_bytes(text: str, label: str) -> int:
-    """A size such as 50MB (of 1000s) or 64KiB (of 1024s) in bytes, above zero, 1000GB at most."""
+    """Return a size such as 50MB (of 1000s) or 64KiB (of 1024s) in bytes, above zero, 1000GB at most."""
     match = _SIZE.fullmatch(text)
     if match is None:
         what = f"{name_and_value(label, text)}; a size is a whole number with a unit"
@@ -99,7 +99,7 @@ def parse_size_bytes(text: str, label: str) -> int:
 
 
 def parse_answer_bytes(text: str, label: str) -> int:
-    """A size of at most 4 MiB: what is larger is not compared by structure anyway."""
+    """Return a size of at most 4 MiB; larger responses are not compared by structure anyway."""
     value = parse_size_bytes(text, label)
     if value > MAX_ANSWER_BYTES:
         what = f"{label} is {text}; the maximum is 4MiB"
@@ -117,7 +117,7 @@ def _size_fix(text: str) -> str:
 
 @lru_cache(maxsize=1024)  # a pure memo: thousands of routes say the same few
 def parse_hundredths(text: str, label: str, code: str = "percent-out-of-range") -> int:
-    """A percentage such as 10% or 0.25% in hundredths of a percent; `code` is for one above 100%."""
+    """Return a percentage such as 10% or 0.25% in hundredths of a percent; `code` is for one above 100%."""
     match = _PERCENT.fullmatch(text)
     if match is None:
         raise FieldError("percent-syntax", *_percent_reason(text, label))
@@ -142,7 +142,7 @@ def _percent_reason(text: str, label: str) -> tuple[str, str]:
 
 
 def parse_whole_number(text: str, label: str, minimum: int, maximum: int) -> int:
-    """A whole number in decimal digits between two bounds, both included."""
+    """Return a whole number in decimal digits between two bounds, both included."""
     if not _WHOLE.fullmatch(text):
         what = f"{name_and_value(label, text)}; it must be a whole number"
         raise FieldError("number-expected", what, "Write decimal digits, such as 10.")
@@ -155,7 +155,7 @@ def parse_whole_number(text: str, label: str, minimum: int, maximum: int) -> int
 
 
 def parse_boolean(text: str, label: str) -> bool:
-    """True or false; YAML 1.1's other words for them are traps."""
+    """Return True or False; YAML 1.1's other words for them are refused."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     what = f"{name_and_value(label, text)}; it must be true or false"
@@ -163,7 +163,7 @@ def parse_boolean(text: str, label: str) -> bool:
 
 
 def meant_boolean(text: str) -> str:
-    """What to write for a word that was meant as true or false."""
+    """Return what to write for a word that was meant as true or false."""
     return _MEANT_BOOLEANS.get(text.lower(), "true or false")
 
 
@@ -174,20 +174,20 @@ _MEANT_BOOLEANS = {
 
 
 def parse_route_name(text: str, label: str) -> str:
-    """A route's name, as it stands in metrics, logs and commands."""
+    """Return a route's name, as metrics, logs and commands use it."""
     if text == RESERVED_NAME:
         raise reserved_name_error(label)
     return parse_name(text, label)
 
 
 def reserved_name_error(label: str) -> FieldError:
-    """The problem with a route called like the requests that no route takes."""
+    """Return the problem of a route named `default`, which labels requests that no route takes."""
     what = f"{label} is {RESERVED_NAME}, which stands for the requests that no route takes"
     return FieldError("name-reserved", what, "Write another name: for this route.")
 
 
 def parse_cookie_name(text: str, label: str) -> str:
-    """The name of a cookie (RFC 6265 4.1.1)."""
+    """Return the name of a cookie (RFC 6265 4.1.1)."""
     if TOKEN.fullmatch(text):
         return text
     what = f"{name_and_value(label, text)}, which is not a cookie name"
@@ -195,7 +195,7 @@ def parse_cookie_name(text: str, label: str) -> str:
 
 
 def parse_name(text: str, label: str) -> str:
-    """A name of a-z, 0-9, dot, underscore and hyphen: a route's, a group's, a file's."""
+    """Return the name of a route, group or file: a-z, 0-9, dot, underscore and hyphen."""
     if _NAME.fullmatch(text):
         return text
     made = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
@@ -206,7 +206,7 @@ def parse_name(text: str, label: str) -> str:
 
 
 def parse_allowance(text: str, label: str) -> Allowance:
-    """NAME@REVISION: a route that may take less than it did in that revision."""
+    """Return NAME@REVISION: a route that may take fewer requests than in that revision."""
     found = _ALLOWANCE.fullmatch(text)
     if found:
         return Allowance(found[1], found[2])
@@ -219,7 +219,7 @@ def parse_allowance(text: str, label: str) -> Allowance:
 
 
 def parse_app_name(text: str, label: str) -> str:
-    """MODULE:FACTORY."""
+    """Return the name of an app, MODULE:FACTORY."""
     if _APP.fullmatch(text):
         return text
     bare = text.removesuffix("()")
@@ -236,7 +236,7 @@ def parse_command(text: str, label: str) -> str:
 
 
 def parse_method(text: str, label: str) -> str:
-    """One HTTP method in upper case."""
+    """Return an HTTP method in upper case."""
     if text.upper() in _ALL_METHODS:
         what = f"{label} contains {text}, which is not an HTTP method"
         raise FieldError(
@@ -252,7 +252,7 @@ def parse_method(text: str, label: str) -> str:
 
 
 def parse_host_pattern(text: str, label: str) -> str:
-    """A host predicate in lower case: an exact name or address, or *.DOMAIN."""
+    """Return a host predicate in lower case: an exact name or address, or *.DOMAIN."""
     low = text.lower()
     if _HOST.fullmatch(low.removeprefix("*.")) or (low[:1] == "[" and _is_ipv6(low[1:-1])):
         return low
@@ -264,7 +264,7 @@ def parse_host_pattern(text: str, label: str) -> str:
 
 
 def parse_tls_name(text: str, label: str) -> str:
-    """The name in a certificate, in lower case: a host name or an address, without port or wildcard."""
+    """Return the name in a certificate, in lower case: a host name or address, without port or wildcard."""
     low = text.lower()
     if _HOST.fullmatch(low) or _is_ipv6(low):
         return low
@@ -282,9 +282,9 @@ def _is_ipv6(text: str) -> bool:
 
 
 def parse_legacy_url(text: str, label: str) -> str:
-    """Where the legacy app listens: scheme and host in lower case, nothing after the port.
+    """Return the address of the legacy app: scheme and host in lower case, nothing after the port.
 
-    The slash with which browsers end such an address is taken, and left out.
+    A slash at its end, as browsers write it, is accepted and dropped.
     """
     if text.startswith("unix:"):
         if re.fullmatch(r"unix:/[^/\s][^\s]*", text):
@@ -317,7 +317,7 @@ def _url_reason(text: str, label: str) -> tuple[str, str]:
 
 
 def parse_network(text: str, label: str) -> IPv4Network | IPv6Network:
-    """A trusted proxy's network; a single address is a network of one."""
+    """Return a trusted proxy's network; a single address is a network of one."""
     try:
         return plain_network(ip_network(text))
     except ValueError:
@@ -330,7 +330,7 @@ def parse_network(text: str, label: str) -> IPv4Network | IPv6Network:
 
 
 def parse_cohort_source(text: str, label: str) -> str:
-    """cookie:NAME, header:NAME (in lower case) or ip."""
+    """Return a cohort source: cookie:NAME, header:NAME (in lower case) or ip."""
     kind, _, name = text.partition(":")
     if text == "ip" or (kind in ("cookie", "header") and TOKEN.fullmatch(name)):
         return text if kind == "cookie" else text.lower()
@@ -339,7 +339,7 @@ def parse_cohort_source(text: str, label: str) -> str:
 
 
 def parse_via_name(text: str, label: str) -> str:
-    """The pseudonym for Via: a token of RFC 9110 5.6.2."""
+    """Return the pseudonym for Via: a token of RFC 9110 5.6.2."""
     if TOKEN.fullmatch(text):
         return text
     what = f"{name_and_value(label, text)}; it must be an HTTP token"

@@ -1,7 +1,7 @@
-"""A table that would let requests reach legacy that the running one keeps from it for good.
+"""Problems of a table that would let requests reach legacy which the running table keeps from it for good.
 
-What may weaken stands in routing/weakening.py; here it becomes problems with a place and a fix. Rule: the table
-that runs is compared with, also by whoever boots or only checks, where last-good.yaml stands for it; so all judge alike.
+routing/weakening.py finds them; here they get a place and a fix. Rule: every new table is compared with the running
+one. At boot and in `overgrow check`, last-good.yaml stands for it, so all of them judge alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_NAMED = 20  # routes in the line to paste
 
 
 def reject_weakened(loaded: ParsedTable, file: str, running: RouteTable | None) -> ParsedTable:
-    """What was loaded, or a problem for each irreversible route of the running table that takes less."""
+    """Return the table, or a problem for each irreversible route of the running table that takes less."""
     table = loaded.table
     if table is None or running is None or running.revision == table.revision:
         return loaded
@@ -59,7 +59,7 @@ def _weakening_problems(
 
 
 def _fix(name: str, names: Sequence[str], table: RouteTable, rev: str) -> str:
-    """The fix with a line to paste: it allows all that was found, and keeps what is allowed already."""
+    """Return the fix with a line to paste: it allows all that was found, and what is allowed already."""
     wanted = [Allowance(each, rev) for each in (names if len(names) <= MAX_NAMED else [name])]
     kept = sorted(each for each in table.allow if each.revision == rev)
     line = ", ".join(map(str, dict.fromkeys([*kept, *wanted])))
@@ -85,7 +85,7 @@ def _unsure_text(by: Route | None) -> str:
 
 
 def _spent_allowances(table: RouteTable, file: str, revision: str) -> Iterator[Problem]:
-    """Notes on permissions for another table than the one that runs."""
+    """Yield notes on permissions for another table than the running one."""
     spent = sorted(str(one) for one in table.allow if one.revision != revision)
     if spent:
         what = (
