@@ -45,9 +45,10 @@ from overgrow.forwarding.tunnel.upgrader import Upgrader
 from overgrow.path.error_pages import ErrorPages
 from overgrow.path.frontdoor import Collaborators, FrontDoor, SingleServerDoor, read_head
 from overgrow.path.refusing import BodyLimit, NoUpgrade, RefusingServer, refuse_websocket
+from overgrow.process.admin_view import ProcessView
 from overgrow.process.error_page_files import read_error_pages
 from overgrow.process.hints import LegacyTraits
-from overgrow.process.runtime import ProcessView, WorkerRuntime
+from overgrow.process.runtime import WorkerRuntime
 from overgrow.resilience.breaker_server import BreakerServer
 from overgrow.resilience.breakers import Breakers, OpenBreakers
 from overgrow.resilience.fallback import Fallback

@@ -1,0 +1,80 @@
+"""What the admin pages may see of one process: implements overgrow.admin.view.AdminView."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from overgrow.process.runtime import HostApp
+from overgrow.routing.model import RouteTable
+from overgrow.settings import Settings
+from overgrow.shadow_service.groups import OpenGroupCounts
+from overgrow.table.live import LiveTable
+
+
+class ProcessView:
+    """What the admin pages may see (overgrow.admin.pages.AdminView)."""
+
+    def __init__(self, settings: Settings, live: LiveTable, state: Path, app: HostApp) -> None:
+        self._live = live
+        self._app = app
+        self.state = state
+        self.config = settings.config
+        self.token = settings.admin_token
+        self.hosts = settings.admin_hosts
+        self.loopback = is_loopback(settings.admin)
+        self._groups = OpenGroupCounts(
+            settings.config.parent / "compare", state, settings.store_url
+        )
+
+    def open_groups(self) -> Mapping[str, int]:
+        """How many groups of mismatches no rule of today covers, by route."""
+        return self._groups.counts(self.table.routes if self.table else ())
+
+    def count_wrong_token(self) -> None:
+        """Count it at once: the log tells of several together."""
+        self._app.count("overgrow_wrong_tokens_total")
+
+    @property
+    def board(self) -> Path:
+        """Where the workers say what they run."""
+        return self._app.home / "board"
+
+    @property
+    def metrics(self) -> Path:
+        """Where the workers count."""
+        return self._app.home / "metrics"
+
+    @property
+    def table(self) -> RouteTable | None:
+        """The table in force in this worker."""
+        return self._live.matcher.table
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether a kill file exists."""
+        return self._live.killed
+
+    @property
+    def reload_error(self) -> Mapping[str, Any] | None:
+        """What is wrong with the file, and since when."""
+        error = self._live.trouble
+        return error.as_json() if error else None
+
+    @property
+    def boot_error(self) -> Mapping[str, Any] | None:
+        """Why workers do not start, as the master of this one tells it."""
+        error: Mapping[str, Any] | None = getattr(self._app.control, "boot_error", None)
+        return error
+
+    @property
+    def draining(self) -> bool:
+        """Whether the whole server was told to stop."""
+        return bool(getattr(self._app.control, "draining_server", False))
+
+
+def is_loopback(bind: str) -> bool:
+    """Whether only this machine can reach an address."""
+    host = bind.rpartition(":")[0].strip("[]")
+    return bind.startswith("unix:") or host in {"localhost", "::1"} or host.startswith("127.")
