@@ -269,15 +269,15 @@ class Server(Protocol):
     """
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Answer the request, or say in `Reply.failure` why not."""
+        """Return a reply; `Reply.failure` says why if there is no proper one."""
         ...
 
 
 class Sink(Protocol):
-    """Something that is told of every finished exchange. Must not block and must not raise."""
+    """Something that records every finished exchange. It must not block and must not raise."""
 
     def record(self, exchange: Exchange) -> None:
-        """Take note of one exchange."""
+        """Record one exchange."""
         ...
 
 
@@ -289,36 +289,36 @@ class SpooledBody(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """What was ever appended."""
+        """How many bytes were appended in all."""
         ...
 
     @property
     def unread_bytes(self) -> int:
-        """What was appended and not taken."""
+        """How many appended bytes have not been taken."""
         ...
 
     def append(self, data: bytes | memoryview) -> bool:
-        """Add bytes; False, and nothing added, where there is no room."""
+        """Add bytes; return False, and add nothing, if there is no room."""
         ...
 
     def take(self, max_bytes: int) -> bytes:
-        """The oldest bytes; empty when there are none. Raises OSError for those that are lost."""
+        """Return the oldest bytes; nothing if there are none. Raises OSError if they cannot be read."""
         ...
 
     def close(self) -> None:
-        """Give up what is left."""
+        """Discard what is left."""
         ...
 
 
 class Spool(Protocol):
-    """Room on disk, bounded, for the bodies that a worker keeps for slow clients."""
+    """Bounded room on disk for the bodies that a worker keeps for slow clients."""
 
     def open(self) -> SpooledBody:
-        """A body of no bytes yet."""
+        """Return a new, empty body."""
         ...
 
     async def run_in_thread(self, act: Callable[..., T], *arguments: Any) -> T:
-        """Make a file call beside the loop."""
+        """Run a file call in a thread, so that it does not block the event loop."""
         ...
 
 

@@ -1,9 +1,9 @@
-"""How workers share what arrives: each accepts a few connections at a time, and never far more than the others.
+"""How workers share new connections: each accepts a few at a time, and none has far more than the others.
 
-Rule: all workers accept from the same sockets (one socket each, SO_REUSEPORT, would lose what waits in the
-queue of a worker that ends). Without more the kernel gives a burst to whoever runs just then, so a
-worker that has clearly more connections than the mean waits for the others, a few milliseconds at most.
-How many each has stands in a page of memory that they share.
+Rule: all workers accept from the same sockets. (With one socket each, SO_REUSEPORT, the connections in the
+queue of a worker that ends would be lost.) By itself the kernel gives a burst of connections to whichever
+worker runs at that moment. So a worker with clearly more connections than the mean lets the others accept
+first, for a few milliseconds at most. The number of connections of each worker is kept in shared memory.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from collections.abc import Callable, Iterable
 from overgrow.server.listener import ListenerState
 
 MAX_WORKERS = 1023
-BATCH = 4  # connections at once, as often as nobody else should come first:
-BATCHES = 16  # in one turn of the loop, which may be a long one
-LEAD = 2  # by so many above the mean a worker may go on,
-LEAD_SHARE = 0.125  # or by so much of the mean
+BATCH = 4  # connections are accepted before it is checked whether others should come first
+BATCHES = 16  # at most, in one iteration of the loop
+LEAD = 2  # a worker may have so many connections more than the mean,
+LEAD_SHARE = 0.125  # or this share of the mean, before it lets others accept
 FRESH_S = 1.0
 PAUSE_S = 0.002
 MAX_PAUSES = 3  # in a row: others may be busy, or hang
-EXHAUSTED_S = 0.25  # until another try, where there are no open files
+EXHAUSTED_S = 0.25  # until the next try, when no file descriptors are left
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ConnectionCounts:
-    """How many connections each worker has; the master assigns indexes, workers write theirs, all read.
+    """How many connections each worker has. The master assigns indexes, workers write theirs, all read.
 
-    What is older than a second does not count: that worker hangs, and nobody should wait for it.
+    A number older than a second does not count: its worker hangs, and nobody should wait for it.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -41,7 +41,7 @@ class ConnectionCounts:
         self._reported_s = memoryview(mmap.mmap(-1, 8 * (MAX_WORKERS + 1))).cast("d")
 
     def assign_index(self, taken: Iterable[int]) -> int:
-        """The lowest index that nobody has; nothing is told there until its worker accepts."""
+        """Return the lowest free index; it does not count until its worker reports."""
         free = next(index for index in range(1, MAX_WORKERS + 2) if index not in {*taken})
         index = min(free, MAX_WORKERS)
         self.clear(index)
@@ -54,11 +54,11 @@ class ConnectionCounts:
         self._reported_s[index] = self._now()
 
     def clear(self, index: int) -> None:
-        """Forget a worker that does not accept any more."""
+        """Remove a worker that accepts no more connections."""
         self._counts[index] = 0
 
     def is_above_mean(self, connections: int) -> bool:
-        """Whether so many are clearly more than the mean of all workers that accept."""
+        """Return whether `connections` is clearly above the mean of all workers that accept."""
         if connections <= LEAD:  # most of the time
             return False
         end, fresh_s = self._counts[0] + 1, self._now() - FRESH_S
@@ -90,11 +90,11 @@ class Acceptor:
 
     @property
     def connections(self) -> int:
-        """How many this worker has by this listener."""
+        """How many connections this worker has on this listener."""
         return len(self._listener_state.connections) + len(self._opening)
 
     def close(self) -> None:
-        """Accept no more, and let go of the socket."""
+        """Stop accepting, and close the socket."""
         if self._resumption is not None:
             self._resumption.cancel()
         if self._sock.fileno() >= 0:
@@ -112,7 +112,7 @@ class Acceptor:
                 return
 
     def _accept_batch(self) -> bool:
-        """Accept a few; False where nobody knocks any more, or nobody can be let in."""
+        """Accept a few connections; return False if no client waits, or no descriptor is left."""
         for _ in range(BATCH):
             try:
                 sock, _address = self._sock.accept()

@@ -1,7 +1,7 @@
-"""Workers that do not start: how their master learns why, and when it tries again.
+"""Workers that fail to start: how their master learns why, and when it tries again.
 
-Rule: pages of memory shared over the fork carry it, no file and no pipe: a full disk or a lack of open
-files must not hide why nothing starts. `BootFailures` is pure: time comes in as a number.
+Rule: the reason is passed in memory shared across the fork, not in a file or a pipe: a full disk or a
+lack of file descriptors must not hide it. `BootFailures` is pure: time comes in as a number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from overgrow.text import exception_text
 PAGE_BYTES = 4096
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 30.0
-YOUNG_S = 10.0  # a worker that dies within so long of being ready may be one of a crash loop
+YOUNG_S = 10.0  # a worker that dies this soon after it was ready may be part of a crash loop
 
 _HEAD = struct.Struct("=II")  # checksum and length of the text behind them
 _VARYING = re.compile(
@@ -29,7 +29,7 @@ _VARYING = re.compile(
 
 
 class SharedText:
-    """A text that one process writes, and that it and all its forks read."""
+    """A text that one process writes, and that this process and its forks read."""
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, PAGE_BYTES)
@@ -40,25 +40,25 @@ class SharedText:
         self._page[: _HEAD.size + len(data)] = _HEAD.pack(zlib.crc32(data), len(data)) + data
 
     def read(self) -> str:
-        """The text as last written; empty while it is just being replaced."""
+        """Return the text as last written; empty while it is being replaced."""
         checksum, length = _HEAD.unpack(self._page[: _HEAD.size])
         data = self._page[_HEAD.size : _HEAD.size + min(length, PAGE_BYTES)]
         return data.decode("utf-8", "ignore") if zlib.crc32(data) == checksum else ""
 
 
 class BootNotice:
-    """What the master tells its workers of boots that fail, so that /readyz and metrics can say it."""
+    """What the master tells its workers about failed boots, for /readyz and the metrics."""
 
     def __init__(self) -> None:
         self._text = SharedText()
 
     def write(self, boots: BootFailures) -> None:
-        """Tell how it stands."""
+        """Publish the failures so far."""
         report = {"at": boots.since, "reason": boots.reason[:1000], "failures": boots.failures}
         self._text.write(json.dumps([report if boots.failures else None, boots.total]))
 
     def read(self) -> tuple[dict[str, Any] | None, int]:
-        """The error as /readyz shows it, None while boots succeed; and how many failed ever."""
+        """Return the error as /readyz shows it, None while boots succeed; and how many boots failed in all."""
         try:
             report, total = json.loads(self._text.read())
         except ValueError:
@@ -68,7 +68,7 @@ class BootNotice:
 
 @dataclass(slots=True)
 class BootFailures:
-    """Failed boots in a row: since when, why, and from when on another one is tried (monotonic)."""
+    """Failed boots in a row: since when, why, and when the next one is tried (monotonic seconds)."""
 
     failures: int = 0
     total: int = 0
@@ -81,9 +81,9 @@ class BootFailures:
     _crashes: int = 0
 
     def note_failure(self, reason: str, *, started_s: float, now_s: float, at: str) -> bool:
-        """Count a worker that was made at `started_s` and did not start; whether that is news.
+        """Count a worker that was created at `started_s` and failed to start; return whether to log it.
 
-        Of several that were made together the first alone lengthens the wait.
+        Of several workers created together only the first lengthens the wait.
         """
         is_news = not self.failures or _without_numbers(reason) != _without_numbers(self.reason)
         if is_news:
@@ -97,11 +97,11 @@ class BootFailures:
         return is_news
 
     def note_crash(self, reason: str, *, started_s: float, now_s: float, at: str) -> bool:
-        """Count a worker that died young; whether it makes a crash loop, and that is news.
+        """Count a worker that died young; return whether this is a new crash loop, to be logged.
 
-        The first one is replaced at once: it may have been killed.
+        The first one is replaced at once: somebody may have killed it.
         """
-        if started_s < self._crashed_s:  # made together with one that died before
+        if started_s < self._crashed_s:  # created together with one that died before
             return False
         self._crashed_s = now_s
         self._crashes += 1
@@ -112,7 +112,7 @@ class BootFailures:
         return is_news
 
     def note_success(self, *, started_s: float, ready_s: float, now_s: float) -> bool:
-        """Take note of a worker that serves; whether it ends a row of failures."""
+        """Note that a worker serves; return whether that ends a row of failures."""
         if started_s > self._crashed_s and now_s - ready_s >= YOUNG_S:
             self._crashes = 0
         if not self.failures or started_s < self._failed_s or now_s - ready_s < self._probation_s:
@@ -121,7 +121,7 @@ class BootFailures:
         return True
 
     def note_all_workers_present(self) -> bool:
-        """Take note that no worker is missing any more; whether a row of failures ends by that."""
+        """Note that no worker is missing; return whether that ends a row of failures."""
         if not self.failures or self._probation_s:
             return False
         self.failures, self.reason, self.retry_s = 0, "", 0.0
@@ -133,12 +133,12 @@ def _without_numbers(reason: str) -> str:
 
 
 def is_same_reason(one: str, other: str) -> bool:
-    """Whether two failures are alike but for numbers."""
+    """Return whether two reasons differ in nothing but numbers."""
     return _without_numbers(one) == _without_numbers(other)
 
 
 def describe_error(error: BaseException) -> str:
-    """A failure in one line."""
+    """Return an exception as one line of text."""
     if isinstance(error, SystemExit):
         return f"the application ended its process with sys.exit({error.code!r})"
     text = " ".join(exception_text(error).split())
@@ -146,7 +146,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def describe_exit(status: int) -> str:
-    """What waitpid tells of a process, in words."""
+    """Return how a process ended, from the status of waitpid, in words."""
     number = status & 0x7F
     if not number:
         return f"exit code {status >> 8 & 0xFF}"

@@ -1,12 +1,12 @@
-"""One client's connection: bytes in, turns out, one at a time; limits, back-pressure, lingering.
+"""One client's connection: bytes in, requests out, one at a time; limits, back-pressure, lingering.
 
-Rule: a connection knows sockets and time, but no routes. It makes no timer of its own: it notes
-what it waits for and until when, and the worker's sweep calls `enforce_timeout` (10,000 timers would cost
-more than the requests). Whatever the parser refuses is answered here and the connection ends.
+Rule: a connection knows sockets and time, but no routes. It sets no timer of its own: it notes what it
+waits for and until when, and the worker's sweep calls `enforce_timeout` (10,000 timers would cost more
+than the requests). What the parser refuses is answered here, and the connection ends.
 
-A client that ends its sending side looks the same whether it left or only has no more to say (RFC
-9112 9.6). It is taken for gone at once, or LAST_ANSWER_S after a whole request: time for an answer
-that is nearly there, and little enough for an upstream that works for nobody.
+A client that ends its sending side looks the same whether it left or has only finished sending (RFC
+9112 9.6). It is treated as gone at once, or RESPONSE_AFTER_EOF_S after a complete request: that is
+enough for a response that is nearly ready, and short for an upstream that works for nobody.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ MAX_PIPELINED_BYTES = 65_536  # of an upgrade or of pipelined requests; then the
 MAX_BODY_BYTES = 262_144  # of a request body that the app has not taken
 MAX_WRITE_BYTES = 65_536  # of an answer that the client has not taken
 FOREVER_S = float("inf")
-RESPONSE_AFTER_EOF_S = 0.3  # for the answer to a client that stopped sending
+RESPONSE_AFTER_EOF_S = 0.3  # for the response to a client that stopped sending
 POLL_EOF = getattr(select, "POLLRDHUP", 0)  # Linux has it
-POLL_RESET = select.POLLHUP | select.POLLERR  # a reset: shown everywhere, unasked
+POLL_RESET = select.POLLHUP | select.POLLERR  # a reset: poll reports it on every system, unasked
 YOUNG_IDLE_S = 0.5  # a kept-alive connection younger than this may have a request under way
 
 Waiting = Literal["idle", "head", "answer", "body", "taking", "lingering"]
@@ -105,7 +105,7 @@ class HttpConnection(asyncio.Protocol):
     # From the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Look at who called; turn away what is beyond the limit."""
+        """Read the addresses; refuse a connection beyond the limit with 503."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BYTES)
         self._read_addresses()
@@ -119,15 +119,15 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def is_closing(self) -> bool:
-        """Whether it ends as soon as what was written has gone out."""
+        """Whether the connection ends once what was written has been sent."""
         return self._transport.is_closing()
 
     def close(self) -> None:
-        """End it once what was written has gone out."""
+        """Close the connection once what was written has been sent."""
         self._transport.close()
 
     def _read_addresses(self) -> None:
-        """RFC-like pairs for TCP, the word unix for a unix socket, whatever the server calls it."""
+        """Set `client`, `peer` and `address`: pairs for TCP, the word unix for a unix socket."""
         own, peer = (self._transport.get_extra_info(key) for key in ("sockname", "peername"))
         handle = self._transport.get_extra_info("socket")
         is_unix = handle is not None and handle.family == socket.AF_UNIX
@@ -137,7 +137,7 @@ class HttpConnection(asyncio.Protocol):
 
     # Map 1 (docs/architecture.md#a-request-by-numbers)
     def data_received(self, data: bytes) -> None:
-        """Parse, and refuse what cannot be parsed."""
+        """Parse the bytes; refuse what cannot be parsed."""
         if self._waits_for == "idle":
             if self.is_write_paused:
                 self._hold_back_request(data)
@@ -166,24 +166,24 @@ class HttpConnection(asyncio.Protocol):
             self._yield_to_other_uploads()
 
     def _yield_to_other_uploads(self) -> None:
-        """Let other uploads be read first, where there are many."""
+        """Stop reading while it is the turn of other uploads, if there are many."""
         if not self.listener_state.read_scheduler.may_read_now(self):
             self._pause_reading()
             self._is_read_deferred = True
 
     def resume_read(self) -> None:
-        """Read again, as it is this connection's turn, unless its bytes wait for somebody else."""
+        """Read again, because this connection is next, unless its bytes are waiting to be consumed."""
         self._is_read_deferred = False
         if not self._must_pause_reading:
             self._resume_reading()
 
     def _hold_back_request(self, data: bytes) -> None:
-        """Begin no request of a client that has not taken its last answer: answers would pile up."""
+        """Start no request of a client that has not taken its last response: responses would pile up."""
         self._unparsed += data
         self._pause_reading()
 
     def _feed_parser(self, data: bytes) -> bytes:
-        """Feed the parser; what is left where there may be more chunks than others can wait for."""
+        """Feed the parser; return the rest if parsing it now could delay other requests."""
         parser = self.parser
         fed = 0
         while fed < len(data):
@@ -205,7 +205,7 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def _must_pause_reading(self) -> bool:
-        """True while the client must wait: for the parser, for the app or for its own answers."""
+        """Whether the client must wait for the parser, the app or its own earlier responses."""
         buffered = self._cycle.buffered if self._cycle is not None else 0
         return (
             bool(self._unparsed)
@@ -214,7 +214,7 @@ class HttpConnection(asyncio.Protocol):
         )
 
     def _update_backpressure(self) -> None:
-        """After new bytes: note the time a head may take, or make the client wait."""
+        """After new bytes: start the time limit of a head, or make the client wait."""
         cycle = self._cycle
         if cycle is None:
             if self._waits_for == "idle" and not self.parser.is_between_requests:
@@ -225,7 +225,7 @@ class HttpConnection(asyncio.Protocol):
             self._wait_for("body", cycle.idle_s)
 
     def eof_received(self) -> bool:
-        """A client that stops sending has left, or soon will; a tunnel knows better."""
+        """Treat a client that stopped sending as gone, soon; in a tunnel the upgraded protocol decides."""
         if self._upgraded_protocol is not None:
             return bool(self._upgraded_protocol.eof_received())
         cycle = self._cycle
@@ -235,15 +235,16 @@ class HttpConnection(asyncio.Protocol):
         return True
 
     def fileno(self) -> int:
-        """The number of its socket; below 0 where there is none."""
+        """Return the file descriptor of the socket; -1 if there is none."""
         handle = self._transport.get_extra_info("socket")
         return -1 if handle is None else int(handle.fileno())
 
     def detect_departure(self) -> None:
-        """See whether a client that is made to wait has left: the loop tells of no end behind bytes unread.
+        """Check whether a client that is made to wait has left.
 
-        An end that is no reset counts once nothing was taken since the last look. In a tunnel those bytes
-        must arrive, however slow the other side takes them.
+        While reading is paused, the event loop does not report an EOF behind unread bytes. A reset
+        always counts. A FIN counts only if the app consumed no data since the last sweep. In a tunnel
+        the unread bytes must still be delivered, however slow the other side is.
         """
         handle = self._transport.get_extra_info("socket")
         if self._upgraded_protocol is not None or handle is None or handle.fileno() < 0:
@@ -256,7 +257,7 @@ class HttpConnection(asyncio.Protocol):
                 self._note_client_eof()
 
     def measure_pace(self, now: float) -> None:
-        """Measure a client that is waited for; one that keeps an event stream open never is."""
+        """Measure the pace of a client that is waited for, unless it keeps an event stream open."""
         cycle = self._cycle
         if self._waits_for not in ("body", "taking") or cycle is None or cycle.is_events:
             self._pace = None
@@ -271,17 +272,17 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def has_whole_body(self) -> bool:
-        """Whether all of the request's body has come."""
+        """Whether the whole body of the request has come."""
         return self._cycle is None or self._cycle.has_whole_body
 
     @property
     def slow_rate(self) -> float | None:
-        """The pace of a client that is slower than it may be, in bytes a second; else None."""
+        """The rate of a client that is too slow, in bytes a second; None if it is not."""
         rate = None if self._pace is None else self._pace.rate
         return None if rate is None or rate >= self.listener_state.limits.slow.rate else rate
 
     def end_slow_request(self) -> None:
-        """End a client's request because others wait: 408 before the answer's head, else a reset."""
+        """End a slow client's request, because others wait: 408 before the response's head, else a reset."""
         cycle = self._cycle
         if cycle is None or cycle.is_over:
             return
@@ -302,12 +303,12 @@ class HttpConnection(asyncio.Protocol):
             self.listener_state.loop.call_later(RESPONSE_AFTER_EOF_S, self._abort_if_unanswered)
 
     def _abort_if_unanswered(self) -> None:
-        """A reset: it ends the request at once, however much of an answer is still unsent."""
+        """Reset the connection of a request that is not over, whatever is still unsent."""
         if self._cycle is not None and not self._cycle.is_over:
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end, whoever caused it."""
+        """Release everything, whichever side ended the connection."""
         self.listener_state.connections.discard(self)
         self.listener_state.over_limit.pop(self, None)
         self._drop_cycle()
@@ -322,13 +323,13 @@ class HttpConnection(asyncio.Protocol):
             taker.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The client does not keep up."""
+        """Note that the client reads more slowly than it is written to."""
         if self._upgraded_protocol is not None:
             self._upgraded_protocol.pause_writing()
         self.is_write_paused = True
 
     def resume_writing(self) -> None:
-        """The client caught up."""
+        """Note that the client has caught up; start requests that were held back."""
         if self._upgraded_protocol is not None:
             self._upgraded_protocol.resume_writing()
         self.is_write_paused = False
@@ -337,7 +338,7 @@ class HttpConnection(asyncio.Protocol):
             self.listener_state.loop.call_soon(self._resume_pipelined)
 
     def _resume_pipelined(self) -> None:
-        """Take up the requests that were held back, unless the client has fallen behind again."""
+        """Parse the requests that were held back, unless the client has fallen behind again."""
         if self._waits_for != "idle" or self.is_write_paused:
             return
         data, self._unparsed = self._unparsed, b""
@@ -370,20 +371,20 @@ class HttpConnection(asyncio.Protocol):
     # For the turn.
 
     def write(self, data: bytes) -> None:
-        """Hand bytes to the client's socket; a closing one swallows them."""
+        """Write bytes to the client; a closing connection drops them."""
         self._has_written = True
         if not self._transport.is_closing():
             self._transport.write(data)
 
     def write_all(self, parts: Sequence[bytes]) -> None:
-        """Hand over large parts without joining them."""
+        """Write large parts without joining them."""
         self._has_written = True
         if self._transport.is_closing():
             return
         write_pieces(self._transport, parts)
 
     async def wait_until_writable(self, idle_s: float) -> None:
-        """Wait until the client has taken enough.
+        """Wait until the client has taken enough of what was written.
 
         Raises:
             ClientDisconnected: when it left, or took nothing for `idle_s`.
@@ -400,13 +401,13 @@ class HttpConnection(asyncio.Protocol):
         self._wait_for("answer", FOREVER_S)
 
     def expect_body(self, idle_s: float) -> None:
-        """The app waits for the next chunk of the request."""
+        """Start the time limit for the next chunk of the request, which the app waits for."""
         if self._waits_for == "answer":
             self._has_written = False
             self._wait_for("body", idle_s)
 
     def note_body_taken(self) -> None:
-        """The app took a chunk: read on if reading was paused for it."""
+        """Note that the app took a chunk; read on if reading was paused for it."""
         self._has_taken = True
         cycle = self._cycle
         if self._waits_for == "body":
@@ -422,7 +423,7 @@ class HttpConnection(asyncio.Protocol):
                 self._resume_reading()
 
     def end_cycle(self, cycle: RequestCycle, *, is_last: bool) -> None:
-        """The answer is complete: go on to the next request, or close."""
+        """After a complete response: go on to the next request, or close."""
         if cycle is not self._cycle or self._waits_for == "lingering":
             return
         if is_last:
@@ -445,7 +446,7 @@ class HttpConnection(asyncio.Protocol):
             self._close_gracefully(is_read=True)
 
     def hand_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
-        """From here on the connection belongs to `protocol`."""
+        """Write `head`, and give the connection to `protocol`."""
         pipelined = self.parser.start_next_request()
         self._wait_for("answer", FOREVER_S)
         self._resume_reading()
@@ -458,10 +459,10 @@ class HttpConnection(asyncio.Protocol):
             protocol.data_received(pipelined)
 
     def abort_response(self, *, is_framed: bool) -> None:
-        """End in the middle of an answer, so that the client can tell.
+        """End in the middle of a response, so that the client notices.
 
-        What was sent still reaches it if the framing shows that something is missing; where only
-        the end of the connection would end the body, a reset says it (RFC 9112 8).
+        If the framing shows that bytes are missing, what was written is still sent. If the body
+        would end with the connection, only a reset shows that it is not complete (RFC 9112 8).
         """
         if not is_framed:
             self.abort()
@@ -470,7 +471,7 @@ class HttpConnection(asyncio.Protocol):
         self._close_gracefully(is_read=False)
 
     def close_after_response(self) -> None:
-        """Close behind the answer under way, or now if there is none."""
+        """Close after the current response, or now if there is none."""
         if self._cycle is not None:
             self._cycle.close_connection_afterwards()
         elif self._upgraded_protocol is None and self._waits_for != "lingering":
@@ -482,7 +483,7 @@ class HttpConnection(asyncio.Protocol):
         reset(self._transport)
 
     def refuse(self, failure: Failure) -> None:
-        """Answer with an error of the front door's own, if there is still room for one; close."""
+        """Send an error response, if none has started, and close."""
         if self._waits_for == "lingering":
             return
         if self.listener_state.on_refused is not None:
@@ -500,7 +501,7 @@ class HttpConnection(asyncio.Protocol):
     # Time.
 
     def enforce_timeout(self, now: float) -> None:
-        """What the connection waited for did not come in time."""
+        """Act on a deadline that has passed: refuse, close or reset; go on with a client that is slow."""
         if self._waits_for == "body" and self._has_written and self._cycle is not None:
             self._has_written = False  # idle is who neither sends nor is sent to
             self._wait_for("body", self._cycle.idle_s)
@@ -515,13 +516,13 @@ class HttpConnection(asyncio.Protocol):
             self.abort()
 
     def close_if_idle(self, now: float) -> None:
-        """The worker is leaving: close if no request is here or likely to be under way."""
+        """While the worker leaves: close, unless a request is here or likely to be on its way."""
         age_s = now - (self.deadline - self.listener_state.limits.keepalive_s)
         if self._waits_for == "idle" and age_s > YOUNG_IDLE_S and not self._has_unread_bytes():
             self._transport.close()
 
     def _has_unread_bytes(self) -> bool:
-        """Whether bytes of a request are here that the loop has not delivered yet."""
+        """Whether bytes have arrived that the event loop has not delivered yet."""
         handle = self._transport.get_extra_info("socket")
         if handle is None or handle.fileno() < 0:
             return False
@@ -536,7 +537,7 @@ class HttpConnection(asyncio.Protocol):
         )
 
     def _close_gracefully(self, *, is_read: bool) -> None:
-        """Close; if the client may still be sending, read on a while (RFC 9112 9.6)."""
+        """Close; if the client may still be sending, read on for a while (RFC 9112 9.6)."""
         limits, transport = self.listener_state.limits, self._transport
         self._unsent_bytes = transport.get_write_buffer_size()
         self._wait_for("lingering", limits.idle_s if self._unsent_bytes else limits.linger_s)
@@ -548,7 +549,7 @@ class HttpConnection(asyncio.Protocol):
         transport.write_eof()
 
     def _extend_linger(self) -> None:
-        """A client that still sends may read its answer only when it is through (RFC 9112 9.6)."""
+        """Extend the lingering: the client may read its response only after it has sent all (RFC 9112 9.6)."""
         if not self.listener_state.closes_idle:
             quiet_by = self.listener_state.loop.time() + self.listener_state.limits.linger_s
             self.deadline = max(self.deadline, min(quiet_by, self._linger_by))

@@ -1,7 +1,8 @@
-"""What a process that the team's app forks must not hold: the worker's listeners and its clients' connections.
+"""Keeping the worker's sockets out of processes that the team's app forks.
 
-Rule: in such a process their numbers lead nowhere from the start. Else an address stays in use, and a client
-waits for the end of its connection, for as long as that process lives. Programs that it runs hold none anyhow.
+Rule: in such a process the descriptors of the worker's listeners and connections refer to /dev/null from
+the start. Otherwise an address would stay in use, and a client would wait for the end of its connection,
+as long as that process lives. Programs started by exec inherit none of them anyway.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ Descriptors = Callable[[], Iterable[int]]
 
 
 def close_in_forks(descriptors: Descriptors) -> None:
-    """See to it, from now on, that forks of this process hold none of the descriptors that a method names."""
+    """From now on, redirect in forks of this process the descriptors that a method returns."""
     named = weakref.WeakMethod(descriptors)
     os.register_at_fork(after_in_child=lambda: _redirect_to_devnull(named()))
 
 
 def _redirect_to_devnull(descriptors: Descriptors | None) -> None:
-    """Lead each number nowhere; it stays taken, so that nothing else is closed under it later."""
+    """Redirect each descriptor; its number stays in use, so that a later close() closes nothing else."""
     if descriptors is None:
         return
     with suppress(OSError):

@@ -1,7 +1,7 @@
-"""When a worker's garbage collector walks its whole heap: seldom, and never more than it can afford.
+"""When a worker's garbage collector runs: full collections are rare, and their time is bounded.
 
-Each full collection stops the loop for as long as the heap is large, and thousands of open streams are
-a large heap. But what ends after it has grown old (a tunnel, an event stream) may leave a cycle that
+A full collection stops the event loop, for longer the larger the heap is, and thousands of open streams
+are a large heap. But a long-lived object (a tunnel, an event stream) may leave a reference cycle that
 only a full collection finds: without any, a worker would grow for ever.
 """
 
@@ -24,9 +24,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def freeze_startup_heap() -> None:
-    """Freeze what is here after boot, which stays, and leave full collections to a GcSchedule.
+    """Freeze the objects that exist after boot, and leave full collections to a GcSchedule.
 
-    The young generations take care of themselves: what a request leaves behind is in them.
+    The young generations are collected as usual: what a request leaves behind is in them.
     """
     gc.collect()
     gc.freeze()
@@ -35,10 +35,10 @@ def freeze_startup_heap() -> None:
 
 
 def configure_malloc() -> None:
-    """Have free memory of a large body go back to the system, where the C library can be told.
+    """Make glibc return the memory of large bodies to the system as soon as it is free.
 
-    Left alone, glibc learns from the first 20 MB body that memory of this size is worth keeping,
-    in an arena for each thread.
+    By default glibc keeps memory of such a size after the first 20 MB body, in one arena per thread.
+    Another C library is left as it is.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -47,7 +47,7 @@ def configure_malloc() -> None:
 
 
 class GcSchedule:
-    """Makes a collection when one is due; `stopwatch` gives seconds that never go back."""
+    """Runs a collection when one is due; `stopwatch` returns seconds that never go back."""
 
     def __init__(self, stopwatch: Callable[[], float] = time.perf_counter) -> None:
         self._stopwatch = stopwatch
@@ -56,11 +56,11 @@ class GcSchedule:
         self._left = 0
 
     def collect_if_due(self, departed_clients: int = 0) -> None:
-        """Collect, unless the last time was too recent for what it took.
+        """Collect if enough time has passed for what the last collection took.
 
-        `departed_clients` counts the clients that left in the middle of a request so far: what an app has made
-        for them may hang on a circle of its own, such as an exception and its traceback, and be
-        large. It is young, so that a small collection finds it.
+        `departed_clients` counts the clients that left in the middle of a request so far. What an
+        app made for them may be large and hang on a reference cycle, such as an exception and its
+        traceback. Those objects are young, so a collection of the young generations finds them.
         """
         began_s = self._stopwatch()
         if began_s >= self._due_s:

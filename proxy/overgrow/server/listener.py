@@ -1,6 +1,6 @@
 """What the connections of one listener of one worker share, and what a worker allows its clients.
 
-Rule: it knows its connections by name only; what each of them waits for is their own business.
+Rule: the state of a listener sweeps its connections but does not know what each of them waits for.
 """
 
 from __future__ import annotations
@@ -17,46 +17,48 @@ from overgrow.exchange import Failure
 from overgrow.server.pace import PACE_CHECK_S, SlowClientPolicy
 from overgrow.slow_clients.read_scheduler import ReadScheduler
 
-MAX_OVER_LIMIT = 16  # clients beyond the limit that linger at once, or a tenth of the limit
+MAX_OVER_LIMIT = (
+    16  # refused clients that may linger at once; or a tenth of the limit, if that is more
+)
 
 
 class Sweepable(Protocol):
-    """A connection as its listener sees it: what may wait too long, or for nothing."""
+    """A connection as the sweep of its listener sees it."""
 
     deadline: float  # loop time
     is_reading_paused: bool
 
     @property
     def is_closing(self) -> bool:
-        """Whether it is about to end."""
+        """Whether the connection is about to end."""
         ...
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         ...
 
     def fileno(self) -> int:
-        """The number of its socket."""
+        """Return the file descriptor of its socket."""
         ...
 
     def abort(self) -> None:
-        """Reset it."""
+        """Reset the connection."""
         ...
 
     def enforce_timeout(self, now: float) -> None:
-        """End what it waited for too long."""
+        """Act on a deadline that has passed."""
         ...
 
     def detect_departure(self) -> None:
-        """Look whether its client has left, while nothing is read."""
+        """Check whether the client has left, while reading is paused."""
         ...
 
     def measure_pace(self, now: float) -> None:
-        """Measure how fast its client moves."""
+        """Measure how fast the client sends or reads."""
         ...
 
     def close_if_idle(self, now: float) -> None:
-        """End it if it waits for nothing: the worker leaves."""
+        """Close the connection if it is idle: the worker leaves."""
         ...
 
 
@@ -93,7 +95,7 @@ class ListenerState:
     closes_idle: bool = False  # it leaves now: nothing is accepted, and idle connections end
     connections: set[Sweepable] = field(default_factory=set)
     departed_clients: int = 0  # clients that left in the middle of a request, ever
-    # Of these, those beyond the limit, which have their 503 and are about to end; the oldest first.
+    # Connections beyond the limit, which got their 503 and are about to end; the oldest first.
     over_limit: dict[Sweepable, None] = field(default_factory=dict)
     on_refused: Callable[[Failure], None] | None = None
     _next_pace_check_s: float = 0.0  # when the pace of clients is measured next
@@ -107,13 +109,13 @@ class ListenerState:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are more connections than the limit, not counting those turned away."""
+        """Whether there are more connections than the limit, not counting refused ones."""
         return len(self.connections) - len(self.over_limit) > self.limits.connections
 
     def close_oldest_over_limit(self) -> bool:
-        """Let those go that were turned away longest, where too many linger; False if that is not enough.
+        """Close the oldest refused connections if too many linger; return False if even that is not enough.
 
-        The latest has not read its answer yet; the oldest has had time to.
+        The newest has not had time to read its 503 yet; the oldest has.
         """
         limit = self.limits.connections
         excess = len(self.connections) - limit - max(MAX_OVER_LIMIT, limit // 10)
@@ -124,7 +126,7 @@ class ListenerState:
         return excess <= MAX_OVER_LIMIT
 
     def sweep(self, now: float) -> None:
-        """End what waited too long; while leaving, also what waits for nothing."""
+        """End connections that waited too long; while the worker leaves, idle ones too."""
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.enforce_timeout(now)
         for connection in [each for each in self.connections if each.is_reading_paused]:

@@ -1,10 +1,11 @@
-"""The master: gunicorn's arbiter, which replaces workers that leave and stops in our order.
+"""The master: gunicorn's arbiter, which replaces workers that leave and stops them in our order.
 
-Rule: a worker that leaves alone is replaced before it has gone, and at HUP no old worker leaves before a
-new one serves. Once a worker has served no boot that fails ends the server: those that live serve on, and
-another boot is tried after a while, longer each time. Where nobody serves and the team's app kills or hangs the
-processes that import it, one worker serves without that app meanwhile: legacy must go on. What happens to the whole server, and each start of
-a worker, is one line of log: an event, then key=value; of boots that fail alike the first alone.
+Rule: a worker that leaves by itself is replaced before it has ended, and at HUP no old worker leaves before
+a new one serves. Once a worker has served, a failed boot does not end the server: the living workers serve
+on, and the next boot is tried after a wait that grows. If nobody serves, and importing the team's app kills
+or hangs every new process, one worker serves without that app meanwhile, because legacy must go on. What
+happens to the server, and each start of a worker, is one log line: an event, then key=value. Of boots that
+fail alike only the first is logged.
 """
 
 from __future__ import annotations
@@ -63,9 +64,9 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
     # Which workers there should be.
 
     def manage_workers(self) -> None:
-        """Start and end workers, so that as many as wanted serve with the code as it is now.
+        """Start and end workers, so that the wanted number serves with the current code.
 
-        A leaving worker counts as gone already: its replacement need not wait for it.
+        A leaving worker counts as gone: its replacement need not wait for it.
         """
         now_s = time.monotonic()
         self._check_workers(now_s)
@@ -84,11 +85,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         ]
 
     def _is_current(self, worker: FrontWorker) -> bool:
-        """Whether it is as good as a new one: the code as it is now, with the team's app."""
+        """Whether the worker has the current code and the team's app, like a new one."""
         return worker.age > self._stale_age and not worker.lacks_app
 
     def _workers_to_end(self) -> list[FrontWorker]:
-        """The workers that are too many: old ones as new ones serve, then the oldest."""
+        """The surplus workers: outdated ones that new ones replace, then the oldest."""
         staying = self._staying_workers()
         current = [each for each in staying if self._is_current(each)]
         others = [each for each in staying if not self._is_current(each)]
@@ -98,7 +99,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         return others[needed:] + current[: max(0, len(current) - self.num_workers)]
 
     def _count_workers_to_start(self, now_s: float) -> int:
-        """How many to start now: one at a time where it is not known whether they can."""
+        """How many workers to start now: one at a time, while it is not known whether a boot succeeds."""
         gone_early = sum(
             each.is_leaving and not (each.is_ready or each.was_told_to_leave)
             for each in self.WORKERS.values()
@@ -117,7 +118,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         return min(missing, now_s >= self._boot_failures.retry_s and not is_booting)
 
     def _needs_stopgap(self) -> bool:
-        """Whether the next worker is to serve legacy alone: nobody serves, and loading the app ends workers."""
+        """Whether the next worker is to serve legacy alone: nobody serves, and loading the app kills workers."""
         can = (
             self.app.load_without is not None and self._has_served and bool(self._app_crash_reason)
         )
@@ -167,7 +168,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.app.boot_notice.write(self._boot_failures)
 
     def _note_death(self, worker: FrontWorker, ending: str) -> None:
-        """Log a worker that served and died; one that died young may be one of a crash loop."""
+        """Log a worker that served and died; if it died young, it may be part of a crash loop."""
         logger.error("worker-died pid=%d how=%r", worker.pid, ending)
         now_s = time.monotonic()
         if now_s - (worker.ready_s or now_s) >= YOUNG_S:
@@ -180,7 +181,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.app.boot_notice.write(self._boot_failures)
 
     def _log_when_ready(self) -> None:
-        """Once: when all workers of the start accept."""
+        """Log once that all workers accept, when they do for the first time."""
         ready = sum(worker.is_ready for worker in self.WORKERS.values())
         if not self._was_ready and ready >= self.num_workers:
             self._was_ready = True
@@ -188,10 +189,10 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             logger.info("ready workers=%d after=%.1fs", ready, took_s)
 
     def reap_workers(self) -> None:
-        """Take note of each worker that ended; gunicorn's own would halt for one that did not boot.
+        """Handle each worker that ended; gunicorn's own method would halt for a worker that did not boot.
 
         Raises:
-            HaltServer: when one ends by itself before any has served.
+            HaltServer: a worker ended by itself before any has served.
 
         """
         while (ended := reap_child()) is not None:
@@ -230,7 +231,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
                 self._boot_failures.retry_s = time.monotonic()
 
     def murder_workers(self) -> None:
-        """Kill workers that hang: at their start, where no signal is heard, or later."""
+        """Kill workers that hang, at their start (when they handle no signal) or later."""
         overdue_s = time.monotonic() - self.app.plan.boot_s
         for pid, worker in list(self.WORKERS.items()):
             if not worker.is_ready and worker.started_s < overdue_s:
@@ -239,13 +240,13 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         super().murder_workers()
 
     def spawn_worker(self) -> int:
-        """Start a worker, and say so, unless boots fail; 0 where the system has none to give.
+        """Start a worker, and log it unless boots fail; return 0 if no process can be created.
 
-        Until it has handlers of its own it has its master's, which would swallow what it is told: so
-        that waits until then.
+        A new process has its master's signal handlers until it sets its own, and those would swallow
+        a signal. So the stop signals are blocked until then.
 
         Raises:
-            HaltServer: when there is none to be had before any has served.
+            HaltServer: no process can be created, and no worker has served yet.
 
         """
         staying = self._staying_workers()
@@ -288,7 +289,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
     # Signals.
 
     def handle_hup(self) -> None:
-        """Reload: new workers with the code as it is now; each that serves lets an old one drain."""
+        """Reload: start workers with the current code; each one that serves lets an old one drain."""
         self.num_workers = self.cfg.workers
         logger.info("reloading workers=%d", self.num_workers)
         self.log.reopen_files()
@@ -296,11 +297,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self._boot_failures.retry_s = 0.0
 
     def handle_usr2(self) -> None:
-        """Refuse: a second master could have neither the addresses nor the state folder."""
+        """Ignore USR2: a second master could have neither the addresses nor the state folder."""
         logger.warning("ignored signal=USR2 fix='send HUP to reload the code'")
 
     def handle_term(self) -> None:
-        """Say draining while still accepting; then stop."""
+        """Announce the stop while still accepting; then stop."""
         plan = self.app.plan
         logger.info("draining delay=%gs grace=%gs", plan.drain_delay_s, plan.grace_s)
         self.app.announce_stop()
@@ -310,7 +311,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         super().handle_term()
 
     def _wait_for_interrupt(self, seconds: float) -> bool:
-        """Wait so long, replacing workers that die; True at once when INT or QUIT comes."""
+        """Wait, replacing workers that die; return True at once if INT or QUIT comes."""
         step_s = 0.1
         for _ in range(round(seconds / step_s)):
             signals = self.wait_for_signals(timeout=step_s)
@@ -327,14 +328,14 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         return False
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        """Leave with 0 or 1; gunicorn's own codes mean nothing to whoever runs `overgrow`."""
+        """Exit with 0 or 1; gunicorn's own exit codes mean nothing to whoever runs `overgrow`."""
         try:
             super().halt(reason=reason, exit_status=min(exit_status, 1))
         finally:
             logger.info("stopped exit=%d", min(exit_status, 1))
 
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
-        """Close the listeners and end the workers; not gracefully means within 2 s."""
+        """Close the listeners and end the workers; if not gracefully, within 2 s."""
         self.app.announce_stop()
         if not graceful:
             logger.info("interrupted within=2s")
@@ -343,7 +344,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
 
 
 def reap_child() -> tuple[int, int] | None:
-    """A child that ended, with its status; None if none has."""
+    """Return the pid and status of a child that ended; None if none has."""
     try:
         pid, status = os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
@@ -359,10 +360,10 @@ def utc_now() -> str:
 class FrontServer(BaseApplication):  # type: ignore[misc]
     """gunicorn, embedded: `FrontServer(plan, load).run()` makes this process its master.
 
-    `load` is called in each worker after its fork and returns the ASGI application; `on_ready`
-    in the master, with the listeners' addresses as text, once they are bound. `load_without` is
-    called instead of `load` where nobody serves and the team's app ends each process that imports
-    it: with the reason, and without importing that app.
+    `load` is called in each worker after its fork and returns the ASGI application. `on_ready` is
+    called in the master, with the listeners' addresses as text, once they are bound. `load_without` is
+    called instead of `load` when nobody serves and the team's app ends each process that imports it:
+    with the reason, and without importing that app.
     """
 
     def __init__(
@@ -389,11 +390,11 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
 
     @property
     def is_stopping(self) -> bool:
-        """True in master and workers once the whole server was told to stop."""
+        """Whether the whole server was told to stop; true in master and workers."""
         return bool(self._stopping[0])
 
     def announce_stop(self) -> None:
-        """Let every worker know that the whole server stops."""
+        """Tell every worker that the whole server stops."""
         self._stopping[0] = 1
 
     def load_config(self) -> None:
@@ -403,7 +404,7 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         self.cfg.set("when_ready", self._when_ready)
 
     def load(self) -> AsgiApp:
-        """Make the application, in a worker."""
+        """Create the application, in a worker."""
         if self.without_app and self.load_without is not None:
             return self.load_without(self.without_app)
         return self._load()
@@ -419,14 +420,14 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
 
 
 def allow_all_users(listeners: Sequence[Any]) -> None:
-    """Let all users of this machine reach those listeners that are unix sockets."""
+    """Let all users of this machine connect to those listeners that are unix sockets."""
     for listener in listeners:
         if listener.sock.family == socket.AF_UNIX:
             Path(listener.cfg_addr).chmod(0o666)
 
 
 def gunicorn_settings(plan: ServerPlan) -> dict[str, Any]:
-    """Gunicorn's settings for a plan; what our own connections do is not among them."""
+    """Return gunicorn's settings for a plan; the limits of our own connections are not among them."""
     total_s = plan.drain_delay_s + plan.grace_s
     return {
         "bind": [plan.bind, plan.admin],

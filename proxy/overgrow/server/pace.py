@@ -1,7 +1,7 @@
-"""How fast a client moved while it was waited for: what says who is ended first when others wait.
+"""How fast a client sends or reads while it is waited for: this decides who is ended first when others wait.
 
-Rule: it measures and ends nobody. A client is slow if its socket gave, or took, less than a rate over
-a whole period in which the worker had bytes for it, or asked for more, all the time.
+Rule: this module measures and ends nobody. A client is slow if its socket moved less than a given rate
+over a whole period in which the worker always had bytes for it, or always asked for more.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ PACE_CHECK_S = 1.0  # how often each client that is waited for is looked at
 
 @dataclass(frozen=True, slots=True)
 class SlowClientPolicy:
-    """Below `rate` bytes a second over `period_s` a client is slow."""
+    """A client that moves less than `rate` bytes a second over `period_s` is slow."""
 
     rate: int = 1024
     period_s: float = 10.0
 
 
 class Pace:
-    """One client's moves since it is waited for; `rate` is that of the last whole period."""
+    """How many bytes one client moved since it is waited for; `rate` is that of the last whole period."""
 
     __slots__ = ("_bytes_then", "_since_s", "rate")
 
@@ -34,7 +34,7 @@ class Pace:
         self.rate: float | None = None
 
     def measure(self, now_s: float, moved_bytes: int, period_s: float) -> None:
-        """Take note of what has moved until now."""
+        """Note how many bytes have moved until now."""
         elapsed_s = now_s - self._since_s
         if elapsed_s >= period_s:
             self.rate = (moved_bytes - self._bytes_then) / elapsed_s
@@ -42,10 +42,10 @@ class Pace:
 
 
 def kernel_unsent_bytes(descriptor: int) -> int:
-    """What of a socket's bytes its peer has not acknowledged; 0 where the system does not tell.
+    """Return how many bytes of a socket its peer has not acknowledged; 0 if the system does not say.
 
-    Without it a client that reads slowly looks as if it read nothing: the kernel reports room only
-    when a third of a buffer of megabytes is free.
+    Without this a client that reads slowly would look as if it read nothing: the kernel reports
+    room only when a third of a buffer of megabytes is free.
     """
     with contextlib.suppress(OSError, ValueError):  # closed meanwhile: a descriptor of -1
         unsent = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")

@@ -1,4 +1,4 @@
-"""What to run, and the signals and listeners that master and workers agree on."""
+"""What the server runs, and the signals and listeners that master and workers agree on."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
 class Channel(Protocol):
-    """The client's connection, as one request and its answer see it."""
+    """The client's connection, as one request and its response see it."""
 
     attached_login: AttachedLogin | None
     has_taken_answer: bool
@@ -37,44 +37,44 @@ class Channel(Protocol):
 
     @property
     def has_whole_body(self) -> bool:
-        """Whether all of its request's body has come."""
+        """Whether the whole body of the request has come."""
         ...
 
     @property
     def slow_rate(self) -> float | None:
-        """The pace of a client that is slower than it may be, in bytes a second; else None."""
+        """The rate of a client that is too slow, in bytes a second; None if it is not."""
         ...
 
     def end_slow_request(self) -> None:
-        """End its request because others wait."""
+        """End the request of this slow client, because others wait."""
         ...
 
     def close_after_response(self) -> None:
-        """Close it behind the answer under way, or now if there is none."""
+        """Close after the current response, or now if there is none."""
         ...
 
     @property
     def is_write_paused(self) -> bool:
-        """Whether the client does not keep up."""
+        """Whether the client reads more slowly than it is written to."""
         ...
 
     def write(self, data: bytes) -> None:
-        """Hand bytes to the client's socket."""
+        """Write bytes to the client."""
         ...
 
     def write_all(self, parts: Sequence[bytes]) -> None:
-        """Hand over large parts without joining them."""
+        """Write large parts without joining them."""
         ...
 
     async def wait_until_writable(self, idle_s: float) -> None:
-        """Wait while the client does not keep up."""
+        """Wait until the client has taken enough of what was written."""
 
     def expect_body(self, idle_s: float) -> None:
-        """Wait for the next chunk of the request."""
+        """Start the time limit for the next chunk of the request."""
         ...
 
     def note_body_taken(self) -> None:
-        """Read on if reading was paused for a chunk that the app took now."""
+        """Note that the app took a chunk; read on if reading was paused for it."""
         ...
 
     def end_cycle(self, cycle: Any, *, is_last: bool) -> None:
@@ -82,11 +82,11 @@ class Channel(Protocol):
         ...
 
     def hand_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
-        """Hand the socket over to `protocol`, behind this head."""
+        """Write `head`, and give the connection to `protocol`."""
         ...
 
     def abort_response(self, *, is_framed: bool) -> None:
-        """End in the middle of an answer, so that the client can tell."""
+        """End in the middle of a response, so that the client notices."""
         ...
 
     def abort(self) -> None:
@@ -94,7 +94,7 @@ class Channel(Protocol):
         ...
 
     def refuse(self, failure: Failure) -> None:
-        """Answer with an error of the front door's own; close."""
+        """Send an error response, and close."""
         ...
 
 

@@ -1,8 +1,8 @@
-"""One request and its answer on a client's connection; the object behind scope["overgrow"].
+"""One request and its response on a client's connection; the object behind scope["overgrow"].
 
-Rule: a turn knows HTTP's framing of one answer and nothing of sockets, signals or routes. It
-writes through its connection, and tells it when it is over. An answer that breaks after its head
-breaks the connection: a client must never take half an answer for a whole one (RFC 9112 8).
+Rule: a request cycle knows HTTP's framing of one response, and nothing of sockets, signals or routes. It
+writes through its connection, and tells the connection when it is over. A response that fails after its
+head breaks the connection: a client must never take half a response for a whole one (RFC 9112 8).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from overgrow.server.response_head import (
     status_line,
 )
 
-BIG_CHUNK_BYTES = 65_536  # from here on a chunk is handed to the socket uncopied
+BIG_CHUNK_BYTES = 65_536  # a chunk of this size or more is written uncopied
 
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _EXTENSIONS: dict[str, dict[str, str]] = {"http.response.trailers": {}}
@@ -35,16 +35,16 @@ _BODILESS = frozenset({204, 304})  # RFC 9110 15.3.5 and 15.4.5
 
 
 class ClientDisconnected(OSError):
-    """An app sent to a client that is gone (ASGI 2.4 asks for an OSError)."""
+    """Raised in an app that sends to a client that is gone (ASGI 2.4 asks for an OSError)."""
 
 
 # Map 3 (docs/architecture.md#a-request-by-numbers)
 class RequestCycle:
     """One request: the ASGI callables `receive` and `send`, and what scope["overgrow"] offers.
 
-    `listener` is "public" or "admin"; `peer` the address at the socket, "unix" or ""; `target`
-    stood in the request line, byte for byte. `idle_s` bounds the wait for the next byte of the
-    request body and for the client to take the next byte of the answer; an app may change it.
+    `listener` is "public" or "admin"; `peer` is the address at the socket, "unix" or ""; `target`
+    is the target of the request line, byte for byte. `idle_s` bounds the wait for the next byte of
+    the request body, and for the client to take the next byte of the response; an app may change it.
     `decision` is None: the front door decides; only the WSGI mount decides before it calls the door.
     """
 
@@ -94,7 +94,7 @@ class RequestCycle:
         self._method = parser.method
         self._version = parser.http_version
         self._takes_trailers = parser.takes_trailers
-        # An upgrade refused may have bytes of its protocol behind it: never another request.
+        # After a refused upgrade, bytes of its protocol may follow: never parse them as a request.
         self._closes = not parser.should_keep_alive or parser.is_upgrade
         self._body: RequestBody | None = None  # of a request without one: until it is asked for
         if not parser.is_complete:
@@ -109,22 +109,22 @@ class RequestCycle:
 
     @property
     def draining(self) -> bool:
-        """True once this worker is leaving: answers end their connections."""
+        """Whether this worker is leaving: then each response closes its connection."""
         return self.client_connection.listener_state.is_leaving
 
     def close_connection_afterwards(self) -> None:
-        """End the connection behind this answer; it says so if its head is not sent yet."""
+        """Close the connection after this response; its head says so, if it is not sent yet."""
         self._closes = True
 
     def on_disconnect(self, callback: Callable[[], object] | None) -> None:
-        """Call `callback()` once if the client is lost before the answer is complete."""
+        """Call `callback()` once if the client leaves before the response is complete."""
         self._on_disconnect = callback
         if self.is_gone and callback is not None:
             self._on_disconnect = None
             callback()
 
     def abort(self) -> None:
-        """Break the client's connection at once: it sees a reset, never a whole answer."""
+        """Reset the client's connection at once, so that it never sees a whole response."""
         self._on_disconnect = None
         self.client_connection.abort()
 
@@ -132,8 +132,8 @@ class RequestCycle:
         """Write `head` and give the connection to `protocol`, with the bytes held so far.
 
         Raises:
-            RuntimeError: unless `can_take_over` and nothing was answered yet.
-            ClientDisconnected: when the client is gone.
+            RuntimeError: `can_take_over` is false, or a response has started.
+            ClientDisconnected: the client is gone.
 
         """
         if not self.can_take_over or self.is_started:
@@ -145,7 +145,7 @@ class RequestCycle:
         self.client_connection.hand_over(protocol, head)
 
     def note_disconnect(self) -> None:
-        """The client is gone: tell whoever waits, and the app's callback."""
+        """Note that the client is gone: end a waiting `receive`, and call the app's callback."""
         if self.is_gone:
             return
         self.is_gone = True
@@ -190,7 +190,7 @@ class RequestCycle:
         return self._body.receive(self.idle_s)
 
     async def run_app(self, app: AsgiApp) -> None:
-        """Call the app; break the connection off if it leaves its answer unfinished."""
+        """Call the app; if it leaves its response unfinished, break the connection."""
         try:
             listener_state = self.client_connection.listener_state
             scope = self._minimal_scope() if listener_state.is_own_app else self._full_scope()
@@ -208,7 +208,7 @@ class RequestCycle:
             self.client_connection.refuse(Failure("migrated-crash", "head", "front"))
 
     def _minimal_scope(self) -> Message:
-        """What our own app reads of a scope: the rest it asks the turn, byte for byte."""
+        """Return the part of an ASGI scope that our own app reads; the rest it reads from this object."""
         connection = self.client_connection
         return {
             "type": "http",
@@ -248,7 +248,7 @@ class RequestCycle:
     async def send(self, message: Message) -> None:
         """ASGI send: start, body, trailers, informational; waits while the client reads slowly.
 
-        A start may have a `reason`: a reason phrase in bytes, beyond ASGI.
+        Beyond ASGI, a start message may have a `reason`: a reason phrase in bytes.
         """
         if self.is_gone:
             raise ClientDisconnected("The client closed the connection")
@@ -270,10 +270,10 @@ class RequestCycle:
     def send_response(
         self, status: int, headers: Iterable[Pair], body: bytes, reason: bytes | None = None
     ) -> None:
-        """Send a whole answer: as `send` with a start and one body, at half the cost.
+        """Send a whole response, as `send` would with a start and one body, at half the cost.
 
         Raises:
-            ClientDisconnected: when the client is gone.
+            ClientDisconnected: the client is gone.
 
         """
         if self.is_gone:
@@ -300,7 +300,7 @@ class RequestCycle:
     def _is_prepared(
         self, headers: Iterable[Pair], status: int, body: bytes
     ) -> TypeGuard[PreparedHeaders]:
-        """Whether this is one of most answers: its lines are made, and its length is announced."""
+        """Whether the response is a usual one: its lines are prepared, and its length is announced."""
         return (
             type(headers) is PreparedHeaders
             and headers.length == b"%d" % len(body)
@@ -316,7 +316,7 @@ class RequestCycle:
         self._build_head(message["status"], message.get("headers", ()), message.get("reason"))
         if message.get("trailers"):
             self._trailers = []
-        # A body that follows in the same step shares a write with the head; a head alone must
+        # A body that follows in the same iteration shares a write with the head; a head alone must
         # not wait for a body that may be minutes away (event streams).
         self.client_connection.listener_state.loop.call_soon(self._flush_head)
 
@@ -336,7 +336,7 @@ class RequestCycle:
             self.client_connection.write(head)
 
     def _header_lines(self, status: int, headers: Iterable[Pair]) -> bytes:
-        """The headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
+        """Return the header lines; decide how the body is framed (RFC 9112 6.3)."""
         self._omits_body = self._method == b"HEAD" or status in _BODILESS
         if type(headers) is PreparedHeaders and status != 204:
             block = headers.lines + self._framing_line(headers.length)
@@ -356,7 +356,7 @@ class RequestCycle:
     def _without_hop_fields(
         self, headers: list[tuple[bytes, bytes]], layout: HeadLayout, status: int
     ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
-        """The headers without those that are this hop's business, and the length of the body."""
+        """Return the headers without those of this hop, and the length of the body."""
         owned = [(headers[at][0].lower(), headers[at][1]) for at in layout.owned_at]
         if any(name == b"connection" and b"close" in value.lower() for name, value in owned):
             self._closes = True
@@ -445,7 +445,7 @@ class RequestCycle:
             write(b"%b%x\r\n%b\r\n%b" % (head, len(body), body, end))
 
     def _abort_response(self) -> None:
-        """End in the middle, behind the head at least: an end without one could mean anything."""
+        """End in the middle of the response, but send at least its head: an end without one is ambiguous."""
         self._flush_head()
         self.client_connection.abort_response(
             is_framed=self._chunked or self._left_bytes is not None
@@ -459,7 +459,7 @@ class RequestCycle:
             self._end_body()
 
     def _end_body(self) -> None:
-        """End a body whose trailers were announced; RFC 9110 6.5.1: only for TE: trailers."""
+        """End a body whose trailers were announced; they are sent only after `TE: trailers` (RFC 9110 6.5.1)."""
         self._flush_head()
         if self._chunked:
             wanted = self._trailers if self._takes_trailers and self._trailers else []

@@ -1,9 +1,9 @@
-"""Reads requests off the wire: gunicorn's strict parser, its hot loops in `re`, its gaps closed.
+"""Reads requests off the wire: gunicorn's strict parser, with its hot loops in `re` and its gaps closed.
 
-Rule: what this accepts, gunicorn's own parser accepts and frames alike (a property test holds it
-to that), except that a method may be any token, and a trailer may have any name but the two that frame
-a message. It refuses more: see `_framing_line`. It knows nothing of connections, time or answers; what it
-cannot accept it raises, as gunicorn's ParseError.
+Rule: what this parser accepts, gunicorn's own accepts too and frames alike (a property test checks it), with
+two exceptions: a method may be any token, and a trailer may have any name but the two that frame a message.
+It refuses more than gunicorn's: see `_read_framing`. It knows nothing of connections, time or responses; what
+it cannot accept it raises, as gunicorn's ParseError.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from overgrow.http import TOKEN_BYTES
 MAX_LENGTH = 2**63 - 1  # what every peer can count; a length beyond it wraps somewhere
 MAX_DIGITS = 18  # of a Content-Length; any number of them stays below MAX_LENGTH
 HEAD_BYTES = 65_536  # of all headers together
-KNOWN_BYTES = 4_096  # of headers that are kept, in case they come again
-STEP_BYTES = 8_192  # a step through the tiniest chunks then takes about 6 ms
+KNOWN_BYTES = 4_096  # the longest header block that is remembered, in case it comes again
+STEP_BYTES = 8_192  # so that a step through the tiniest chunks takes a few milliseconds
 
 _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
-# The usual request line, without "#"; any other goes gunicorn's way.
+# The usual request line, without "#"; gunicorn's own code parses any other.
 _plain_start = re.compile(
     rb"(" + TOKEN_BYTES + rb") (/[\x21\x22\x24-\x7e]*) HTTP/1\.([01])\r\n"
 ).match
@@ -54,7 +54,7 @@ _absolute_form = re.compile(rb"(?i:https?)://(?=[^/?#:])(" + _HOST + rb")([/?][^
 
 
 class _RememberedHead(NamedTuple):
-    """A head without a body, and all that its bytes say whatever the request line."""
+    """The headers of a request without a body, and what they say whatever the request line."""
 
     block: bytes
     rest: bytes  # the same and the blank line: a request's bytes behind its first line
@@ -122,7 +122,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def start_next_request(self) -> bytes:
-        """Make ready for the next request; the bytes of it that are already here."""
+        """Prepare for the next request; return the bytes of it that have already come."""
         if self._applied is None or self._buffer:
             pipelined: bytes = self.remaining()
             self.reset()
@@ -132,15 +132,15 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return b""
 
     def reset(self) -> None:
-        """Make ready for the next request, as gunicorn's own does."""
+        """Prepare for the next request, as gunicorn's own parser does."""
         super().reset()
         self._applied = None
 
     @property
     def max_feed_bytes(self) -> int:
-        """How many bytes can be fed at once without keeping others waiting.
+        """How many bytes can be fed at once without delaying other requests.
 
-        A chunk costs the same whatever its size, so what may hold many is fed in steps.
+        A chunk costs the same whatever its size, so a body that may have many is fed in steps.
         """
         if self._state in ("body", "complete"):
             return MAX_LENGTH
@@ -148,25 +148,25 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
 
     @property
     def is_in_chunks(self) -> bool:
-        """True within a chunked body."""
+        """Whether the parser is within a chunked body."""
         return self._state == "chunked"
 
     @property
     def pipelined_bytes(self) -> int:
-        """Bytes that came after a complete request and wait for the next turn."""
+        """How many bytes came after a complete request and belong to the next one."""
         return len(self._buffer) if self.is_complete else 0
 
     @property
     def is_between_requests(self) -> bool:
-        """True while no byte of the next request's head has arrived."""
+        """Whether no byte of the next request's head has come."""
         return self._state == "request_line" and not self._buffer
 
     def clear_callbacks(self) -> None:
-        """Forget who is told: the connection is gone, and would be held by what it holds."""
+        """Drop the callbacks of a connection that is gone: they would form a reference cycle with it."""
         self._on_headers_complete = self._on_body = self._on_message_complete = None
 
     def raise_if_chunk_too_large(self) -> None:
-        """RFC 9112 7.1: a recipient must not let a chunk size overflow, here or behind it."""
+        """Raise ParseError for a chunk size that overflows, here or at the upstream (RFC 9112 7.1)."""
         if self._chunk_size > MAX_LENGTH:
             raise ParseError("chunk size beyond 2^63")
 
@@ -195,7 +195,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return end
 
     def _parse_request_line(self) -> bool:
-        """Take a plain request line at once, any other step by step."""
+        """Parse a usual request line with one pattern, any other step by step."""
         if self._applied is not None:
             self._reset_repeated()
         found = _plain_start(self._buffer)
@@ -209,7 +209,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def _reset_repeated(self) -> None:
-        """Reset, which `start_next_request` left out, but keep what came: nothing of an old request may stand."""
+        """Do the reset that `start_next_request` left out, but keep the bytes that have come."""
         came, self._buffer = self._buffer, bytearray()
         self.reset()
         self._buffer = came
@@ -224,7 +224,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def _parse_headers(self) -> bool:
-        """Take the whole head at once where it is here and well-formed, else line by line."""
+        """Parse the whole head at once if it has come and is well-formed, else line by line."""
         end = 0 if self._buffer[:2] == b"\r\n" else self._buffer.find(b"\r\n\r\n")
         size = len(self._buffer) if end == -1 else end
         if self._head_bytes + size > HEAD_BYTES:
@@ -254,7 +254,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def _is_remembered(self, remembered: _RememberedHead, block: bytes) -> bool:
-        """Whether this head came before; a target of another form is looked at with its Host."""
+        """Whether this is the remembered head; a target in another form has to be checked with its Host."""
         return (
             block == remembered.block
             and self.http_version == remembered.version
@@ -262,7 +262,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         )
 
     def _apply_head(self, remembered: _RememberedHead) -> None:
-        """Say what the same bytes said before."""
+        """Set the attributes to what the same bytes said before."""
         self.headers = remembered.headers
         self.http_version = remembered.version
         self.content_length = remembered.content_length
@@ -271,14 +271,14 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self.expects_continue = self.is_upgrade = self.is_chunked = False
 
     def _remember_head(self, block: bytes) -> None:
-        """Keep a head that came twice in a row; the first one may be its connection's only one."""
-        seen = hash(block)  # a wrong guess costs memory alone: what is known is compared whole
+        """Remember a head that came twice in a row: the first may be the only one of its connection."""
+        seen = hash(block)  # a hash collision costs memory alone: the whole block is compared later
         is_second, self._previous_hash = seen == self._previous_hash, seen
         is_plain = not (self._body_remaining or self.expects_continue)
         self._remembered = None
         if is_second and is_plain:
             names = dict(self.headers)
-            if b"upgrade" in names:  # what becomes of it hangs on the method too
+            if b"upgrade" in names:  # whether it is an upgrade depends on the method too
                 return
             host = names.get(b"host", b"")
             self.headers = HeaderMemo(self.headers, host.decode("latin-1"))
@@ -300,7 +300,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return False
 
     def _finalize_headers(self) -> None:
-        """Decide where the body ends and whether the connection goes on; then tell."""
+        """Decide where the body ends and whether the connection goes on; then call back."""
         self.headers = self._headers_list
         self._read_framing()
         self._emit_headers_complete()
@@ -319,7 +319,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
                 self._on_message_complete()
 
     def _read_framing(self) -> None:
-        """RFC 9112 6: one Content-Length of plain digits, or one `Transfer-Encoding: chunked`."""
+        """Read how the body is framed (RFC 9112 6): one Content-Length of digits, or one `chunked`."""
         seen: dict[bytes, bytes] = {}
         for name, value in self.headers:
             if name not in _READ_HERE:
@@ -332,7 +332,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
                 seen[name] += b"," + value
         length = seen.get(b"content-length")
         coding = seen.get(b"transfer-encoding")
-        # Any other coding could not be undone here, and would be lost on the way.
+        # Any other coding cannot be decoded here, and would be lost.
         is_plain = coding is None or (coding.lower() == b"chunked" and length is None)
         if not is_plain or (coding is not None and self.http_version < (1, 1)):
             raise InvalidHeader("Transfer-Encoding is not chunked, once, alone, in HTTP/1.1")
@@ -343,7 +343,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._read_connection_options(seen)
 
     def _read_connection_options(self, seen: dict[bytes, bytes]) -> None:
-        """RFC 9112 9.3 (persistence), RFC 9110 10.1.1 and 6.5.1, RFC 6455 4.1."""
+        """Read what Connection, Expect, TE and Upgrade ask for (RFC 9112 9.3, RFC 9110 10.1.1, RFC 6455 4.1)."""
         is_current = self.http_version >= (1, 1)
         options = _list_members(seen.get(b"connection", b""))
         self.should_keep_alive = b"close" not in options and (
@@ -360,7 +360,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         )
 
     def _require_host(self, host: bytes | None) -> None:
-        """RFC 9112 3.2: HTTP/1.1 names one host; a Host or target that cannot be one is refused."""
+        """Require one valid host of HTTP/1.1, in Host and in an absolute target (RFC 9112 3.2)."""
         if host is None:
             if self.http_version >= (1, 1):
                 raise InvalidHeader("HTTP/1.1 without Host header")
@@ -371,7 +371,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
 
 
 def _list_members(value: bytes) -> set[bytes]:
-    """The members of a comma-separated list, in lower case."""
+    """Return the members of a comma-separated list, in lower case."""
     return {member.strip() for member in value.lower().split(b",")} if value else set()
 
 
@@ -382,7 +382,7 @@ def _parse_length(value: bytes) -> int:
 
 
 def origin_form_of(target: bytes) -> bytes:
-    """The path and query of an absolute-form target (RFC 9112 3.2.2).
+    """Return the path and query of a target in absolute form (RFC 9112 3.2.2).
 
     Raises:
         InvalidRequestLine: for anything else.
@@ -396,7 +396,7 @@ def origin_form_of(target: bytes) -> bytes:
 
 
 def failure_code(error: Exception) -> str:
-    """The code of overgrow.exchange.FAILURES for what the parser raised."""
+    """Return the code of overgrow.exchange.FAILURES for what the parser raised."""
     if isinstance(error, LimitRequestLine):
         return "target-too-long"
     if isinstance(error, LimitRequestHeaders):

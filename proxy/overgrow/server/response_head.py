@@ -1,6 +1,6 @@
-"""The lines of an answer as bytes: status, headers, date, and whole error answers.
+"""The lines of a response's head as bytes: status, headers, date; and whole error responses.
 
-Rule: what cannot be a header line is refused here, once, for every answer. Knows no connection.
+Rule: what cannot be a header line is refused here, once, for every response. This module knows no connection.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _STATUS_LINES = {
 }
 _is_reason = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _MAX_CACHED_NAMES = 64  # names of one head; a list of more is looked through and forgotten
-# Framing and persistence of this hop are the turn's own business, whatever the app says.
+# The request cycle decides framing and persistence of this hop, whatever the app says.
 _OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
 
 
 def error_response(failure: Failure, *, method: bytes | None) -> bytes:
-    """A whole answer for what never reaches the app, as bytes; the connection closes after it.
+    """Return a whole response, as bytes, for a request that never reaches the app; it closes the connection.
 
     `method` is the request's method, where that much is known: HEAD gets no body (RFC 9110 9.3.2).
     """
@@ -40,7 +40,7 @@ def error_response(failure: Failure, *, method: bytes | None) -> bytes:
 
 
 def header_block(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Headers as lines, checked: an app that echoes input must not be able to end a line.
+    """Return headers as lines, checked: an app that echoes input must not be able to end a line.
 
     Raises:
         RuntimeError: for a name or value that RFC 9110 5.5 and 5.6.2 do not allow.
@@ -54,7 +54,7 @@ def header_block(headers: list[tuple[bytes, bytes]]) -> bytes:
 
 
 class HeadLayout(NamedTuple):
-    """What an answer's header names alone say."""
+    """What the names of a response's headers say, without their values."""
 
     length_at: int | None  # the first Content-Length
     owned_at: tuple[int, ...]  # _OWN_FIELDS, and any further Content-Length
@@ -62,7 +62,7 @@ class HeadLayout(NamedTuple):
 
 
 def layout_of(names: tuple[bytes, ...]) -> HeadLayout:
-    """Look the names of an answer through; an app repeats a few lists of them for ever."""
+    """Return the layout of a response's head; cached, because an app repeats a few lists of names."""
     return _layouts[names]
 
 
@@ -96,7 +96,7 @@ _date = (0, b"")  # the second, and its line: formatting costs more than the res
 
 
 def date_line() -> bytes:
-    """The Date header's line for now."""
+    """Return the line of the Date header for the current second."""
     global _date  # noqa: PLW0603 - a cache of the clock, the same for all
     now = int(time.time())
     if now != _date[0]:

@@ -1,12 +1,12 @@
-"""The server: gunicorn's master and worker, with our connections, two marked listeners, a drain.
+"""The worker: gunicorn's, with our connections, two marked listeners and a drain.
 
-Rule: a connection belongs to the listener whose socket accepted it, never to what a header says.
-TERM to the master: readiness says draining while both listeners still accept (`drain_delay_s`),
-then nothing new is accepted, idle connections close, open requests get `grace_s`. A worker that
-leaves alone (TERM, HUP, `retire`) is replaced before it has gone. A worker that cannot start tells the
-master why in a page of memory they share (server/boots.py). gunicorn's protocol classes are
-not used, only its parser, arbiter (server/master.py) and worker: tests/unit/server says which
-names of theirs. What happens to a worker is one line of log each: an event, then key=value.
+Rule: a connection belongs to the listener whose socket accepted it, whatever a header says. After TERM to
+the master, readiness says draining while both listeners still accept (`drain_delay_s`). Then nothing new is
+accepted, idle connections are closed, and open requests get `grace_s`. A worker that leaves by itself (TERM,
+HUP, `retire`) is replaced before it has ended. A worker that cannot start tells the master why in shared
+memory (server/boots.py). Of gunicorn only the parser, the arbiter (server/master.py) and the worker are used,
+not its protocol classes; tests/unit/server lists the names of theirs that we rely on. What happens to a
+worker is one log line each: an event, then key=value.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from overgrow.server.plan import LISTENERS, STOP_SIGNALS, ServerPlan
 logger = logging.getLogger("overgrow")
 
 TICK_S = 0.25  # how late a limit may be noticed
-OVERLAP_S = 2.0  # a retiring worker accepts on while its replacement starts
+OVERLAP_S = 2.0  # a retiring worker keeps accepting while its replacement starts
 SHUTDOWN_S = 3.0  # for the app's lifespan shutdown, beside what is left of the grace time
 THREAD_EXIT_S = 1.0  # for idle threads to notice that the loop has closed
-LEAVING, READY, PARTIAL = 0, 1, 2  # what a worker tells its master, a byte each
+LEAVING, READY, PARTIAL = 0, 1, 2  # the bytes in which a worker tells its master its state
 
 
 class ServerApp(Protocol):
-    """The application of the whole server, as its workers see it."""
+    """The gunicorn application of the whole server, as its workers see it."""
 
     plan: ServerPlan
     access_log: TextIO | None
@@ -64,15 +64,14 @@ class ServerApp(Protocol):
         ...
 
     def load(self) -> AsgiApp:
-        """Make the application."""
+        """Create the ASGI application."""
         ...
 
 
 class WorkerControl:
     """What a worker offers its app: `scope["state"]["overgrow"]` of the lifespan.
 
-    `number` is unique among the workers of one master. `on_refused`, if set, is told of each
-    request or connection that was answered without the app.
+    `number` is unique among the workers of one master.
     """
 
     def __init__(self, worker: FrontWorker) -> None:
@@ -81,31 +80,31 @@ class WorkerControl:
 
     @property
     def draining(self) -> bool:
-        """True once this worker is leaving, for whatever reason."""
+        """Whether this worker is leaving, for whatever reason."""
         return self._worker.is_leaving or self.draining_server
 
     @property
     def draining_server(self) -> bool:
-        """True once the whole server was told to stop: what readiness should say."""
+        """Whether the whole server was told to stop; readiness should report it."""
         return bool(self._worker.app.is_stopping)
 
     def retire(self, reason: str) -> None:
-        """Have this worker replaced: a new one starts, this one finishes what is open and exits."""
+        """Replace this worker: a new one starts; this one finishes its open requests and exits."""
         self._worker.retire(reason)
 
     @property
     def access_log(self) -> TextIO | None:
-        """Where the access log goes, apart from what the app prints; None: to standard output."""
+        """Where the access log is written, apart from what the app prints; None: to standard output."""
         return self._worker.app.access_log
 
     @property
     def boot_error(self) -> dict[str, Any] | None:
-        """Why workers do not start: {"at", "reason", "failures"}; None while they do."""
+        """Why workers fail to start: {"at", "reason", "failures"}; None while they start."""
         return self._worker.app.boot_notice.read()[0]
 
     @property
     def boot_failures(self) -> int:
-        """How many workers did not start since the server did."""
+        """How many workers have failed to start since the server started."""
         return self._worker.app.boot_notice.read()[1]
 
     @property
@@ -114,13 +113,13 @@ class WorkerControl:
         return sum(len(state.connections) for state in self._worker.listener_states)
 
     def on_refused(self, callback: Callable[[Failure], None] | None) -> None:
-        """Call `callback(failure)` for whatever is answered before it reaches the app."""
+        """Call `callback(failure)` for each request or connection that is refused before it reaches the app."""
         for state in self._worker.listener_states:
             state.on_refused = callback
 
 
 class AppUnavailable(Exception):
-    """The team's app cannot be had, or lacks what the table needs, and other workers have it."""
+    """The team's app cannot be imported, or lacks what the table needs, while other workers have it."""
 
 
 class FrontWorker(ASGIWorker):  # type: ignore[misc]
@@ -156,26 +155,26 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
 
     @property
     def is_leaving(self) -> bool:
-        """Read on both sides of the fork."""
+        """Whether this worker leaves; read on both sides of the fork."""
         return bool(self._flags[LEAVING])
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has ever accepted; read on both sides of the fork."""
+        """Whether this worker has ever accepted; read on both sides of the fork."""
         return bool(self._flags[READY])
 
     @property
     def lacks_app(self) -> bool:
-        """Whether it serves without the team's app; read on both sides of the fork."""
+        """Whether this worker serves without the team's app; read on both sides of the fork."""
         return bool(self._flags[PARTIAL])
 
     @property
     def failure(self) -> str:
-        """Why it did not start, or what it lacks; empty if it never said. Read on both sides."""
+        """Why this worker did not start, or what it lacks; empty if unknown. Read on both sides of the fork."""
         return self._failure.read()
 
     def retire(self, reason: str) -> None:
-        """Leave after a while in which the replacement starts."""
+        """Leave after OVERLAP_S, in which the replacement starts."""
         if self.alive:
             logger.warning("worker-retires why=%r", reason)
             self._leave_cause = "retires"
@@ -183,7 +182,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self._stop()
 
     def init_process(self) -> None:
-        """Start and serve; a start that fails ends this process, and the master is told why."""
+        """Start and serve; if the start fails, tell the master why and end this process."""
         try:
             super().init_process()
         except BaseException as error:
@@ -208,7 +207,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self._flags[PARTIAL] = 1
 
     def _descriptors(self) -> Iterator[int]:
-        """The listeners and the clients' connections, as numbers."""
+        """Yield the file descriptors of the listeners and of the clients' connections."""
         for listener in self.sockets:
             yield listener.fileno()
         for state in self.listener_states:
@@ -216,7 +215,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
                 yield connection.fileno()
 
     def _report_boot_failure(self, error: BaseException) -> SystemExit:
-        """Tell the master why this worker does not start; the log too, unless it says so already."""
+        """Tell the master why this worker fails to start; log it, unless the log has the same reason already."""
         if isinstance(error, SystemExit) and self.failure:
             return error
         is_told = isinstance(error, AppUnavailable | LifespanStartupFailed)  # by its text alone
@@ -228,9 +227,9 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         return SystemExit(Arbiter.WORKER_BOOT_ERROR)
 
     def init_signals(self) -> None:
-        """Hear what was said since the fork, and what will be while the app loads.
+        """Handle the signals that came since the fork, and those that come while the app loads.
 
-        What gunicorn sets hears nothing before the loop runs.
+        gunicorn's own handlers handle none before the event loop runs.
         """
         super().init_signals()
         signal.signal(signal.SIGTERM, lambda *_: self.handle_exit_signal())
@@ -239,27 +238,27 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _handle_signals_in_loop(self) -> None:
-        """Take signals as events of the loop, from now on."""
+        """Handle signals as events of the event loop from now on."""
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def handle_winch_signal(self) -> None:
-        """Hear from the master at once that the server stops, rather than at the next tick."""
+        """Apply the server's stop at once, on a signal of the master, not at the next tick."""
         self._apply_server_stop()
 
     def _apply_server_stop(self) -> None:
-        """Once the server is to stop answers end their connections: balancers keep none of them then."""
+        """Once the server stops, let each response close its connection, so that balancers keep none."""
         if self.app.is_stopping:
             for state in self.listener_states:
                 state.is_leaving = True
 
     def handle_exit_signal(self) -> None:
-        """TERM."""
+        """Leave gracefully: the handler of TERM."""
         self._stop()
 
     def handle_quit_signal(self) -> None:
-        """INT or QUIT."""
+        """Leave at once, breaking open requests: the handler of INT and QUIT."""
         super().handle_quit_signal()
         self._stop()
 
@@ -270,7 +269,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self._wake_event.set()
 
     async def _serve(self) -> None:
-        """Replace gunicorn's loop: start, accept, tick until told to leave, drain."""
+        """Start, accept, tick until told to leave, then drain: in place of gunicorn's own loop."""
         self._handle_signals_in_loop()
         if not self.alive:
             return
@@ -298,7 +297,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._flags[READY] = 1
 
     def _leave_reason(self) -> str:
-        """Why this worker leaves, in a word: told by a signal unless something else is known."""
+        """Return why this worker leaves, in a word; `told` means by a signal."""
         if self.app.is_stopping:
             return "server-stops"
         return self._leave_cause if self.ppid == os.getppid() else "master-gone"
@@ -315,13 +314,13 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         return Acceptor(sock, state, partial(HttpConnection, state), self._should_defer)
 
     def _should_defer(self, connections: int) -> bool:
-        """Tell the others how many connections there are here; whether those should come first."""
+        """Report the number of connections; return whether other workers should accept first."""
         counts = self.app.connection_counts
         counts.report(self.count_index, connections)
         return counts.is_above_mean(connections)
 
     async def _tick(self, seconds: float) -> None:
-        """Tell the master we live, enforce the limits, wait."""
+        """Tell the master that this worker lives, enforce the limits, then wait."""
         assert self._wake_event is not None  # noqa: S101 - set before the first tick
         self.notify()
         self._apply_server_stop()
@@ -340,7 +339,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._wake_event.clear()
 
     async def _drain(self) -> int:
-        """Stop accepting, let open requests finish for the grace time, break the rest: how many."""
+        """Stop accepting, let open requests finish in the grace time, reset the rest; return how many."""
         for state in self.listener_states:
             state.is_leaving = True
         await self._tick_until(lambda: False, self._overlap_s)
@@ -384,7 +383,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self.log.warning("The application took too long to shut down")
 
     def run(self) -> None:
-        """Serve; then leave even if a thread of the app never returns."""
+        """Serve; then exit, even if a thread of the app never returns."""
         freeze_startup_heap()
         super().run()
         if not (

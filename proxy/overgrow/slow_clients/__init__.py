@@ -1,1 +1,1 @@
-"""What waits for slow clients, and who gives way to others."""
+"""What waits for slow clients, and which clients are ended when others wait."""

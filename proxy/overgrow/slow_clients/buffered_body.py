@@ -1,7 +1,7 @@
-"""The body of a request, gathered before anybody else is troubled with it.
+"""A request body, read before a thread or an upstream connection is taken for the request.
 
-Rule: 64 KiB of it lie in memory, the rest in the spool; who gives a byte at a time costs no more than
-who gives it all at once. Where the spool has no room the rest stays with the client.
+Rule: 64 KiB are kept in memory, the rest in the spool, so that a client that sends a byte at a time
+costs no more than one that sends all at once. If the spool is full, the rest stays with the client.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MEMORY_BYTES = 64 * 1024
 
 
 class BufferedBody:
-    """What of a body is here, oldest first: `spooled`, then `held`; `rest` is None when that is all."""
+    """What has come of a body: first `spooled`, then `held`. `rest` yields what follows; None: nothing does."""
 
     __slots__ = ("held", "rest", "spooled")
 
@@ -43,7 +43,7 @@ class BufferedBody:
         return True
 
     async def spill_to_disk(self, spool: Spool) -> bool:
-        """Move what is held to the spool; False, and it stays, where there is no room."""
+        """Move what is held to the spool; return False, and keep it, if the spool is full."""
         if self.spooled is None:
             self.spooled = spool.open()
         if not await spool.run_in_thread(self.spooled.append, bytes(self.held)):
@@ -52,10 +52,10 @@ class BufferedBody:
         return True
 
     async def chunks(self, spool: Spool | None, *, with_rest: bool = True) -> AsyncIterator[bytes]:
-        """The body from its start: from the disk, from memory, from the client.
+        """Yield the body from its start: from disk, from memory, then from the client.
 
         Raises:
-            OSError: the disk does not give it back.
+            OSError: the disk cannot be read.
 
         """
         while spool is not None and self.spooled is not None and self.spooled.unread_bytes:
@@ -68,7 +68,7 @@ class BufferedBody:
                 yield chunk
 
     def close(self) -> None:
-        """Give up what is on disk."""
+        """Discard what is on disk."""
         if self.spooled is not None:
             self.spooled.close()
 
@@ -79,7 +79,7 @@ async def buffer_body(
     idle_s: float,
     is_enough: Callable[[], bool] = lambda: False,
 ) -> BufferedBody:
-    """Gather until all is here, until there is no room, or until 64 KiB are here and `is_enough`.
+    """Read until the body ends, the spool is full, or 64 KiB have come and `is_enough` is true.
 
     Raises:
         ClientGone: the client broke off.

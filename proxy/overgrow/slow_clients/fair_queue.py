@@ -1,8 +1,8 @@
-"""Whose turn it is among requests that wait: no crowd that asks the same makes others wait behind it.
+"""The order in which waiting requests go on: many requests for one target do not hold up the others.
 
-Rule: clients that have taken an answer before and clients that have not take turns, and within each
-the targets that are asked for; the many who want one target wait for each other. It decides order
-alone, never how many may go on.
+Rule: clients that have taken a response before alternate with clients that have not. Within each of
+the two, the targets take turns: requests for the same target wait for each other. This module decides
+the order alone, never how many requests go on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Lane(Generic[T]):
-    """Waiters by what they ask for, one of each in turn."""
+    """Waiters grouped by target; `pop` takes one of each group in turn."""
 
     def __init__(self) -> None:
         self._waiting: dict[bytes, deque[T]] = {}  # in the order of their turns
@@ -26,14 +26,14 @@ class Lane(Generic[T]):
         return bool(self._waiting)
 
     def add(self, waiter: T, target: bytes) -> None:
-        """Put a waiter behind those that ask for the same."""
+        """Append a waiter to the group of its target."""
         self._waiting.setdefault(target, deque()).append(waiter)
 
     def pop(self) -> T:
-        """Take out whose turn it is.
+        """Remove and return the next waiter.
 
-        Of a crowd, the longest waiter and the newest in turn: where most of them would give up
-        before their turn, all who come later would too.
+        From a group of more than LONG_CROWD the longest waiter and the newest are taken alternately:
+        if only the longest were, every client might have given up before its turn.
         """
         target, crowd = next(iter(self._waiting.items()))
         del self._waiting[target]
@@ -45,7 +45,7 @@ class Lane(Generic[T]):
         return waiter
 
     def remove(self, waiter: T, target: bytes) -> bool:
-        """Take out one that waits no more; whether it was here."""
+        """Remove a waiter that gave up; return whether it was here."""
         crowd = self._waiting.get(target)
         if crowd is None or waiter not in crowd:
             return False
@@ -56,7 +56,7 @@ class Lane(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """Two lanes: clients that have taken an answer before, and all others."""
+    """Two lanes: clients that have taken a response before, and all others."""
 
     def __init__(self) -> None:
         self._known: Lane[T] = Lane()
@@ -68,12 +68,12 @@ class FairQueue(Generic[T]):
         return self.count
 
     def add(self, waiter: T, target: bytes, *, is_known: bool) -> None:
-        """Let one wait."""
+        """Add a waiter."""
         (self._known if is_known else self._others).add(waiter, target)
         self.count += 1
 
     def pop(self, *, only_known: bool = False) -> T | None:
-        """Take out whose turn it is; None where nobody waits who may go on."""
+        """Remove and return the next waiter; None if none may go on."""
         is_known = bool(self._known) and (only_known or not self._others or not self._was_known)
         if not is_known and (only_known or not self._others):
             return None
@@ -82,6 +82,6 @@ class FairQueue(Generic[T]):
         return (self._known if is_known else self._others).pop()
 
     def remove(self, waiter: T, target: bytes, *, is_known: bool) -> None:
-        """Take out one that waits no more, if it is still here."""
+        """Remove a waiter that gave up, if it is still here."""
         lane = self._known if is_known else self._others
         self.count -= lane.remove(waiter, target)

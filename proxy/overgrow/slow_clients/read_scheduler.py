@@ -1,8 +1,8 @@
-"""How much of large bodies is read in one turn of the loop: answers of the upstream, uploads of clients.
+"""Which connections are read in one iteration of the event loop, while many large bodies arrive.
 
-Rule: of many bodies that come at once a few are read in each turn, in the order in which they asked, so that
-no turn is long and whoever has a small request beside them is served between two turns. Who has nothing
-to read keeps nobody waiting. It knows nothing of HTTP, and never how fast anybody takes what was read.
+Rule: a few connections are read in each iteration, in the order in which they asked. So no iteration is
+long, and small requests are served in between. A connection without bytes to read delays nobody. This
+module knows nothing of HTTP, nor how fast anybody consumes what was read.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import asyncio
 from itertools import islice
 from typing import Protocol
 
-AT_ONCE = 8  # reads in one turn; a loop reads up to 256 KiB each time
+AT_ONCE = 8  # reads in one iteration; a loop reads up to 256 KiB each time
 SMALL_BYTES = 16 * 1024  # a piece below this costs next to nothing
 
 
 class Readable(Protocol):
-    """A connection of which reading was put off."""
+    """A connection whose reading was deferred."""
 
     def resume_read(self) -> None:
-        """Read again: it is your turn."""
+        """Read again: this connection is next."""
 
 
 class ReadScheduler:
-    """Gives out the reads of one event loop from one upstream, or from the clients of one listener."""
+    """Schedules the reads of one event loop: from one upstream, or from the clients of one listener."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, at_once: int = AT_ONCE) -> None:
         self._loop = loop
         self._at_once = at_once
-        self._granted = 0  # in this turn
+        self._granted = 0  # in this iteration
         self._is_scheduled = False
-        self._waiting: dict[Readable, None] = {}  # in the order of their turns
+        self._waiting: dict[Readable, None] = {}  # in the order in which they asked
 
     def __repr__(self) -> str:
         return (
@@ -38,7 +38,7 @@ class ReadScheduler:
         )
 
     def may_read_now(self, connection: Readable) -> bool:
-        """Whether a connection may be read now; else it is told by `resume_read` when it may."""
+        """Return whether a connection may be read now; if not, its `resume_read` is called later."""
         is_admitted = self._granted < self._at_once and not self._waiting
         if is_admitted:
             self._granted += 1
@@ -50,7 +50,7 @@ class ReadScheduler:
         return is_admitted
 
     def forget(self, connection: Readable) -> None:
-        """Forget a connection that is not to be read any more, or not for now."""
+        """Remove a connection that need not be read for now."""
         self._waiting.pop(connection, None)
 
     def _start_iteration(self) -> None:

@@ -1,4 +1,4 @@
-"""Who gives way when others wait for what slow clients hold: the slowest first."""
+"""Ending the slowest clients, when other requests wait for the threads or connections they hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from overgrow.connection_login import ClientConnection
 
 
 def end_slowest(clients: Iterable[ClientConnection | None], max_count: int) -> int:
-    """End at most so many of the clients that are slow; how many were ended."""
+    """End the requests of the slowest clients, at most `max_count`; return how many were ended."""
     found = [(client.slow_rate, client) for client in clients if client is not None]
     slow = [(rate, client) for rate, client in found if rate is not None]
     slow.sort(key=lambda each: each[0])

@@ -1,10 +1,11 @@
-"""Bytes that wait for a slow client, in one file per worker that no folder shows.
+"""Bytes that wait for slow clients, in one unnamed file per worker.
 
-Rule: a worker's spooled bytes are bounded, and whatever the disk cannot take is refused, never
-raised: whoever asked keeps its bytes and goes on more slowly. It knows nothing of requests. File
-calls block, so a loop makes them in the spool's own threads (`run_in_thread`).
+Rule: the spooled bytes of a worker are bounded. What the disk cannot take is refused, not raised: the
+caller keeps its bytes and goes on more slowly. The spool knows nothing of requests. File calls block,
+so an event loop makes them in the spool's own threads (`run_in_thread`).
 
-One file, not one per body: a thousand slow clients must not use up the worker's descriptors.
+There is one file, not one per body, because a thousand slow clients must not use up the worker's
+file descriptors.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ T = TypeVar("T")
 class FileSpool:
     """At most `max_bytes` on disk, in the first of `folders` that can be written.
 
-    Nothing is opened or started before the first body is spooled, so it may be made before a fork.
+    No file is opened and no thread started before the first body is spooled, so a FileSpool may be made
+    before a fork.
     """
 
     def __init__(self, folders: Sequence[Path], *, max_bytes: int = MAX_BYTES) -> None:
@@ -48,20 +50,20 @@ class FileSpool:
 
     @property
     def held_bytes(self) -> int:
-        """What is taken of the bound now, in whole blocks."""
+        """How much of the bound is in use now, in whole blocks."""
         return (self._end - len(self._free)) * BLOCK_BYTES
 
     def open(self) -> FileSpooledBody:
-        """A body of no bytes yet."""
+        """Return a new, empty body."""
         return FileSpooledBody(self)
 
     async def run_in_thread(self, act: Callable[..., T], *arguments: object) -> T:
-        """Make a file call beside the loop."""
+        """Run a file call in a thread, so that it does not block the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread_pool(), act, *arguments)
 
     def close(self) -> None:
-        """End the threads and give the file back; what is spooled is lost."""
+        """Stop the threads and close the file; spooled bytes are lost."""
         with self._lock:
             threads, self._threads = self._threads, None
             file, self._file = self._file, None
@@ -72,8 +74,8 @@ class FileSpool:
 
     # For the bodies.
 
-    def take(self, count: int) -> list[int] | None:
-        """So many blocks, the lowest first; None where the bound leaves too few."""
+    def allocate_blocks(self, count: int) -> list[int] | None:
+        """Allocate `count` blocks, the lowest first; return None if the bound leaves too few."""
         with self._lock:
             if self._end - len(self._free) + count > self._max_blocks:
                 return None
@@ -83,7 +85,7 @@ class FileSpool:
             return [*reused, *fresh]
 
     def free_blocks(self, blocks: Sequence[int]) -> None:
-        """Take blocks back; with the last one the file goes, beside the loop: the disk is free again."""
+        """Free blocks; when none is in use any more, close the file in a thread, which frees the disk."""
         if not blocks:
             return
         with self._lock:
@@ -101,7 +103,7 @@ class FileSpool:
         """Write into a block.
 
         Raises:
-            OSError: no file, no room, no disk.
+            OSError: the file cannot be opened or written, or the disk is full.
 
         """
         file, at = self._open_file(), block * BLOCK_BYTES + start
@@ -113,7 +115,7 @@ class FileSpool:
         """Read from a block.
 
         Raises:
-            OSError: what was written cannot be read.
+            OSError: the bytes cannot be read back.
 
         """
         data = os.pread(self._open_file(), size, block * BLOCK_BYTES + start)
@@ -122,13 +124,13 @@ class FileSpool:
         return data
 
     def log_refusal(self, error: OSError) -> None:
-        """Tell once that the disk takes no bytes, until it does again."""
+        """Log that the disk took no bytes: once, until it takes some again."""
         if not self._is_refusal_logged:
             self._is_refusal_logged = True
             LOG.warning("spool-refused why=%r; slow bodies stream instead", str(error))
 
     def note_success(self) -> None:
-        """Take note that the disk took bytes."""
+        """Note that the disk took bytes, so that the next refusal is logged."""
         self._is_refusal_logged = False
 
     def _thread_pool(self) -> ThreadPoolExecutor:
@@ -160,9 +162,9 @@ class FileSpool:
 
 
 class FileSpooledBody:
-    """One body on disk, first in, first out: one thread appends, one takes, any may close.
+    """One body on disk, first in, first out: one thread appends, one takes, any thread may close.
 
-    A block is given back as soon as it has been read to its end, or when the body is closed.
+    A block is freed once it has been read to its end, or when the body is closed.
     """
 
     __slots__ = ("_active_calls", "_appended_bytes", "_blocks", "_is_closed", "_lock", "_spool", "_taken_bytes")  # fmt: skip
@@ -178,19 +180,19 @@ class FileSpooledBody:
 
     @property
     def size_bytes(self) -> int:
-        """What was ever appended."""
+        """How many bytes were appended in all."""
         return self._appended_bytes
 
     @property
     def unread_bytes(self) -> int:
-        """What was appended and not taken."""
+        """How many appended bytes have not been taken."""
         return self._appended_bytes - self._taken_bytes
 
     def append(self, data: bytes | memoryview) -> bool:
-        """Add bytes at the end; False, and nothing added, where disk or bound have no room."""
+        """Add bytes at the end; return False, and add nothing, if the disk or the bound is full."""
         start = self._appended_bytes % BLOCK_BYTES
         room = BLOCK_BYTES - start if start else 0
-        fresh = self._spool.take(-(-max(0, len(data) - room) // BLOCK_BYTES))
+        fresh = self._spool.allocate_blocks(-(-max(0, len(data) - room) // BLOCK_BYTES))
         if fresh is None:
             return False
         if not self._begin_file_call():
@@ -208,10 +210,10 @@ class FileSpooledBody:
         return True
 
     def take(self, max_bytes: int) -> bytes:
-        """The oldest bytes, within one block; empty when there are none, or when it is closed.
+        """Return the oldest bytes, at most one block; nothing if there are none or the body is closed.
 
         Raises:
-            OSError: the disk does not give them back.
+            OSError: the disk cannot be read.
 
         """
         start = self._taken_bytes % BLOCK_BYTES
@@ -229,7 +231,7 @@ class FileSpooledBody:
         return data
 
     def close(self) -> None:
-        """Give the blocks back, at once or as soon as the file call under way returns."""
+        """Free the blocks, at once or when the current file call returns."""
         with self._lock:
             self._is_closed = True
             blocks = self._releasable_blocks()
@@ -255,7 +257,7 @@ class FileSpooledBody:
         self._spool.free_blocks(blocks)
 
     def _releasable_blocks(self) -> list[int]:
-        """All blocks, once it is closed and nobody reads or writes them."""
+        """Return all blocks if the body is closed and no file call uses them."""
         if not self._is_closed or self._active_calls:
             return []
         left = list(self._blocks)

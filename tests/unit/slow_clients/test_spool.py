@@ -144,9 +144,9 @@ def test_a_worker_spools_a_gibibyte_where_nobody_says_otherwise(tmp_path):
 
 def test_blocks_are_counted_by_one_thread_at_a_time(spool):
     """Else two bodies get the same block, and one client reads what is another's."""
-    spool.take(2)
+    spool.allocate_blocks(2)
     works = {
-        "take": lambda: spool.take(1),
+        "take": lambda: spool.allocate_blocks(1),
         "give back": lambda: spool.free_blocks([0]),
         "begin a file": lambda: spool.write_block(1, 0, memoryview(b"y")),
         "begin threads": spool._thread_pool,
