@@ -7,6 +7,8 @@ for its own comparison is compared as text or bytes, never skipped.
 
 from __future__ import annotations
 
+from functools import partial
+
 from overgrow.shadow.compare.content import (
     MAX_BODY,
     DecodedText,
@@ -21,6 +23,7 @@ from overgrow.shadow.compare.headers import (
     compare_headers,
     compare_status,
     content_codings_of,
+    has_unseen_body,
 )
 from overgrow.shadow.compare.large_bodies import compare_large
 from overgrow.shadow.compare.text_bodies import compare_bytes, compare_lines, describe_length
@@ -57,14 +60,26 @@ def _collect_findings(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> Findings:
     try:
+        is_unseen = has_unseen_body(control, candidate)
         compare_status(control, candidate, findings)
-        compare_content_types(control, candidate, findings)
+        if not is_unseen:
+            are_ascii = partial(_are_ascii, control, candidate)
+            compare_content_types(control, candidate, findings, are_ascii)
         compare_headers(control, candidate, findings)
         compare_cookies(control, candidate, findings)
-        _compare_bodies(control, candidate, findings)
+        if not is_unseen:
+            _compare_bodies(control, candidate, findings)
     except EnoughFindings:
         pass  # the verdict cannot change any more
     return findings
+
+
+def _are_ascii(*answers: ResponseSnapshot) -> bool:
+    """Return whether all bodies are there, can be unpacked and are plain ASCII; of HEAD none is there."""
+    if any(each.fingerprint is not None for each in answers):
+        return False
+    unpacked = [unpack_body(each) for each in answers]
+    return all(each.body and not each.trouble and each.body.isascii() for each in unpacked)
 
 
 def _compare_bodies(

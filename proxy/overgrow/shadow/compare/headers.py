@@ -6,7 +6,7 @@ fields, and what follows from the body's length. Order counts only in fields whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from overgrow.http import CONNECTION_HEADERS
 from overgrow.shadow.compare.findings import Findings
@@ -43,6 +43,22 @@ MEMBER_SETS = frozenset(
 )
 
 
+# Statuses whose responses have no body (RFC 9110 15.3.5, 15.3.6, 15.4.5).
+NO_BODY = frozenset({204, 205, 304})
+# Statuses that a client follows without showing the body (RFC 9110 15.4).
+FOLLOWED = frozenset({301, 302, 303, 307, 308})
+
+
+def has_unseen_body(control: ResponseSnapshot, candidate: ResponseSnapshot) -> bool:
+    """Return whether no client sees either body: there can be none, or both redirect somewhere."""
+    if control.status != candidate.status:
+        return False
+    if control.status in NO_BODY:
+        return True
+    redirects = control.status in FOLLOWED
+    return redirects and all(each.field(b"location") for each in (control, candidate))
+
+
 def compare_status(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> None:
@@ -56,6 +72,9 @@ def compare_headers(
 ) -> None:
     """Report header fields that are missing, extra or different in value."""
     first, second = compared_headers(control), compared_headers(candidate)
+    if has_unseen_body(control, candidate):  # which of several bodies it is says nothing then
+        first.pop("vary", None)
+        second.pop("vary", None)
     if content_codings_of(control) != content_codings_of(candidate):
         first, second = _without_coding_effects(first), _without_coding_effects(second)
     for name in first | second:  # the control's fields in order, then extra ones
@@ -190,9 +209,16 @@ def charset_of(label: str) -> str:
 
 
 def compare_content_types(
-    control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
+    control: ResponseSnapshot,
+    candidate: ResponseSnapshot,
+    findings: Findings,
+    are_ascii: Callable[[], bool],
 ) -> None:
-    """Report whether the media types differ or, if not, which parameters do."""
+    """Report whether the media types differ or, if not, which parameters do.
+
+    `are_ascii` returns whether both bodies are plain ASCII: then a charset of UTF-8 has no effect. It is
+    asked only if one side names that charset and the other none.
+    """
     path = "header:content-type"
     (media, first), (other_media, second) = (
         _canonical_content_type(control),
@@ -203,6 +229,9 @@ def compare_content_types(
         return
     for name in sorted(first.keys() | second.keys()):
         if first.get(name) != second.get(name):
+            named = {first.get(name), second.get(name)}
+            if name == "charset" and named == {None, "utf-8"} and are_ascii():
+                continue
             # The difference shows them as they are written.
             one, other = (media_type_of(each)[1].get(name, ABSENT) for each in (control, candidate))
             findings.add("content-type", f"{path};{escape_unprintable(name)}", one, other)
