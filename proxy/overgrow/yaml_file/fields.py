@@ -1,8 +1,7 @@
 """Mappings read field by field: known names, duplicates, and a reader for each value.
 
-A Reading collects every problem instead of stopping at the first. A reader takes the node of one
-field and returns its value or raises Bad; what a field means stands in values.py, which fields
-there are in the tables of parse.py.
+A FileReading collects every problem instead of stopping at the first. A reader takes the node of one field, and
+returns its value or raises FieldError. Which fields a file has, and what they mean, is decided by the file's part.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Reader = Callable[["FileReading", Node, str], Any]
 
 
 class Fields(NamedTuple):
-    """The fields of one mapping: their values where they were good, and all their nodes."""
+    """The fields of one mapping: the values of the valid ones, and the nodes of all."""
 
     values: dict[str, Any]
     nodes: dict[str, Node]
@@ -34,10 +33,10 @@ class Fields(NamedTuple):
 
 @dataclass(slots=True)
 class FileReading:
-    """One pass over one file: where it looks variables up, and what it found wrong so far.
+    """One pass over one file: the variables it may use, and the problems found so far.
 
-    Without `env` the file has no variables, and `${` is text. `codes` names the problems that the file's own page
-    lists under another code.
+    A file without `env` has no variables: `${` is plain text in it. `codes` maps general codes of problems to the ones
+    under which the file's own page lists them.
     """
 
     file: str
@@ -47,7 +46,7 @@ class FileReading:
     notes: list[Problem] = field(default_factory=list)
 
     def report(self, node: Node, bad: FieldError) -> None:
-        """Add a problem at the node; its route is named later, when the name is known."""
+        """Add a problem at a node; its route is added later, when the name is known."""
         if self.env is not None and "${" in node.text:
             bad = hide_variables(bad, node.text, self.env)
         self.report_at((node.line, node.column), bad)
@@ -58,12 +57,12 @@ class FileReading:
         self.problems.append(Problem(code, self.file, *at, None, bad.message, bad.fix))
 
     def note(self, node: Node, route: str | None, bad: FieldError) -> None:
-        """Add a note: worth saying, nothing wrong."""
+        """Add a note: something worth knowing that is not wrong."""
         at = (node.line, node.column)
         self.notes.append(Problem(bad.code, self.file, *at, route, bad.message, bad.fix))
 
     def name_route(self, since: int, route: str | None) -> None:
-        """Put the route's name into the problems found since the given count."""
+        """Put a route's name into the problems from the given index on."""
         for index in range(since, len(self.problems)):
             self.problems[index] = replace(self.problems[index], route=route)
 
@@ -94,7 +93,7 @@ class FileReading:
         return found
 
     def read_items(self, node: Node, label: str, one: Callable[[str, str], Any]) -> tuple[Any, ...]:
-        """Read a list of scalars; raises Reported if an item was bad."""
+        """Read a list of scalars; raise AlreadyReported if an item is invalid."""
         found: list[Any] = []
         for item in require_list(node, label):
             try:
@@ -107,11 +106,11 @@ class FileReading:
 
 
 class AlreadyReported(Exception):
-    """The field has no value, and its problems are reported already."""
+    """A field has no value, and its problems are reported already."""
 
 
 def unknown_key_error(key: Node, where: str, known: Mapping[str, object]) -> FieldError:
-    """The problem with an unknown field, with the nearest known one."""
+    """Return the error of an unknown field, with the most similar known one."""
     if key.kind != "scalar":
         return FieldError(
             "unknown-key", f"a field's name in {where or 'the file'} is not text", "Remove it."
@@ -128,13 +127,13 @@ def unknown_key_error(key: Node, where: str, known: Mapping[str, object]) -> Fie
 
 
 def duplicate_key_error(name: str, first: int) -> FieldError:
-    """The problem with a key's second occurrence."""
+    """Return the error of a key that a mapping has already."""
     fix = "Keep one of the two; YAML would silently take the last."
     return FieldError("duplicate-key", f"{name} is given twice, first on line {first}", fix)
 
 
 def require_list(node: Node, label: str) -> Sequence[Node]:
-    """The items of a list."""
+    """Return the items of a list; raise FieldError for any other node."""
     if node.kind == "list":
         return node.children
     fix = f"Write [{node.text}]." if node.kind == "scalar" and node.text else "Write [...]."
@@ -142,14 +141,14 @@ def require_list(node: Node, label: str) -> Sequence[Node]:
 
 
 def is_null(node: Node) -> bool:
-    """Return whether a node is a scalar that says nothing: empty, `~` or `null`, without quotes."""
+    """Return whether a node is null: empty, `~` or `null`, without quotes."""
     return (
         node.kind == "scalar" and not node.style and node.text in ("", "~", "null", "Null", "NULL")
     )
 
 
 def scalar_of(reading: FileReading, node: Node, label: str) -> str:
-    """A scalar's text with its variables filled in; neither empty nor null."""
+    """Return a scalar's text with its variables filled in; raise FieldError for null and for other nodes."""
     if node.kind != "scalar":
         what = f"{label} must be one value, not a {node.kind}"
         raise FieldError("text-expected", what, "Write a single value.")
@@ -161,7 +160,7 @@ def scalar_of(reading: FileReading, node: Node, label: str) -> str:
 
 
 def free_text_of(reading: FileReading, node: Node, label: str) -> str:
-    """Free text: as scalar_of, but what YAML takes for a number or truth value must be quoted."""
+    """Return the text of a scalar; raise FieldError for an unquoted one that YAML reads as a number or truth value."""
     kind = "str" if node.style else yaml_type(node.text)
     if kind == "str" and node.kind == "scalar" and "${" not in node.text:
         return node.text  # nearly always
@@ -176,7 +175,7 @@ def free_text_of(reading: FileReading, node: Node, label: str) -> str:
 
 
 def plain_of(reading: FileReading, node: Node, label: str) -> str:
-    """A number's or truth value's text, which is written without quotes unless it is a variable."""
+    """Return a number's or truth value's text; raise FieldError for a quoted one that has no variable."""
     text = scalar_of(reading, node, label)
     if node.style and "${" not in node.text:
         what = f"{label} is text; it must stand without quotes"
@@ -187,15 +186,15 @@ def plain_of(reading: FileReading, node: Node, label: str) -> str:
 
 
 def text_reader(of: Callable[[str, str], Any]) -> Reader:
-    """A reader for free text with a grammar."""
+    """Return a reader for free text that a function parses."""
     return lambda reading, node, label: of(free_text_of(reading, node, label), label)
 
 
 def scalar_reader(of: Callable[[str, str], Any]) -> Reader:
-    """A reader for a scalar whose grammar alone decides, such as a duration or percentage."""
+    """Return a reader for a scalar of any YAML type that a function parses, such as a duration or percentage."""
     return lambda reading, node, label: of(scalar_of(reading, node, label), label)
 
 
 def plain_reader(of: Callable[[str, str], Any]) -> Reader:
-    """A reader for a number."""
+    """Return a reader for a number that a function parses."""
     return lambda reading, node, label: of(plain_of(reading, node, label), label)

@@ -9,7 +9,7 @@ from overgrow.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong (or worth a note) at one place; `line` and `column` count from 1."""
+    """One thing that is wrong, or worth a note, at one place; `line` and `column` count from 1."""
 
     code: str
     file: str
@@ -25,5 +25,5 @@ class Problem:
         return printable(f"{where}: {who}{self.message}. {self.fix} [{self.code}]", keep="")
 
     def as_json(self) -> dict[str, object]:
-        """The problem as the command line and /readyz print it."""
+        """Return the problem as the command line and /readyz print it."""
         return asdict(self)

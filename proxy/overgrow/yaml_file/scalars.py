@@ -1,6 +1,6 @@
-"""A scalar of a YAML file: what YAML takes it for, the variables in it, and the error of one that does not fit.
+"""Scalars of a YAML file: their YAML types, the variables in them, and the error of one that its field cannot take.
 
-Pure. Nothing here knows of nodes or of what a field means. `label` is the field as a message names it.
+Pure. Nothing here knows of nodes or of the meaning of fields. `label` is the field's name in messages.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import yaml
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _WORD = re.compile(r"[^\W_]+")
-# Their texts quote nothing that could be a secret.
+# Codes whose messages quote nothing that could be a secret.
 _SAFE_TO_SHOW = ("legacy-url", "variable-syntax", "variable-unset")
 _RESOLVERS = yaml.resolver.Resolver.yaml_implicit_resolvers
 
@@ -27,9 +27,9 @@ class FieldError(Exception):
 
 
 def fill_variables(text: str, label: str, env: Mapping[str, str]) -> str:
-    """The text with ${VAR} and ${VAR:-default} put in; `$${` is a literal `${`.
+    """Return the text with ${VAR} and ${VAR:-default} replaced; `$${` is a literal `${`.
 
-    As in a shell, an empty variable takes the default where there is one.
+    As in a shell, an empty variable takes the default if there is one.
     """
 
     def one(match: re.Match[str]) -> str:
@@ -57,7 +57,7 @@ def fill_variables(text: str, label: str, env: Mapping[str, str]) -> str:
 
 
 def hide_variables(bad: FieldError, text: str, env: Mapping[str, str]) -> FieldError:
-    """The problem of a value written as `text`, without what the environment put there.
+    """Return the error of a value written as `text`, without what the environment put into it.
 
     Problems go to the log and to /readyz, which needs no token; a variable may hold a secret.
     """
@@ -76,19 +76,19 @@ def hide_variables(bad: FieldError, text: str, env: Mapping[str, str]) -> FieldE
 
 
 def _reveals(message: str, value: str, written: str) -> bool:
-    """Whether a text says some of what a variable holds and the file does not say."""
+    """Return whether a message contains words of a variable's value that the file does not contain."""
     words = {word.lower() for word in _WORD.findall(value)}
     shown = {word.lower() for word in _WORD.findall(message)}
     return bool(words & shown - {word.lower() for word in _WORD.findall(written)})
 
 
 def name_and_value(label: str, text: str) -> str:
-    """`canary is ten`, with which a problem begins; a value that is empty is called so."""
+    """Return the beginning of a problem: `canary is ten`, or `canary is empty`."""
     return f"{label} is {text or 'empty'}"
 
 
 def yaml_type(text: str) -> str:
-    """What YAML 1.1 takes a plain scalar for: "str", "int", "bool", "float", "null", ..."""
+    """Return the YAML 1.1 type of a plain scalar: "str", "int", "bool", "float", "null", ..."""
     if not text:
         return "null"
     for tag, pattern in _RESOLVERS.get(text[0], ()):
@@ -98,7 +98,7 @@ def yaml_type(text: str) -> str:
 
 
 def yaml_trap(text: str, label: str) -> FieldError | None:
-    """The problem with a plain scalar that YAML 1.1 reads as something that nobody meant."""
+    """Return the error of a plain scalar that YAML 1.1 reads in a way that nobody expects; None for any other."""
     kind = yaml_type(text)
     if kind == "bool" and text.lower() not in ("true", "false"):
         meant = "true" if text.lower() in ("on", "yes", "y") else "false"
@@ -111,7 +111,7 @@ def yaml_trap(text: str, label: str) -> FieldError | None:
 
 
 def _surprising_number(text: str) -> str | None:
-    """The number YAML 1.1 makes of base 60, octal, hexadecimal, binary or underscored digits."""
+    """Return the number that YAML 1.1 makes of base 60, octal, hexadecimal, binary or underscored digits; else None."""
     if re.fullmatch(r"[-+]?(?:0|[1-9][0-9]*)|[-+]?[0-9]*\.[0-9]*(?:[eE][-+][0-9]+)?", text):
         return None
     try:
@@ -121,7 +121,7 @@ def _surprising_number(text: str) -> str | None:
 
 
 def nearest_word(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like the given one, in whatever case, if any is."""
+    """Return the known word that is most similar to a word, in any case; None if no word is similar."""
     folded = {one.lower(): one for one in known}
     close = get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None

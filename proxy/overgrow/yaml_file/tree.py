@@ -1,8 +1,8 @@
-"""YAML text as a small tree that still knows where everything stands.
+"""YAML text as a small tree in which every node knows its place in the text.
 
-Built from parser events, never from `compose`: a third of the time, and pauses short enough to run
-in a thread beside a busy event loop. Scalars stay text as written; what they mean is decided by the
-field they stand in. Anchors are shared subtrees; nothing is unfolded.
+Built from parser events, never with `compose`: that takes a third of the time, and pauses are short enough for a
+thread beside a busy event loop. Scalars stay text as written; the field they belong to decides what they mean.
+An alias shares the subtree of its anchor; nothing is copied.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Kind = Literal["scalar", "mapping", "list"]
 
 
 class Node(NamedTuple):
-    """A scalar, a mapping (pairs in file order) or a list, and where it stands.
+    """A scalar, a mapping (pairs in file order) or a list, and its place.
 
-    `style` is a scalar's quote ("" when plain) or "flow" for `{}` and `[]`. `shared` marks an anchor
-    or alias; an alias stands where it is written, but its text begins and ends where its anchor's does.
+    `style` is a scalar's quote ("" when plain) or "flow" for `{}` and `[]`. `shared` marks an anchor or alias. An alias
+    has the place where it is written, but its text begins and ends where its anchor's does.
     """
 
     kind: Kind
@@ -30,7 +30,7 @@ class Node(NamedTuple):
     children: Sequence[Any]
     style: str
     shared: bool
-    place: Any  # marks of the parser, asked only where somebody wants to know
+    place: Any  # marks of the parser, from which line and column are computed when asked for
     begin: Any
     finish: Any
 
@@ -46,17 +46,17 @@ class Node(NamedTuple):
 
     @property
     def start(self) -> int:
-        """Where the text begins: a character offset into the text without byte order mark."""
+        """The position of the text's first character, in the text without byte order mark."""
         return int(self.begin.index)
 
     @property
     def end(self) -> int:
-        """Where the text ends, as an offset of the same kind."""
+        """The position after the text's last character; for a flow collection, that of its closing bracket."""
         return int(self.finish.index)
 
 
 class YamlSyntaxError(Exception):
-    """The text is no tree: one problem, after which nothing more can be read."""
+    """The text is not a tree: one problem, after which nothing more can be read."""
 
     def __init__(self, code: str, at: tuple[int, int], message: str, fix: str) -> None:
         super().__init__(message)
@@ -76,12 +76,12 @@ def decode_text(data: bytes) -> str:
 
 
 def parse_tree(text: str, *, fix_if_empty: str, takes_tags: bool = False) -> Node:
-    """Return the document's root; raise YamlSyntaxError for what is not one well-formed document.
+    """Return the document's root; raise YamlSyntaxError unless the text is one well-formed document.
 
-    With `takes_tags` tags are read over; else a tag is an error.
+    With `takes_tags` tags are ignored; otherwise a tag is an error.
     """
     try:
-        # Not yaml.parse: it asks twice for each event.
+        # Not yaml.parse, which fetches each event with two calls.
         return _TreeBuilder(yaml.CSafeLoader(text).get_event, takes_tags=takes_tags).build_document(
             fix_if_empty
         )
@@ -94,9 +94,9 @@ def parse_tree(text: str, *, fix_if_empty: str, takes_tags: bool = False) -> Nod
 
 
 def free_gradually(items: Sequence[Any]) -> None:
-    """Free what is in a long list piece by piece.
+    """Free the items of a long list one by one.
 
-    All at once, ten thousand entries would hold the interpreter's lock for tens of milliseconds.
+    Freeing ten thousand entries at once would hold the interpreter's lock for tens of milliseconds.
     """
     while items and isinstance(items, list):
         items.pop()
@@ -130,7 +130,7 @@ _new_tuple = tuple.__new__
 
 
 class _TreeBuilder:
-    """One pass over the events. Recursive, with its depth bounded."""
+    """Builds the tree in one pass over the events; recursive, with bounded depth."""
 
     def __init__(self, next_event: Callable[[], Any], *, takes_tags: bool) -> None:
         self.next_event = next_event
@@ -157,7 +157,7 @@ class _TreeBuilder:
         self.built += 1
         kind = type(event)
         if kind is yaml.ScalarEvent and event.anchor is None and event.tag is None:
-            # Nearly all nodes are such, a hundred thousand of them: Node(...) takes twice as long.
+            # Nearly all nodes of a large table are plain scalars, and Node(...) takes longer.
             begin = event.start_mark
             fields = ("scalar", event.value, (), event.style, False, begin, begin, event.end_mark)
             return _new_tuple(Node, fields)

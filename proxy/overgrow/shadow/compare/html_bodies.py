@@ -1,8 +1,8 @@
-"""Two HTML pages by structure: elements, attributes, text.
+"""Compares two HTML pages by structure: elements, attributes, text.
 
-Pure. Children are paired when equal, then by tag in order, so that an item that went is one
-difference. Paths are those of the control, like XPath: `html:/html/body/ul/li[3]/@class`; an index
-stands only where an element has several children of one name.
+Pure. Equal children are paired first, then children of one tag in order, so that a removed item is one difference.
+Paths are those of the control, as in XPath: `html:/html/body/ul/li[3]/@class`. A step has an index only if an
+element has several children of one name.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Node = Element | str
 
 
 def compare_trees(root_path: str, control: Element, candidate: Element, findings: Findings) -> None:
-    """Find where two trees differ; `root_path` begins all paths: `html:`."""
+    """Report where two trees differ; all paths begin with `root_path`, such as `html:`."""
     _TreeComparer(findings).compare_elements(root_path, control, candidate)
 
 
 @dataclass(slots=True)
 class _TreeComparer:
-    """One descent into both trees at once."""
+    """Walks both trees at once."""
 
     findings: Findings
     interner: ValueInterner = field(default_factory=ValueInterner)
@@ -40,7 +40,7 @@ class _TreeComparer:
     known_equal: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     def number_of(self, node: Node) -> int:
-        """Return a number that equal nodes share; trees are kept alive by the caller."""
+        """Return a number that equal nodes share. The caller must keep the trees alive."""
         if isinstance(node, str):
             return self.interner.number_of_key(("text", node))
         if id(node) not in self.node_numbers:
@@ -50,7 +50,7 @@ class _TreeComparer:
         return self.node_numbers[id(node)]
 
     def are_same(self, control: Node, candidate: Node) -> bool:
-        """Return whether two nodes are equal; parts that both trees share cost nothing."""
+        """Return whether two nodes are equal; nodes that both trees share are equal at once."""
         if control is candidate:
             return True
         if not (isinstance(control, Element) and isinstance(candidate, Element)):
@@ -66,7 +66,7 @@ class _TreeComparer:
         return self.known_equal[pair]
 
     def compare_elements(self, path: str, control: Element, candidate: Element) -> None:
-        """Compare two elements that stand at one path."""
+        """Compare two elements at one path."""
         if self.are_same(control, candidate):
             return
         if control.attributes is not candidate.attributes:
@@ -91,14 +91,14 @@ class _TreeComparer:
             self.findings.add("extra", others[at], ABSENT, _describe_node(candidate.children[at]))
 
     def are_reordered(self, control: list[Node], candidate: list[Node]) -> bool:
-        """Return whether the children of two elements are equal but for their order."""
+        """Return whether two elements have equal children in another order."""
         if len(control) != len(candidate):
             return False
         pairs = zip(control, candidate, strict=True)
         rest = [pair for pair in pairs if not self.are_same(*pair)]
         names = [[_node_name(pair[at]) for pair in rest] for at in (0, 1)]
         often = Counter(names[0])
-        # What is the only one of its name on both sides, and not the same, has no equal.
+        # A child that is the only one of its name on both sides, and differs, has no equal elsewhere.
         alone = (often[one] == 1 for one, other in zip(*names, strict=True) if one == other)
         if not rest or any(alone) or often != Counter(names[1]):
             return False
@@ -129,7 +129,7 @@ class _TreeComparer:
         return [self.number_of(child) for child in element.children]
 
     def pair_children(self, control: Element, candidate: Element) -> Pairing:
-        """Pair equal children at both ends, and what lies between by name, in order."""
+        """Pair equal children at both ends, and the children in between by name, in order."""
         names = [self.numbers_of_names(_child_names(each)) for each in (control, candidate)]
         if names[0] == names[1]:
             return pair_by_position(*names)
@@ -146,7 +146,7 @@ class _TreeComparer:
         )
 
     def pair_by_field_name(self, control: Element, candidate: Element) -> Pairing | None:
-        """Pair children by the names of fields, where the same fields stand in another order."""
+        """Pair children by their field names if the same fields are in another order; None otherwise."""
         first, second = _field_labels(control), _field_labels(candidate)
         if not first or first == second or Counter(first) != Counter(second):
             return None
@@ -158,12 +158,12 @@ class _TreeComparer:
         return found if found.reordered and not (found.missing or found.extra) else None
 
     def numbers_of_names(self, names: Iterable[str]) -> list[int]:
-        """Return numbers for names."""
+        """Return a number for each name; equal names have equal numbers."""
         return [self.interner.number_of_key(("name", name)) for name in names]
 
 
 def _common_prefix_length(control: list[int], candidate: list[int]) -> int:
-    """Return how many items are equal from the left."""
+    """Return how many items are equal at the beginning."""
     pairs = enumerate(zip(control, candidate, strict=False))
     return next(
         (at for at, (one, other) in pairs if one != other), min(len(control), len(candidate))
@@ -175,7 +175,7 @@ def _child_names(element: Element) -> list[str]:
 
 
 def _field_labels(element: Element) -> list[str]:
-    """Return what tells an element's children apart that have a `name`: `input amount`."""
+    """Return the labels of an element's children that have a `name`: `input amount`."""
     return [field for child in element.children if (field := _field_label(child))]
 
 
@@ -189,7 +189,7 @@ def _node_name(node: Node) -> str:
 
 
 def child_paths(path: str, children: list[Node]) -> Iterator[str]:
-    """Yield the paths of an element's children, with an index where a name stands twice."""
+    """Yield the paths of an element's children, with an index if several have one name."""
     names = [_node_name(child) for child in children]
     often, met = Counter(names), Counter[str]()
     for name in names:
@@ -199,7 +199,7 @@ def child_paths(path: str, children: list[Node]) -> Iterator[str]:
 
 
 def _describe_node(node: Node) -> str:
-    """Return a node in a few words: a text as it is, an element by its start tag."""
+    """Return a node as a short text: a text as it is, an element as its start tag."""
     if isinstance(node, str):
         return node
     attributes = "".join(f' {name}="{value}"' for name, value in node.attributes.items())

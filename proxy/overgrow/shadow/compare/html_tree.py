@@ -1,10 +1,10 @@
-"""HTML as a small tree: elements, attributes, text with white space as a browser sees it.
+"""HTML as a small tree: elements, attributes, and text with white space as a browser shows it.
 
-Pure and linear; with the end tags that HTML lets a writer leave out. It is no browser: two pages that
-give the same tree here are taken for the same page. Comments are left out, scripts and styles are text.
+Pure and linear; it supplies the end tags that HTML makes optional. It is not a browser: two pages with the same
+tree count as the same page. Comments are left out; scripts and styles are text.
 
-Two pages to be compared have most of their markup in common. Where only texts and attributes differ, one
-tree is built, and of the other page only the elements on the way to what differs.
+Two compared pages have most of their markup in common. If only texts and attributes differ, one tree is built,
+and for the other page only the elements above a difference are copied.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from overgrow.shadow.redact.html_tokens import (
 VOID = frozenset(
     "area base br col embed hr img input link meta param source track wbr".split()  # noqa: SIM905
 )
-# Elements that stand in a line of text: white space beside them counts.
+# Inline elements: white space beside them is visible.
 INLINE = frozenset(
     "a abbr b bdi bdo button cite code data del dfn em i img input ins kbd label mark meter"  # noqa: SIM905
     " output picture progress q ruby s samp select small span strong sub sup svg textarea time u var"
@@ -37,7 +37,7 @@ PRESERVED = frozenset({"pre", "textarea", "listing"})
 _RAW = frozenset(RAW)
 _FOREIGN = frozenset({"svg", "math"})
 
-# A start tag ends the open element of these names, up to the boundary that holds both.
+# A start tag ends the open elements of these names, within the boundary that contains both.
 _IMPLIED: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     name: (frozenset(ended.split()), frozenset(boundary.split()))
     for name, ended, boundary in (
@@ -62,12 +62,12 @@ _IMPLIED |= dict.fromkeys(
     _ENDS_PARAGRAPH.split(), (frozenset({"p"}), frozenset({"button", "td", "th", "object"}))
 )
 _SPACES = re.compile(r"[ \t\n\r\f]+")
-MAX_DIFFERENT = 200  # pieces of two pages: beyond it each page gets a tree of its own
+MAX_DIFFERENT = 200  # tokens; with more differences each page gets a tree of its own
 
 
 @dataclass(slots=True, eq=False)
 class Element:
-    """An element: its name, its attributes by name, and elements and texts in order."""
+    """An element: its name, its attributes, and its child elements and texts in order."""
 
     tag: str
     attributes: dict[str, str] = field(default_factory=dict)
@@ -83,7 +83,7 @@ def parse_html(text: str) -> Element:
 
 
 def parse_html_pair(control: str, candidate: str) -> tuple[Element, Element]:
-    """Return both documents; equal parts may be the same elements. Raises as parse_html does."""
+    """Return both documents, which may share equal elements; raise TooDeep or ValueError."""
     first, second = split_tokens(control), split_tokens(candidate)
     tags: dict[str, Tag] = {}
     at = _find_differing_tokens(first, second, tags)
@@ -95,14 +95,14 @@ def parse_html_pair(control: str, candidate: str) -> tuple[Element, Element]:
 
 @dataclass(slots=True, frozen=True)
 class Tag:
-    """What one piece of markup does to the tree."""
+    """The effect of one piece of markup on the tree."""
 
     markup: Markup
     attributes: dict[str, str]
 
 
 def _tag_of(text: str, known: dict[str, Tag]) -> Tag:
-    """Return what a piece of markup does; pages repeat most of them."""
+    """Return the effect of a piece of markup; it is cached, as pages repeat most pieces."""
     tag = known.get(text)
     if tag is None:
         markup = parse_markup(text)
@@ -114,7 +114,7 @@ def _tag_of(text: str, known: dict[str, Tag]) -> Tag:
 
 
 def _normalise_attribute(name: str, value: str) -> str:
-    """Return an attribute's value; the order of classes and link types says nothing."""
+    """Return an attribute's value in canonical form: the order of classes and link types has no meaning."""
     if name in {"class", "rel"}:
         return " ".join(sorted(set(value.split())))
     return value
@@ -123,7 +123,7 @@ def _normalise_attribute(name: str, value: str) -> str:
 def _find_differing_tokens(
     control: Sequence[Token], candidate: Sequence[Token], tags: dict[str, Tag]
 ) -> list[int] | None:
-    """Return the tokens that differ, if only in their texts and attributes; else None."""
+    """Return the indexes of the tokens that differ, if they differ in texts and attributes only; else None."""
     if len(control) != len(candidate):
         return None
     both = enumerate(zip(control, candidate, strict=True))
@@ -147,7 +147,7 @@ def _have_same_effect(control: str, candidate: str, tags: dict[str, Tag]) -> boo
 
 
 class _ReplaceableText(str):
-    """A text that is another one in the other page; `at` is its token."""
+    """A text that the other page replaces by the text of token `at`."""
 
     __slots__ = ("at",)
     at: int
@@ -156,7 +156,7 @@ class _ReplaceableText(str):
 class _HtmlTreeBuilder:
     """Builds a tree; `open` are the elements that have not ended yet.
 
-    What happens at the tokens `watched` is remembered, so that the tree can be had with others there.
+    It records what the `watched` tokens did, so that a second tree can be made with other tokens in their place.
     """
 
     def __init__(self, tags: dict[str, Tag], watched: frozenset[int] = frozenset()) -> None:
@@ -164,8 +164,12 @@ class _HtmlTreeBuilder:
         self.watched = watched
         self.root = Element("")
         self.open = [self.root]
-        self.elements_with_text: dict[int, Element] = {}  # elements that hold texts, to be tidied
-        self.pieces: dict[int, list[Node]] = {}  # children before that, where one is a _Piece
+        self.elements_with_text: dict[
+            int, Element
+        ] = {}  # elements with texts, whose white space is normalised at the end
+        self.pieces: dict[
+            int, list[Node]
+        ] = {}  # children before that, if one is a _ReplaceableText
         self.started: dict[int, Element] = {}
         self.open_paths: list[list[Element]] = []
 
@@ -186,7 +190,7 @@ class _HtmlTreeBuilder:
         return self.root
 
     def add_watched_token(self, at: int, text: str, markup: str) -> None:
-        """Build as ever, and remember where it led."""
+        """Add a token, and record the elements that it changed."""
         piece = _ReplaceableText(unescape_text(text))
         piece.at = at
         self.open[-1].children.append(piece)
@@ -201,14 +205,14 @@ class _HtmlTreeBuilder:
                 )
 
     def add_text(self, text: str) -> None:
-        """Add a text to the innermost open element, unless nobody would see it."""
+        """Add a text to the innermost open element, unless a browser would not show it."""
         element = self.open[-1]
         children = element.children
         if not text.strip(SPACE) and element.tag not in PRESERVED:
             before = children[-1] if children else element
             if type(before) is Element and before.tag not in INLINE:
                 return
-        children.append(unescape_text(text))  # in pieces; _tidied joins them
+        children.append(unescape_text(text))  # in pieces; _normalise_children joins them
         self.elements_with_text[id(element)] = element
 
     def add_markup(self, text: str) -> Element | None:
@@ -226,7 +230,7 @@ class _HtmlTreeBuilder:
     def start_element(
         self, name: str, attributes: dict[str, str], raw: str | None, *, is_closed: bool
     ) -> Element:
-        """Start an element, after those have ended whose end tag may be left out before it."""
+        """Start an element, after ending those whose end tag may be left out before it."""
         if name in _IMPLIED:
             self.end_implied_elements(*_IMPLIED[name])
         parent = self.open[-1]
@@ -236,7 +240,7 @@ class _HtmlTreeBuilder:
             return parent
         if len(self.open) > MAX_DEPTH:
             raise TooDeep
-        # The slash means nothing in HTML, but much in SVG.
+        # A closing slash has no meaning in HTML, but ends an element in SVG and MathML.
         if not (
             is_closed and (name in _FOREIGN or any(each.tag in _FOREIGN for each in self.open))
         ):
@@ -247,14 +251,14 @@ class _HtmlTreeBuilder:
         return parent
 
     def end_element(self, name: str) -> None:
-        """End the innermost open element of a name, and those within; nothing where there is none."""
+        """End the innermost open element of a name and all elements inside it; do nothing if there is none."""
         for at in range(len(self.open) - 1, 0, -1):
             if self.open[at].tag == name:
                 del self.open[at:]
                 return
 
     def end_implied_elements(self, ended: frozenset[str], boundary: frozenset[str]) -> None:
-        """End the elements whose end tag may be left out before a start tag."""
+        """End the open elements whose end tag may be left out before a start tag."""
         outermost = len(self.open)
         for at in range(len(self.open) - 1, 0, -1):
             tag = self.open[at].tag
@@ -265,7 +269,7 @@ class _HtmlTreeBuilder:
         del self.open[outermost:]
 
     def build_patched_tree(self, tokens: Sequence[Token]) -> Element:
-        """Return the tree with other tokens at those watched; the rest of it is shared."""
+        """Return the tree with other tokens in place of the watched ones; it shares all other elements."""
         on_ways = {id(element): element for way in self.open_paths for element in way}
         on_ways[id(self.root)] = self.root
         copies = {key: Element(each.tag, each.attributes, []) for key, each in on_ways.items()}
@@ -283,7 +287,7 @@ class _HtmlTreeBuilder:
     def patched_children(
         self, element: Element, tokens: Sequence[Token], copies: dict[int, Element]
     ) -> list[Node]:
-        """Return what the copy of an element holds."""
+        """Return the children for the copy of an element."""
         untidy = self.pieces.get(id(element))
         found = [copies.get(id(each), each) for each in untidy or element.children]
         if untidy is None:
@@ -296,13 +300,15 @@ class _HtmlTreeBuilder:
 
 
 def _normalise_children(element: Element) -> list[Node]:
-    """Return the children of an element with its texts as a browser would show them, if it does."""
+    """Return the children of an element with white space as a browser shows it; an invisible text is left out."""
     children = list(_join_texts(element.children))
     if element.tag in _RAW:
         return [each.strip() if isinstance(each, str) else each for each in children]
     if element.tag in PRESERVED:
         if children and isinstance(children[0], str):
-            children[0] = children[0].removeprefix("\n")  # so that a writer may begin on a new line
+            children[0] = children[0].removeprefix(
+                "\n"
+            )  # HTML ignores a line end right after the start tag
     else:
         ends: list[Node] = [element, *children, element]
         children = [_collapse_spaces(*ends[at : at + 3]) for at in range(len(children))]
@@ -324,7 +330,7 @@ def _join_texts(children: list[Node]) -> Iterator[Node]:
 
 
 def _collapse_spaces(before: Node, child: Node, after: Node) -> Node:
-    """Return a text without the white space that its neighbours, or the edges, make invisible."""
+    """Return a text without the white space that its neighbours or the edges of its parent make invisible."""
     if isinstance(child, Element):
         return child
     text = _SPACES.sub(" ", child)

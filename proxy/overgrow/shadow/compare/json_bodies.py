@@ -1,8 +1,8 @@
-"""Two JSON documents, by path.
+"""Compares two JSON documents by path.
 
-Pure. Objects are compared by key, whatever the order; arrays by position unless a rule or the items'
-own identity (equal `id`s in another order) says better. 1 and 1.0 are of different types, null is not
-missing, a key that stands twice is told. Reading keeps every number exact.
+Pure. Objects are compared by key in any order; arrays by position, unless a rule or the identity of the items
+(equal `id`s in another order) pairs them. 1 and 1.0 have different types, null differs from missing, and duplicate
+keys are reported. Numbers are read exactly.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from overgrow.shadow.values.difference import (
     type_of,
 )
 
-IDENTITIES = ("id", "uuid", "key", "slug", "sku", "code", "name")  # members that tell items apart
+IDENTITIES = ("id", "uuid", "key", "slug", "sku", "code", "name")  # members that identify items
 _KEY_TYPES = frozenset({int, str})
-MAX_LABELS = 8  # members of other names, by which items may be told apart
-MAX_VALUES = 30_000  # of a document; one with more is compared as text
-_LONGEST_INT = 1000  # digits; Python refuses to read a few thousand
+MAX_LABELS = 8  # other members that may identify items
+MAX_VALUES = 30_000  # of a document; a larger one is compared as text
+_LONGEST_INT = 1000  # digits; Python refuses to parse much longer ones
 
 
 class NotJson(Exception):
-    """The text is no JSON document, or one too deep to walk."""
+    """The text is not JSON, or nested too deep."""
 
 
 def parse_json(text: str) -> object:
-    """Return the value of a JSON text; raise NotJson, also for one of more values than are looked at."""
+    """Return the value of a JSON text; raise NotJson, also for a text with more than MAX_VALUES values."""
     if sum(map(text.count, ",[{")) > MAX_VALUES:
         raise NotJson
     try:
@@ -73,7 +73,7 @@ def _parse_integer(text: str) -> int | Decimal:
 
 def _parse_number(text: str) -> Decimal | NotANumber:
     if len(text) > _LONGEST_INT:
-        return NotANumber(text)  # told as it is written
+        return NotANumber(text)  # reported as it is written
     try:
         number = Decimal(text)
     except InvalidOperation:  # an exponent of twenty digits
@@ -90,7 +90,7 @@ _DECODER = json.JSONDecoder(
 
 
 def compare_json(control: object, candidate: object, findings: Findings) -> None:
-    """Find where two documents differ; raise NotJson if one is too deep to walk."""
+    """Report where two documents differ; raise NotJson if one is nested too deep."""
     interner = ValueInterner()
     try:
         equal = interner.number_of(control) == interner.number_of(candidate)
@@ -102,7 +102,7 @@ def compare_json(control: object, candidate: object, findings: Findings) -> None
 
 @dataclass(slots=True)
 class _JsonComparer:
-    """One descent into both documents at once."""
+    """Walks both documents at once."""
 
     findings: Findings
     interner: ValueInterner
@@ -111,7 +111,7 @@ class _JsonComparer:
     shapes: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def compare_values(self, path: str, control: object, candidate: object) -> None:
-        """Compare two different values that stand at one path."""
+        """Compare two different values at one path."""
         if isinstance(control, dict) and isinstance(candidate, dict):
             self.compare_objects(path, control, candidate)
         elif isinstance(control, list) and type(control) is type(candidate):
@@ -121,13 +121,13 @@ class _JsonComparer:
             self.findings.add(kind, path, control, candidate)
 
     def differ(self, control: object, candidate: object) -> bool:
-        """Return whether two values are not the same."""
+        """Return whether two values differ."""
         return self.interner.number_of(control) != self.interner.number_of(candidate)
 
     def compare_objects(
         self, path: str, control: dict[str, object], candidate: dict[str, object]
     ) -> None:
-        """Compare by key: what the control has in its order, then what is added."""
+        """Compare by key: the control's keys in order, then the extra ones."""
         for key, value in control.items():
             if key in candidate:
                 if self.differ(value, candidate[key]):
@@ -139,7 +139,7 @@ class _JsonComparer:
                 self.findings.add("extra", member_path(path, key), ABSENT, value)
 
     def compare_arrays(self, path: str, control: list[object], candidate: list[object]) -> None:
-        """Pair the items, tell of order and length, and compare the pairs."""
+        """Pair the items, report a different order or length, and compare the pairs."""
         how = self.findings.rules.pairing_at(path)
         found = self.pair_items(path, control, candidate, how)
         if found.reordered:
@@ -155,7 +155,7 @@ class _JsonComparer:
     def report_unpaired(
         self, path: str, control: list[object], candidate: list[object], found: Pairing
     ) -> None:
-        """Tell of keyed items that stand on one side only."""
+        """Report keyed items that only one side has."""
         for at in found.missing:
             self.findings.add("missing", f"{path}[{at}]", control[at], ABSENT)
         for at in found.extra:
@@ -168,7 +168,7 @@ class _JsonComparer:
         candidate: list[object],
         how: Unordered | KeyedBy | None,
     ) -> Pairing:
-        """Return which items belong together: by rule, by identity, as a permutation, by place."""
+        """Return which items belong together: by rule, by identity, as a permutation, or by position."""
         if isinstance(how, KeyedBy):
             first, second = unique_values_of(control, how.key), unique_values_of(candidate, how.key)
             if first and second:
@@ -191,18 +191,18 @@ class _JsonComparer:
         )
 
     def numbers_of_scalars(self, *sequences: Sequence[object]) -> list[list[int]]:
-        """Return numbers for sequences of scalars."""
+        """Return the numbers of scalars; equal scalars have equal numbers."""
         return [[self.interner.number_of(each) for each in sequence] for sequence in sequences]
 
     def numbers_under_rules(self, path: str, items: list[object]) -> list[int]:
-        """Return numbers by which items are equal that differ only where rules have a say."""
+        """Return numbers that are equal for items which differ only where rules apply."""
         if not self.findings.rules.rules:
             return [self.interner.number_of(item) for item in items]
         inside = f"{shape_of(path)}[*]"
         return [self.number_under_rules(inside, item) for item in items]
 
     def number_under_rules(self, shape: str, value: object) -> int:
-        """Return the number of a value without what rules for any index have a say in."""
+        """Return a number that is equal for values which differ only where rules for any index apply."""
         seen = (id(value), shape)
         if seen not in self.numbers_by_shape:
             how = self.comparator_at(shape)
@@ -212,13 +212,13 @@ class _JsonComparer:
         return self.numbers_by_shape[seen]
 
     def member_shape(self, shape: str, key: str) -> str:
-        """Return the shape of a member; rows repeat most of them."""
+        """Return the shape of a member's path; it is cached, as rows repeat most of them."""
         if (shape, key) not in self.shapes:
             self.shapes[shape, key] = member_path(shape, key)
         return self.shapes[shape, key]
 
     def comparator_at(self, shape: str) -> Comparator | None:
-        """Return what the first rule about a shape says."""
+        """Return the comparator of the first rule about a shape."""
         if shape not in self.comparators:
             self.comparators[shape] = next(
                 (rule.how for rule in self.findings.rules.rules_at(shape)), None
@@ -226,7 +226,7 @@ class _JsonComparer:
         return self.comparators[shape]
 
     def content_under_rules(self, shape: str, value: object, how: Comparator | None) -> Hashable:
-        """Return what of a value counts where `how` is the rule for it."""
+        """Return the part of a value that counts if `how` is the rule for it."""
         if isinstance(value, list) and isinstance(how, Unordered | KeyedBy):
             return "loose set", tuple(sorted(self.numbers_under_rules(shape, value)))
         if how is not None:
@@ -243,7 +243,7 @@ class _JsonComparer:
 
 
 def _pair_exact_then_loose(exact: list[list[int]], loose: list[list[int]]) -> Pairing:
-    """Pair what is equal, then what is equal but for the rules."""
+    """Pair equal items, then items that are equal except where rules apply."""
     found = pair_equal(*exact)
     missing, extra = found.missing, found.extra
     rest = pair_equal([loose[0][at] for at in missing], [loose[1][at] for at in extra])
@@ -253,7 +253,7 @@ def _pair_exact_then_loose(exact: list[list[int]], loose: list[list[int]]) -> Pa
 
 
 def _are_alike(control: object, candidate: object) -> bool:
-    """Return whether two scalars are of one type; numbers of different values are, 1 and 1.0 not."""
+    """Return whether two scalars have one type; two different numbers always have, 1 and 1.0 have not."""
     if type(control) is type(candidate):
         return True
     kinds = {type_of(control), type_of(candidate)}
@@ -261,7 +261,7 @@ def _are_alike(control: object, candidate: object) -> bool:
 
 
 def unique_values_of(items: Iterable[object], key: str) -> list[object] | None:
-    """Return the value of a member in every item; None unless all have one and no two the same."""
+    """Return the value of a member in every item; None unless all items have one and all values are different."""
     values: list[object] = []
     for item in items:
         if not isinstance(item, dict) or type(item.get(key)) not in _KEY_TYPES:
@@ -273,10 +273,10 @@ def unique_values_of(items: Iterable[object], key: str) -> list[object] | None:
 def identifying_values(
     control: list[object], candidate: list[object]
 ) -> tuple[list[object], list[object]] | None:
-    """Return the values of the first member that tells the items of both arrays apart.
+    """Return the values of the first member that identifies the items of both arrays.
 
-    One of another name than IDENTITIES does only if its texts are the same on both sides, in another
-    order, and no other member's texts stand where they stood.
+    A member that is not in IDENTITIES does so only if its texts are the same on both sides in another order, and
+    no other member has the same texts in the same order.
     """
     for key in IDENTITIES:
         first, second = unique_values_of(control, key), unique_values_of(candidate, key)
@@ -293,7 +293,7 @@ def identifying_values(
 
 
 def label_members(items: list[object]) -> list[str]:
-    """Return the members with a text, of other names than IDENTITIES, that may tell items apart."""
+    """Return the members with a text that may identify items, other than IDENTITIES."""
     first = items[0] if items else None
     if not isinstance(first, dict):
         return []

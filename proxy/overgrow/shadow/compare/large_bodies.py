@@ -1,7 +1,7 @@
-"""Two bodies of which at least one is too large to keep: by length and hash, as far as these tell.
+"""Compares two bodies of which at least one is too large to keep, by length and hash.
 
-Pure. Equal fingerprints are equal bodies. Unequal ones are unequal bytes, which is a difference unless the
-same content may stand behind them: another packing of it, or noise that the rules of the route allow.
+Pure. Equal fingerprints mean equal bodies. Unequal fingerprints mean unequal bytes, which is a difference unless the
+content may be equal all the same: if it is packed in another way, or if rules of the route allow noise in it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from overgrow.shadow.values.snapshot import Fingerprint, FingerprintBuilder, Res
 def compare_large(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> None:
-    """Find whether the bodies differ; mark the findings as undecided where nobody can tell."""
+    """Report whether the bodies differ; mark the findings as undecided if that cannot be known."""
     first, second = (_fingerprint_as_sent(each) for each in (control, candidate))
     codings = [content_codings_of(each) for each in (control, candidate)]
     if codings[0] != codings[1]:
@@ -27,7 +27,9 @@ def compare_large(
         first, second = unpacked[0], unpacked[1]
     if first == second:
         return
-    may_be_equal = codings[0] == codings[1] != []  # two writers pack the same in two ways
+    may_be_equal = (
+        codings[0] == codings[1] != []
+    )  # two programs may pack the same content in two ways
     if may_be_equal or any(rule.path.startswith(BODY_PREFIXES) for rule in findings.rules.rules):
         findings.undecided = "answer-too-large"
     elif first.length != second.length:
@@ -41,7 +43,7 @@ def _fingerprint_as_sent(response: ResponseSnapshot) -> Fingerprint:
 
 
 def _fingerprint_unpacked(response: ResponseSnapshot) -> Fingerprint | None:
-    """Return the fingerprint of a body without its codings; None where they cannot be taken off."""
+    """Return the fingerprint of a body without its codings; None if they cannot be removed."""
     if response.fingerprint is not None:
         return None if content_codings_of(response) else response.fingerprint
     content = unpack_body(response)

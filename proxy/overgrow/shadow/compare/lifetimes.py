@@ -1,8 +1,7 @@
-"""How long an answer and its cookies may be kept: what absolute times mean beside the answer's own Date.
+"""How long a response and its cookies may be kept: absolute times are read against the response's own Date.
 
-Pure. Two answers to one request are given at two moments, so times that are an hour after each are the
-same hour (RFC 9111 4.2.1). A max-age says the same without a clock, and then counts alone (RFC 9111 5.3,
-RFC 6265 5.3).
+Pure. Two responses to one request are sent at two moments, so times that lie an hour after each of them mean the
+same (RFC 9111 4.2.1). A max-age needs no clock and takes precedence (RFC 9111 5.3, RFC 6265 5.3).
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from email.utils import parsedate_to_datetime
 
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
-SLACK_S = 2  # both are in whole seconds, and read at two moments of one answer
-# Where an answer has no Date the other's stands for it; two answers lie so far apart at most.
+SLACK_S = 2  # times are whole seconds, taken at two moments of one response
+# A response without a Date takes the other's; two responses are at most this far apart.
 WIDE_SLACK_S = 15
-EXPIRED = 0.0  # whatever lies in the past has one meaning
+EXPIRED = 0.0  # all times in the past mean the same
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DELIMITERS = re.compile(r"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
@@ -28,14 +27,14 @@ _MAX_AGE = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?\d", re.IGNORECASE | re.ASCI
 def have_same_expiry(
     control: ResponseSnapshot, candidate: ResponseSnapshot, first: str, second: str
 ) -> bool:
-    """Return whether two values of Expires say the same of their answers."""
+    """Return whether two values of Expires mean the same for their responses."""
     if all(_MAX_AGE.search(each.field(b"cache-control") or "") for each in (control, candidate)):
         return True
     one, other = (_parse_http_time(each) for each in (first, second))
     dates = _dates_of_both(control, candidate)
     if dates is None:
         return False
-    # RFC 9111 5.3: what is no date, such as 0, has expired.
+    # RFC 9111 5.3: a value that is not a date, such as 0, means expired.
     return are_lifetimes_near(
         _remaining_s(one, dates[0]),
         _remaining_s(other, dates[1]),
@@ -49,9 +48,9 @@ def cookie_lifetimes(
     first: Mapping[str, str],
     second: Mapping[str, str],
 ) -> tuple[float | None, float | None] | None:
-    """Return how many seconds two cookies live, by their attributes; None of a cookie: until the end.
+    """Return how many seconds two cookies live; None in place of a number means until the browser ends.
 
-    None of both: nobody can tell, as a time cannot be read or no answer has a Date.
+    None in place of both means that it is unknown: a time is unreadable, or neither response has a Date.
     """
     dates = _dates_of_both(control, candidate) or (None, None)
     found = []
@@ -64,7 +63,7 @@ def cookie_lifetimes(
 
 
 def are_lifetimes_near(first: float | None, second: float | None, slack_s: float) -> bool:
-    """Return whether two lifetimes are the same, but for clocks."""
+    """Return whether two lifetimes are the same within the accuracy of clocks."""
     if first is None or second is None:
         return first is second
     if EXPIRED in {first, second}:
@@ -73,7 +72,7 @@ def are_lifetimes_near(first: float | None, second: float | None, slack_s: float
 
 
 def lifetime_slack_s(control: ResponseSnapshot, candidate: ResponseSnapshot) -> int:
-    """Return how many seconds two equal lifetimes may differ by."""
+    """Return how many seconds two equal lifetimes may appear to differ by."""
     has_dates = all(_date_of(each) is not None for each in (control, candidate))
     return SLACK_S if has_dates else WIDE_SLACK_S
 
@@ -86,7 +85,7 @@ def _cookie_lifetime(attributes: Mapping[str, str], date: datetime | None) -> fl
         return None
     ends = parse_cookie_time(attributes["expires"])
     if ends is None:
-        return None  # RFC 6265 5.2.1: such an attribute is ignored
+        return None  # RFC 6265 5.2.1: an unreadable attribute is ignored
     if ends.year < 2000:
         return EXPIRED
     return "unknown" if date is None else _remaining_s(ends, date)
@@ -99,7 +98,7 @@ def _remaining_s(ends: datetime | None, date: datetime) -> float:
 def _dates_of_both(
     control: ResponseSnapshot, candidate: ResponseSnapshot
 ) -> tuple[datetime, datetime] | None:
-    """Return when each answer was given; one without a Date at the time of the other."""
+    """Return when each response was sent; a response without a Date takes the other's."""
     first, second = _date_of(control), _date_of(candidate)
     one, other = first or second, second or first
     return None if one is None or other is None else (one, other)
@@ -118,7 +117,7 @@ def _parse_http_time(text: str) -> datetime | None:
 
 
 def parse_cookie_time(text: str) -> datetime | None:
-    """Return the time that a cookie's Expires tells, as RFC 6265 5.1.1 reads it; None for none."""
+    """Return the time in a cookie's Expires as RFC 6265 5.1.1 reads it; None if there is none."""
     time: tuple[int, ...] | None = None
     day = month = year = None
     for token in _DELIMITERS.split(text[:200]):

@@ -1,7 +1,7 @@
-"""What one of several is called: an HTML element by its name or id, an item of a JSON array by a key.
+"""Names for one of several siblings: an HTML element by its name or id, an item of a JSON array by a key.
 
-Pure. Rule: a name serves only if a programmer could have written it, without digits (so that the rows of
-a list are not told apart), and if no sibling has it too. An index says the same until a sibling is added.
+Pure. Rule: a value is used as a name only if a programmer could have written it, if it has no digits (rows of a list
+have no names), and if no sibling has it too. A path by name stays right when a sibling is added; an index does not.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from overgrow.shadow.compare.html_tree import Element
 from overgrow.shadow.compare.json_bodies import unique_values_of
 from overgrow.shadow.redact.paths import looks_like_a_name
 
-# Members by whose values items are called in a path. A `name` may be a person's: see _may_be_called.
+# Members whose values name items in a path. A `name` may be a person's: see _is_safe_item_name.
 KEYS = ("key", "code", "slug", "metric", "field", "name")
-_NAMING_ATTRIBUTES = ("name", "id")  # attributes by which elements are told
+_NAMING_ATTRIBUTES = ("name", "id")  # attributes that name elements
 _STEP = re.compile(r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[("(?:[^"\\]|\\.)*"|\d+)\]')
 _SEGMENT = re.compile(r"/([^/]*)")
 
 
 @dataclass(slots=True)
 class HtmlNames:
-    """The names in one page. A difference is told by names; rules may go on saying indexes."""
+    """The names in one page. Differences are reported by names; rules may use indexes as well."""
 
     root: Element
     _below: dict[int, _ChildSteps] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class HtmlNames:
         steps_by_name = [path[: path.find("/")] if "/" in path else path]
         steps = _SEGMENT.findall(path)
         for at, step in enumerate(steps):
-            # What is extra has the candidate's index, which says nothing of the control's elements.
+            # An extra element has the candidate's index, which is not one of the control's elements.
             is_other = kind == "extra" and at == len(steps) - 1 and not step.startswith("@")
             name, node = (step, None) if is_other else self._step(node, step)
             steps_by_name.append(name)
@@ -52,7 +52,7 @@ class HtmlNames:
 
 
 class _ChildSteps:
-    """The steps of an element's children; whether a name serves is asked only where it is told."""
+    """The steps to an element's children; the step by name is computed when it is asked for."""
 
     def __init__(self, children: list[Node]) -> None:
         places = [place[1:] for place in child_paths("", children)]
@@ -69,7 +69,7 @@ class _ChildSteps:
         child = self._at.get(place)
         if not isinstance(child, Element):
             return place, child
-        # An id is told instead of an index only: pages have many, and most say nothing new.
+        # An id only replaces an index: pages have many ids, and most steps are clear without.
         for attribute in _NAMING_ATTRIBUTES if "[" in place else _NAMING_ATTRIBUTES[:1]:
             value = child.attributes.get(attribute, "")
             if value and is_usable_name(value) and looks_like_a_name(child.tag):
@@ -82,18 +82,18 @@ class _ChildSteps:
 
 
 def child_steps(children: list[Node]) -> Iterator[tuple[str, str, Node]]:
-    """Yield for each child its step by index, its step by name, and the child."""
+    """Yield the step by index, the step by name and the child, for each child."""
     return iter(_ChildSteps(children))
 
 
 def is_usable_name(value: str) -> bool:
-    """Return whether a value may stand in a path as a name."""
+    """Return whether a value may be used as a name in a path."""
     return not any(map(str.isdigit, value)) and looks_like_a_name(value)
 
 
 @dataclass(slots=True)
 class JsonNames:
-    """The items of arrays in one document. Differences are told by index; rules may name keys."""
+    """The keys of array items in one document. Differences are reported by index; rules may use keys as well."""
 
     document: object
     _keys: dict[int, tuple[str, list[object]] | None] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class JsonNames:
 
 
 def item_steps(items: list[object]) -> list[str]:
-    """Return the step of each item: by key where it has one, else by index."""
+    """Return the step to each item: by key if it has one, else by index."""
     keyed = _naming_key(items)
     return [_item_step(keyed, at) for at in range(len(items))]
 
@@ -140,7 +140,7 @@ def _item_step(keyed: tuple[str, list[object]] | None, at: int) -> str:
 
 
 def _naming_key(items: list[object]) -> tuple[str, list[object]] | None:
-    """Return the member that tells items apart, and its values."""
+    """Return the member whose values identify the items, and these values; None without such a member."""
     for key in KEYS:
         values = unique_values_of(items, key)
         if values:
@@ -149,5 +149,5 @@ def _naming_key(items: list[object]) -> tuple[str, list[object]] | None:
 
 
 def _is_safe_item_name(key: str, value: object) -> bool:
-    """Return whether an item may be called so; `took_ms` is no person's name, `mary` may be one."""
+    """Return whether an item's value may be its name in a path: `took_ms` may, `mary` could be a person."""
     return isinstance(value, str) and is_usable_name(value) and (key != "name" or "_" in value)

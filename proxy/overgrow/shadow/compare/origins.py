@@ -1,7 +1,7 @@
-"""References of an answer to pages of its own site, written in full or in short, as one and the same.
+"""References in a response to its own site: absolute and relative ones are compared as the same.
 
-Pure. RFC 3986 5.2: `/cart` and `https://shop.example/cart` are one reference in an answer of
-https://shop.example. Another scheme, host or port is another reference.
+Pure. RFC 3986 5.2: `/cart` and `https://shop.example/cart` are one reference in a response of
+https://shop.example. Another scheme, host or port makes another reference.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PORTS = {"http": ":80", "https": ":443"}
 
 
 def resolve_references(name: str, value: str, base: str) -> str:
-    """Return a field's value with its references in full; as it is where the base is not known."""
+    """Return a field's value with absolute references; unchanged if the base is not known."""
     if not base:
         return value
     if name == "link":

@@ -1,8 +1,7 @@
-"""Equal things get equal numbers: what makes the comparison of two trees linear.
+"""Gives equal values equal numbers, which makes the comparison of two trees linear.
 
-Pure. Every distinct value met gets the next number, a container by the numbers of what it holds
-(hash consing): afterwards equality of any two subtrees is equality of two integers, and whether
-two arrays are permutations is a question about integers.
+Pure. Every distinct value gets the next number, and a container gets one for the numbers of its items (hash
+consing). Two subtrees are equal if their numbers are, and arrays are permutations if their numbers are.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class TooDeep(Exception):
 
 
 class ValueInterner:
-    """Numbers for values. Containers are remembered by identity: keep them alive meanwhile."""
+    """Numbers for values. Containers are remembered by identity, so the caller must keep them alive."""
 
     __slots__ = ("_known", "_seen")
 
@@ -32,14 +31,14 @@ class ValueInterner:
         self._seen: dict[int, int] = {}
 
     def number_of_key(self, key: Hashable) -> int:
-        """Return the number of a hashable description."""
+        """Return the number of a hashable value."""
         return self._known.setdefault(key, len(self._known))
 
     def number_of(self, value: object, depth: int = 0) -> int:
         """Return the number of a JSON value; raise TooDeep beyond MAX_DEPTH."""
         kind = type(value)
         if kind not in _CONTAINERS:
-            known = self._known  # as in of_key; this runs for every value of a document
+            known = self._known  # number_of_key, inlined: this runs for every value of a document
             return known.setdefault((kind, value), len(known))
         seen = self._seen.get(id(value))
         if seen is None:
@@ -59,9 +58,9 @@ class ValueInterner:
 
 
 class Pairing(NamedTuple):
-    """Which items of two sequences belong together, by position; and those left on either side.
+    """Which items of two sequences belong together, by position, and which are left on either side.
 
-    `reordered`: items known to be the same stand in another order.
+    `reordered`: equal items are in another order.
     """
 
     pairs: list[tuple[int, int]]
@@ -71,7 +70,7 @@ class Pairing(NamedTuple):
 
 
 def pair_by_position(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
-    """Pair by position, from the left and, where the lengths differ, what is equal from the right."""
+    """Pair by position from the left and, if the lengths differ, equal items from the right."""
     short = min(len(control), len(candidate))
     left = 0
     while left < short and control[left] == candidate[left]:
@@ -88,7 +87,7 @@ def pair_by_position(control: Sequence[int], candidate: Sequence[int]) -> Pairin
 
 
 def pair_equal(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
-    """Pair equal items wherever they stand, the first with the first; the others are left."""
+    """Pair equal items at any position, the first with the first; the others are left."""
     places: dict[int, deque[int]] = defaultdict(deque)
     for at, number in enumerate(candidate):
         places[number].append(at)
@@ -103,12 +102,12 @@ def pair_equal(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
 
 
 def pair_leftovers(found: Pairing) -> Pairing:
-    """Pair what is left on both sides, in order: an item that changed rather than one that went."""
+    """Pair the items left on both sides in order, as items that changed."""
     both = min(len(found.missing), len(found.extra))
     pairs = sorted(found.pairs + list(zip(found.missing[:both], found.extra[:both], strict=True)))
     return Pairing(pairs, found.missing[both:], found.extra[both:], found.reordered)
 
 
 def are_permutations(control: Sequence[int], candidate: Sequence[int]) -> bool:
-    """Return whether two different sequences hold the same items."""
+    """Return whether two different sequences contain the same items."""
     return len(control) == len(candidate) and Counter(control) == Counter(candidate)

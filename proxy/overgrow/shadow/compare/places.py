@@ -1,6 +1,6 @@
-"""The places at which a body could differ from another like it, each by its shape and its path.
+"""The places at which a body could differ from another like it, each with its shape and its path.
 
-Pure. A path is by name where a place has one. Rules are learned for these places.
+Pure. A path is by name if the place has one. Noise is counted, and rules are learned, by these places.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Places = Iterator[tuple[str, str]]
 
 
 def json_places(text: str) -> Places:
-    """Yield the places of a JSON document; raise NotJson for a text that is none."""
+    """Yield the places of a JSON document; raise NotJson for any other text."""
     open_: list[tuple[str, str, object]] = [("$", "$", parse_json(text))]
     while open_:
         shape, place, value = open_.pop()
@@ -35,12 +35,12 @@ def json_places(text: str) -> Places:
 
 
 def html_places(text: str) -> Places:
-    """Yield the places of an HTML page; raise TooDeep or ValueError for one that is not read."""
+    """Yield the places of an HTML page; raise TooDeep or ValueError for a page that cannot be read."""
     return tree_places("html:", parse_html(text))
 
 
 def tree_places(root_path: str, root: Element) -> Places:
-    """Yield the places of a tree, whose paths begin with `root_path`."""
+    """Yield the places of a tree; all paths begin with `root_path`."""
     open_: list[tuple[str, Element]] = [(root_path, root)]
     while open_:
         place, element = open_.pop()
@@ -55,10 +55,10 @@ def tree_places(root_path: str, root: Element) -> Places:
 
 
 def line_places(text: str) -> Places:
-    """Yield the places of a text: its lines."""
+    """Yield the lines of a text."""
     return (("text:line[*]", f"text:line[{at + 1}]") for at in range(text.count("\n") + 1))
 
 
 def bytes_places(text: str) -> Places:  # noqa: ARG001  the same of each body
-    """Yield the places of a body of bytes: its length and its first difference."""
+    """Yield the two places of a body of bytes: its length and its first difference."""
     return iter((("bytes", "bytes"), ("bytes[*]", "bytes[*]")))

@@ -1,8 +1,8 @@
-"""Two content security policies, directive by directive.
+"""Compares two content security policies, directive by directive.
 
-Pure. CSP Level 3, 2.2: the order of directives and of what they allow says nothing, and of a name that stands
-twice the first counts. A directive's path is `header:content-security-policy;script-src`; a rule for the whole header
-covers it too. Several policies in one header are compared as one text.
+Pure. CSP Level 3, 2.2: the order of directives and of their sources has no meaning, and of two directives of one name
+the first counts. A directive's path is `header:content-security-policy;script-src`; a rule for the whole header covers
+it, too. Several policies in one header are compared as one text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ POLICIES = frozenset({"content-security-policy", "content-security-policy-report
 
 
 class _DirectiveNames:
-    """Rules for the whole header know its directives, too."""
+    """Lets rules for the whole header cover its directives."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -25,7 +25,7 @@ class _DirectiveNames:
 
 
 def directives_of(values: list[str]) -> dict[str, str] | None:
-    """Return what each directive allows, sorted; None of several policies, which are no list."""
+    """Return the sources of each directive, sorted; None for several policies."""
     if len(values) != 1 or "," in values[0]:
         return None
     found: dict[str, str] = {}
@@ -37,7 +37,7 @@ def directives_of(values: list[str]) -> dict[str, str] | None:
 
 
 def directive_paths(name: str, values: list[str]) -> list[str]:
-    """Return the paths of a header's directives; none of another header."""
+    """Return the paths of a header's directives; none if the header is not a policy."""
     found = directives_of(values) if name in POLICIES else None
     return [f"header:{name};{escape_unprintable(each)}" for each in found or ()]
 
@@ -45,7 +45,7 @@ def directive_paths(name: str, values: list[str]) -> list[str]:
 def compare_policies(
     path: str, control: list[str], candidate: list[str], findings: Findings
 ) -> bool:
-    """Find the directives that differ; return False, and find nothing, where they cannot be told apart."""
+    """Report the directives that differ; return False, and report nothing, if one side has several policies."""
     first, second = directives_of(control), directives_of(candidate)
     if first is None or second is None:
         return False

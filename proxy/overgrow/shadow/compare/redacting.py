@@ -1,6 +1,6 @@
-"""What may be kept of two answers and of their differences, by what their bodies are.
+"""What may be kept of two responses and their differences, by the family of each body.
 
-Pure. What is hidden is decided in redact/redact.py; here is known which family a body is of.
+Pure. redact/redact.py decides what is hidden; this module tells it the family of a body.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def redact_pair(
     differences: Iterable[Difference],
     show: frozenset[str] = frozenset(),
 ) -> RedactedPair:
-    """The two answers and their differences as they may be stored, logged and shown.
+    """Return two responses and their differences as they may be stored, logged and shown.
 
     `show` lists exact JSON paths, such as `$.items[*].status`, whose values stay readable.
     """
@@ -41,5 +41,5 @@ def redact_pair(
 def redact_response(
     response: ResponseSnapshot, show: frozenset[str] = frozenset()
 ) -> RedactedResponse:
-    """One answer as it may be kept: status, names of headers, the structure of the body."""
+    """Return one response as it may be kept: status, names of headers, the structure of the body."""
     return redact_response_of(family_of(response), response, show)

@@ -1,6 +1,6 @@
-"""Two texts by line, and two bodies of bytes by length and first difference.
+"""Compares two texts by line, and two bodies of bytes by length and first difference.
 
-Pure and linear. Lines are split at LF alone, so that a CR and a missing last line end are seen.
+Pure and linear. Lines are split at LF only, so that a CR and a missing last line end are seen.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from overgrow.shadow.compare.findings import Findings
 from overgrow.shadow.compare.pairing import pair_by_position
 from overgrow.shadow.values.difference import ABSENT
 
-MAX_LINES = 100_000  # of a text; one with more is compared as bytes
+MAX_LINES = 100_000  # of a text; a longer one is compared as bytes
 _SHOWN_BYTES = 8
 
 
 def compare_lines(control: str, candidate: str, findings: Findings) -> None:
-    """Find the lines that differ; paths count lines from 1: of the control, of the candidate if extra."""
+    """Report the lines that differ; paths count lines from 1 in the control, or in the candidate for extra lines."""
     if max(each.count("\n") for each in (control, candidate)) > MAX_LINES:
         first_bytes, second_bytes = (
             each.encode("utf-8", "surrogatepass") for each in (control, candidate)
@@ -38,7 +38,7 @@ def _line_path(at: int) -> str:
 
 
 def compare_bytes(control: bytes, candidate: bytes, findings: Findings) -> None:
-    """Find whether two bodies differ in length, and the first byte that differs."""
+    """Report whether two bodies differ in length, and the first byte that differs."""
     if len(control) != len(candidate):
         findings.add("length", "bytes", describe_length(control), describe_length(candidate))
     at = first_difference_at(control, candidate)
@@ -48,9 +48,9 @@ def compare_bytes(control: bytes, candidate: bytes, findings: Findings) -> None:
 
 
 def first_difference_at(control: bytes, candidate: bytes) -> int:
-    """Return the first position that differs; the shorter length if there is none."""
+    """Return the first position that differs; without a difference, the length of the shorter body."""
     low, high = 0, min(len(control), len(candidate))
-    while low < high:  # what lies before `low` is equal
+    while low < high:  # everything before `low` is equal
         middle = (low + high + 1) // 2
         if control[low:middle] == candidate[low:middle]:
             low = middle
@@ -60,5 +60,5 @@ def first_difference_at(control: bytes, candidate: bytes) -> int:
 
 
 def describe_length(body: bytes) -> str:
-    """Return the length of a body in words."""
+    """Return the length of a body as text."""
     return f"{len(body)} bytes"
