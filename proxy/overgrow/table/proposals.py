@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from overgrow.files import replace_file
 from overgrow.table.reading.table_file import read_table_file
 from overgrow.yaml_file.problem import Problem
 
@@ -71,7 +71,7 @@ class ProposalDesk:
                 "stale": stale,
             }
             target = self._folder / f"{name.removesuffix(_ASKED)}.{slot}-{os.getpid()}.json"
-            _put(target, json.dumps(answer).encode())
+            replace_file(target, json.dumps(answer).encode())
 
 
 class Proposal:
@@ -98,25 +98,13 @@ def propose_table(state: Path, data: bytes) -> Iterator[Proposal]:
     folder.mkdir(mode=0o700, exist_ok=True)
     _remove_old(folder)
     key = secrets.token_hex(8)
-    _put(folder / f"{key}{_ASKED}", data)
+    replace_file(folder / f"{key}{_ASKED}", data)
     try:
         yield Proposal(folder, key)
     finally:
         for path in folder.glob(f"{key}.*"):
             with suppress(OSError):
                 path.unlink()
-
-
-def _put(target: Path, data: bytes) -> None:
-    """Put a whole file in its place: nobody sees half of it."""
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        Path(name).replace(target)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _read_answer(path: Path) -> ProposalAnswer | None:
