@@ -13,8 +13,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overgrow.shadow.rules.comparators import COMPARATORS
 from overgrow.shadow.rules.file import FIELDS, SHOWN_FIELDS, TOP, read
 from overgrow.shadow.values.difference import MAX_PATH
+from overgrow.shadow.values.path_syntax import TREE_FAMILIES
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "proxy/overgrow/compare.schema.json").read_text("utf-8"))
@@ -57,6 +59,19 @@ FIELD_NAMES = [
 def test_the_schema_has_exactly_the_fields_that_are_read_each_described(published, accepted):
     assert tuple(published) == accepted
     assert all(field["description"] for field in published.values())
+
+
+def test_the_schema_has_every_comparator_and_no_other():
+    words, *mappings = RULE["how"]["anyOf"]
+
+    published = {*words["enum"], *(name for each in mappings for name in each["required"])}
+
+    assert {each.word for each in COMPARATORS} == published
+
+
+@pytest.mark.parametrize("family", TREE_FAMILIES)
+def test_the_schema_takes_the_paths_of_every_family_of_trees(family):
+    assert re.search(RULE["path"]["pattern"], f"{family}:/a[2]/@b")
 
 
 def test_the_examples_of_the_page_satisfy_the_schema():

@@ -108,9 +108,9 @@ class Findings:
         """Keep a difference and the rule that covers it; raise EnoughFindings when the comparison may end."""
         path = path[:MAX_PATH]
         path, other = self.naming.paths(kind, path) if self.naming else (path, path)
-        asked: list[Likeness] = []
+        measured: list[Likeness] = []
         rule = self.rules.find_covering_rule(
-            kind, (path, other), partial(self._likeness_for_rule, asked, control, candidate)
+            kind, (path, other), partial(self._likeness_for_rule, measured, control, candidate)
         )
         if rule is not None:
             self.covered += 1
@@ -125,18 +125,18 @@ class Findings:
             raise EnoughFindings
         else:
             self.uncovered += 1
-        likeness = asked[0] if asked else None
+        likeness = measured[0] if measured else None
         self.kept.append(Finding(kind, path, control, candidate, rule, other, likeness))
 
     def _likeness_for_rule(
-        self, asked: list[Likeness], control: object, candidate: object
+        self, measured: list[Likeness], control: object, candidate: object
     ) -> Likeness:
         """Return how alike two values are, for a rule; raise EnoughFindings if that takes too much work."""
         found = self._measure_likeness(control, candidate)
         if found is None:
             self.undecided = "too-much-work"
             raise EnoughFindings
-        asked.append(found)
+        measured.append(found)
         return found
 
     def _measure_likeness(self, control: object, candidate: object) -> Likeness | None:

@@ -20,7 +20,7 @@ from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 
 def redact_pair(
-    asked: RedactedRequest,
+    request: RedactedRequest,
     control: ResponseSnapshot,
     candidate: ResponseSnapshot,
     differences: Iterable[Difference],
@@ -31,7 +31,7 @@ def redact_pair(
     `show` lists exact JSON paths, such as `$.items[*].status`, whose values stay readable.
     """
     return RedactedPair(
-        asked,
+        request,
         redact_response(control, show),
         redact_response(candidate, show),
         tuple(redact_difference(each, show) for each in differences),
