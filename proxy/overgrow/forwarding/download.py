@@ -85,9 +85,9 @@ class Download:
         return self._spilling is not None
 
     def spill(self, on_done: Callable[[], None] = lambda: None) -> bool:
-        """Let the rest go to the spool, if it is the client that keeps legacy waiting; whether it goes now.
+        """Move the rest to the spool if the client keeps legacy waiting; return whether this has begun.
 
-        `on_through` is called when it has all gone, or will not.
+        `on_done` is called when everything has been moved, or when that has failed.
         """
         is_held_back = getattr(self._stream, "is_held_back", False)
         if not self._may_spill or self._spilling is not None or not is_held_back:

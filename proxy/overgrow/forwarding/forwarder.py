@@ -1,6 +1,6 @@
 """The legacy side: a Server that forwards through an `httpx.AsyncBaseTransport`.
 
-Band 1. It thinks in one line: headers (pure) -> transport -> headers (pure). It calls
+A request goes through three steps: headers (pure) -> transport -> headers (pure). It calls
 `handle_async_request`, never `Client.send`, which keeps a cookie jar and reads Location. Any
 transport fits: ours, `httpx.AsyncHTTPTransport`, `httpx.MockTransport`.
 """
@@ -53,15 +53,15 @@ from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
 from overgrow.slow_clients.buffered_body import BufferedBody, buffer_body
 from overgrow.slow_clients.slowest import end_slowest
 
-RELIEF_INTERVAL_S = 0.01  # how often it is looked, while connections are scarce, who may give way
-MAX_SPILLING = 8  # answers that go to the spool at the same time: the first is through the sooner
+RELIEF_INTERVAL_S = 0.01  # how often slow clients are checked while connections are scarce
+MAX_SPILLING = 8  # responses that move to the spool at the same time: fewer finish sooner
 _BUSY = Failure("legacy-busy", "queue", "front", retry_after_s=RETRY_AFTER_S)
 
 TransportFor = Callable[[Legacy], httpx.AsyncBaseTransport]
 
 
 class Upstream(NamedTuple):
-    """One legacy address made ready: parsed once a table, not once a request."""
+    """One legacy address, prepared once for each table and not for each request."""
 
     legacy: Legacy
     transport: httpx.AsyncBaseTransport
@@ -75,8 +75,8 @@ class Upstream(NamedTuple):
 class Forwarder:
     """Server for the legacy side. Belongs to the event loop that first uses it.
 
-    A table with another legacy address gets a transport of its own at its first request; the former
-    one serves what is in flight and is closed with the Forwarder.
+    A table with another legacy address gets its own transport at its first request. The former
+    transport finishes what is in flight and is closed with the Forwarder.
     """
 
     def __init__(
@@ -99,9 +99,9 @@ class Forwarder:
     async def serve(
         self, inbound: Inbound, decision: Decision, *, is_admitted: bool = False
     ) -> Reply:
-        """Forward one request; every network failure comes back as a Reply with a failure.
+        """Forward one request; every network failure is returned as a Reply with a failure.
 
-        `is_admitted`: its body may go on to legacy as it comes.
+        `is_admitted`: its body may go to legacy as it arrives.
         """
         if inbound.body is not None and not is_admitted:
             return await self._serve_with_body(inbound, inbound.body, decision)
@@ -109,7 +109,7 @@ class Forwarder:
         if upstream is None or upstream.legacy is not legacy:
             try:
                 upstream = self._upstream_of(legacy)
-            except OSError as error:  # certificates that are not there any more
+            except OSError as error:  # the certificates cannot be read any more
                 return _failure_reply(failure_of(error))
         pairs: Pairs | None = _remembered_headers(inbound.head, upstream)
         if pairs is None:
@@ -140,7 +140,7 @@ class Forwarder:
     async def _serve_with_body(
         self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
     ) -> Reply:
-        """Forward a request with a body, now or when more of it is here."""
+        """Forward a request with a body: at once, or when enough of the body has arrived."""
         try:
             upstream = self._upstream_of(self._table_of().legacy)
         except OSError as error:
@@ -165,7 +165,7 @@ class Forwarder:
             if arriving.slot is None:
                 arriving.close()
                 return _failure_reply(_BUSY)
-        # The client has had its 100, from us.
+        # The client has received its 100 from us already.
         asked = [pair for pair in inbound.head.headers if pair[0] != b"expect"]
         inbound.head = inbound.head._replace(headers=asked)
         return await self._serve_while_arriving(
@@ -192,7 +192,7 @@ class Forwarder:
         return reply
 
     def _stream_body(self, reply: Reply, stream: Any, inbound: Inbound, upstream: Upstream) -> None:
-        """Take note of an answer that is still coming."""
+        """Wrap the body of a response that is still arriving in a Download, and remember it."""
         is_counted = upstream.is_ours and not streams_events(reply.headers)
         spool = self._spool if is_counted else None
         body = Download(stream, inbound.client_connection if is_counted else None, spool)
@@ -204,7 +204,7 @@ class Forwarder:
         await body.aclose()
 
     def relieve_scarcity(self) -> None:
-        """While few connections are free, see to it that slow clients keep none for long."""
+        """While few connections are free, check regularly that slow clients do not hold them for long."""
         if not self._is_relieving:
             self._is_relieving = True
             asyncio.get_running_loop().call_later(RELIEF_INTERVAL_S, self._relieve_waiters)
@@ -224,7 +224,7 @@ class Forwarder:
         self.relieve_scarcity()
 
     def _spill_held_bodies(self) -> None:
-        """Let some of the answers that their readers hold back go on to the spool."""
+        """Move some of the responses that wait for their clients to the spool."""
         room = MAX_SPILLING - sum(body.is_spilling for body in self._downloads)
         for body in self._downloads:
             if room <= 0:
@@ -232,41 +232,43 @@ class Forwarder:
             room -= body.spill(self._spill_next)
 
     def _spill_next(self) -> None:
-        """One is through: let another one follow at once, if connections are still scarce."""
+        """Move the next response to the spool now that one has finished, if connections are still scarce."""
         upstream = self._upstream
         if upstream is not None and getattr(upstream.transport, "is_scarce", False):
             self._spill_held_bodies()
 
     async def reserve(self, timeouts: Timeouts) -> PoolSlot | Failure:
-        """A place among `max_connections` for a connection of the caller's own; legacy-busy if none is free."""
+        """Reserve one of `max_connections` for a connection that the caller opens; legacy-busy if none is free."""
         try:
             transport = self._upstream_of(self._table_of().legacy).transport
             if not isinstance(transport, LegacyTransport):
-                return PoolSlot(lambda: None)  # others count for themselves alone
+                return PoolSlot(
+                    lambda: None
+                )  # other transports do not count the caller's connections
             return await transport.reserve(_timeout_extensions(timeouts)["overgrow"])
         except FOREIGN as error:
             return failure_of(error)
 
     def identifying_headers(self) -> bytes:
-        """What the answers of this table's legacy app say of who made them; looks at the next again."""
+        """Return the headers by which legacy's last response named its software; read them again from the next."""
         self._reads_next_answer = True
         current = self._upstream
         is_current = current is not None and current.legacy == self._table_of().legacy
         return self._identifying_headers if is_current else b""
 
     def shares_logins(self) -> bool:
-        """Whether this table's legacy app logged a user in over a client's connection that users share."""
+        """Whether legacy logged a user in over a client's connection that several users share."""
         transport = self._upstream.transport if self._upstream is not None else None
         return isinstance(transport, LegacyTransport) and transport.has_shared_login
 
     def renew_connections(self) -> None:
-        """Connect anew from now on, as other certificates count; what is in flight finishes as it began."""
+        """Use new connections from now on, because the certificates changed; requests in flight finish on the old ones."""
         current, self._upstream = self._upstream, None
         if current is not None:
             self._former.append(current.transport)
 
     def _upstream_of(self, legacy: Legacy) -> Upstream:
-        """The upstream for this table's legacy app; made anew only when its settings changed."""
+        """Return the upstream of this table's legacy app; build a new one only if its settings changed."""
         current = self._upstream
         if current is None or current.legacy is not legacy:
             current = self._upstream = self._build_upstream(legacy, current)
@@ -296,7 +298,7 @@ class Forwarder:
 
 
 def _refuse_or_answer_here(head: Head, via: str) -> Reply | None:
-    """508 for a request that came round again; the answer of a last hop (RFC 9110 7.6.2)."""
+    """Return 508 for a request in a loop, or the last hop's response to Max-Forwards: 0 (RFC 9110 7.6.2); else None."""
     if is_loop(head.headers, via):
         return failure_reply(Failure("loop", "read", "front"))
     if max_forwards(head) == 0:
@@ -308,7 +310,7 @@ _UNREFLECTED = frozenset({b"cookie", b"authorization", b"proxy-authorization"})
 
 
 def _answer_as_last_hop(head: Head) -> Reply:
-    """What the final recipient answers to Max-Forwards: 0 (RFC 9110 9.3.7 and 9.3.8)."""
+    """Return the final recipient's response to Max-Forwards: 0 (RFC 9110 9.3.7 and 9.3.8)."""
     if head.method == "OPTIONS":
         return Reply(200, [(b"content-length", b"0")])
     lines = [b"%b: %b" % pair for pair in head.headers if pair[0] not in _UNREFLECTED]
@@ -318,7 +320,7 @@ def _answer_as_last_hop(head: Head) -> Reply:
 
 
 def _remembered_headers(head: Head, upstream: Upstream) -> Pairs | None:
-    """What went to legacy for the same headers before, if all else that it was made from is the same."""
+    """Return the headers that legacy got for the same headers before, if everything else they depend on is the same."""
     headers = head.headers
     if type(headers) is not HeaderMemo or head.method in MAX_FORWARDS_METHODS:
         return None
@@ -328,12 +330,12 @@ def _remembered_headers(head: Head, upstream: Upstream) -> Pairs | None:
     return forwarded if forwarded.client == head[_CLIENT] else None
 
 
-# What headers to legacy are made from beside the client's own: peer, client, scheme, host, peer_trusted.
+# The fields of a Head that headers to legacy depend on beside its headers: peer, client, scheme, host, peer_trusted.
 _CLIENT = slice(3, 8)
 
 
 def _build_headers(inbound: Inbound, upstream: Upstream) -> Pairs:
-    """The headers for legacy; those of a client that repeats its own are kept with them."""
+    """Return the headers for legacy; remember them in the memo if the client repeats its headers."""
     head = inbound.head
     pairs = headers_for_legacy(
         head,
@@ -377,7 +379,7 @@ def _build_request(
 
 
 def login_of(inbound: Inbound, legacy: Legacy) -> Login[Any] | None:
-    """The login that the client's connection has at this legacy app, ended or not."""
+    """Return the login that the client's connection has at this legacy app, also if it has ended; else None."""
     client = inbound.owner()
     login = None if client is None else client.attached_login
     return login if isinstance(login, Login) and login.upstream == upstream_of(legacy) else None
@@ -385,7 +387,7 @@ def login_of(inbound: Inbound, legacy: Legacy) -> Login[Any] | None:
 
 @lru_cache(maxsize=1024)
 def _timeout_extensions(timeouts: Timeouts) -> dict[str, Any]:
-    """The four timeouts as our transport reads them, and as httpx's own does."""
+    """Return the four timeouts twice: as our transport reads them, and as httpx's own does."""
     limits = UpstreamTimeouts(
         connect_s=timeouts.connect_s,
         response_s=timeouts.response_s,
@@ -408,14 +410,14 @@ async def _pass_interim_on(
     status: int,
     headers: Headers,
 ) -> None:
-    """Pass a 1xx on with the header rules applied; 100 is this hop's own business."""
+    """Pass a 1xx on with the header rules applied, but not a 100, which is between legacy and us."""
     if status not in {100, 101}:
         headers = headers_for_client(headers, via=via, head=head, private=None)
         await inform(status, [pair for pair in headers if pair[0] != b"content-length"])
 
 
 class _RequestStream(httpx.AsyncByteStream):
-    """The client's body as a stream httpx understands; notes that reading has begun."""
+    """The client's body as an httpx stream; it notes on the request that reading has begun."""
 
     def __init__(self, inbound: Inbound) -> None:
         self._inbound = inbound
@@ -428,7 +430,7 @@ class _RequestStream(httpx.AsyncByteStream):
 
 
 def _failure_reply(failure: Failure) -> Reply:
-    """The error page for a failure; a client that is gone gets none."""
+    """Return the error page for a failure, or an empty reply if the client is gone."""
     if failure.party == "client" and failure.code == "client-gone":
         return Reply(0, [], failure=failure)
     return failure_reply(failure)
@@ -443,7 +445,7 @@ def _build_reply(response: httpx.Response, head: Head, upstream: Upstream) -> Re
     reason = custom_reason(status, extensions.get("reason_phrase"))
     stream: Any = response.stream
     whole = getattr(stream, "whole", None)
-    if whole is not None and not stream.trailer_pairs:  # and so is nothing left to close
+    if whole is not None and not stream.trailer_pairs:  # nothing is left to close
         return Reply(status, headers, whole, reason=reason)
     raw_trailers = extensions.get("trailers")
     trailers = (
@@ -455,13 +457,13 @@ def _build_reply(response: httpx.Response, head: Head, upstream: Upstream) -> Re
 
 
 def _client_trailers(raw_trailers: Callable[[], Headers], raw_headers: Headers) -> Headers:
-    """The trailers as the client may see them; mostly there are none."""
+    """Return the trailers that the client may see; usually there are none."""
     raw = raw_trailers()
     return trailers_for_client(raw, raw_headers) if raw else ()
 
 
 class ArrivingBody:
-    """What a request whose body is not all here keeps beside its connection."""
+    """What a request holds while its body arrives: its upload slot and what was buffered."""
 
     __slots__ = ("_gathered", "slot")
 
@@ -470,13 +472,13 @@ class ArrivingBody:
         self._gathered = buffered
 
     async def chunks(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The body; at its end others may have the place."""
+        """Yield the body; free the slot at its end."""
         async for chunk in body:
             yield chunk
         self.close()
 
     def close(self) -> None:
-        """Leave the place, and give up what was gathered."""
+        """Free the slot, and drop what was buffered."""
         if self.slot is not None:
             self.slot.release()
         if self._gathered is not None:

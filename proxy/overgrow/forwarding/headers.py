@@ -22,28 +22,28 @@ from overgrow.routing.readings import REWRITING
 
 Pair = tuple[bytes, bytes]
 
-# Proxies drop these three too, since they speak to the next hop only. Trailer stays: it announces what this hop passes on.
+# A proxy drops these three too: they are meant for the next hop only. Trailer stays: it announces what this hop passes on.
 HOP_BY_HOP = CONNECTION_HEADERS | {
     b"proxy-authenticate",
     b"proxy-authorization",
     b"proxy-authentication-info",
 }
-# A client may not use Connection to take these away: the first two frame the message, the rest
-# are what the legacy app trusts us to say.
+# A client may not use Connection to remove these: the first two frame the message, and the legacy
+# app trusts us to send the rest.
 UNTOUCHABLE = frozenset({b"host", b"content-length", b"via", b"forwarded", b"x-forwarded"})
-# Trailers of requests end here (RFC 9110 6.5.1), so nothing may announce them. An expectation nobody
-# knows could not be met here, and one without a body has nothing to wait for (RFC 9110 10.1.1).
-# Claims of a trusted peer are put back behind the other headers.
+# Trailers of requests are not passed on (RFC 9110 6.5.1), so nothing may announce them. An unknown
+# expectation cannot be met here, and one without a body has nothing to wait for (RFC 9110 10.1.1).
+# Claims of a trusted peer are added again behind the other headers.
 _EXPECTING_DROPS = HOP_BY_HOP | REWRITING | {b"trailer", b"forwarded", b"x-forwarded"}
 _REQUEST_DROPS = _EXPECTING_DROPS | {b"expect"}
 # RFC 9110 7.6.2: the methods Max-Forwards counts for
 MAX_FORWARDS_METHODS = frozenset({"OPTIONS", "TRACE"})
-_MAX_CACHED_NAMES = 64  # names of one head; a list of more is looked through and forgotten
-_MAX_CACHED_BYTES = 255  # of what clients choose; what is longer is worked out each time
+_MAX_CACHED_NAMES = 64  # names of one head; a longer list is worked out each time
+_MAX_CACHED_BYTES = 255  # of a text that clients choose; a longer one is worked out each time
 
 
 class PrivateAddress(NamedTuple):
-    """Legacy's private address, as it may show up in its answers: scheme, host, port."""
+    """Legacy's private address, as it may appear in its responses: scheme, host, port."""
 
     scheme: str
     host: str
@@ -61,13 +61,13 @@ def private_address_of(url: str) -> PrivateAddress | None:
 
 
 def connection_options(headers: Headers) -> frozenset[bytes]:
-    """The header names that Connection lists, in lower case, without those it may not touch."""
+    """Return the header names that Connection lists, in lower case, without those it may not remove."""
     lines = [value for name, value in headers if name == b"connection"]
     return _connection_options[b",".join(lines)] if lines else _NOTHING
 
 
 def _parse_connection_options(value: bytes) -> frozenset[bytes]:
-    """What one Connection value names; clients repeat the same few."""
+    """Return the header names that one Connection value lists; clients repeat the same few values."""
     tokens = {token.strip().lower() for token in value.split(b",")}
     return frozenset(
         name
@@ -86,7 +86,7 @@ _NOTHING: frozenset[bytes] = frozenset()
 
 
 def is_loop(headers: Headers, via: str) -> bool:
-    """Whether this front door's own pseudonym stands in Via twice (RFC 9110 7.6.3)."""
+    """Whether this front door's own pseudonym appears twice in Via (RFC 9110 7.6.3)."""
     seen = 0
     wanted = via.encode()
     for name, value in headers:
@@ -96,7 +96,7 @@ def is_loop(headers: Headers, via: str) -> bool:
 
 
 def max_forwards(head: Head) -> int | None:
-    """The Max-Forwards value of an OPTIONS or TRACE request; None elsewhere (RFC 9110 7.6.2)."""
+    """Return the Max-Forwards value of an OPTIONS or TRACE request, else None (RFC 9110 7.6.2)."""
     if head.method not in MAX_FORWARDS_METHODS:
         return None
     values = [value for name, value in head.headers if name == b"max-forwards"]
@@ -114,11 +114,11 @@ def headers_for_legacy(  # noqa: PLR0913 - what the table says of legacy, by key
     forwarded: bool = False,
     rewrite_headers: bool = False,
 ) -> list[Pair]:
-    """The request headers legacy gets.
+    """Return the headers of the request to legacy.
 
     `upstream_host` replaces Host where the table says `host: upstream`; None keeps the public one.
-    `has_body` without a Content-Length means the body travels chunked. `forwarded` adds RFC 7239.
-    `rewrite_headers` lets X-Original-URL and X-Rewrite-URL through.
+    `has_body` without a Content-Length means that the body is sent chunked. `forwarded` adds the Forwarded
+    header (RFC 7239). `rewrite_headers` lets X-Original-URL and X-Rewrite-URL through.
     """
     host = upstream_host if upstream_host is not None else head.host.encode("latin-1")
     named = connection_options(head.headers)
@@ -145,20 +145,20 @@ def headers_for_legacy(  # noqa: PLR0913 - what the table says of legacy, by key
 
 
 def expects_continue(head: Head) -> bool:
-    """Whether the client holds its body back until it is asked for it (RFC 9110 10.1.1)."""
+    """Whether the client waits for 100 before it sends its body (RFC 9110 10.1.1)."""
     lines = [value.lower() for name, value in head.headers if name == b"expect"]
     return lines == [b"100-continue"] and head.http_version == "1.1"
 
 
 def wants_trailers(headers: Headers) -> bool:
-    """Whether the client takes trailers: TE lists the word (RFC 9110 10.1.4)."""
+    """Whether the client accepts trailers: TE lists the word `trailers` (RFC 9110 10.1.4)."""
     lines = [value for name, value in headers if name == b"te"]
     tokens = b",".join(lines).lower().split(b",") if lines else ()
     return b"trailers" in [token.strip() for token in tokens]
 
 
 def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
-    """X-Forwarded-For, -Proto, -Host, -Port; what a trusted peer said, of others too, is kept."""
+    """Return X-Forwarded-For, -Proto, -Host, -Port and what else a trusted peer claims."""
     if not head.peer_trusted:
         return _own_claims[head.peer, head.scheme, head.host]
     received = received_claims(head.headers)
@@ -178,7 +178,7 @@ def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
 
 
 def _build_own_claims(facts: tuple[str, str, str]) -> tuple[Pair, ...]:
-    """What we alone say of a request, by peer, scheme and host; a client repeats these facts."""
+    """Return the claims that we make ourselves, from peer, scheme and host, which a client repeats."""
     peer, scheme, host = facts
     known = () if peer in {"", "unix"} else ((b"x-forwarded-for", peer.encode()),)
     return (
@@ -202,7 +202,7 @@ _own_claims = BoundedCache(
 
 
 def _build_forwarded_element(facts: tuple[str, str, str]) -> bytes:
-    """Our own element of Forwarded; what a trusted peer sent stands in a line before it.
+    """Return our own element of Forwarded; what a trusted peer sent is in a line before it.
 
     RFC 7239 6: an IPv6 address is bracketed and quoted, a peer without an address is "unknown".
     """
@@ -236,7 +236,7 @@ def _public_port(scheme: str, host: str, claims: Iterable[Pair]) -> bytes:
 
 
 def _with_decremented_max_forwards(pair: Pair, head: Head) -> Pair:
-    """Max-Forwards, one less; any other header as it is."""
+    """Return Max-Forwards decremented by one; any other header unchanged."""
     left = max_forwards(head)
     if pair[0] != b"max-forwards" or left is None:
         return pair
@@ -246,7 +246,7 @@ def _with_decremented_max_forwards(pair: Pair, head: Head) -> Pair:
 def headers_for_client(
     headers: Iterable[Pair], *, via: str, head: Head, private: PrivateAddress | None
 ) -> list[Pair]:
-    """The response headers the client gets: hop-by-hop gone, private address rewritten, Via added."""
+    """Return the response headers for the client: no hop-by-hop ones, private address rewritten, Via added."""
     fields = headers if type(headers) is SplitHeaders else split_headers(list(headers))
     names, values = fields.names, fields.values
     plan = _header_plans[names]
@@ -270,7 +270,7 @@ def headers_for_client(
 def _prepare_headers(
     plan: _HeaderPlan, values: tuple[bytes, ...], via: tuple[Pair, bytes]
 ) -> PreparedHeaders:
-    """The headers of an answer whose names say all, with the lines that they become."""
+    """Return the headers of a response whose values need no look, with the lines they become."""
     if len(values) != len(plan.kept_at):
         values = tuple([values[at] for at in plan.kept_at])
     prepared = PreparedHeaders(zip(plan.names, values, strict=True))
@@ -289,20 +289,20 @@ def _via_entry(name: str) -> tuple[Pair, bytes]:
 
 
 class _HeaderPlan(NamedTuple):
-    """What becomes of an answer's headers, as far as their names alone say."""
+    """What happens to the headers of a response, as far as their names alone decide it."""
 
     names: tuple[bytes, ...]  # of those that are kept, in lower case
     kept_at: tuple[int, ...]  # where they stood
     connection_at: tuple[int, ...]
     rewrites: bool
-    is_simple: bool  # no value need be looked at, and one Content-Length at most
+    is_simple: bool  # no value has to be read, and there is at most one Content-Length
     template: bytes  # the lines, with %b for each value
-    length_at: int | None  # where Content-Length stands among those kept
+    length_at: int | None  # position of Content-Length among those kept
     has_date: bool
 
 
 def _header_plan_of(names: tuple[bytes, ...]) -> _HeaderPlan:
-    """Look the names of an answer through; an app repeats a few lists of them for ever."""
+    """Decide by the names of a response what happens to its headers; an app repeats a few lists of names."""
     lower = [name.lower() for name in names]
     kept = [
         (at, name)
@@ -328,10 +328,10 @@ _header_plans = BoundedCache(_header_plan_of, max_entries=256, max_length=_MAX_C
 
 
 def trailers_for_client(trailers: Iterable[Pair], headers: Iterable[Pair] = ()) -> list[Pair]:
-    """The trailer fields the client gets, behind legacy's `headers`.
+    """Return the trailer fields for the client, behind legacy's `headers`.
 
-    RFC 9110 6.5.1: a trailer may not frame, route or authenticate; what could name the private
-    address or speak for the front door stays behind as well. 7.6.1: so does what Connection names.
+    RFC 9110 6.5.1: a trailer may not frame, route or authenticate. Fields that could reveal the private
+    address or speak for the front door are dropped too, as are those that Connection names (7.6.1).
     """
     listed = [(name.lower(), value) for name, value in trailers]
     named = connection_options([(name.lower(), value) for name, value in headers])
@@ -339,8 +339,8 @@ def trailers_for_client(trailers: Iterable[Pair], headers: Iterable[Pair] = ()) 
     return [pair for pair in listed if pair[0] not in dropped and not is_own_header(pair[0])]
 
 
-# RFC 9110 6.5.1: what frames, routes, modifies a request, authenticates, or says how an answer is to
-# be handled or its body to be read; such fields mean nothing once the head has been acted upon.
+# RFC 9110 6.5.1: fields that frame, route, modify a request, authenticate, or say how a response is
+# handled or its body is read. They come too late once the head has been acted upon.
 _NO_TRAILERS = HOP_BY_HOP | {
     b"age",
     b"authentication-info",
@@ -378,14 +378,14 @@ _NO_TRAILERS = HOP_BY_HOP | {
     b"www-authenticate",
 }
 _REWRITTEN = frozenset({b"location", b"content-location", b"refresh", b"set-cookie"})
-# As browsers read it: seconds, a separator, perhaps `url=`, perhaps quotes (HTML, "declarative refresh").
+# Refresh as browsers read it: seconds, a separator, optional `url=`, optional quotes (HTML, "declarative refresh").
 _REFRESH = re.compile(
     rb"([ \t]*[0-9.]*[ \t]*[;,]?[ \t]*(?:url[ \t]*=[ \t]*)?)([\"']?)(.*)", re.DOTALL | re.IGNORECASE
 )
 
 
 def _rewrite_value(name: bytes, value: bytes, head: Head, private: PrivateAddress) -> Pair:
-    """Location, Content-Location, Refresh or Set-Cookie without legacy's private address."""
+    """Return Location, Content-Location, Refresh or Set-Cookie with the public address in place of the private one."""
     if not head.host:
         return (name, value)
     if name == b"set-cookie":
@@ -396,12 +396,12 @@ def _rewrite_value(name: bytes, value: bytes, head: Head, private: PrivateAddres
 
 
 def _public_location(value: bytes, head: Head, private: PrivateAddress) -> bytes:
-    """An absolute or //network-path reference to the private address becomes the public one."""
+    """Replace the private address in an absolute or //network-path reference by the public one."""
     try:
         parts = urlsplit(value.decode("latin-1"))
         port = parts.port or DEFAULT_PORTS.get(parts.scheme or private.scheme)
     except ValueError:
-        return value  # not a URL we can read, so not one that we may change
+        return value  # not a URL that we can parse, so it is not changed
     if (parts.hostname, port) != (private.host.lower(), private.port):
         return value
     _, _, rest = value.partition(b"//")
@@ -411,7 +411,7 @@ def _public_location(value: bytes, head: Head, private: PrivateAddress) -> bytes
 
 
 def _public_refresh(value: bytes, head: Head, private: PrivateAddress) -> bytes:
-    """Refresh with its URL rewritten as Location is."""
+    """Return Refresh with its URL rewritten like Location."""
     found = _REFRESH.fullmatch(value)
     if found is None:
         return value
@@ -421,7 +421,7 @@ def _public_refresh(value: bytes, head: Head, private: PrivateAddress) -> bytes:
 
 
 def _public_cookie(value: bytes, head: Head, private: PrivateAddress) -> bytes:
-    """A Domain attribute naming the private host becomes the public host, or goes where none fits."""
+    """Replace the private host in a Domain attribute by the public one; drop the attribute if that is no domain."""
     if b"domain" not in value.lower():
         return value
     cookie, *attributes = value.split(b";")  # RFC 6265 5.2: the first is its name and value

@@ -1,12 +1,12 @@
-"""When to stop asking one side of one route, and how to begin again.
+"""When to stop asking one side of one route, and how to start again.
 
 Pure: time comes in as a number of seconds that never runs backwards; nothing here knows requests,
 servers or threads. Rule: only `_enter` changes the state, and only along TRANSITIONS.
 
-The story: a breaker watches answers over a sliding window. When too many fail or crawl it opens,
-and the side is left alone for a while. Then it is half-open: one request at a time is let through
-as a probe. The first good answer begins the recovery, in which the share of requests that are let
-through grows in a straight line from none to all; a bad spell on the way opens it again.
+A breaker counts responses over a sliding window. When too many fail or are slow it opens,
+and the side gets no requests for a while. Then it is half-open: one request at a time is let through
+as a probe. The first good response starts the recovery, in which the share of requests that are let
+through grows linearly from none to all; too many bad responses on the way open it again.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ STATES: dict[State, str] = {
     "recovering": "a share is let through that grows from none to all",
 }
 EVENTS: dict[Event, str] = {
-    "failing": "too many answers of the window failed; of a probe: it failed",
-    "slow": "too many answers of the window were slow or failed; of a probe: it was slow",
+    "failing": "too many responses in the window failed (when half-open: the probe failed)",
+    "slow": "too many responses in the window were slow or failed (when half-open: the probe was slow)",
     "cooled": "`open_s` have passed",
-    "answered": "the probe was answered well",
+    "answered": "the probe got a good response",
     "recovered": "`recovery_s` have passed",
     "reset": "somebody reset the breaker",
 }
@@ -52,7 +52,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 def transitions_as_markdown() -> str:
-    """The table of states as the documents show it."""
+    """Return the table of states as the documents show it."""
     rows = [
         f"| `{state}`: {STATES[state]} | {EVENTS[event]} | `{after}` |"
         for (state, event), after in TRANSITIONS.items()
@@ -66,14 +66,14 @@ def transitions_as_markdown() -> str:
 class Policy:
     """When a breaker opens and how it comes back. Shares are of 1; times are seconds."""
 
-    # Long enough to see past one garbage collection or one deployment's hiccup, short enough that
-    # a failing side is left within seconds.
+    # Longer than one garbage collection or one deployment's short failure, and short enough that
+    # a failing side gets no more requests within seconds.
     window_s: float = 10.0
-    # Below some 20 answers half of them may fail by chance: at an error rate of 10%, ten or more
-    # of 20 fail less than once in 100,000 windows. A route with less traffic has no open breaker,
-    # and is not worth one: fallback serves its users one by one.
+    # Of fewer than 20 responses half may fail by chance: at an error rate of 10%, ten or more
+    # of 20 fail less than once in 100,000 windows. A route with less traffic never opens its breaker
+    # and needs none: fallback serves its users one by one.
     min_answers: int = 20
-    # Half: at less, more users get a good answer from the side than would lose one.
+    # Half: at a lower share, more users get a good response from the side than would lose one.
     failing_share: float = 0.5
     slow_share: float = 0.5
     # What counts as slow, as a share of the route's response_timeout: a route that is slow by
@@ -81,21 +81,21 @@ class Policy:
     slow_part: float = 0.5
     # A restart of a worker takes some seconds; a shorter rest would only probe it while it boots.
     open_s: float = 5.0
-    # As long as the window: the side is judged on a whole window before it has all traffic again,
-    # and caches and pools that were lost warm up under a tenth of the load, then two tenths.
+    # As long as the window: the side is judged on a whole window before it gets all traffic again,
+    # and its caches and pools warm up under a tenth of the load, then two tenths.
     recovery_s: float = 10.0
     # A recovering side gets few requests; waiting for 20 answers would hurt most of 20 users.
     min_answers_recovering: int = 5
 
 
-# Nobody else can answer for legacy: an open breaker means 503. So it opens only where nearly every
-# answer fails to come, or takes nearly all the time it may; see `BreakerServer` for what fails.
+# Nobody else can answer for legacy: an open breaker means 503. So it opens only if nearly every
+# response fails to come, or takes nearly all the time it may; `BreakerServer` says what fails.
 LEGACY_POLICY = Policy(failing_share=0.9, slow_share=0.9, slow_part=0.9)
 MIGRATED_POLICY = Policy()
 
 
 def policies_as_markdown() -> str:
-    """The numbers of both sides as the documents show them."""
+    """Return the numbers of both sides as the documents show them."""
     rows = [
         f"| `{each.name}` | {getattr(MIGRATED_POLICY, each.name):g} | "
         f"{getattr(LEGACY_POLICY, each.name):g} |"
@@ -112,7 +112,7 @@ class BreakerOutcome(NamedTuple):
 
 
 class WindowCounts(NamedTuple):
-    """Answers that were looked at, and how many of them failed or, else, were slow."""
+    """How many responses were counted, how many of them failed, and how many others were slow."""
 
     answers: int
     failed: int
@@ -123,7 +123,7 @@ class WindowCounts(NamedTuple):
 
 
 class Window:
-    """Counts of answers over the last `length_s`, in cells of a tenth of it."""
+    """Counts of responses over the last `length_s`, in cells of a tenth of it."""
 
     __slots__ = ("_cell_s", "_cells")
 
@@ -134,13 +134,13 @@ class Window:
         self._cells = [[-1, 0, 0, 0] for _ in range(self.CELLS)]  # tick, answers, failed, slow
 
     def add(self, judgement: Judgement, now_s: float) -> None:
-        """Count one answer."""
+        """Count one response."""
         cell = self.add_good(now_s)
         if judgement != "good":
             cell[2 if judgement == "failed" else 3] += 1
 
     def add_good(self, now_s: float) -> list[int]:
-        """Count one good answer; the cell it was counted in."""
+        """Count one good response; return the cell it was counted in."""
         tick = int(now_s / self._cell_s)
         cell = self._cells[tick % self.CELLS]
         if cell[0] != tick:
@@ -149,11 +149,11 @@ class Window:
         return cell
 
     def counts(self, now_s: float) -> WindowCounts:
-        """What was counted in the window that ends now."""
+        """Return what was counted in the window that ends now."""
         return self._since(int(now_s / self._cell_s))
 
     def last_counts(self) -> WindowCounts:
-        """What had been counted when the last answer was added."""
+        """Return what had been counted when the last response was added."""
         return self._since(max(cell[0] for cell in self._cells))
 
     def _since(self, tick: int) -> WindowCounts:
@@ -169,7 +169,7 @@ class Window:
 class Breaker:
     """Whether one side of one route may be asked. Belongs to one worker process.
 
-    `policy` has the numbers it follows; `on_change(before, event, after)` is told of every change
+    `policy` has the numbers it follows; `on_change(before, event, after)` is called at every change
     of state, for the log.
     """
 
@@ -204,7 +204,7 @@ class Breaker:
         return f"<Breaker {self.state} since {self._since_s:g} s: {self.opened_by}>"
 
     def allows(self, now_s: float) -> bool:
-        """Whether to let one request through now: a true answer counts it as let through."""
+        """Whether to let one request through now; if True, that request counts as let through."""
         if self.state == "closed":
             return True
         self._apply_time(now_s)
@@ -213,8 +213,8 @@ class Breaker:
     def record(self, outcome: BreakerOutcome, now_s: float) -> None:
         """Take note of how a request went that was let through.
 
-        One let through before the present state began says nothing about it, and is ignored: a
-        late answer from before the rest is no probe.
+        A request that was let through before the current state began is ignored: a
+        late response from before the breaker opened is not a probe.
         """
         judgement, began_s = outcome
         if self.state != "closed":
@@ -228,7 +228,7 @@ class Breaker:
             self._enter("answered", now_s)
 
     def record_good(self, began_s: float, now_s: float) -> None:
-        """Take note of a good answer while it is closed: as `record`, for most requests."""
+        """Take note of a good response while the breaker is closed: a faster `record` for most requests."""
         if began_s >= self._since_s:
             self._window.add_good(now_s)
 
@@ -237,23 +237,23 @@ class Breaker:
         self._enter("reset", now_s)
 
     def retry_after_s(self, now_s: float) -> int:
-        """In how many whole seconds a request may be let through again; at least 1."""
+        """Return in how many whole seconds a request may be let through again; at least 1."""
         if self.state != "open":
             return 1
         return max(1, math.ceil(self._since_s + self.policy.open_s - now_s))
 
     def counts(self, now_s: float) -> WindowCounts:
-        """What the window that ends now holds."""
+        """Return the counts of the window that ends now."""
         return self._window.counts(now_s)
 
     def share(self, now_s: float) -> float:
-        """The share of requests, 0 to 1, that is let through; a probe counts as none."""
+        """Return the share of requests, 0 to 1, that is let through; 0 while only probes are."""
         if self.state == "recovering":
             return min(1.0, (now_s - self._since_s) / self.policy.recovery_s)
         return float(self.state == "closed")
 
     def _apply_time(self, now_s: float) -> None:
-        """Make the changes that time alone makes."""
+        """Make the changes of state that only need time to pass."""
         if self.state == "open" and now_s - self._since_s >= self.policy.open_s:
             self._enter("cooled", now_s)
         elif self.state == "recovering" and now_s - self._since_s >= self.policy.recovery_s:
@@ -267,14 +267,14 @@ class Breaker:
         return self.state == "closed"
 
     def _begin_probe(self, now_s: float) -> bool:
-        """One probe at a time; one that hangs, or whose client left, is given up after `open_s`."""
+        """Begin a probe unless one is under way; a probe that hangs is given up after `open_s`."""
         if self._probe_s is not None and now_s - self._probe_s < self.policy.open_s:
             return False
         self._probe_s = now_s
         return True
 
     def _spend_credit(self, now_s: float) -> bool:
-        """Let the present share through, evenly: each request brings the share and one costs 1."""
+        """Let the current share through, evenly: each request adds the share, and one let through costs 1."""
         self._credit += self.share(now_s)
         if self._credit < 1.0:
             return False
@@ -282,7 +282,7 @@ class Breaker:
         return True
 
     def _judge(self, judgement: Judgement, now_s: float) -> None:
-        """Open if a bad answer was one too many. A bad probe always is."""
+        """Open if there are too many bad responses. One bad probe is too many."""
         if self.state == "half-open":
             self._enter("failing" if judgement == "failed" else "slow", now_s)
             return
@@ -292,7 +292,7 @@ class Breaker:
             return
         if failed >= policy.failing_share * answers:
             self._enter("failing", now_s)
-        # A failure is no faster an answer: together they can make a side too slow.
+        # A failed response is not a fast one, so failed and slow ones count together as slow.
         elif failed + slow >= policy.slow_share * answers:
             self._enter("slow", now_s)
 

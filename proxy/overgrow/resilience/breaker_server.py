@@ -1,11 +1,11 @@
-"""A side behind its breakers: a Server that refuses while one is open and learns from each answer.
+"""A side behind its breakers: a Server that refuses while one is open and learns from each response.
 
-Rule: it judges heads, never bodies. What a client did (gone, half an upload, a malformed request)
-and what we refused ourselves (a full queue, a drain, a loop) says nothing about a side.
+Rule: it judges heads, never bodies. Faults of the client (gone, half an upload, a malformed request)
+and our own refusals (a full queue, a drain, a loop) say nothing about a side.
 
-Exempt, so neither refused nor counted: requests that no route took (all of legacy's pages would
-share one breaker, and one bad page would close them all), killed and irreversible routes (there is
-no other side), and overrides (a tester must see the side as it is, and close it for nobody).
+Some requests are neither refused nor counted: those that no route took (all of legacy's pages would
+share one breaker, and one bad page would block them all), those of killed and irreversible routes (no
+other side can answer), and overrides (a tester must see the side as it is, without effect on others).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from overgrow.resilience.breakers import Breakers
 from overgrow.routing.model import Decision, Route, Side
 
 _EXEMPT = frozenset({"override", "killed", "upgrade"})
-# Answers that legacy would be asked to better. Legacy's own 500 is an answer: it was always its
-# answer, and refusing all its users for it would make things worse.
+# Statuses of migrated for which fallback asks legacy. Legacy's own 500 does not count as failed: it is
+# what its users always got, and refusing them all would make things worse.
 FAILED_STATUS = frozenset({500, 502, 503, 504})
 
 
 class BreakerServer:
     """A Server around one side, `legacy` or `migrated`.
 
-    Where the route has `fallback`, the decision has already asked migrated's breaker
+    For a route with `fallback`, the decision has already asked migrated's breaker
     (`OpenBreakers`); asking again would count the request twice.
     """
 
@@ -38,7 +38,7 @@ class BreakerServer:
 
     # Map 10 (docs/architecture.md#a-request-by-numbers)
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
-        """Ask the side, or answer 503 `legacy-open` or `migrated-open` in its place."""
+        """Ask the side, or return 503 `legacy-open` or `migrated-open` while its breaker refuses."""
         route = decision.route
         if route is None or not route.reversible or decision.reason in _EXEMPT:
             return self._server.serve(inbound, decision)
@@ -68,7 +68,7 @@ class BreakerServer:
 
 
 def judge_reply(reply: Reply, side: Side, *, slow: bool) -> Judgement | None:
-    """What an answer says about the side; None for nothing."""
+    """Return what a response says about the side; None if it says nothing."""
     failure = reply.failure
     if failure is not None and (failure.party != side or failure.stage == "queue"):
         return None

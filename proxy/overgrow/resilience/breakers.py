@@ -1,10 +1,10 @@
 """The breakers of one worker: one per route and side, made when first needed.
 
-Each worker process has breakers of its own and learns for itself: nothing is shared, so nothing
-has to be agreed on, and one worker with a bad connection does not close a route for the others.
+Each worker process has its own breakers. They share nothing, so they need no agreement, and a
+worker with a bad connection does not block a route for the others.
 
 Rule: there are never more breakers than twice the routes of the table in force. A reload keeps the
-breakers of routes that still exist, by name, and the others go when the next one is made.
+breakers of routes that still exist, by name; the others are dropped when the next one is made.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Breakers:
         self.clock = clock
 
     def of(self, route: str, side: Side) -> Breaker:
-        """The breaker of a route's side, made now if need be."""
+        """Return the breaker of a route's side; make it if there is none."""
         breaker = self._breakers.get((route, side))
         if breaker is None:
             self._drop_vanished()
@@ -52,19 +52,19 @@ class Breakers:
         return breaker
 
     def refuses(self, route: str, side: Side) -> bool:
-        """Whether the breaker of a route's side, if there is one, turns a request away now."""
+        """Whether a route's side has a breaker that refuses a request now."""
         breaker = self._breakers.get((route, side))
         return breaker is not None and not breaker.allows(self.clock())
 
     def reset(self, route: str) -> bool:
-        """Close the breakers of a route; False if it has none, and so nothing was open."""
+        """Close the breakers of a route; return False if it has none."""
         found = [breaker for (name, _), breaker in self._breakers.items() if name == route]
         for breaker in found:
             breaker.reset(self.clock())
         return bool(found)
 
     def snapshot(self) -> list[dict[str, Any]]:
-        """What there is to tell of the breakers that are not closed; JSON, by route and side."""
+        """Return the state of the breakers that are not closed, as JSON, ordered by route and side."""
         now_s, names = self.clock(), self._names()
         return [
             _breaker_json(route, side, breaker, now_s)
@@ -81,17 +81,17 @@ class Breakers:
 
 
 class OpenBreakers:
-    """The fact that `decide` asks for: whether migrated's breaker turns the present request away.
+    """The routes whose breaker of migrated refuses the current request, as `decide` asks for them.
 
-    `name in turned_away` is asked once a request, for routes with `fallback` only, and the answer
-    "no" lets that request through: while a side recovers, some are turned away and some are not.
+    `decide` evaluates `name in open_breakers` once a request, for routes with `fallback` only. False
+    counts the request as let through: while a side recovers, some are refused and some are not.
     """
 
     def __init__(self, breakers: Breakers) -> None:
         self._breakers = breakers
 
     def __contains__(self, route: object) -> bool:
-        """Whether the breaker of this route turns the present request away."""
+        """Whether the breaker of this route refuses the current request."""
         return self._breakers.refuses(str(route), "migrated")
 
 

@@ -1,9 +1,9 @@
 """The commit point of one request: either the app commits, or legacy may answer instead.
 
-The app is told nothing of us but a callable in its environ, `overgrow.commit`, which it calls just
+The app gets one callable in its environ, `overgrow.commit`, which it calls just
 before it commits a transaction (docs/fallback.md has the lines for SQLAlchemy). Whoever is
 first wins: after the call there is no fallback, and after the fallback began the call raises, so
-that the app rolls back. It is called in the app's thread, and the fallback stands on the loop.
+that the app rolls back. The app calls it in its thread; the fallback runs on the event loop.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Literal
 
 
 class TooLate(RuntimeError):
-    """Raised into an app that commits after legacy was asked to answer its request."""
+    """Raised in an app that commits after legacy was asked to answer its request."""
 
 
 class CommitPoint:
-    """What the app has in its environ under `overgrow.commit`."""
+    """The callable that the app finds in its environ as `overgrow.commit`."""
 
     __slots__ = ("_lock", "_state")
 
@@ -38,7 +38,7 @@ class CommitPoint:
             self._state = "committed"
 
     def yield_to_legacy(self) -> bool:
-        """Give the request to legacy; False if the app has committed."""
+        """Give the request to legacy; return False if the app has committed."""
         with self._lock:
             if self._state == "open":
                 self._state = "yielded"

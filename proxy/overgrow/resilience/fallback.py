@@ -1,10 +1,10 @@
 """Where migrated fails, legacy answers: a Server around both sides.
 
-Rule: everything is decided before the client has seen a byte, and a request is asked twice only if
-asking twice changes nothing: a safe method (or an Idempotency-Key, where the route says so), a
+Rule: the fallback is decided before the client has received a byte. A request is sent to both sides only
+if that changes nothing: a safe method (or an Idempotency-Key, if the route allows that), a
 body that can be repeated whole, and an app that has not committed.
 
-It must not know how either side works, and it never makes an answer of its own.
+It must not know how either side works, and it never makes a response of its own.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from overgrow.resilience.commit import CommitPoint
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision
 
-# TRACE is safe too, but asks about the way itself: another way is another answer.
+# TRACE is safe too, but it asks about the way of the request, which differs between the sides.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FAILED_CODES = frozenset({"migrated-crash", "migrated-timeout", "local-busy"})
-# The local side takes a thread once this much of a body, or all of it, is here: what fits is read
-# before the app runs, so it can be repeated without waiting for the client again.
+# The WSGI server takes a thread once this much of a body, or all of it, has arrived. A body that fits is
+# read before the app runs, so it can be repeated without waiting for the client again.
 KEPT_BYTES = 64 * 1024
 
 
 class Fallback:
-    """A Server for the migrated side: legacy's answer in place of one that failed.
+    """A Server for the migrated side that returns legacy's response where migrated failed.
 
-    Applies to routes with `fallback` where target or canary chose migrated. Not to an override: a
-    tester who asks for migrated wants to see it fail. Not to irreversible routes: legacy's data is
-    no longer true. The Reply says in `fallback` what migrated answered and in `decision` who
-    answered instead.
+    It applies to routes with `fallback` where target or canary chose migrated. It does not apply to
+    overrides, since a tester who asks for migrated wants to see it fail, nor to irreversible routes, since
+    legacy's data is out of date there. The Reply says in `fallback` what migrated returned and in
+    `decision` which side answered instead.
     """
 
     def __init__(self, migrated: Server, legacy: Server, *, kept_bytes: int = KEPT_BYTES) -> None:
@@ -41,7 +41,7 @@ class Fallback:
 
     # Map 9 (docs/architecture.md#a-request-by-numbers)
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Ask migrated; where it fails and the request may be repeated, ask legacy."""
+        """Ask migrated; if it fails and the request may be repeated, ask legacy."""
         if not may_fall_back(inbound.head, decision):
             return await self._migrated.serve(inbound, decision)
         commit = CommitPoint()
@@ -58,7 +58,7 @@ class Fallback:
         return await self._serve_legacy(second, decision, fell)
 
     async def _serve_legacy(self, inbound: Inbound, decision: Decision, fell: FellBack) -> Reply:
-        """Legacy's answer, whatever it is, with what migrated's was."""
+        """Return legacy's response, whatever it is, with what migrated returned noted in it."""
         turned = decision._replace(side="legacy", reason="fallback")
         reply = await self._legacy.serve(inbound, turned)
         reply.decision = turned
@@ -69,8 +69,8 @@ class Fallback:
 def _copy_for_side(
     inbound: Inbound, body: AsyncIterator[bytes] | None, commit: CommitPoint | None = None
 ) -> Inbound:
-    """The request for one side: what that side notes on it must not follow it to the other."""
-    # By hand: dataclasses.replace takes several times as long, on a path of every request.
+    """Copy a request for one side: what that side notes on it must not reach the other."""
+    # By hand, because this runs for every request and dataclasses.replace is slower.
     copied = Inbound(inbound.head, body, inbound.inform, take_over=inbound.take_over, commit=commit)
     copied.client_connection = inbound.client_connection
     return copied
@@ -92,9 +92,9 @@ def _has_key(head: Head) -> bool:
 
 
 def failure_code_of(reply: Reply) -> str | None:
-    """What migrated's failure is called: a code of FAILURES or a status; None if it answered.
+    """Return the code of migrated's failure: a code of FAILURES or a status; None if it did not fail.
 
-    A 404 is an answer: falling back would hide a typing error in a blueprint.
+    A 404 is not a failure: falling back would hide a typing error in a blueprint.
     """
     if reply.failure is not None:
         return reply.failure.code if reply.failure.code in FAILED_CODES else None
@@ -102,7 +102,7 @@ def failure_code_of(reply: Reply) -> str | None:
 
 
 class ReplayableBody:
-    """A request body that is kept while it is read, up to a limit; beyond it, it just streams."""
+    """A request body that is kept while it is read, up to a limit; a larger one is only streamed."""
 
     def __init__(self, body: AsyncIterator[bytes], limit_bytes: int) -> None:
         self._body = body
@@ -113,9 +113,9 @@ class ReplayableBody:
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether it can be read again from its first byte: nothing was read, or all was kept.
+        """Whether it can be read again from its first byte: nothing was read, or all of it was kept.
 
-        Half a body that is kept is not enough: the first reader may still be waiting for the rest.
+        Half of a body is not enough, because the first reader may still wait for the rest.
         """
         return self._size == 0 or (self._ended and self._size <= self._limit_bytes)
 

@@ -1,8 +1,8 @@
-"""A reset by file: `<state>/breakers/ROUTE.reset`, touched by whoever resets, seen by every worker.
+"""Breakers are reset by a file, `<state>/breakers/ROUTE.reset`: a command touches it, every worker sees it.
 
-A file reaches all workers with no channel between them, works when the admin listener does not
-answer, and leaves its time as a trace. Nobody deletes it: a worker acts when its time changes, so
-that each acts once.
+A file reaches all workers without a channel between them, works when the admin listener does not
+respond, and its time shows when somebody reset. Nobody deletes it: each worker acts once, when the
+file's time changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SUFFIX = ".reset"
 
 
 def request_reset(state: Path, route: str) -> Path:
-    """Ask every worker to close the breakers of a route; they look once a second.
+    """Ask every worker to close the breakers of a route; workers check once a second.
 
     Raises:
         OSError: the state folder cannot be written.
@@ -28,14 +28,14 @@ def request_reset(state: Path, route: str) -> Path:
 
 
 class ResetWatcher:
-    """What one worker has seen of the reset files. Those older than the worker do not count."""
+    """The reset files that one worker has seen. Files older than the worker do not count."""
 
     def __init__(self, state: Path) -> None:
         self._folder = state / FOLDER
         self._seen = self._times()
 
     def new_requests(self) -> list[str]:
-        """The routes asked for since the last look."""
+        """Return the routes whose reset was requested since the last call."""
         times = self._times()
         asked = [route for route, time_ns in times.items() if self._seen.get(route) != time_ns]
         self._seen = times

@@ -290,7 +290,7 @@ def load_trust(tls_ca: str | None) -> None:
     """Read the certificates for connections made from now on. It reads files: do not call it in the event loop.
 
     Raises:
-        OSError: if they cannot be used; those read before stay.
+        OSError: if they cannot be used; those read before stay in use.
 
     """
     _trusted[str(tls_ca)] = _context_of(tls_ca)

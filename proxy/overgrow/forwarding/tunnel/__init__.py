@@ -1,1 +1,1 @@
-"""Connections that are upgraded and handed over."""
+"""Upgraded connections: the handshake with legacy, then a tunnel of bytes."""

@@ -1,8 +1,8 @@
-"""Legacy's answer to an upgrade: a 101 and what stands behind it, or a refusal with its body.
+"""Legacy's response to an upgrade: a 101 and the bytes behind it, or a refusal with its body.
 
-Band 1: asyncio. Rule: the head and a refusal's body are read by the code that reads every other
-answer (answering.py), so both are held to the same letter. Only the 101 is added here: it ends
-HTTP, and what follows it is kept unread. Bytes behind a complete refusal end the connection.
+Rule: the code that reads every other response (response_cycle.py) also reads the head and a refusal's
+body, so the same strict rules apply. Only the 101 is handled here: it ends
+HTTP, and the bytes behind it are kept unread. Bytes behind a complete refusal end the connection.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from overgrow.forwarding.failures import failure_of
 if TYPE_CHECKING:
     from overgrow.forwarding.client.connection import UpstreamConnection
 
-BUFFER_BYTES = 65_536  # towards either side before the other has to wait
+BUFFER_BYTES = 65_536  # unsent bytes towards one side before the other side has to wait
 
 
 class Handshake(asyncio.Protocol):
     """Legacy's side of an upgrade until the tunnel runs.
 
-    To its ResponseCycle it is the connection, one that serves a single request.
+    Its ResponseCycle uses it as the connection, which serves a single request.
     """
 
     transport: asyncio.Transport  # once connected
-    is_private = False  # it is for one client anyway
+    is_private = False  # it serves only one client anyway
 
     def __init__(
         self, head: bytes, limits: UpstreamTimeouts, leniencies: frozenset[str], *, informs: bool
@@ -49,10 +49,10 @@ class Handshake(asyncio.Protocol):
         self._switching.sent = True  # it is written before anything is read: there is no body
 
     async def send_request(self) -> ResponseHead:
-        """Send the request; the head of the final answer, or the 101, or of a 1xx if it informs.
+        """Send the request; return the head of the final response, of the 101, or of a 1xx if it informs.
 
         Raises:
-            httpx.TransportError: when none comes, or none that is HTTP.
+            httpx.TransportError: if no response comes, or one that is not valid HTTP.
 
         """
         if not self.transport.is_closing():
@@ -60,19 +60,19 @@ class Handshake(asyncio.Protocol):
         return await self._switching.answer
 
     async def next_head(self) -> ResponseHead:
-        """What comes after a 1xx; as `answer`."""
+        """Return the head that comes after a 1xx; raises like `send_request`."""
         return await self._switching.next_head()
 
     @property
     def early(self) -> bytes:
-        """What legacy sent behind its 101."""
+        """The bytes that legacy sent behind its 101."""
         return self._switching.early or b""
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The chunks of a refusal's body as they come.
+        """Yield the chunks of a refusal's body as they come.
 
         Raises:
-            BodyBroken: when it ends early, is malformed, or nothing comes for the idle limit.
+            BodyBroken: if it ends early, is malformed, or pauses for longer than the idle timeout.
 
         """
         body = self._switching.readable
@@ -104,36 +104,36 @@ class Handshake(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        """Give bytes to the exchange, which closes the connection when it is over."""
+        """Give bytes to the exchange, which closes the connection at its end."""
         if not self.transport.is_closing():
             self._switching.receive(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end: of a body without a length its rightful one, else a failure."""
+        """Tell the exchange that the connection ended, which completes a body without a length."""
         self.is_lost = True
         self._switching.on_lost(exc or missing_close_notify(self.transport, self.leniencies))
 
-    # The exchange's side; its names are those of connection.py.
+    # The exchange calls these; their names are those of connection.py.
 
     def pause(self) -> None:
-        """Read no more for now."""
+        """Stop reading for now."""
         if not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on."""
+        """Continue reading."""
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
     def on_streaming(self, _limits: UpstreamTimeouts, *, events: bool) -> None:
-        """Take note of an event stream, which may pause for longer."""
+        """Remember an event stream, which may pause for longer."""
         self.streams_events = events
 
     def leave_pool(self, _owner: object, *, said_by_upstream: bool) -> None:
-        """Do nothing about a login: it serves nobody else."""
+        """Do nothing about a login: this connection serves only one client anyway."""
 
     def on_complete(self, *, reusable: bool) -> None:  # noqa: ARG002 - as connection.py has it
-        """Close: no other request was made for this connection."""
+        """Close: this connection carries no further request."""
         self.close()
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class Handshake(asyncio.Protocol):
 
 
 class UpgradeCycle(ResponseCycle):
-    """An exchange that a 101 may end. From then on bytes are kept as they are, in `early`."""
+    """An exchange that a 101 may end. After a 101, bytes are kept unchanged in `early`."""
 
     upgrades: ClassVar[bool] = True
 
@@ -161,12 +161,12 @@ class UpgradeCycle(ResponseCycle):
             self.early += data
 
     def on_lost(self, error: Exception | None) -> None:
-        """Take note that the connection is gone; after a 101 that is the tunnel's business."""
+        """Take note that the connection has ended; after a 101 the tunnel handles that."""
         if self.early is None:
             super().on_lost(error)
 
     def _on_interim(self, answer: ResponseHead, rest: bytes) -> None:
-        """Stop at a 101: what follows is not HTTP."""
+        """Stop at a 101: the bytes behind it are not HTTP."""
         if answer.status != 101:
             super()._on_interim(answer, rest)
             return

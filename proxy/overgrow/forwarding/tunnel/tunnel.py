@@ -1,9 +1,9 @@
-"""A raw tunnel to legacy for an upgrade: its head there, the answer's head back, then bytes.
+"""A raw tunnel to legacy for an upgrade: the request's head, the response's head, then bytes both ways.
 
-Band 1: asyncio. `open_tunnel` never raises for the network. Nobody reads what goes through after
-the 101, so subprotocols, compression and close codes pass as they are. Bytes are not stored: a
-side that does not keep up stops the other side's reading. A side that ends its sending ends the
-other's receiving (half close); where TLS knows no half close, both end. A reset goes on as one.
+`open_tunnel` never raises for the network. Nothing parses the bytes after the 101, so
+subprotocols, compression and close codes pass unchanged. Bytes are not stored: if one side does not keep
+up, nothing more is read from the other. When one side stops sending, the tunnel passes that on (half
+close); over TLS, which has no half close, both sides end. A reset is passed on as a reset.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ async def open_tunnel(
     inform: Inform | None = None,
     login: Login[Any] | None = None,
 ) -> UpgradeResponse | Failure:
-    """Connect to legacy, send the request's head, wait for the head of its answer.
+    """Connect to legacy, send the request's head, wait for the head of its response.
 
-    `head` is complete, with its empty line. Whoever gets an Opened must `close` it. `inform` is
-    told of each 1xx before the final answer (RFC 9110 15.2); without it they are passed over. The
-    connection of a `login` becomes the tunnel: there legacy knows the user.
+    `head` is complete, with its empty line. Whoever gets an UpgradeResponse must `close` it. `inform` is
+    called for each 1xx before the final response (RFC 9110 15.2); without it they are dropped. With a
+    `login`, its connection becomes the tunnel, because legacy knows the user there.
     """
     informs = inform is not None
     handshake = Handshake(head, _upstream_timeouts(timeouts), legacy.leniencies, informs=informs)
@@ -67,14 +67,14 @@ def _take_over_login(login: Login[Any], handshake: Handshake) -> Failure | None:
 
 
 async def _connect(legacy: Legacy, handshake: Handshake, connect_s: float) -> Failure | None:
-    """Connect; what was half made is ended."""
+    """Connect; abandon the handshake if that fails."""
     try:
         dialler = dialler_of(legacy.url, legacy.tls_ca, legacy.tls_name)
         async with asyncio.timeout(connect_s):
             await dialler.dial(handshake, connect_s)
     except TimeoutError:
         failure = Failure("legacy-timeout", "connect", "legacy", "connect")
-    except (OSError, UnicodeError) as error:  # ssl.SSLError; a name that is no name
+    except (OSError, UnicodeError) as error:  # also ssl.SSLError; a text that cannot be a host name
         failure = Failure("legacy-connect", "connect", "legacy", str(error))
     except asyncio.CancelledError:
         handshake.abandon()
@@ -88,7 +88,7 @@ async def _connect(legacy: Legacy, handshake: Handshake, connect_s: float) -> Fa
 async def _read_final_head(
     handshake: Handshake, response_s: float, inform: Inform | None
 ) -> ResponseHead | Failure:
-    """The head of legacy's answer; without one the connection is ended."""
+    """Return the head of legacy's response; if none comes, end the connection."""
     try:
         async with asyncio.timeout(response_s):
             answer = await handshake.send_request()
@@ -111,7 +111,7 @@ async def _read_final_head(
 
 
 def _has_upgrade_header(answer: ResponseHead) -> bool:
-    """RFC 9110 7.8: a 101 says in Upgrade what it switches to."""
+    """Whether a 101 says in Upgrade what it switches to (RFC 9110 7.8)."""
     return any(name.lower() == b"upgrade" and value for name, value in answer.headers)
 
 
@@ -125,9 +125,9 @@ def _upstream_timeouts(timeouts: Timeouts) -> UpstreamTimeouts:
 
 
 class UpgradeResponse:
-    """A connection to legacy whose answer's head is here: switched (101), or a refusal.
+    """Legacy's response to an upgrade, with its connection: a 101 (switched), or a refusal.
 
-    `run` is for a switched one, `body` for a refusal; it raises BodyBroken when it ends early.
+    `relay` is for a 101, `body` for a refusal; `body` raises BodyBroken if it ends early.
     """
 
     def __init__(self, handshake: Handshake, answer: ResponseHead, timeouts: Timeouts) -> None:
@@ -140,7 +140,7 @@ class UpgradeResponse:
 
     @property
     def status(self) -> int:
-        """The status of legacy's answer."""
+        """The status of legacy's response."""
         return self._answer.status
 
     @property
@@ -150,12 +150,12 @@ class UpgradeResponse:
 
     @property
     def is_switched(self) -> bool:
-        """True when legacy agreed: the bytes after the head are the new protocol's."""
+        """True if legacy agreed: the bytes after the head belong to the new protocol."""
         return self._answer.status == 101
 
     @property
     def is_endless(self) -> bool:
-        """True when no end is in sight: a tunnel, or an event stream in its place."""
+        """True for a tunnel, or for an event stream in its place."""
         return self.is_switched or self._handshake.streams_events
 
     @property
@@ -164,10 +164,10 @@ class UpgradeResponse:
         return self._handshake.body()
 
     async def relay(self, take_over: TakeOver, headers: Headers) -> TunnelSummary:
-        """Answer the client 101 with `headers`, then copy bytes until both sides have ended.
+        """Send the client a 101 with `headers`, then copy bytes until both sides have ended.
 
-        `take_over` is scope["overgrow"].take_over; what it raises when the client is gone comes out
-        of here.
+        `take_over` is scope["overgrow"].take_over. What it raises if the client is gone is not caught
+        here.
         """
         splice = _Splice(self._handshake, self._timeouts.stream_idle_s)
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
@@ -175,7 +175,7 @@ class UpgradeResponse:
         return await splice.relay(take_over, head)
 
     async def close(self) -> None:
-        """End the connection to legacy, if it still is."""
+        """End the connection to legacy, if it is still open."""
         self._handshake.abandon()
 
 
@@ -183,7 +183,7 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class _TunnelEnd(asyncio.Protocol):
-    """One side of a running tunnel: what it receives goes to the other side at once."""
+    """One side of a running tunnel: it sends what it receives to the other side at once."""
 
     transport: asyncio.Transport  # while not lost
     other: _TunnelEnd
@@ -213,17 +213,17 @@ class _TunnelEnd(asyncio.Protocol):
             self.other.transport.write(data)
 
     def pause_writing(self) -> None:
-        """Stop reading from the other side: this one does not keep up."""
+        """Stop reading from the other side, because this side does not keep up."""
         if self.other.is_open:
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Read on from the other side: this one caught up."""
+        """Continue reading from the other side, because this side has caught up."""
         if self.other.is_open:
             self.other.transport.resume_reading()
 
     def eof_received(self) -> bool:
-        """Half close: the other side may go on sending, if the transport can keep a half."""
+        """Pass a half close on; the other side may keep sending if both transports support it."""
         self.has_ended = True
         self._splice.note_end(self.name)
         other = self.other
@@ -235,7 +235,7 @@ class _TunnelEnd(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Pass the end on: a reset as a reset, else after what is still to be written."""
+        """Pass the end on: a reset at once, any other end after what is still to be written."""
         self.is_lost = True
         self._splice.note_end(self.name)
         if exc is not None:
@@ -244,7 +244,7 @@ class _TunnelEnd(asyncio.Protocol):
         self._splice.settle()
 
     def drop_references(self) -> None:
-        """Part with everybody: a circle that only the collector would undo."""
+        """Drop the references that form a cycle, which only the garbage collector would free."""
         for name in ("other", "transport", "_splice"):
             self.__dict__.pop(name, None)
 
@@ -261,7 +261,7 @@ class _TunnelEnd(asyncio.Protocol):
 
 
 class _Splice:
-    """Two ends joined, an idle limit, and the moment both are gone."""
+    """The two ends of a tunnel, with an idle timeout and a future of the moment when both are closed."""
 
     def __init__(self, handshake: Handshake, idle_s: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -277,7 +277,7 @@ class _Splice:
         self.legacy.connection_made(handshake.transport)
 
     async def relay(self, take_over: TakeOver, head: bytes) -> TunnelSummary:
-        """Copy until both sides are gone."""
+        """Copy bytes until both sides are closed."""
         transport = self._handshake.transport
         try:
             transport.set_protocol(self.legacy)
@@ -296,15 +296,15 @@ class _Splice:
         return TunnelSummary(self.client.received_bytes, self.legacy.received_bytes, ended_by)
 
     def touch(self) -> None:
-        """A byte moved."""
+        """Take note that bytes moved."""
         self._touched = self._loop.time()
 
     def note_end(self, name: EndedBy) -> None:
-        """The first to end is the one who ended it."""
+        """Remember who ended the tunnel: the side that ended first."""
         self._ended_by = self._ended_by or name
 
     def settle(self) -> None:
-        """Finish once both are gone."""
+        """Finish once both sides are closed."""
         if not (self.client.is_lost and self.legacy.is_lost):
             return
         if not self._done.done():

@@ -1,10 +1,10 @@
 """Upgrades decided for legacy: a Server that tunnels them and passes every other request on.
 
-Band 1. The tunnel's bytes are tunnel.py's business, the headers' headers.py's; here they meet.
-Where the server cannot hand its connection over (`Inbound.take_over` is None), 501 `no-upgrade`.
+tunnel.py moves the bytes and headers.py makes the headers; this module joins the two. If the
+server cannot hand its connection over (`Inbound.take_over` is None), the response is 501 `no-upgrade`.
 
-A handshake counts in `max_connections`, beside the ordinary requests, until its answer's head is a
-101, or its refusal is over. Open tunnels are not counted; the cap on client connections bounds them.
+A handshake counts in `max_connections`, beside ordinary requests, until legacy sends a 101 or its refusal
+has ended. Open tunnels are not counted; the limit of client connections bounds them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SWITCH = [(b"connection", b"Upgrade"), _PROTOCOL]
 class Upgrader:
     """The legacy side for upgrades; `server` answers everything else.
 
-    `reserve` counts a connection to legacy, or says why not.
+    `reserve` counts a connection to legacy, or returns the failure why it cannot.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Upgrader:
         self._reserve = reserve
 
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
-        """Tunnel a WebSocket handshake; anything else is the wrapped server's."""
+        """Tunnel a WebSocket handshake; pass any other request to the wrapped server."""
         if not inbound.head.upgrade or inbound.body is not None:
             return self._server.serve(inbound, decision)
         return self._serve_tunnel(inbound, decision)
@@ -86,12 +86,12 @@ class Upgrader:
 
 
 def _uncounted_slot() -> PoolSlot:
-    """A place for a connection that has left the count already."""
+    """Return a slot for a connection that is not counted any more."""
     return PoolSlot(lambda: None)
 
 
 def handshake_head(head: Head, legacy: Legacy) -> bytes:
-    """The head of the request as legacy gets it, upgrade included."""
+    """Return the head of the request as legacy gets it, upgrade included."""
     private = private_address_of(legacy.url)
     host = private.authority if private is not None and legacy.host == "upstream" else None
     headers = headers_for_legacy(
@@ -110,7 +110,7 @@ def handshake_head(head: Head, legacy: Legacy) -> bytes:
 
 
 def _informer(inform: Inform, head: Head, legacy: Legacy) -> Inform:
-    """Pass a 1xx on with the header rules applied; 100 is this hop's own business."""
+    """Return a function that passes a 1xx on with the header rules applied, but not a 100."""
 
     async def pass_on(status: int, headers: Headers) -> None:
         if status != 100:
