@@ -17,7 +17,7 @@ _DISCONNECT = {"type": "http.disconnect"}
 
 
 class HttpCall:
-    """What one call of the app sees. `finish`, `close` and `deadline_s` are for who runs it."""
+    """One call of an app: the app uses `receive` and `send`, its caller the rest."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class HttpCall:
 
     @property
     def deadline_s(self) -> float:
-        """When patience with the head ends: counted from the last byte of the request."""
+        """When the response timeout ends, counted from the last byte of the request."""
         since_s = self._loop.time() if self._waits else self._last_byte_at_s
         return since_s + self._timeouts.response_s
 
     async def receive(self) -> Message:
-        """ASGI receive: chunks of the body, their end, then the disconnect once all is over."""
+        """ASGI receive: chunks of the body, their end, then the disconnect once the exchange is over."""
         if self.answer.over.is_set():
             return dict(_DISCONNECT)
         if self._body is not None:
@@ -63,17 +63,17 @@ class HttpCall:
         await self.answer.take_message(message)
 
     def finish(self, error: BaseException | None) -> None:
-        """The app has returned or raised."""
+        """Note that the app has returned or raised."""
         self.answer.finish(error)
         self._stop_reading()
 
     def close(self) -> None:
-        """The exchange is over: nobody wants the rest of the answer."""
+        """Note that the exchange is over: nobody wants the rest of the response."""
         self.answer.close()
         self._stop_reading()
 
     def _stop_reading(self) -> None:
-        """End a read that is under way, and with it the body: nobody else may be asked instead."""
+        """End a pending read, and with it the body: after that no other side may be asked instead."""
         if self._reading is None or self._reading.done():
             return
         self._reading.cancel()
@@ -82,7 +82,7 @@ class HttpCall:
                 self._inbound.commit()
 
     async def _next_message(self, body: AsyncIterator[bytes]) -> Message:
-        # A task of its own: an app may cancel its receive(), which must not cost a chunk.
+        # A task of its own: an app may cancel its receive(), which must not lose a chunk.
         if self._reading is None:
             self._reading = asyncio.create_task(_chunk_of(body))
         self._waits, over = True, asyncio.ensure_future(self.answer.over.wait())

@@ -1,8 +1,8 @@
-"""Which mounted calls make large answers in one piece, and how many of those run at once.
+"""Which calls of mounted apps make large responses in one piece, and how many of those run at once.
 
-Rule: nobody knows an answer's size before it is made, but a route that answered a large one will make
-another. Such calls run one by one while unsent answers fill their bound; calls of other routes
-overtake them. It belongs to the event loop: what it counts, no thread sees.
+Rule: nobody knows a response's size before it is made, but a route that made a large one will make another.
+Such calls run one by one while unsent responses fill their bound; calls of other routes overtake them.
+Everything here belongs to the event loop; no thread touches it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from collections import deque
 from typing import Protocol
 
 LARGE_BYTES = 1024 * 1024
-AT_ONCE_BYTES = 16 * 1024 * 1024  # made at the same time while memory is short, or one call
-MAX_ROUTES = 1024  # remembered; past that all are forgotten
+AT_ONCE_BYTES = 16 * 1024 * 1024  # may be in the making while memory is short; one call always may
+MAX_ROUTES = 1024  # remembered; beyond that all are forgotten
 
 
 class MemoryRoom(Protocol):
-    """The bound of what unsent answers hold."""
+    """The bound on the memory of unsent responses."""
 
     def has_room_for(self, size: int) -> bool:
-        """Whether so many bytes more would be within it."""
+        """Whether so many bytes more fit within the bound."""
         ...
 
 
 class LargeResponseShare:
-    """One call's share of what is being made; finished once, however often that is said."""
+    """What one call is counted with while its response is made. `finish` may be called more than once."""
 
     __slots__ = ("_calls", "_expected_bytes", "_route", "_size")
 
@@ -36,7 +36,7 @@ class LargeResponseShare:
         self._size = 0
 
     def note_piece(self, size: int) -> None:
-        """Count a piece of an answer as soon as it is here, and expect one more of its size."""
+        """Count a piece of the response as soon as it has come, and expect another of its size."""
         if self._calls is None or size < LARGE_BYTES:
             return
         self._size = max(self._size, size)
@@ -45,14 +45,14 @@ class LargeResponseShare:
         self._calls.expect(self._route, self._size, more)
 
     def finish(self) -> None:
-        """Its bytes lie where they are bounded, or nobody wants them."""
+        """Stop counting the call: its bytes are bounded elsewhere now, or nobody wants them."""
         calls, self._calls = self._calls, None
         if calls is not None and self._expected_bytes:
             calls.finish(self._route, self._expected_bytes, self._size)
 
 
 class LargeResponseQueue:
-    """What the routes of all mounts answer in one piece, and what is being made now."""
+    """The sizes of large responses by route, of all mounts, and how many bytes are in the making."""
 
     def __init__(self) -> None:
         self._sizes: dict[str, int] = {}  # of routes whose answers are large
@@ -62,7 +62,7 @@ class LargeResponseQueue:
     async def begin(
         self, route: str, memory_room: MemoryRoom | None, within_s: float
     ) -> LargeResponseShare | None:
-        """Count a call as soon as it may be made; None when that takes too long."""
+        """Wait until a call may run, and count it; return None if that takes too long."""
         if memory_room is None or route not in self._sizes:
             return LargeResponseShare(self, route, 0)
         try:
@@ -77,14 +77,14 @@ class LargeResponseQueue:
         return LargeResponseShare(self, route, expected)
 
     def expect(self, route: str, size: int, more: int) -> None:
-        """Remember what a route answers, and count so much more as being made."""
+        """Remember the size of a route's response, and count `more` bytes as in the making."""
         if len(self._sizes) >= MAX_ROUTES:
             self._sizes.clear()
         self._sizes[route] = size
         self._making_bytes += more
 
     def finish(self, route: str, expected: int, size: int) -> None:
-        """Count a call no more; a route whose answers have become small is forgotten by and by."""
+        """Stop counting a call; a route whose responses have become small is forgotten gradually."""
         self._making_bytes -= expected
         if size < LARGE_BYTES and route in self._sizes:
             self._sizes[route] = expected // 2
@@ -110,7 +110,7 @@ class LargeResponseQueue:
                 self._waiting.remove(waiter)
 
     def _wake(self) -> None:
-        """Let the longest waiter look again; it wakes the next where there is room for more."""
+        """Wake the longest waiter; it wakes the next one if there is room for more."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():

@@ -1,4 +1,4 @@
-"""The life of one mounted app in one worker: ASGI's lifespan, for apps that know it."""
+"""ASGI's lifespan of one mounted app in one worker, for apps that support it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SHUTDOWN_S = 5.0
 
 
 class LifespanStartupFailed(RuntimeError):
-    """The app said that it cannot start; its requests are answered 500."""
+    """The app reported that it cannot start; its requests are answered 500."""
 
 
 class Lifespan:
-    """One app. `state` is what it gave its requests; `failure` is set if it could not start.
+    """The lifespan of one app. `state` is shared with its requests; `failure` is set if it could not start.
 
-    An app that raises or returns at the lifespan scope does not know it, which is fine.
+    An app that raises or returns at the lifespan scope does not support it, which ASGI allows.
     """
 
     def __init__(self, app: Callable[[Any, Any, Any], Awaitable[None]]) -> None:
@@ -32,7 +32,7 @@ class Lifespan:
         self._replies: asyncio.Queue[Mapping[str, Any]] | None = None
 
     async def start(self) -> None:
-        """Say startup and wait until the app has started, failed, or turned out not to know it."""
+        """Send the startup event; wait until the app has started, failed, or shown that it has no lifespan."""
         self.state, self.failure = {}, None
         self._inbox, self._replies = asyncio.Queue(), asyncio.Queue()
         scope = {
@@ -44,7 +44,7 @@ class Lifespan:
         await self._send_and_wait("lifespan.startup", STARTUP_S)
 
     async def stop(self) -> None:
-        """Say shutdown, wait for the app, and end its task."""
+        """Send the shutdown event, wait for the app, and end its task."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -56,13 +56,13 @@ class Lifespan:
     async def _run_app(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         try:
             await self.app(scope, receive, send)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  ASGI: it does not know lifespans
+        except (Exception, SystemExit) as error:  # noqa: BLE001  ASGI: it has no lifespan
             LOG.debug("A mounted app has no lifespan: %r", error)
 
     async def _send_and_wait(
         self, event: str, seconds: float, task: asyncio.Task[None] | None = None
     ) -> None:
-        """Send one word of ours and wait for the app's answer, or for its end."""
+        """Send one event, and wait for the app's reply or for its end."""
         task = task or self._task
         if task is None or self._inbox is None or self._replies is None:
             return

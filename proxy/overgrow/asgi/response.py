@@ -1,10 +1,10 @@
-"""What an ASGI app answers with HTTP messages, as a Reply.
+"""What an ASGI app sends with HTTP messages, as a Reply.
 
-Rule: an answer that is whole when the loop comes round goes out as bytes; any other becomes a
-stream that runs at most 64 KiB ahead of its reader. What is larger in one piece counts in the
-memory of all answers, or goes to the spool where that is full, or waits in the app's send. An app that fails before its head has gone out
-is 500 `migrated-crash`; after it the stream breaks, so that a short body is never taken for a
-whole one.
+Rule: a response that is whole in the next iteration of the loop goes out as bytes. Any other becomes a stream
+that runs at most 64 KiB ahead of its reader. A larger piece counts in the memory of all unsent responses; if
+that is full, it goes to the spool; if that is full too, the app's send waits. An app that fails before its
+head has gone out gives 500 `migrated-crash`; after the head the stream breaks, so that a short body is never
+taken for a whole one.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ BUFFER_BYTES = 64 * 1024
 # RFC 9110 5.1 and 5.5.
 _NAME = re.compile(TOKEN_BYTES)
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
-# RFC 9110 7.6.1: about one connection, which is not the app's.
+# RFC 9110 7.6.1: about one connection, which does not belong to the app.
 _NOT_ITS_OWN = CONNECTION_HEADERS | {b"trailer"}
 _NO_BODY = frozenset({204, 304})
 
 
 class ResponseMemory(Protocol):
-    """The bound of what the answers of the migrated side hold together."""
+    """The bound on the memory of all unsent responses of the migrated side."""
 
     spool: Spool | None
 
     def claim(self, size: int) -> bool:
-        """Take room; False where there is too little."""
+        """Claim so many bytes; return False if there is too little room."""
         ...
 
     def release(self, size: int) -> None:
-        """Give back what was claimed."""
+        """Release so many claimed bytes."""
         ...
 
     def has_room_for(self, size: int) -> bool:
@@ -51,11 +51,11 @@ _HANDED_OVER = Reply(0, [])
 
 
 class AsgiClientDisconnected(OSError):
-    """An app sent to a client that is gone (ASGI 2.4 asks for an OSError)."""
+    """Raised in an app that sends to a client that is gone (ASGI 2.4 asks for an OSError)."""
 
 
 def check_headers(headers: Iterable[Iterable[bytes]]) -> Pairs:
-    """An app's headers, names in lower case, without those of a connection and X-Overgrow-*.
+    """Return an app's headers, names in lower case, without those of a connection and X-Overgrow-*.
 
     Raises:
         RuntimeError: for a name or value that could end a line.
@@ -69,7 +69,7 @@ def check_headers(headers: Iterable[Iterable[bytes]]) -> Pairs:
 
 
 def crash_failure(error: BaseException | None, stage: Any = "head") -> Failure:
-    """The failure of an app that raised, or returned too early."""
+    """Return the failure of an app that raised, or returned too early."""
     detail = "it returned without an answer" if error is None else _describe_error(error)
     return Failure("migrated-crash", stage, "migrated", detail)
 
@@ -83,7 +83,7 @@ def _describe_error(error: BaseException) -> str:
 
 
 class AsgiResponse:
-    """One answer: `take_message` gets the app's messages, `reply` is settled as soon as there is one."""
+    """One response: `take_message` takes the app's messages; `reply` is set as soon as there is one."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class AsgiResponse:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.reply: asyncio.Future[Reply] = self._loop.create_future()
-        self.over = asyncio.Event()  # the answer is complete, or nobody wants the rest
+        self.over = asyncio.Event()  # the response is complete, or nobody wants the rest
         self.is_complete = False
         self._method = method
         self._timeouts = timeouts
@@ -113,7 +113,7 @@ class AsgiResponse:
         self._room = asyncio.Event()
 
     async def take_message(self, message: Mapping[str, Any]) -> None:
-        """Take a start or a body message; waits while the client reads slowly.
+        """Take a start or a body message; wait while the client reads slowly.
 
         Raises:
             Gone: nobody wants the rest.
@@ -133,13 +133,13 @@ class AsgiResponse:
             raise RuntimeError(f"{message['type']!r} is not possible here")
 
     def finish(self, error: BaseException | None) -> None:
-        """Take note that the app has returned, or raised."""
+        """Note that the app has returned or raised."""
         if self.is_complete:
             return
         self.fail(crash_failure(error, "body" if self.reply.done() else "head"))
 
     def fail(self, failure: Failure) -> None:
-        """Give up: in place of the answer, or in the middle of it."""
+        """Fail: in place of the response, or in the middle of it."""
         if self.is_complete:
             return
         if not self.reply.done():
@@ -149,7 +149,7 @@ class AsgiResponse:
         self._release_app()
 
     def close(self) -> None:
-        """Release the app, and what waits: nobody reads on."""
+        """Release the app, and drop what waits: nobody reads on."""
         self._release_app()
         self._chunks.clear()
         self._held_bytes = 0
@@ -158,7 +158,7 @@ class AsgiResponse:
             self._spooled.close()
 
     def take_reply(self) -> Reply:
-        """The reply, once there is one. It leads back here, so this answer keeps it no longer."""
+        """Return the reply, which must be there. It refers back here, so this object drops it."""
         reply = self.reply.result()
         self.reply = self._loop.create_future()
         self.reply.set_result(_HANDED_OVER)
@@ -171,7 +171,7 @@ class AsgiResponse:
         self._room.set()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes.
+        """Yield the body as it comes.
 
         Raises:
             BodyBroken: the app failed, or was silent for too long.
@@ -219,7 +219,7 @@ class AsgiResponse:
         self._omits_body = self._method == "HEAD" or status in _NO_BODY
         self._left_bytes = int(lengths.pop()) if lengths and not self._omits_body else None
         self._status, self._headers = status, headers
-        # A body that follows in the same step goes out with the head; a head alone must not wait
+        # A body that follows in the same iteration goes out with the head; a head alone must not wait
         # for a body that may be minutes away (event streams).
         self._loop.call_soon(self._start_stream)
 
@@ -250,7 +250,7 @@ class AsgiResponse:
     async def _add_large(
         self, body: bytes, response_memory: ResponseMemory, *, is_last: bool
     ) -> None:
-        """Keep what is too much for one connection where it is bounded, or wait for the client."""
+        """Keep a large piece in bounded memory or in the spool; else wait for the client."""
         if self._share is not None:
             self._share.note_piece(len(body))
         if is_last and self._left_bytes is None:
@@ -297,7 +297,7 @@ class AsgiResponse:
         return data
 
     def _release_claimed(self) -> None:
-        """What was claimed is sent, or given up."""
+        """Release what was claimed: it is sent, or dropped."""
         claimed, self._claimed_bytes = self._claimed_bytes, 0
         if claimed and self._response_memory is not None:
             self._response_memory.release(claimed)

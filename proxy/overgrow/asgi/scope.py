@@ -1,9 +1,9 @@
 """From a Head to the ASGI scope of a mounted app. Pure.
 
-Rule: the app sees the client, scheme and host that the front door found, so it needs no middleware
-that believes forwarding headers; those do not reach it. From a trusted peer come the X-Forwarded-*
-that say something else, such as a user. `path` and `raw_path` are the whole path, `root_path` the
-mounted prefix, as ASGI has it.
+Rule: the app sees the client, scheme and host that the front door found, so it needs no middleware for
+forwarding headers; those do not reach it. From a trusted peer it gets those X-Forwarded-* that say something
+else, such as a user. `path` and `raw_path` are the whole path and `root_path` is the mounted prefix, as ASGI
+defines them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HIDDEN = REWRITING | {b"host", b"forwarded"}
 
 
 def http_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
-    """The scope of a plain request. `overgrow.commit` is there where the route has `fallback`."""
+    """Return the scope of a plain request; it has `overgrow.commit` if the route has `fallback`."""
     head = inbound.head
     scope: dict[str, Any] = {
         "type": "http",
@@ -37,7 +37,7 @@ def http_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
 
 
 def websocket_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
-    """The scope of a WebSocket; a refusal with an answer of the app's own is possible."""
+    """Return the scope of a WebSocket; the app may refuse it with a response of its own."""
     head = inbound.head
     scope: dict[str, Any] = {
         "type": "websocket",
@@ -49,7 +49,7 @@ def websocket_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Sco
 
 
 def offered_subprotocols(head: Head) -> list[str]:
-    """The subprotocols the client asks for, in its order."""
+    """Return the subprotocols that the client offers, in its order."""
     line = b",".join(header_values(head.headers, b"sec-websocket-protocol")).decode("latin-1")
     return [name.strip() for name in line.split(",") if name.strip()]
 
@@ -71,7 +71,7 @@ def _common_scope(head: Head, prefix: str, state: dict[str, Any]) -> dict[str, A
 
 
 def _visible_headers(head: Head) -> Iterator[tuple[bytes, bytes]]:
-    """The headers without what a client could forge, with the host it really asked for."""
+    """Yield the headers without those a client could forge, and with the host it asked for."""
     if head.host:
         yield b"host", head.host.encode("latin-1")
     for name, value in head.headers:

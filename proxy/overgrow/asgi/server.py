@@ -1,8 +1,8 @@
-"""ASGI apps mounted in the team's Flask app: a Server over those, by the prefix of a path.
+"""A Server over the ASGI apps that are mounted in the team's Flask app, by the prefix of a path.
 
-Band 1: asyncio and `websockets`. Rule: an app runs on the worker's own loop, in a task of its own,
-so that what it does after its answer goes on; when its client is gone it is told, and cancelled if
-it has not ended ABANDONED_S later. It must not know routes.yaml, Flask or who calls it.
+Band 1: asyncio and `websockets`. Rule: an app runs on the worker's own event loop, in a task of its own, so
+that it may go on after its response. When its client is gone, the app is told, and cancelled if it has not
+ended ABANDONED_S later. This module must not know routes.yaml, Flask or who calls it.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from overgrow.routing.model import Decision, Timeouts
 
 LOG = logging.getLogger("overgrow.mounted")
 
-ABANDONED_S = 30.0  # for an app to end by itself once it was told that its client is gone
+ABANDONED_S = 30.0  # for an app to end by itself, once it knows that its client is gone
 _CANCEL_S = 1.0  # for an app that was cancelled
 _BUSY = Failure("local-busy", "queue", "migrated", retry_after_s=1)
 
 
 class AsgiCall(Protocol):
-    """One call of an app, as the one who runs it sees it."""
+    """One call of an app, as its caller sees it."""
 
     scope: Scope
     answer: AsgiResponse
 
     @property
     def deadline_s(self) -> float:
-        """When patience with the head ends, on the loop's clock."""
+        """When the response timeout ends, on the loop's clock."""
         ...
 
     async def receive(self) -> Message:
@@ -56,19 +56,19 @@ class AsgiCall(Protocol):
         ...
 
     def finish(self, error: BaseException | None) -> None:
-        """The app has returned or raised."""
+        """Note that the app has returned or raised."""
         ...
 
     def close(self) -> None:
-        """The exchange is over."""
+        """Note that the exchange is over."""
         ...
 
 
 class AsgiMounts:
-    """A Server that asks the app mounted at or above a path, and `otherwise` for any other path.
+    """A Server that calls the app mounted at or above a path, and `otherwise` for any other path.
 
     `mounts` are pairs of a prefix on whole segments and an ASGI 3 app; the longest prefix wins.
-    `response_memory` bounds what large answers of theirs hold for slow clients.
+    `response_memory` bounds what their large responses hold for slow clients.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class AsgiMounts:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Start the apps: each is called with a lifespan scope once; one that knows none is fine."""
+        """Start the apps: call each once with a lifespan scope; an app without a lifespan is fine."""
         for _, lifespan in self._mounts:
             await lifespan.start()
 
     async def aclose(self, grace_s: float = 5.0) -> None:
-        """Wait for calls that still run, cancel them after `grace_s`, and stop the apps."""
+        """Wait for running calls, cancel them after `grace_s`, and stop the apps."""
         if self._tasks:
             _, late = await asyncio.wait(set(self._tasks), timeout=grace_s)
             for task in late:
@@ -102,7 +102,7 @@ class AsgiMounts:
             await lifespan.stop()
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Call the app; cancelling this, or closing the Reply, tells it that its client is gone."""
+        """Call the app; cancelling this, or closing the Reply, tells the app that its client is gone."""
         if not self._mounts:
             return await self._otherwise.serve(inbound, decision)
         mount = self._find_mount(inbound.head.target)
@@ -157,7 +157,7 @@ class AsgiMounts:
 
 
 async def _run_app(app: AsgiApp, call: AsgiCall) -> None:
-    """Call the app, and say how it ended; whatever it raises ends here."""
+    """Call the app, and report how it ended; what it raises goes no further."""
     try:
         await app(call.scope, call.receive, call.send)
     except asyncio.CancelledError as error:
@@ -173,7 +173,7 @@ async def _run_app(app: AsgiApp, call: AsgiCall) -> None:
 
 
 async def _wait_for_head(call: AsgiCall, task: asyncio.Task[None]) -> Reply:
-    """Wait for the head as long as the route allows."""
+    """Wait for the head of the response, as long as the route allows."""
     loop, reply = asyncio.get_running_loop(), call.answer.reply
     while not reply.done():
         left_s = call.deadline_s - loop.time()
@@ -191,7 +191,7 @@ async def _close(call: AsgiCall, task: asyncio.Task[None]) -> None:
 
 
 def _release_call(call: AsgiCall, task: asyncio.Task[None]) -> None:
-    """Tell the app that nobody listens; one whose answer is complete may work on."""
+    """Tell the app that its client is gone; an app whose response is complete may go on."""
     is_complete = call.answer.is_complete
     call.close()
     if not is_complete and not task.done():
@@ -200,7 +200,7 @@ def _release_call(call: AsgiCall, task: asyncio.Task[None]) -> None:
 
 
 def _bad_handshake_reply() -> Reply:
-    """400 for a handshake that is not valid, with the one version there is (RFC 6455 4.4)."""
+    """Return 400 for an invalid handshake, with the one version there is (RFC 6455 4.4)."""
     reply = failure_reply(Failure("bad-request", "read", "client", "no WebSocket handshake"))
     reply.headers.append((b"sec-websocket-version", b"13"))
     return reply

@@ -1,7 +1,7 @@
-"""The client's end of a WebSocket that a mounted app accepted: frames here, messages there.
+"""The client's end of a WebSocket that a mounted app accepted: frames on one side, messages on the other.
 
-Rule: the protocol is `websockets`' own, without I/O; this moves its bytes and bounds what waits. A
-client that does not read stops the app's sending, an app that does not receive stops the reading.
+Rule: the protocol is `websockets`' own, without I/O. This module moves its bytes and bounds what waits: a
+client that does not read stops the app's sending, and an app that does not receive stops the reading.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EndedBy = Literal["client", "migrated", "idle"]
 
 
 class WebSocketConnection(asyncio.Protocol):
-    """One open WebSocket. `lost` is set when its connection is gone; `close` is the app's."""
+    """One open WebSocket. `lost` is set when its connection is gone; the app calls `close`."""
 
     transport: asyncio.Transport
 
@@ -56,7 +56,7 @@ class WebSocketConnection(asyncio.Protocol):
     # From the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin: what the app sends goes out from now on."""
+        """Begin: from now on what the app sends goes out."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=BUFFER_BYTES)
         self._is_connected = True
@@ -74,14 +74,14 @@ class WebSocketConnection(asyncio.Protocol):
         self._flush_and_check_end()
 
     def eof_received(self) -> bool:
-        """The client sends no more; a WebSocket knows no half close."""
+        """End: the client sends no more, and a WebSocket has no half-closed state."""
         self._protocol.receive_eof()
         self._note_ended_by("client")
         self._flush_and_check_end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
-        """All is over."""
+        """Tell the app that the connection is gone, and wake whoever waits."""
         self._is_connected = False
         self._note_ended_by("client")
         if self._timer is not None:
@@ -92,12 +92,12 @@ class WebSocketConnection(asyncio.Protocol):
         self._writable.set()
 
     def pause_writing(self) -> None:
-        """The client does not keep up: neither the app nor pings may add to what waits."""
+        """Stop the app's sending and the reading of pings: the client does not keep up."""
         self._writable.clear()
         self._update_reading()
 
     def resume_writing(self) -> None:
-        """The client caught up."""
+        """Let the app send again: the client has caught up."""
         self._writable.set()
         self._update_reading()
 
@@ -105,11 +105,11 @@ class WebSocketConnection(asyncio.Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """True once the client has closed, failed or gone."""
+        """Whether the client has closed, failed or gone."""
         return self._disconnect is not None
 
     async def next_message(self) -> dict[str, Any]:
-        """The next message; when there are no more, the disconnect with its code."""
+        """Return the next message; after the last one the disconnect, with its code."""
         while not self._inbox:
             if self._disconnect is not None:
                 return dict(self._disconnect)
@@ -121,7 +121,7 @@ class WebSocketConnection(asyncio.Protocol):
         return found
 
     async def send(self, data: str | bytes) -> None:
-        """Send one message; waits while the client reads slowly.
+        """Send one message; wait while the client reads slowly.
 
         Raises:
             Gone: the WebSocket is closed or closing.
@@ -138,7 +138,7 @@ class WebSocketConnection(asyncio.Protocol):
         await self._writable.wait()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Begin the closing handshake, unless one has begun; what the app has not read is dropped.
+        """Start the closing handshake, unless it has started; drop what the app has not read.
 
         Raises:
             websockets.exceptions.ProtocolError: a code or reason that cannot be sent.
@@ -155,7 +155,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._abort_after(CLOSE_HANDSHAKE_S)
 
     def abandon(self) -> None:
-        """End at once; the app is told that the client is gone."""
+        """Abort the connection; the app gets the disconnect."""
         self.opened.set()
         if self._is_connected:
             self.transport.abort()
@@ -178,7 +178,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _queue_message(self, data: bytes) -> None:
         if self._protocol.close_sent and not self._protocol.close_rcvd:
-            return  # the app has closed; it hears nothing but the end
+            return  # the app has closed: it gets nothing but the disconnect
         message: dict[str, Any] = {"type": "websocket.receive", "bytes": data}
         if self._is_text:
             try:
@@ -195,7 +195,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._protocol.fail(code, reason)
 
     def _flush_and_check_end(self) -> None:
-        """After bytes came: send what they ask for, and see whether this was the end."""
+        """After bytes came: send what the protocol replies, and check whether the connection ends."""
         self._write_pending()
         if self._protocol.eof_sent or self._protocol.close_rcvd is not None:
             self._queue_disconnect()
@@ -212,9 +212,10 @@ class WebSocketConnection(asyncio.Protocol):
                 self._end_sending()
 
     def _end_sending(self) -> None:
-        """Close after a clean goodbye (RFC 6455 7.1.1); else half close, and read on for a while.
+        """Close after a complete closing handshake (RFC 6455 7.1.1); else half-close, and read on for a while.
 
-        Closing with the client's bytes unread could reset the connection, and cost it our close.
+        Closing with unread bytes of the client could reset the connection, and our close frame would
+        be lost.
         """
         is_clean = self._protocol.close_rcvd is not None and self._protocol.close_sent is not None
         if self.transport.can_write_eof() and not is_clean:
@@ -244,7 +245,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._changed.set()
 
     def _abort_after(self, seconds: float) -> None:
-        """From here on the end is only waited for so long."""
+        """Abort the connection if it has not ended after `seconds`."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(seconds, self.transport.abort)

@@ -31,19 +31,19 @@ Phase = Literal["connecting", "refusing", "open"]
 _DEFLATE = ServerPerMessageDeflateFactory(
     server_max_window_bits=12, client_max_window_bits=12, compress_settings={"memLevel": 5}
 )
-# Of Date and of the handshake itself, which are not the app's to say.
+# Headers of the handshake itself, and Date: the app may not set these.
 _HANDSHAKES = (b"sec-websocket-", b"date")
 
 
 class AcceptedHandshake(NamedTuple):
-    """What a valid handshake comes to: the headers of its 101, and the extensions in use."""
+    """The result of a valid handshake: the headers of its 101, and the extensions in use."""
 
     headers: list[tuple[bytes, bytes]]
     extensions: list[Extension]
 
 
 def accept_handshake(head: Head) -> AcceptedHandshake | None:
-    """Read a handshake; None if it is not valid (RFC 6455 4.2.1)."""
+    """Check a handshake; return None if it is not valid (RFC 6455 4.2.1)."""
     headers = WebSocketHeaders()
     for name, value in head.headers:
         headers[name.decode("latin-1")] = value.decode("latin-1")
@@ -57,7 +57,7 @@ def accept_handshake(head: Head) -> AcceptedHandshake | None:
 
 
 class WebSocketCall:
-    """What one call of the app sees. `finish`, `close` and `deadline_s` are for who runs it."""
+    """One call of an app: the app uses `receive` and `send`, its caller the rest."""
 
     def __init__(
         self,
@@ -99,30 +99,30 @@ class WebSocketCall:
         await sender(message)
 
     def finish(self, error: BaseException | None) -> None:
-        """The app has returned or raised: close 1000, or 1011 (RFC 6455 7.4.1)."""
+        """Close with 1000 if the app has returned, 1011 if it raised, 1012 if it was cancelled (RFC 6455 7.4.1)."""
         if self._phase != "open":
             self.answer.finish(error)
             self._socket.abandon()
         elif isinstance(error, asyncio.CancelledError):
             self._socket.close(1012)
         elif error is not None:
-            # Many apps let the disconnect that they were told of out as an exception.
+            # Many apps raise when they receive the disconnect.
             self._failure = None if self._socket.has_ended else crash_failure(error, "body")
             self._socket.close(1011)
         else:
             self._socket.close(1000)
 
     def close(self) -> None:
-        """The exchange is over."""
+        """Note that the exchange is over."""
         self.answer.close()
         self._socket.abandon()
 
     async def relay_messages(self, headers: Headers) -> TunnelSummary:
-        """Write the 101 with `headers`, then let messages pass until the connection is gone.
+        """Write the 101 with `headers`, then relay messages until the connection is gone.
 
         Raises:
-            BodyBroken: the app crashed; the client was told 1011.
-            OSError: the client was gone before.
+            BodyBroken: the app crashed; the client got close code 1011.
+            OSError: the client had left before.
 
         """
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)

@@ -1,9 +1,9 @@
-"""From a Head to a WSGI environ (PEP 3333). Pure but for the bytes it is handed.
+"""From a Head to a WSGI environ (PEP 3333). Pure, except for the body stream it is given.
 
-Rule: the app sees the client, scheme and host that the front door found, so it needs no ProxyFix;
-what a client could forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores) does
-not reach it. From a trusted peer come the X-Forwarded-* that say something else, such as a user.
-Text is latin-1 decoded bytes, as PEP 3333 asks.
+Rule: the app sees the client, scheme and host that the front door found, so it needs no ProxyFix. What a
+client could forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores) does not reach it. From a
+trusted peer the app gets those X-Forwarded-* that say something else, such as a user. Text is bytes decoded
+as latin-1, as PEP 3333 asks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class FileWrapper:
             self.close = file.close
 
     def __iter__(self) -> Iterator[bytes]:
-        """Itself: blocks are read as they are asked for."""
+        """Return self: blocks are read one by one."""
         return self
 
     def __next__(self) -> bytes:
@@ -54,9 +54,9 @@ def build_environ(
     multiprocess: bool,
     commit: Callable[[], None] | None = None,
 ) -> Environ:
-    """Everything PEP 3333 asks of a server about one request, and its common extensions.
+    """Return what PEP 3333 asks of a server about one request, and its common extensions.
 
-    `commit` is there as `overgrow.commit` for apps to call just before they commit a transaction.
+    `commit` is offered as `overgrow.commit`: apps call it just before they commit a transaction.
     """
     path, _, query = head.target.partition(b"?")
     target = head.target.decode("latin-1")
@@ -76,7 +76,7 @@ def build_environ(
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": head.scheme,
         "wsgi.input": wsgi_input,
-        "wsgi.input_terminated": True,  # our input ends by itself or raises: never a silent cut
+        "wsgi.input_terminated": True,  # our input ends by itself, or raises if the body is cut off
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": multiprocess,
@@ -90,7 +90,7 @@ def build_environ(
 
 
 def _server_name_and_port(head: Head) -> tuple[str, str]:
-    """SERVER_NAME and SERVER_PORT, which PEP 3333 wants to be there and not empty."""
+    """Return SERVER_NAME and SERVER_PORT, which PEP 3333 wants to be there and not empty."""
     name, colon, port = head.host.rpartition(":")
     if not colon or port.endswith("]"):  # no port, or the colon of an IPv6 literal
         name, port = head.host, ""
@@ -114,9 +114,9 @@ def _add_headers(environ: Environ, head: Head) -> None:
 
 
 def _connection_tokens(head: Head) -> frozenset[bytes]:
-    """What Connection declares to be for this hop only (RFC 9110 7.6.1).
+    """Return the header names that Connection declares to be for this hop only (RFC 9110 7.6.1).
 
-    A client cannot name what PEP 3333 needs, nor take away what a trusted peer says of it.
+    Names that PEP 3333 needs, and forwarding headers, are left out: a client must not hide those.
     """
     lines = [value for name, value in head.headers if name == b"connection"]
     if not lines:
@@ -127,13 +127,13 @@ def _connection_tokens(head: Head) -> frozenset[bytes]:
 
 _NONE: frozenset[bytes] = frozenset()
 _NEEDED = frozenset({b"host", b"content-length", b"content-type"})
-# For this hop only; for legacy only; and Proxy, which CGI-minded libraries would take for the variable HTTP_PROXY.
+# For this hop only; for legacy only; and Proxy, which some libraries would take for the variable HTTP_PROXY.
 _HIDDEN = CONNECTION_HEADERS | REWRITING | {b"forwarded", b"host", b"proxy", b"proxy-authorization"}
 
 
 @lru_cache(maxsize=512)
 def _environ_key(name: bytes) -> str | None:
-    """The environ key of a header; None where the app must not see it."""
+    """Return the environ key of a header; None if the app must not see it."""
     name = name.lower()
     if b"_" in name or is_own_header(name) or name in _HIDDEN or is_claim(name):
         return None
@@ -143,7 +143,7 @@ def _environ_key(name: bytes) -> str | None:
 
 @lru_cache(maxsize=512)
 def _environ_key_from_trusted(name: bytes) -> str | None:
-    """The same for a header from a trusted peer, which may say more."""
+    """Return the environ key of a header from a trusted peer, which may show the app more."""
     if b"_" not in name and is_claim_for_migrated(name):
         return f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
     return _environ_key(name)

@@ -1,8 +1,8 @@
-"""How a failing app is told of in the log: in full at first, then in one line each time.
+"""How the log reports a failing app: with a traceback at first, then in one line each time.
 
-Rule: the traceback of one place stands in the log once per EVERY_S, so that an app that fails at
-every request does not bury everything else; no failure goes untold. What Flask catches and logs
-by itself never comes here. Called in the app's threads.
+Rule: the traceback of one place is logged once per EVERY_S, so that an app that fails at every request does
+not bury everything else; each failure is logged. What Flask catches and logs itself never comes here. Called in the app's
+threads.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Callable
 LOG = logging.getLogger("overgrow.local")
 
 EVERY_S = 60.0
-MAX_LOCATIONS = 256  # remembered; past that all are forgotten
+MAX_LOCATIONS = 256  # remembered; beyond that all are forgotten
 _LONGEST_TEXT = 300
 
 ErrorLocation = tuple[type[BaseException], str, int]
 
 
 class AppErrorLog:
-    """The places that failed lately, by `clock` in seconds."""
+    """Logs failures of the app; it remembers when each place was last logged, by `clock` in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -41,7 +41,7 @@ class AppErrorLog:
 
 
 def error_location(error: BaseException) -> ErrorLocation:
-    """The line that raised, and what."""
+    """Return the type of an exception, and the file and line that raised it."""
     trace = error.__traceback__
     if trace is None:
         return type(error), "", 0
@@ -51,7 +51,7 @@ def error_location(error: BaseException) -> ErrorLocation:
 
 
 def one_line_text(error: BaseException) -> str:
-    """Kind and text of an exception on one line; its kind alone where its text raises too."""
+    """Return the type and text of an exception on one line; the type alone if its text raises too."""
     kind = type(error).__name__
     try:
         text = str(error)

@@ -1,20 +1,20 @@
-"""Which calls make large answers, and how many of them may be made at once while memory is short.
+"""Which calls make large responses, and how many of them may run at once while memory is short.
 
-Rule: nobody knows an answer's size before it is made, but a route whose last answer was large will
-make another one. While unsent answers fill their bound such calls are made one by one and not in
-all threads at once; calls of other routes overtake them.
+Rule: nobody knows a response's size before it is made, but a route whose last response was large will make
+another one. While unsent responses fill their bound, such calls run one by one and not in all threads at
+once. Calls of other routes overtake them.
 """
 
 from __future__ import annotations
 
 from overgrow.wsgi.unsent_memory import LARGE_BYTES, UnsentMemory
 
-AT_ONCE_BYTES = 16 * 1024 * 1024  # made at the same time while memory is short, or one call
-MAX_ROUTES = 1024  # remembered; past that all are forgotten
+AT_ONCE_BYTES = 16 * 1024 * 1024  # may be in the making while memory is short; one call always may
+MAX_ROUTES = 1024  # remembered; beyond that all are forgotten
 
 
 class LargeResponseLimiter:
-    """What the routes of one pool answer in one piece, and what is being made now."""
+    """The sizes of large responses by route, and how many bytes of them are in the making."""
 
     def __init__(self, unsent: UnsentMemory) -> None:
         self._unsent_memory = unsent
@@ -22,7 +22,7 @@ class LargeResponseLimiter:
         self._making_bytes = 0
 
     def begin(self, route: str) -> int | None:
-        """Count a call and return what it is expected to answer, in bytes; None: let it wait."""
+        """Count a call and return the expected size of its response, in bytes; None: let it wait."""
         expected = self._sizes.get(route, 0)
         if not expected:
             return 0
@@ -35,7 +35,7 @@ class LargeResponseLimiter:
         return expected
 
     def finish(self, route: str, expected: int, size: int) -> None:
-        """Count a call no more, and remember what it answered in one piece."""
+        """Stop counting a call, and remember the size of its response."""
         if not expected and size < LARGE_BYTES:
             return
         with self._unsent_memory.changed:

@@ -1,4 +1,4 @@
-"""How a thread of the app wakes what waits on the event loop."""
+"""How a thread of the app calls into the event loop, and ends a wait there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LOG = logging.getLogger("overgrow.local")
 
 
 def call_on_loop(loop: asyncio.AbstractEventLoop, act: Callable[..., Any], *arguments: Any) -> None:
-    """Have the loop act; a loop that is closed has nobody left to tell."""
+    """Call `act` on the event loop; do nothing if the loop is closed."""
     try:
         loop.call_soon_threadsafe(act, *arguments)
     except RuntimeError:
@@ -19,6 +19,6 @@ def call_on_loop(loop: asyncio.AbstractEventLoop, act: Callable[..., Any], *argu
 
 
 def release_waiter(waiter: asyncio.Future[None]) -> None:
-    """End a wait, once."""
+    """End a wait, unless it has ended."""
     if not waiter.done():
         waiter.set_result(None)

@@ -1,8 +1,8 @@
-"""`wsgi.input` of a body that is not small: what is gathered, and what the loop still feeds.
+"""`wsgi.input` of a body that is not small: what was buffered, and what the event loop still feeds.
 
-Rule: at most 256 KiB wait here beside the spool; then the client is not read. A body that breaks off raises
-ClientDisconnected, an OSError, or what the composition root made of it for its framework: an app never
-mistakes half an upload for a whole one.
+Rule: at most 256 KiB are kept in memory here; beyond that the client is not read. A body that breaks off
+raises WsgiClientDisconnected, an OSError, or the subclass that the composition root passes for its framework.
+So an app never takes half an upload for a whole one.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ LIMIT_BYTES = 256 * 1024
 
 
 class WsgiClientDisconnected(ConnectionAbortedError):
-    """The client left, or broke off its body; raised in the app's thread."""
+    """Raised in the app's thread: the client left, or broke off its body."""
 
 
 class WsgiInput(io.RawIOBase):
     """The raw stream under `wsgi.input`; wrap it in io.BufferedReader for read and readline.
 
-    `pump` runs on the loop; `readinto` in a thread. `waits_for_client` tells the response timeout
-    that a pause is not the app's. `on_first_read`, if set, is called once, in the thread that first
-    finds nothing to read.
+    `pump` runs on the event loop, `readinto` in a thread. `waits_for_client` tells the response timeout
+    that the client causes a pause, not the app. `on_first_read`, if set, is called once, in the thread
+    that first finds nothing to read.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class WsgiInput(io.RawIOBase):
         self.last_byte_at_s = loop.time()
 
     async def pump(self, body: AsyncIterator[bytes], idle_s: float) -> None:
-        """Move the body in, no faster than it is read.
+        """Read the body from the client, no faster than the app reads it.
 
         Raises:
             ClientGone: the client broke off.
@@ -79,7 +79,7 @@ class WsgiInput(io.RawIOBase):
             self._ready.notify()
 
     def break_off(self) -> None:
-        """Let the reader fail from now on: nothing more will come."""
+        """Let the app's reads fail from now on, because nothing more will come."""
         with self._ready:
             self._broken = True
             self._chunks.clear()
@@ -88,7 +88,7 @@ class WsgiInput(io.RawIOBase):
         self.release_spool()
 
     def release_spool(self) -> None:
-        """Give back what is on disk: nobody reads it any more."""
+        """Free what is on disk, because nobody reads it any more."""
         if self._spooled is not None:
             self._spooled.close()
 
@@ -99,7 +99,7 @@ class WsgiInput(io.RawIOBase):
             self._ready.notify()
 
     async def _wait_for_room(self) -> None:
-        """Wait, on the loop, until less than the limit is held."""
+        """Wait, on the event loop, until less than the limit is kept."""
         with self._ready:
             if self._held_bytes < LIMIT_BYTES:
                 return
@@ -111,7 +111,7 @@ class WsgiInput(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Hand over what is here; wait for something; 0 at the end (the io protocol)."""
+        """Read what has come, or wait for something; 0 at the end (the io protocol)."""
         with memoryview(buffer) as view, view.cast("B") as room:
             if self._spooled is not None and self._spooled.unread_bytes and not self._broken:
                 taken = self._spooled.take(len(room))

@@ -1,10 +1,10 @@
-"""The answering half of one WSGI call: start_response, write(), the iterable, close().
+"""The responding half of one WSGI call: start_response, write(), the iterable, close().
 
-Runs in the app's thread. Rule: an answer that is known to be whole and small goes to the loop in
-one step, as bytes; any other becomes a stream, so that what its client has not taken is counted and
-given up when the client leaves. A streamed one runs at most 256 KiB ahead of its client. A breach of
-PEP 3333 before the head is 500 `migrated-crash`; after it the stream breaks, so that the client
-never takes a short body for a whole one.
+Runs in the app's thread. Rule: a response that is known to be whole and small goes to the event loop in one
+step, as bytes. Any other becomes a stream, so that its unsent bytes are counted, and dropped when the client
+leaves. A streamed one runs at most 256 KiB ahead of its client. A breach of PEP 3333 before the head gives 500
+`migrated-crash`; after the head it breaks the stream, so that the client never takes a short body for a whole
+one.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _HOP_BY_HOP = CONNECTION_HEADERS | {b"trailer"}
 
 
 class ProtocolViolation(Exception):
-    """The app broke PEP 3333 in a way that leaves no answer to pass on."""
+    """The app broke PEP 3333 in a way that leaves no response to pass on."""
 
 
 class WsgiResponse:
-    """What one WSGI call answers; `deliver` takes the Reply to the loop, exactly once."""
+    """The response of one WSGI call; `deliver` passes the Reply to the event loop, exactly once."""
 
     __slots__ = (
         "_abandoned",
@@ -77,7 +77,7 @@ class WsgiResponse:
         self._loop = loop
         self._timeouts = timeouts
         self._unsent_memory = unsent
-        # Until it is called: it leads back to whoever holds this answer, and to its body.
+        # None once it was called: it refers back to the call that holds this response.
         self._deliver: Callable[[Reply], None] | None = deliver
         self._omits_body = label.startswith("HEAD ")
         self._status = 0
@@ -96,7 +96,7 @@ class WsgiResponse:
         environ: Callable[[], dict[str, Any]],
         error_log: AppErrorLog,
     ) -> None:
-        """Run the app to its end: the call, its iteration and its close(), here and now."""
+        """Run the app to its end in this thread: the call, the iteration and close()."""
         try:
             result = app(environ(), self.start_response)
             try:
@@ -112,7 +112,7 @@ class WsgiResponse:
     def start_response(
         self, status: str, headers: WsgiHeaders, exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], None]:
-        """Take status and headers (PEP 3333); a breach is raised into the app."""
+        """Take status and headers (PEP 3333); a breach raises in the app."""
         if exc_info is not None:
             try:
                 if self._committed:
@@ -127,17 +127,17 @@ class WsgiResponse:
         return self._write
 
     def detach(self) -> None:
-        """Deliver nothing from now on: the call is over, or will never be made."""
+        """Deliver nothing from now on: the call is over, or will never run."""
         self._deliver = None
 
     def abandon(self, failure: Failure | None = None) -> None:
-        """Stop sending (called on the loop): the thread notices at its next block."""
+        """Stop sending (called on the event loop); the thread notices at its next block."""
         self._abandoned = True
         if self._stream is not None:
             self._stream.abandon(failure)
 
     def _write(self, block: bytes) -> None:
-        """Serve old apps that push blocks instead of returning them."""
+        """Send a block: the write() of PEP 3333, for old apps that push blocks."""
         if not self._send_block(block, whole=False) and self._abandoned:
             raise WsgiClientDisconnected("the client is gone")
 
@@ -150,7 +150,7 @@ class WsgiResponse:
         self._finish()
 
     def _send_block(self, block: bytes, *, whole: bool) -> bool:
-        """Send a block on its way; False when no further one is wanted."""
+        """Send a block; return False if no further one is wanted."""
         if not isinstance(block, bytes):
             raise ProtocolViolation(f"the body must be bytes, not {type(block).__name__}")
         if self._abandoned:
@@ -163,7 +163,7 @@ class WsgiResponse:
         return bool(block) and self._stream is not None and self._stream.put(block)
 
     def _send_first_block(self, block: bytes, *, whole: bool) -> bool:
-        """Send the head and the first block, in one step if that is all."""
+        """Send the head and the first block, in one step if the response is complete."""
         self._require_status()
         if self._omits_body:
             self._deliver_whole(b"")
@@ -182,7 +182,7 @@ class WsgiResponse:
         return True
 
     def _cut_to_length(self, block: bytes) -> bytes:
-        """Cut the block to the declared length: more would be read as the next response."""
+        """Cut the block to the declared length: the client would read more as the next response."""
         if self._declared_bytes is not None:
             left = self._declared_bytes - self._sent_bytes
             if len(block) > left:
@@ -230,9 +230,7 @@ class WsgiResponse:
             self._unsent_memory, self._loop, idle_s, is_whole=is_whole, is_events=is_events
         )
         self._stream = stream
-        is_added = stream.try_put(
-            block
-        )  # beforehand, where it can be: head and block go out as one
+        is_added = stream.try_put(block)  # before the head if possible, so that both go out as one
         self._committed = True
         if self._abandoned:  # set by the loop before it could see the stream
             stream.abandon()
@@ -245,13 +243,13 @@ class WsgiResponse:
             self._stream.end(failure)
 
     def _deliver_reply(self, reply: Reply) -> None:
-        """Deliver the reply, once: what it holds must not hang on this answer afterwards."""
+        """Deliver the reply, once; this response must not refer to it afterwards."""
         deliver, self._deliver = self._deliver, None
         if deliver is not None:
             deliver(reply)
 
     def _idle_timeout(self) -> tuple[float, bool]:
-        """How long the client may hear nothing, and whether that is an event stream's nature."""
+        """Return how long the app may send nothing, and whether the response is an event stream."""
         for name, value in self._headers:
             if name == b"content-type" and is_event_stream(value):
                 return self._timeouts.stream_idle_s, True
@@ -281,7 +279,7 @@ def _status_code(status: str) -> int:
 
 
 def _check_headers(headers: WsgiHeaders, code: int) -> tuple[list[tuple[bytes, bytes]], int | None]:
-    """The headers as the wire has them, and the declared length of the body."""
+    """Return the headers as bytes, and the declared length of the body."""
     found: list[tuple[bytes, bytes]] = []
     length: int | None = None
     for name, value in headers:
@@ -301,7 +299,7 @@ def _check_headers(headers: WsgiHeaders, code: int) -> tuple[list[tuple[bytes, b
 
 @lru_cache(maxsize=512)
 def _wire_name(name: str) -> bytes:
-    """The name in lower case; empty for what is not passed on: hop-by-hop, or ours to say."""
+    """Return the name in lower case; empty if the header is not passed on (hop-by-hop, or our own)."""
     if not isinstance(name, str):
         raise TypeError(f"the name of a header must be text, not {type(name).__name__}")
     if _NAME.fullmatch(name) is None:

@@ -1,8 +1,8 @@
-"""A migrated answer's body on its way from the app's thread to the loop.
+"""A migrated response's body on its way from the app's thread to the event loop.
 
-Rule: the thread waits for its client as little as it can. What does not fit into memory goes to the
-spool where the app has finished (a body in one piece) or where other calls wait for a thread and its
-client, not the loop, is what is slow; else, and where the spool has no room, the thread waits for its client.
+Rule: the thread waits for its client as little as possible. What does not fit into memory goes to the spool
+in two cases: the app has finished (a body in one piece), or other calls wait for a thread and the client, not
+the event loop, is slow. In any other case, and if the spool is full, the thread waits for its client.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from overgrow.exchange import BodyBroken, Failure, SpooledBody
 from overgrow.wsgi.loop_calls import call_on_loop, release_waiter
 from overgrow.wsgi.unsent_memory import AHEAD_BYTES, PIECE_BYTES, SPOOLED_BYTES, UnsentMemory
 
-MAX_CHECKS = 4  # turns of the loop in which a reader takes what waits, if there is one
-LOOP_S = 0.25  # for the loop to say who is slow; one that is later has other things to do
+MAX_CHECKS = 4  # iterations in which a reader takes what waits, if there is a reader
+LOOP_S = 0.25  # for the event loop to say who is slow; after that the loop counts as busy
 
 
 class ResponseStream:
     """One body: `put` and `end` are called in the thread, all else on the loop.
 
-    `is_whole` says that the app has made all of it. `is_events` keeps a body out of the spool: what
-    an event stream says must not lie about, and spooling it would not end it.
+    `is_whole` says that the app has made all of it. `is_events` keeps a body out of the spool: events
+    must not be delayed, and spooling an endless stream would not free its thread.
     """
 
     __slots__ = (
@@ -63,7 +63,7 @@ class ResponseStream:
         self._spooled: SpooledBody | None = None  # what comes after the blocks
         self._held_bytes = 0  # waiting here, or taken by the loop and not yet sent
         self._taken_bytes = 0
-        self._is_slow = False  # the client, not the loop
+        self._is_slow = False  # the client, not the event loop
         self._checks = 0  # since a block was added last
         self._progress: threading.Condition | None = (
             None  # the client took something; made when waited for
@@ -74,12 +74,12 @@ class ResponseStream:
         self._waiter: asyncio.Future[None] | None = None
 
     def try_put(self, block: bytes) -> bool:
-        """Add a block if that needs no waiting."""
+        """Add a block if that needs no waiting; return whether it was added."""
         with self._unsent_memory.changed:
             return self._add_to_memory(block)
 
     def put(self, block: bytes) -> bool:
-        """Add a block, waiting for room; False when nobody wants it any more."""
+        """Add a block, waiting for room; return False if the client is gone."""
         while True:
             if self._wait_for_room(block):
                 return not self._is_abandoned
@@ -89,13 +89,13 @@ class ResponseStream:
                 return all(self.put(piece) for piece in _pieces(block))
 
     def end(self, failure: Failure | None = None) -> None:
-        """Say that nothing more comes; with a failure the body counts as broken."""
+        """Mark the end of the body; with a failure the body counts as broken."""
         with self._unsent_memory.changed:
             self._ended, self._failure = True, self._failure or failure
             self._wake_reader()
 
     def abandon(self, failure: Failure | None = None) -> None:
-        """Release the thread and all that waits: the client is gone, or waited too long."""
+        """Release the thread and the memory: the client is gone, or waited too long."""
         with self._unsent_memory.changed:
             self._is_abandoned = True
             self._blocks.clear()
@@ -111,7 +111,7 @@ class ResponseStream:
         return self
 
     async def __anext__(self) -> bytes:
-        """Take all that waits, as one chunk; asking again means the last one was sent."""
+        """Return all that waits, as one chunk; the next call means that the last chunk was sent."""
         while True:
             waiter = self._create_waiter()
             if waiter is None:
@@ -125,7 +125,7 @@ class ResponseStream:
     # In the thread.
 
     def _wait_for_room(self, block: bytes) -> bool:
-        """Add a block to memory; False where it has to go to the spool, or on in pieces."""
+        """Add a block to memory; return False if it must go to the spool, or in pieces."""
         size = len(block)
         with self._unsent_memory.changed:
             while not self._is_abandoned and not self._add_to_memory(block):
@@ -139,7 +139,7 @@ class ResponseStream:
         return True
 
     def _wait_in_thread(self, size: int, *, may_spool: bool) -> None:
-        """Wait until something changes; where the spool would take the rest, until the loop says who is slow."""
+        """Wait until something changes; if the spool could take the rest, until the loop says who is slow."""
         unsent = self._unsent_memory
         if self._has_own_room(size):
             unsent.changed.wait()
@@ -156,7 +156,7 @@ class ResponseStream:
             unsent.waiting_threads.discard(moved)
 
     def _has_own_room(self, size: int) -> bool:
-        """Whether the client is near enough for so many bytes more."""
+        """Whether this body may run ahead of its client by so many bytes more."""
         held = self._held_bytes
         return not self._spooled_bytes and not (held and held + size > AHEAD_BYTES)
 
@@ -187,7 +187,7 @@ class ResponseStream:
         return self._is_whole or (size < SPOOLED_BYTES and self._unsent_memory.has_waiting_calls())
 
     def _append_to_spool(self, block: bytes) -> bool:
-        """Add a block to the spool; where that fails once, it is not tried again."""
+        """Add a block to the spool; after one failure the spool is not tried again."""
         unsent = self._unsent_memory
         with unsent.changed:
             if self._is_abandoned or unsent.spool is None:
@@ -208,7 +208,7 @@ class ResponseStream:
     # On the loop.
 
     def _classify_slowness(self) -> None:
-        """See who keeps the thread waiting: a client that was given something, or the loop, which is here now."""
+        """Decide who keeps the thread waiting: a client that was sent something, or the event loop itself."""
         with self._unsent_memory.changed:
             self._checks += 1
             is_given = self._taken_bytes or self._spooled_bytes
@@ -220,7 +220,7 @@ class ResponseStream:
         return 0 if self._spooled is None else self._spooled.unread_bytes
 
     def _create_waiter(self) -> asyncio.Future[None] | None:
-        """What to wait for; None when there is something to take, or nothing more comes."""
+        """Return a future to wait for; None if there is something to take, or nothing more comes."""
         with self._unsent_memory.changed:
             if self._taken_bytes:
                 self._held_bytes -= self._taken_bytes
@@ -242,7 +242,13 @@ class ResponseStream:
             return block
 
     async def _take_from_spool(self) -> bytes:
-        """The next bytes from the disk; at the end of all, the end."""
+        """Return the next bytes from the disk.
+
+        Raises:
+            BodyBroken: the body is broken, or the spool cannot be read.
+            StopAsyncIteration: the body is complete.
+
+        """
         spool, spooled = self._unsent_memory.spool, self._spooled
         if spool is not None and spooled is not None and spooled.unread_bytes:
             try:

@@ -1,9 +1,9 @@
 """WsgiServer: the migrated side, a Server over a WSGI app in threads.
 
-Rule: an event loop never waits for the app and the app never waits for a client longer than it
-must. A thread is taken only when all of the body is here (or, where the route streams or the spool
-has no room, its first 64 KiB); the answer runs ahead of its client as wsgi/response_stream.py says. It must
-not know routes.yaml, HTTP on the wire or who calls it.
+Rule: the event loop never waits for the app, and the app waits for its client no longer than it must. A
+thread is taken only when the whole request body has come (if the route streams, or the spool is full: its
+first 64 KiB). How far a response runs ahead of its client, see wsgi/response_stream.py. This module must not
+know routes.yaml, HTTP on the wire or who calls it.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from overgrow.wsgi_types import WsgiApp
 class WsgiServer:
     """A WSGI app as a Server: its calls run in a bounded pool of threads.
 
-    The pool is made at the first call and belongs to the event loop of that call; a call on
-    another loop gets a fresh one. A call that is past its response timeout is answered 504
-    `migrated-timeout` and keeps its thread until it returns: Python cannot stop it. `stuck_threads` counts
-    such threads, `mostly_stuck_since` (of `clock`) tells since when they are more than half.
-    `max_body_bytes` says what length of a body the app refuses by itself: its thread is taken at once.
-    `disconnect_error` is what its reader of a body that breaks off is told.
+    The pool is created at the first call and belongs to the event loop of that call; a call on another
+    loop gets a new pool. A call that exceeds its response timeout is answered 504 `migrated-timeout`
+    and keeps its thread until it returns, because Python cannot stop it. `stuck_threads` counts such
+    threads; `mostly_stuck_since` (by `clock`) says since when they are more than half. `max_body_bytes`
+    returns the body length that the app itself refuses: such a call gets its thread at once.
+    `disconnect_error` is raised in the app when it reads a body that breaks off.
     """
 
     def __init__(  # noqa: PLR0913 - one noun and what stands around it, by keyword
@@ -75,27 +75,27 @@ class WsgiServer:
 
     @property
     def active_calls(self) -> int:
-        """Calls that are queued or running."""
+        """How many calls are queued or running."""
         return self._pool.active_calls if self._pool else 0
 
     @property
     def stuck_threads(self) -> int:
-        """Threads whose call was answered 504 and has not returned yet."""
+        """How many threads run a call that was answered 504 and has not returned."""
         return self._pool.stuck_threads if self._pool else 0
 
     @property
     def mostly_stuck_since(self) -> float | None:
-        """Since when more than half of the threads are stuck; None when they are not."""
+        """Since when more than half of the threads are stuck; None if they are not."""
         return self._pool.mostly_stuck_since if self._pool else None
 
     @property
     def unsent_memory(self) -> UnsentMemory:
-        """What the answers of this side hold together; other servers of the side count there too."""
+        """The memory of unsent responses of this side; the mounted ASGI apps count there too."""
         return self._current_pool().unsent_memory
 
     # Map 13 (docs/architecture.md#a-request-by-numbers)
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Call the app; the Reply's body is bytes when the answer is known to be whole.
+        """Call the app; the Reply's body is bytes if the response is known to be whole.
 
         Cancelling this, or closing the Reply early, abandons the call: `wsgi.input` fails, the
         iteration stops at the next block, close() is called.
@@ -121,14 +121,14 @@ class WsgiServer:
         return await self._call_app(pool, inbound, start, decision.route_name, timeouts, slot)
 
     def _app_refuses_body(self, head: Head) -> bool:
-        """Whether the app refuses the body for its declared length, so that nobody need read it."""
+        """Whether the app refuses the body for its declared length, so that it need not be read."""
         max_bytes = self._max_body_bytes()
         return max_bytes is not None and declared_length(head.headers) > max_bytes
 
     async def _buffer_body(
         self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
     ) -> BufferedBody:
-        """Wait for all of the body; for its first 64 KiB where the route streams; for nothing of a refused one.
+        """Wait for the whole body; for its first 64 KiB if the route streams; for nothing if the app refuses it.
 
         Raises:
             ClientGone: the client broke off.
@@ -143,7 +143,7 @@ class WsgiServer:
         return await buffer_body(body, spool, (route.timeouts if route else Timeouts()).idle_s)
 
     async def aclose(self, grace_s: float = 25.0) -> None:
-        """Refuse new calls, wait for the running ones at most `grace_s`, end the threads."""
+        """Refuse new calls, wait at most `grace_s` for the running ones, end the threads."""
         self._closing = True
         if self._pool is not None:
             await self._pool.wait_until_drained(grace_s)
@@ -191,7 +191,7 @@ def _create_input(
     start: BufferedBody | None,
     disconnect_error: type[WsgiClientDisconnected],
 ) -> tuple[WsgiInput | None, IO[bytes]]:
-    """`wsgi.input`, and what is to be fed for it: nothing where all of a small body is in memory."""
+    """Return `wsgi.input` and the stream that feeds it; None if a small body is in memory already."""
     if start is None:
         return None, io.BytesIO()
     if start.rest is None and start.spooled is None:

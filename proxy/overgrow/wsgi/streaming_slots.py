@@ -1,4 +1,4 @@
-"""Calls that run while their body is still arriving: at most so many, the longest waiter first."""
+"""Calls that run while their request body is still arriving: a bounded number, first come first served."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class StreamingSlot:
-    """One of the places; left once, however often that is said. Belongs to the loop."""
+    """The right of one call to run while its body is arriving. `release` may be called more than once."""
 
     __slots__ = ("_semaphore",)
 
@@ -15,14 +15,14 @@ class StreamingSlot:
         self._semaphore: asyncio.Semaphore | None = semaphore
 
     def release(self) -> None:
-        """Let the next one in."""
+        """Give the slot to the next waiter."""
         semaphore, self._semaphore = self._semaphore, None
         if semaphore is not None:
             semaphore.release()
 
 
 class StreamingSlots:
-    """The places of one pool: clients that dawdle may hold them, and no more threads than these."""
+    """The streaming slots of one pool: slow clients can hold no more threads than there are slots."""
 
     def __init__(self, max_count: int, on_waiting: Callable[[], None]) -> None:
         self._semaphore = asyncio.Semaphore(max_count)
@@ -30,7 +30,7 @@ class StreamingSlots:
         self.waiting = 0
 
     async def acquire(self, within_s: float) -> StreamingSlot | None:
-        """Wait for a place; None when none came free in time."""
+        """Wait for a slot; return None if none became free in time."""
         self.waiting += 1
         if self._semaphore.locked():
             self._on_waiting()

@@ -1,9 +1,9 @@
 """A bounded pool of threads for WSGI calls, owned by one event loop.
 
-Rule: the loop starts and ends threads and decides about every call; a thread only takes calls and
-says when each has returned. Whose turn it is among the calls that wait says proxy/overgrow/slow_clients/fair_queue.py. What both
-sides count stands under one lock. Threads are not daemons, and end by themselves when the loop is
-closed or the program ends.
+Rule: the event loop starts and ends threads and decides about every call; a thread only takes calls and
+reports when each has returned. slow_clients/fair_queue.py decides the order of waiting calls. What both sides
+count is protected by one lock. Threads are not daemons; they end by themselves when the loop is closed or the
+program ends.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SLOW_CHECK_S = 0.5  # how often it is looked, while calls wait, who may be made 
 
 
 class WsgiCall:
-    """One request on its way through the pool; everything but `run` happens on the loop."""
+    """One request on its way through the pool; everything but `run_app` happens on the event loop."""
 
     __slots__ = (
         "_answer",
@@ -106,10 +106,10 @@ class WsgiCall:
         *,
         reads_at_once: bool = True,
     ) -> bool:
-        """Queue the call; False when the queue is full.
+        """Queue the call; return False if the queue is full.
 
-        `body` is what is still with the client; unless `reads_at_once` it is asked for when the app
-        first reads.
+        `body` is the part that is still with the client; unless `reads_at_once`, it is read only when
+        the app first asks for it.
         """
         self._context, self._work = context, work
         self._began_at_s = self._loop.time()
@@ -129,7 +129,7 @@ class WsgiCall:
             self._pump = self._loop.create_task(self._pump_body(self._input, self._body))
 
     async def wait_for_reply(self) -> Reply:
-        """Wait for what the call answers, once; a caller that is cancelled abandons it."""
+        """Wait for the call's reply, once; a caller that is cancelled abandons the call."""
         reply = self._reply
         assert reply is not None  # noqa: S101 - asked once
         try:
@@ -141,17 +141,17 @@ class WsgiCall:
             self._reply = None  # a reply leads back to its call, by its `close`
 
     def run_app(self) -> None:
-        """Do the work, in the thread that took the call, in the context of its request."""
+        """Run the app, in the thread that took the call, in the context of its request."""
         assert self._context is not None and self._work is not None  # noqa: S101, PT018 - begun
         self._context.run(self._work, self._answer)
 
     @property
     def whole_bytes(self) -> int:
-        """How large the answer was, if it was in one piece and not small."""
+        """The size of a response that came in one piece and was not small; else 0."""
         return self._answer.whole_bytes
 
     def refuse_from_thread(self) -> None:
-        """Answer that there is no room for this call (called in a thread)."""
+        """Answer 503: there is no room for this call (called in a thread)."""
         call_on_loop(self._loop, self._refuse)
 
     def _refuse(self) -> None:
@@ -161,19 +161,19 @@ class WsgiCall:
             self.release_slot()
 
     def release_slot(self) -> None:
-        """Leave the place among the calls whose body is still arriving."""
+        """Release the slot among the calls whose body is still arriving."""
         if self._slot is not None:
             self._slot.release()
 
     def release_request(self) -> None:
-        """Hold nothing of the request any more: the work is done, or never will be."""
+        """Drop all references to the request: the call is over, or will never run."""
         self._context = self._work = self._body = self.client = None
         self._answer.detach()
         if self._input is not None:
             self._input.release_spool()
 
     def abandon(self, failure: Failure | None = None) -> None:
-        """Nobody waits any more: never start it, or let it stop at its next step."""
+        """Give the call up, because nobody waits: never start it, or let it stop at its next step."""
         self.client = None
         if not self._pool.withdraw(self):
             self._answer.abandon(failure)
@@ -186,14 +186,14 @@ class WsgiCall:
             self._input.break_off()
 
     async def close(self) -> None:
-        """End a streamed answer; a thread that does not notice in time counts as stuck."""
+        """End a streamed response; a thread that does not notice in time counts as stuck."""
         self.abandon()
         if not self.returned:
             self._is_closed = True
             self._timer = self._loop.call_later(self._timeouts.response_s, self._expire)
 
     def stop_body_feed(self) -> None:
-        """Stop what was to go on until the app returned (called in the thread)."""
+        """Stop reading the request body, once the app has returned (called in the thread)."""
         if self._input is not None or self._is_closed:
             call_on_loop(self._loop, self._stop_body_feed)
 
@@ -216,7 +216,7 @@ class WsgiCall:
             self._reply.set_result(reply)
 
     def _expire(self) -> None:
-        """Answer for a call that is late, unless the client itself keeps it waiting."""
+        """Answer 504 for a call that is late, unless the client keeps it waiting."""
         deadline_s = self._deadline_s()
         if deadline_s > self._loop.time():
             self._timer = self._loop.call_at(deadline_s, self._expire)
@@ -229,7 +229,7 @@ class WsgiCall:
             self.abandon()
 
     def _deadline_s(self) -> float:
-        """When patience ends: it is counted from the last byte of the request."""
+        """Return when the response timeout ends, counted from the last byte of the request."""
         since_s = self._began_at_s
         if self._input is not None:
             waits = self._input.waits_for_client
@@ -248,7 +248,7 @@ class WsgiCall:
 
 
 class ThreadPool:
-    """At most `threads` threads, at most `queue` calls that wait for one."""
+    """At most `threads` threads, and at most `queue` calls that wait for one."""
 
     def __init__(
         self,
@@ -288,11 +288,11 @@ class ThreadPool:
 
     @property
     def active_calls(self) -> int:
-        """Calls that are queued or running."""
+        """How many calls are queued or running."""
         return self._calls
 
     def is_full_for(self, client: ClientConnection | None) -> bool:
-        """Whether a call of this client would be refused now: a crowd of new ones leaves others a few places."""
+        """Whether a call of this client would be refused now; a few places are reserved for known clients."""
         over = self._calls - len(self._parked) - self._calls_max
         if over < 0:
             return False
@@ -303,7 +303,7 @@ class ThreadPool:
         return self._calls > self._threads_max
 
     def admit(self, call: WsgiCall) -> bool:
-        """Queue a call and see to a thread for it; False when there is no room."""
+        """Queue a call and start a thread for it if needed; return False if there is no room."""
         with self._lock:
             if self.is_full_for(call.client):
                 return False
@@ -319,7 +319,7 @@ class ThreadPool:
         return True
 
     def schedule_slow_client_check(self) -> None:
-        """While calls wait for a thread, end the slowest of the clients that hold one."""
+        """Schedule a check that ends slow clients, which goes on while calls wait for a thread."""
         if not self._is_check_scheduled:
             self._is_check_scheduled = True
             self.loop.call_later(SLOW_CHECK_S, self._end_slow_clients)
@@ -332,7 +332,7 @@ class ThreadPool:
             self.schedule_slow_client_check()
 
     def withdraw(self, call: WsgiCall) -> bool:
-        """Take a call back that no thread has taken yet; False when it is too late for that."""
+        """Take back a call that no thread has taken yet; return False if it is too late."""
         with self._lock:
             if call.started or call.withdrawn:
                 return call.withdrawn
@@ -343,7 +343,7 @@ class ThreadPool:
         return True
 
     def mark_stuck(self, call: WsgiCall) -> bool:
-        """Count the call's thread as stuck; False when it has returned meanwhile."""
+        """Count the call's thread as stuck; return False if the call has returned."""
         with self._lock:
             if not call.returned:
                 call.is_stuck = True
@@ -351,7 +351,7 @@ class ThreadPool:
         return call.is_stuck
 
     async def wait_until_drained(self, grace_s: float) -> None:
-        """Wait until no call is left, at most `grace_s`; then let the threads end."""
+        """Wait until no call is left, at most `grace_s`; then end the threads."""
         with self._lock:
             self._drained = self.loop.create_future()
             busy_now = self._calls > 0
@@ -372,14 +372,14 @@ class ThreadPool:
             self._signals.put(False)
 
     def _end_unneeded_threads(self) -> None:
-        """End the threads that the last period did not need."""
+        """End the threads that were not needed in the last period."""
         self._end_threads(max(0, self._threads - self._peak))
         self._peak = self._calls
         if self._threads:
             self.loop.call_later(IDLE_S, self._end_unneeded_threads)
 
     def _run_thread(self) -> None:
-        """What a thread does: call after call, until told to end or left alone."""
+        """Run call after call, until told to end, or until the loop or the program has ended."""
         while True:
             try:
                 goes_on = self._signals.get(timeout=IDLE_CHECK_S)
@@ -398,7 +398,7 @@ class ThreadPool:
             del call  # an idle thread holds no request
 
     def _has_memory_for(self, call: WsgiCall) -> bool:
-        """Count the answer that is expected; False, and the call is parked, where it has to wait."""
+        """Count the expected response; return False, and park the call, if it must wait for memory."""
         expected = self._large.begin(call.route)
         if expected is not None:
             call.expected_bytes = expected
@@ -412,7 +412,7 @@ class ThreadPool:
         return False
 
     def _requeue_parked_call(self) -> None:
-        """Let the call that was parked first try again: there is more memory than before."""
+        """Queue the oldest parked call again, because memory has become free."""
         if self._parked:
             with self._lock:
                 call = self._parked.popleft() if self._parked else None
@@ -453,11 +453,11 @@ class ThreadPool:
 
 
 def busy_reply() -> Reply:
-    """The answer when no thread came free: nothing was started, so trying again is safe."""
+    """Return the reply for a call that got no thread: nothing was started, so a retry is safe."""
     return failure_reply(Failure("local-busy", "queue", "migrated", retry_after_s=RETRY_AFTER_S))
 
 
 def upload_failure(error: Exception) -> Failure:
-    """Blame for a request body that did not arrive whole."""
+    """Return the failure of a request whose body did not arrive whole."""
     code = "client-timeout" if isinstance(error, TimeoutError) else "bad-request"
     return Failure(code, "read", "client", str(error) or "the body broke off")

@@ -1,8 +1,8 @@
-"""The bytes of migrated answers that wait for their clients: one bound for all answers of a pool.
+"""The bytes of migrated responses that wait for their clients: one bound for all responses of a pool.
 
-Rule: only what is in memory counts. All answers of a pool share one lock, since the bytes that one
-client takes may be what another answer waits for. An answer that waits for its own client alone is woken
-alone: sixteen threads that wake for each piece keep the loop from its turn.
+Rule: only bytes in memory count. All responses of a pool share one lock, because the bytes that one client
+takes may be what another response waits for. A response that waits for its own client alone is woken alone:
+if sixteen threads woke for each piece, they would keep the event loop from running.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from overgrow.exchange import Spool
 MAX_BYTES = 64 * 1024 * 1024
 AHEAD_BYTES = 256 * 1024  # of one streamed answer
 LARGE_BYTES = 1024 * 1024
-PIECE_BYTES = 64 * 1024  # an answer of which nothing waits may always add so much
+PIECE_BYTES = 64 * 1024  # a response of which nothing waits may always add so much
 SPOOLED_BYTES = 64 * 1024 * 1024  # of one streamed answer: an endless one must not fill the disk
 
 
@@ -33,7 +33,7 @@ class UnsentMemory:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self.lock = threading.RLock()
-        self.changed = threading.Condition(self.lock)  # the room that all share
+        self.changed = threading.Condition(self.lock)  # notified when shared room becomes free
         self.waiting_threads: set[threading.Condition] = (
             set()
         )  # each waits for the client of its own answer
@@ -44,16 +44,16 @@ class UnsentMemory:
         self._max_bytes = max_bytes
 
     def has_room_locked(self, size: int) -> bool:
-        """Whether so many bytes more would be within the bound; large answers leave a quarter of it."""
+        """Whether so many bytes more fit within the bound; large responses leave a quarter of it free."""
         max_bytes = self._max_bytes
-        if size > LARGE_BYTES:  # so that small ones, and those being made, have room beside them
+        if size > LARGE_BYTES:  # so that small ones, and those in the making, have room
             max_bytes -= max_bytes // 4
         return self.held_bytes + size <= max_bytes
 
     def take_locked(self, size: int, *, at_least: int) -> bool:
-        """Take room for so many bytes; False, and nothing taken, where there is too little.
+        """Claim so many bytes; return False, and claim nothing, if there is too little room.
 
-        There is always room for `at_least`: no answer stands still for the bytes of others.
+        There is always room for `at_least`: no response stands still for the bytes of others.
         """
         if self.held_bytes and size > at_least and not self.has_room_locked(size):
             return False
@@ -61,19 +61,19 @@ class UnsentMemory:
         return True
 
     def give_back_locked(self, size: int) -> None:
-        """Give room back to whoever waits for it."""
+        """Release so many bytes, and wake who waits for room."""
         self.held_bytes -= size
         self.changed.notify_all()
         if self.on_room is not None:
             self.on_room()
 
     def claim(self, size: int) -> bool:
-        """Take room, for an answer that no thread makes; False where there is too little."""
+        """Claim so many bytes for a response that no thread makes; return False if there is too little room."""
         with self.changed:
             return self.take_locked(size, at_least=0)
 
     def release(self, size: int) -> None:
-        """Give back what was claimed."""
+        """Release so many claimed bytes."""
         with self.changed:
             self.give_back_locked(size)
 
@@ -83,7 +83,7 @@ class UnsentMemory:
             return self.has_room_locked(size)
 
     def wake_all(self) -> None:
-        """Let every answer that waits look again: calls wait for a thread now."""
+        """Wake every waiting response, because calls now wait for a thread."""
         with self.changed:
             self.changed.notify_all()
             for each in self.waiting_threads:
