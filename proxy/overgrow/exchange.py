@@ -1,4 +1,4 @@
-"""The words of one request: Inbound, Reply, Failure, Exchange; the protocols Server and Sink.
+"""The values of one request: Inbound, Reply, Failure, Exchange; the protocols Server and Sink.
 
 Band 0: the standard library and routing only. A Server never raises for the network: it returns
 a Reply whose `failure` names the code. The table FAILURES is closed; docs/wire.md#answers-of-the-front-door lists it.
@@ -24,7 +24,7 @@ Stage = Literal["read", "decide", "queue", "connect", "send", "head", "body"]
 
 
 class Failure(NamedTuple):
-    """Why an exchange failed: a code of FAILURES, where it stood, and an optional inner detail.
+    """Why an exchange failed: a code of FAILURES, the stage, the party, and an optional detail.
 
     `detail` is for logs only, never for the client.
     """
@@ -70,8 +70,8 @@ class TunnelSummary(NamedTuple):
     ended_by: Literal["client", "legacy", "migrated", "idle"]
 
 
-# Hands a client's connection over: writes the bytes given, then everything is the protocol's. The
-# protocol is an asyncio.Protocol, which band 0 does not name.
+# Hands a client's connection over: writes the bytes given, then the protocol owns the connection. It
+# is an asyncio.Protocol, which band 0 does not import.
 TakeOver = Callable[[Any, bytes], None]
 
 
@@ -92,7 +92,7 @@ class NativeScope(Protocol):
     ends. On an ASGI server that is not ours `overgrow.path.plain_scope` stands in for it.
     """
 
-    idle_s: float  # how long the client may send or take nothing; the front door sets it
+    idle_s: float  # how long the client may neither send nor take bytes; the front door sets it
     is_events: bool  # an event stream is never ended for being slow; the front door sets it
 
     @property
@@ -102,17 +102,17 @@ class NativeScope(Protocol):
 
     @property
     def target(self) -> bytes:
-        """The request target, as it stood in the request line."""
+        """The request target, byte for byte as in the request line."""
         ...
 
     @property
     def peer(self) -> str:
-        """The address at the socket; "unix" for a unix socket, "" where nobody knows."""
+        """The address at the socket; "unix" for a unix socket, "" if unknown."""
         ...
 
     @property
     def decision(self) -> Decision | None:
-        """The decision, where it was made before the front door was called."""
+        """The decision, if it was made before the front door was called; else None."""
         ...
 
     @property
@@ -122,7 +122,7 @@ class NativeScope(Protocol):
 
     @property
     def accepts_trailers(self) -> bool:
-        """Whether trailers can be sent behind the body."""
+        """Whether trailers can be sent after the body."""
         ...
 
     @property
@@ -132,17 +132,17 @@ class NativeScope(Protocol):
 
     @property
     def task(self) -> Any:
-        """The asyncio.Task that runs the app, where the server knows it."""
+        """The asyncio.Task that runs the app; None if the server does not know it."""
         ...
 
     @property
     def ended_as(self) -> Failure | None:
-        """Why the server itself ended the request, if it did."""
+        """Why the server itself ended the request; None if it did not."""
         ...
 
     @property
     def send_response(self) -> SendResponse | None:
-        """Sends a whole response in one step, where the server can."""
+        """Sends a whole response in one step; None if the server cannot."""
         ...
 
     def take_over(self, protocol: Any, head: bytes, /) -> None:
@@ -183,13 +183,15 @@ class Inbound:
 
     head: Head
     body: AsyncIterator[bytes] | None = None
-    inform: Callable[[int, Headers], Awaitable[None]] | None = None  # pass a 1xx on, where possible
-    started: bool = field(default=False)  # True as soon as one body chunk was taken
+    inform: Callable[[int, Headers], Awaitable[None]] | None = (
+        None  # sends a 1xx response, if possible
+    )
+    started: bool = field(default=False)  # True as soon as one body chunk was read
     take_over: TakeOver | None = None  # for an upgrade, where the server can hand its client over
     # Called by the app, in its thread, just before it commits a transaction; raises when too late.
     commit: Callable[[], None] | None = None
-    is_copy: bool = False  # it came marked X-Overgrow-Shadow: its answer reaches no user
-    client_connection: ClientConnection | None = None  # None where the server tells of none
+    is_copy: bool = False  # marked X-Overgrow-Shadow: no user gets its response
+    client_connection: ClientConnection | None = None  # None if the server does not know it
 
     def owner(self) -> ClientConnection | None:
         """The connection of this request's user alone; None if there is none, or users share it."""
@@ -204,7 +206,7 @@ USUAL_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 @lru_cache(maxsize=256)
 def custom_reason(status: int, phrase: bytes | None) -> bytes | None:
-    """A reason phrase as Reply has it: None where it is the usual one, or none that can be sent."""
+    """Return a reason phrase for Reply: None if it is the usual one, or cannot be sent."""
     if phrase is None or phrase == USUAL_REASONS.get(status, b""):
         return None
     return None if _UNSENDABLE.search(phrase) is not None else phrase
@@ -227,7 +229,7 @@ class FellBack(NamedTuple):
 
 @dataclass(slots=True)
 class Reply:
-    """An answer: status, headers as ordered pairs, body as bytes (whole) or as a stream.
+    """A response: status, headers as ordered pairs, body as bytes (whole) or as a stream.
 
     `close` must be called once when the exchange ends, read or not; it releases connections and
     cancels what still runs. `trailers` are read after the body has been exhausted.
@@ -242,7 +244,7 @@ class Reply:
     upgraded: Callable[[Headers], Awaitable[TunnelSummary]] | None = (
         None  # relays a 101 and what follows
     )
-    decision: Decision | None = None  # who answered in the end, where a Server asked another side
+    decision: Decision | None = None  # who answered in the end, if a Server asked another side
     fallback: FellBack | None = None
     reason: bytes | None = None  # a reason phrase of the side's own; None: the usual one
 
@@ -323,7 +325,7 @@ class Spool(Protocol):
 
 
 def failure_reply(failure: Failure) -> Reply:
-    """The short answer for a failure: status and text from FAILURES, X-Overgrow-Error, Retry-After."""
+    """Return the short response for a failure: status and text from FAILURES, X-Overgrow-Error, Retry-After."""
     status, text = FAILURES[failure.code]
     body = f"{text}\n".encode()
     headers = [

@@ -1,9 +1,8 @@
-"""Files that may be anything, on file systems that may not answer.
+"""File calls that are safe on any kind of file, and on file systems that may not answer.
 
-Rule: only regular files are read, and opening one never waits (a FIFO waits for a writer, a device
-for whatever it likes). A call that must not be waited for is made in a thread that nobody joins: a
-mount that hangs costs that thread, and no second one for the same path. A file that others read is replaced
-whole, by a rename.
+Rule: only regular files are read, and opening one never waits (a FIFO waits for a writer, a device for
+anything). A call that may hang runs in a thread that nobody joins: a hanging file system occupies that thread,
+and no second one for the same path. A file that others read is replaced as a whole, by a rename.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-ANSWER_S = 3.0  # how long a file system may take for one call before it is said not to answer
+ANSWER_S = 3.0  # how long a file system may take for one call before it counts as not answering
 
 # device, inode, mtime and ctime in ns, size; None: no file
 Signature = tuple[int, int, int, int, int] | None
@@ -49,7 +48,7 @@ class Silent(OSError):
 
 
 def signature_of(path: Path) -> Signature:
-    """What changes when the file does; follows symlinks. `cp -p` keeps mtime and size, not ctime."""
+    """Return what changes when the file changes; follows symlinks. `cp -p` keeps mtime and size, but not ctime."""
     try:
         found = os.stat(path)  # noqa: PTH116 - tests stand in for it
     except OSError:
@@ -58,13 +57,15 @@ def signature_of(path: Path) -> Signature:
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """The bytes of a regular file, `most` of them at most.
+    """Return the bytes of a regular file, at most `most` of them.
 
     Raises:
         OSError: NotRegular for any other kind of file, IsADirectoryError for a folder.
 
     """
-    _require_regular(path, path.stat())  # before it is opened: that alone wakes some devices
+    _require_regular(
+        path, path.stat()
+    )  # before it is opened: opening alone has effects on some devices
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     with os.fdopen(os.open(path, flags), "rb") as file:
         _require_regular(path, os.fstat(file.fileno()))
@@ -72,7 +73,7 @@ def read_regular(path: Path, most: int) -> bytes:
 
 
 def is_same_file(descriptor: int, path: Path) -> bool:
-    """Whether the path still leads to the open file: a lock on a removed one keeps nobody out."""
+    """Return whether the path still leads to the open file: a lock on a removed file excludes nobody."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -116,7 +117,7 @@ def replace_file(
     mode: int = 0o600,
     prepare: Callable[[int], object] | None = None,
 ) -> None:
-    """Put a whole new file in the place of `target`: readers see the old one or the new one, never half."""
+    """Replace `target` by a whole new file: readers see the old one or the new one, never half."""
     draft = write_draft(target, data, mode=mode, prepare=prepare)
     try:
         draft.replace(target)
@@ -141,19 +142,19 @@ _hanging_lock = threading.Lock()
 
 
 def _keep(_: object) -> None:
-    """Undo nothing: what came late does no harm."""
+    """Do nothing: a late result does no harm."""
 
 
 def within(
     limit_s: float, path: Path, work: Callable[[], T], *, undo: Callable[[T], object] = _keep
 ) -> T:
-    """What `work` returns, called in a thread that is waited for no longer than `limit_s`.
+    """Run `work` in a thread and return its result; wait no longer than `limit_s`.
 
-    While a call for the same path still hangs, no other is begun. What it returns after all, when nobody
-    waits for it any more, is given to `undo`: a lock that it took would be held for nobody.
+    While a call for the same path hangs, no other one is started. If it returns later, its result goes to
+    `undo`: a lock that it took, for instance, would be held by nobody.
 
     Raises:
-        OSError: Silent where the file system does not answer; else what `work` raises.
+        OSError: Silent if the file system does not answer; else what `work` raises.
 
     """
     key, answer = str(path), Future[T]()
@@ -169,7 +170,7 @@ def within(
             if not answer.done():
                 _hanging[key] = thread
                 raise Silent(path, limit_s) from None
-        return answer.result()  # it came in this moment, or `work` itself raised
+        return answer.result()  # it returned just now, or `work` itself raised TimeoutError
 
 
 def _answer(

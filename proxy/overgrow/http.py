@@ -1,6 +1,6 @@
 """Words of HTTP that more than one part needs: which headers, methods and cookies are what. Pure.
 
-Rule: one fact stands here once, with its source; what a part makes of it is that part's own.
+Rule: each fact is here once, with its source; parts add what is theirs.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ def is_own_header(name: bytes) -> bool:
 
 @lru_cache(maxsize=256)  # every answer is asked for it
 def is_event_stream(content_type: bytes) -> bool:
-    """Whether a body of this type is a stream of events, which goes on until somebody leaves."""
+    """Return whether a body of this type is a stream of events, which has no end of its own."""
     return content_type[:17].lower() == b"text/event-stream"
 
 
 def streams_events(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether an answer with these headers is a stream of events."""
+    """Return whether a response with these headers is a stream of events."""
     return any(
         name.lower() == b"content-type" and is_event_stream(value) for name, value in headers
     )
 
 
 def declared_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """The length of a body in bytes as its headers, names in lower case, declare it; 0 where they do not."""
+    """Return the length in bytes that headers, names in lower case, declare for a body; 0 without one."""
     for name, value in headers:
         if name == b"content-length" and value.isdigit():
             return int(value)

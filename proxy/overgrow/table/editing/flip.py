@@ -140,21 +140,23 @@ def flip(config: Path, state: Path, name: str, to: str, actor: Actor) -> FlipRes
     parse_goal(to)
 
     def attempt(actor: Actor) -> FlipResult:
-        with locked_for_edit(config, state, actor.env, actor.wait_s) as turn:
-            return _flip_once(turn, actor, name, to)
+        with locked_for_edit(config, state, actor.env, actor.wait_s) as transaction:
+            return _flip_once(transaction, actor, name, to)
 
     return _with_approval(config, actor, attempt)
 
 
-def _flip_once(turn: EditTransaction, actor: Actor, name: str, to: str) -> FlipResult:
+def _flip_once(transaction: EditTransaction, actor: Actor, name: str, to: str) -> FlipResult:
     goal = parse_goal(to)
-    members = _find_members(turn, name, f"flip {{}} {to}")
+    members = _find_members(transaction, name, f"flip {{}} {to}")
     _refuse_irreversible(members, str(goal))
     changes = tuple(change for draft in members for change in changes_for(draft, goal))
     plan = EditPlan("flip", name, state_of_all(members), str(goal), changes)
     if not changes:
-        return FlipResult(name, plan.from_, plan.to, revision_of(turn.data))
-    return _apply_plan(turn, actor, members, plan, _check_gates(turn, actor, members, plan))
+        return FlipResult(name, plan.from_, plan.to, revision_of(transaction.data))
+    return _apply_plan(
+        transaction, actor, members, plan, _check_gates(transaction, actor, members, plan)
+    )
 
 
 def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipResult:
@@ -164,25 +166,25 @@ def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipR
     """
 
     def attempt(actor: Actor) -> FlipResult:
-        with locked_for_edit(config, state, actor.env, actor.wait_s) as turn:
-            return _rollback_once(turn, actor, name)
+        with locked_for_edit(config, state, actor.env, actor.wait_s) as transaction:
+            return _rollback_once(transaction, actor, name)
 
     return _with_approval(config, actor, attempt)
 
 
-def _rollback_once(turn: EditTransaction, actor: Actor, name: str | None) -> FlipResult:
+def _rollback_once(transaction: EditTransaction, actor: Actor, name: str | None) -> FlipResult:
     if name is not None:
-        _find_members(turn, name, "rollback {}")
-    entry = find_undoable(read_history(turn.state).entries, name)
+        _find_members(transaction, name, "rollback {}")
+    entry = find_undoable(read_history(transaction.state).entries, name)
     if entry is None:
-        raise _nothing_to_undo_refusal(turn, name)
-    members = _require_as_written(turn, entry)
+        raise _nothing_to_undo_refusal(transaction, name)
+    members = _require_as_written(transaction, entry)
     _refuse_irreversible(members, str(entry.from_))
     back = tuple(
         FieldChange(c.field, c.after, c.before, _route_of_change(c, entry)) for c in entry.changes
     )
     plan = EditPlan("rollback", str(entry.route), str(entry.to), str(entry.from_), back, entry.key)
-    return _apply_plan(turn, actor, members, plan)
+    return _apply_plan(transaction, actor, members, plan)
 
 
 class KillResult(NamedTuple):
@@ -331,30 +333,32 @@ class EditPlan(NamedTuple):
     undoes: str | None = None
 
 
-def _find_members(turn: EditTransaction, name: str, command: str) -> list[Draft]:
+def _find_members(transaction: EditTransaction, name: str, command: str) -> list[Draft]:
     """Return the route of that name, or all members of group:NAME; `command` is for a refusal."""
     if name.startswith(GROUP):
-        return _find_group_members(turn, name.removeprefix(GROUP))
-    found = next((draft for draft in turn.drafts if draft.name == name), None)
+        return _find_group_members(transaction, name.removeprefix(GROUP))
+    found = next((draft for draft in transaction.drafts if draft.name == name), None)
     if found is None:
-        names = [draft.name for draft in turn.drafts if draft.name]
+        names = [draft.name for draft in transaction.drafts if draft.name]
         close = nearest_word(name, names)
         fix = f"Did you mean {close}?" if close else "overgrow routes lists them."
-        raise EditRefused("unknown-route", f"{turn.config} has no route named {name}", fix)
+        raise EditRefused("unknown-route", f"{transaction.config} has no route named {name}", fix)
     if found.group is not None:
-        names = [str(draft.name) for draft in _find_group_members(turn, found.group)]
+        names = [str(draft.name) for draft in _find_group_members(transaction, found.group)]
         what = f"{name} is in group {found.group}, which moves together: {', '.join(names)}"
         fix = f"Run overgrow {command.format(GROUP + found.group)}."
         raise EditRefused("group-member", what, fix)
     return [found]
 
 
-def _find_group_members(turn: EditTransaction, group: str) -> list[Draft]:
-    found = [draft for draft in turn.drafts if draft.group == group and draft.name]
+def _find_group_members(transaction: EditTransaction, group: str) -> list[Draft]:
+    found = [draft for draft in transaction.drafts if draft.group == group and draft.name]
     if not found:
-        close = nearest_word(group, {draft.group for draft in turn.drafts if draft.group})
+        close = nearest_word(group, {draft.group for draft in transaction.drafts if draft.group})
         fix = f"Did you mean {GROUP}{close}?" if close else "Write group: NAME into its routes."
-        raise EditRefused("unknown-group", f"{turn.config} has no route in group {group}", fix)
+        raise EditRefused(
+            "unknown-group", f"{transaction.config} has no route in group {group}", fix
+        )
     return found
 
 
@@ -369,8 +373,8 @@ def _refuse_irreversible(members: Sequence[Draft], to: str) -> None:
 MAX_NAMED = 6  # routes named in one message
 
 
-def _nothing_to_undo_refusal(turn: EditTransaction, name: str | None) -> EditRefused:
-    named = [one for one in turn.drafts if one.name]
+def _nothing_to_undo_refusal(transaction: EditTransaction, name: str | None) -> EditRefused:
+    named = [one for one in transaction.drafts if one.name]
     wanted = [one for one in named if name in (None, one.name, f"{GROUP}{one.group or ''}")]
     described = [f"{draft.name} is {state_of(draft)}" for draft in wanted[:MAX_NAMED]]
     rest = len(wanted) - len(described)
@@ -387,7 +391,7 @@ def _printable_name(entry: HistoryEntry) -> str:
     return printable(entry.who, keep="")
 
 
-def _require_as_written(turn: EditTransaction, entry: HistoryEntry) -> list[Draft]:
+def _require_as_written(transaction: EditTransaction, entry: HistoryEntry) -> list[Draft]:
     """Return the routes that a flip changed; raise EditRefused if one no longer says what it wrote."""
     if entry.from_ == "split":
         what = f"before the flip by {_printable_name(entry)} at {entry.at} the members of {entry.route} differed"
@@ -395,11 +399,11 @@ def _require_as_written(turn: EditTransaction, entry: HistoryEntry) -> list[Draf
             "would-be-invalid", what, f"Run overgrow flip {entry.route} legacy instead."
         )
     names = dict.fromkeys(_route_of_change(change, entry) for change in entry.changes)
-    return [_require_one_as_written(turn, entry, name) for name in names]
+    return [_require_one_as_written(transaction, entry, name) for name in names]
 
 
-def _require_one_as_written(turn: EditTransaction, entry: HistoryEntry, name: str) -> Draft:
-    draft = next((one for one in turn.drafts if one.name == name), None)
+def _require_one_as_written(transaction: EditTransaction, entry: HistoryEntry, name: str) -> Draft:
+    draft = next((one for one in transaction.drafts if one.name == name), None)
     is_state = draft is not None and is_same_state(state_of(draft), str(entry.to))
     own = [change for change in entry.changes if _route_of_change(change, entry) == name]
     if draft and is_state and all(written_text(draft, one.field) == one.after for one in own):
@@ -416,7 +420,7 @@ def _require_one_as_written(turn: EditTransaction, entry: HistoryEntry, name: st
 
 
 def _check_gates(
-    turn: EditTransaction, actor: Actor, members: Sequence[Draft], plan: EditPlan
+    transaction: EditTransaction, actor: Actor, members: Sequence[Draft], plan: EditPlan
 ) -> dict[str, Any]:
     """Return what the history records of gates; raise EditRefused if one is closed and no reason is given."""
     evidence, closed = {}, []
@@ -430,7 +434,7 @@ def _check_gates(
             closed.append(f"{draft.name} requires {clean} clean comparisons, and none were counted")
     if closed and not actor.why:
         fix = "Shadow it until there are enough, or give a reason to flip it anyway."
-        raise EditRefused("gate-closed", f"{turn.config}: {'; '.join(closed)}", fix)
+        raise EditRefused("gate-closed", f"{transaction.config}: {'; '.join(closed)}", fix)
     facts = {"why": actor.why, "evidence": evidence, "overruled": closed}
     return {name: value for name, value in facts.items() if value}
 
@@ -442,16 +446,16 @@ def _sends_more_to_migrated(members: Sequence[Draft], to: str) -> bool:
 
 
 def _apply_plan(
-    turn: EditTransaction,
+    transaction: EditTransaction,
     actor: Actor,
     members: Sequence[Draft],
     plan: EditPlan,
     more: Mapping[str, Any] | None = None,
 ) -> FlipResult:
     """Edit the text, check what it says now, and replace the file; `more` goes into the history."""
-    after, by_hand = _rewrite_text(turn, members, plan)
-    data = (BOM if turn.data.startswith(BOM) else b"") + after.encode()
-    _require_valid(turn, actor, members, plan, data)
+    after, by_hand = _rewrite_text(transaction, members, plan)
+    data = (BOM if transaction.data.startswith(BOM) else b"") + after.encode()
+    _require_valid(transaction, actor, members, plan, data)
     facts = {
         "at": actor.now(),
         "who": actor.who,
@@ -459,31 +463,35 @@ def _apply_plan(
         "route": plan.name,
         "from": plan.from_,
         "to": plan.to,
-        "before": revision_of(turn.data),
+        "before": revision_of(transaction.data),
         "after": revision_of(data),
         "changes": plan.changes,
         **({"undoes": plan.undoes} if plan.undoes else {}),
         **(more or {}),
     }
-    replace_table(turn, data, facts, by_hand)
+    replace_table(transaction, data, facts, by_hand)
     return FlipResult(plan.name, plan.from_, plan.to, revision_of(data), plan.changes)
 
 
 def _require_valid(
-    turn: EditTransaction, actor: Actor, members: Sequence[Draft], plan: EditPlan, data: bytes
+    transaction: EditTransaction,
+    actor: Actor,
+    members: Sequence[Draft],
+    plan: EditPlan,
+    data: bytes,
 ) -> None:
     """Raise EditRefused unless the edited text is a valid table that says what was asked, and no more."""
     names = [str(draft.name) for draft in members]
     grows = _sends_more_to_migrated(members, plan.to)
     rules = actor.rules() if actor.rules is not None and grows else None
-    loaded = parse(data, file=str(turn.config), env=actor.env, rules=rules)
-    if loaded.table is None or not has_states(loaded.table, turn.drafts, names, plan.to):
-        require_safe_edit(turn.drafts, decode_text(data), names, plan.to, actor.env)
-    loaded, _, lost = judge_beside_last_good(loaded, turn, actor.env)
+    loaded = parse(data, file=str(transaction.config), env=actor.env, rules=rules)
+    if loaded.table is None or not has_states(loaded.table, transaction.drafts, names, plan.to):
+        require_safe_edit(transaction.drafts, decode_text(data), names, plan.to, actor.env)
+    loaded, _, lost = judge_beside_last_good(loaded, transaction, actor.env)
     if lost is not None:
-        raise _half_written_refusal(turn.config, lost)
+        raise _half_written_refusal(transaction.config, lost)
     if loaded.problems:
-        what = f"{turn.config} would not be valid with {plan.name} at {plan.to}"
+        what = f"{transaction.config} would not be valid with {plan.name} at {plan.to}"
         fix = "Nothing was changed. Fix this first"
         fix += (
             "" if share_of(plan.to) else ", or send everything to legacy: overgrow rollback --all"
@@ -503,15 +511,15 @@ def _half_written_refusal(config: Path, lost: str) -> EditRefused:
 
 
 def _rewrite_text(
-    turn: EditTransaction, members: Sequence[Draft], plan: EditPlan
+    transaction: EditTransaction, members: Sequence[Draft], plan: EditPlan
 ) -> tuple[str, str]:
     """Return the new text, and its changed lines for a person who has to make the edit by hand."""
-    text = turn.text
+    text = transaction.text
     by_hand: list[str] = []
     # From last to first, so that positions and line numbers before an edit stay valid.
     for draft in sorted(members, key=lambda one: one.node.start, reverse=True):
         own = [change for change in plan.changes if change.route == draft.name]
-        changed = apply_changes(text, draft, own, file=str(turn.config))
+        changed = apply_changes(text, draft, own, file=str(transaction.config))
         if own:
             by_hand.insert(0, lines_to_change(text, changed))
         text = changed

@@ -13,19 +13,21 @@ from overgrow.table.reading.weakened import reject_weakened
 
 
 def judge_beside_last_good(
-    loaded: ParsedTable, turn: EditTransaction, env: Mapping[str, str]
+    loaded: ParsedTable, transaction: EditTransaction, env: Mapping[str, str]
 ) -> JudgedTable:
     """Judge a table that is to be written beside the last one that took effect.
 
     `lost` is set only if somebody wrote the file in place a moment ago.
     """
-    kept, found = read_last_good_in_time(turn.state), turn.found
+    kept, found = read_last_good_in_time(transaction.state), transaction.found
     former = (
-        None if kept is None or kept.data == turn.data else parse_last_good(kept, turn.config, env)
+        None
+        if kept is None or kept.data == transaction.data
+        else parse_last_good(kept, transaction.config, env)
     )
     if kept is None or former is None or loaded.table is None:
         return JudgedTable(loaded, None)
     is_in_place = kept.source == (found.st_dev, found.st_ino)
     is_fresh = time.time() - max(found.st_mtime, found.st_ctime) < STANDS_S
     lost = lost_end(loaded.table, former) if is_in_place and is_fresh else None
-    return JudgedTable(reject_weakened(loaded, str(turn.config), former), None, lost)
+    return JudgedTable(reject_weakened(loaded, str(transaction.config), former), None, lost)

@@ -107,7 +107,7 @@ def _folder_locked(folder: Path, wait_s: float) -> Iterator[None]:
 
 
 def replace_table(
-    turn: EditTransaction, data: bytes, facts: Mapping[str, Any] | None, by_hand: str
+    transaction: EditTransaction, data: bytes, facts: Mapping[str, Any] | None, by_hand: str
 ) -> None:
     """Replace the file, unless somebody else changed it meanwhile.
 
@@ -115,36 +115,38 @@ def replace_table(
     """
     temporary: Path | None = None
     recorded: HistoryEntry | None = None
-    writing = turn.config
+    writing = transaction.config
     try:
-        if not stat.S_IMODE(turn.found.st_mode) & 0o222:
+        if not stat.S_IMODE(transaction.found.st_mode) & 0o222:
             raise PermissionError(errno.EACCES, "the file is read-only")
-        keep = partial(_copy_mode_and_owner, turn.found)
-        temporary = write_draft(turn.real, data, suffix=".flip", prepare=keep)
-        _refuse_changed(turn)
-        writing = turn.state / JOURNAL
-        recorded = append(turn.state, turn.journal, facts) if facts else None
-        writing = turn.config
-        os.replace(temporary, turn.real)  # noqa: PTH105 - tests stand in for the mounts that refuse it
+        keep = partial(_copy_mode_and_owner, transaction.found)
+        temporary = write_draft(transaction.real, data, suffix=".flip", prepare=keep)
+        _refuse_changed(transaction)
+        writing = transaction.state / JOURNAL
+        recorded = append(transaction.state, transaction.journal, facts) if facts else None
+        writing = transaction.config
+        os.replace(temporary, transaction.real)  # noqa: PTH105 - tests stand in for the mounts that refuse it
         temporary = None
-        _sync_folder(turn.real.parent)
+        _sync_folder(transaction.real.parent)
     except OSError as error:
         if facts and recorded is not None and temporary is not None:
-            _abandon(turn, facts, recorded)
-        if error.errno not in CANNOT_REPLACE or writing != turn.config:
+            _abandon(transaction, facts, recorded)
+        if error.errno not in CANNOT_REPLACE or writing != transaction.config:
             raise _unwritable_refusal(writing, error) from None
-        what = f"{turn.config} cannot be replaced here ({error.strerror})"
+        what = f"{transaction.config} cannot be replaced here ({error.strerror})"
         raise EditRefused("read-only", what, f"Change it where it is kept: {by_hand}.") from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
-def _abandon(turn: EditTransaction, facts: Mapping[str, Any], recorded: HistoryEntry) -> None:
+def _abandon(
+    transaction: EditTransaction, facts: Mapping[str, Any], recorded: HistoryEntry
+) -> None:
     """Record that a flip in the history was not made, if the disk has room for that."""
     gave_up = {"at": facts["at"], "who": facts["who"], "action": "abandoned"}
     with suppress(OSError):
-        append(turn.state, turn.journal, {**gave_up, "undoes": recorded.key})
+        append(transaction.state, transaction.journal, {**gave_up, "undoes": recorded.key})
 
 
 def _copy_mode_and_owner(found: os.stat_result, descriptor: int) -> None:
@@ -155,13 +157,13 @@ def _copy_mode_and_owner(found: os.stat_result, descriptor: int) -> None:
         os.fchown(descriptor, found.st_uid, found.st_gid)
 
 
-def _refuse_changed(turn: EditTransaction) -> None:
+def _refuse_changed(transaction: EditTransaction) -> None:
     """Raise EditRefused if the file is not the one that was read: editors do not use the lock."""
-    same = _version_of(turn.real.stat()) == _version_of(turn.found)
-    content = hashlib.sha256(read_table_file(turn.real)).digest()
-    if same and content == hashlib.sha256(turn.data).digest():
+    same = _version_of(transaction.real.stat()) == _version_of(transaction.found)
+    content = hashlib.sha256(read_table_file(transaction.real)).digest()
+    if same and content == hashlib.sha256(transaction.data).digest():
         return
-    what = f"somebody else changed {turn.config} at the same moment"
+    what = f"somebody else changed {transaction.config} at the same moment"
     raise EditRefused(
         "changed-meanwhile", what, "Nothing was written. Look at the file, then flip again."
     )
