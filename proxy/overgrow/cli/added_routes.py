@@ -1,7 +1,7 @@
-"""The text of a table with routes for rules that have none yet. Pure; every other byte stays.
+"""Adds routes to the text of a table, for rules that have none yet. Pure; every other byte stays.
 
-Rule: nothing moves. A new route goes to legacy, so one that would take a request from a route which sends
-clients elsewhere is left out with a reason. What is written so that it cannot be edited safely is refused.
+Rule: nothing moves. A new route goes to legacy. A new route that would match a request of a route which sends
+clients elsewhere is left out with a reason. A table that cannot be edited safely is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from overgrow.cli.first_table import FoundRule, NewRoutes, SkippedRule, new_routes
+from overgrow.cli.first_table import TAKEN, FoundRule, NewRoutes, SkippedRule, new_routes
 from overgrow.routing.match import shape_of
 from overgrow.routing.model import Route, RouteTable
 from overgrow.routing.overlap import find_common_request
@@ -19,14 +19,14 @@ from overgrow.table.reading.problems import EditRefused
 from overgrow.table.reading.table_file import parse_tree
 from overgrow.yaml_file.tree import Node
 
-Read = Callable[[str], ParsedTable]  # what a text means
-_LINE = re.compile(r" on line \d+")  # of an attempt that nobody will see
+Read = Callable[[str], ParsedTable]  # parses a text
+_LINE = re.compile(r" on line \d+")  # in messages about a text that nobody sees
 _EMPTY = re.compile(r"\[\s*\]")
 _CLOSING = re.compile(r"(?:[\s,]|#[^\n]*)*[]}]")
 
 
 class AddedRoutes(NamedTuple):
-    """The text with the new routes, their names, and the rules that got none though no route has them."""
+    """The text with the new routes, their names, and the rules that were left out."""
 
     text: str
     names: tuple[str, ...]
@@ -34,7 +34,7 @@ class AddedRoutes(NamedTuple):
 
 
 def with_app(text: str, app: str) -> str:
-    """The text with a line `app:` after the one that says the version."""
+    """Return the text with a line `app:` after the line of the version."""
     version = next(
         (value for key, value in parse_tree(text).children if key.text == "version"), None
     )
@@ -46,7 +46,7 @@ def add_routes(text: str, table: RouteTable, rules: Sequence[FoundRule], read: R
     """Add a route, target legacy, for each rule whose shape and methods no route of the table has.
 
     Raises:
-        EditRefused: where the routes are written in a way that cannot be edited safely.
+        EditRefused: if the routes are written in a way that cannot be edited safely.
 
     """
     without: dict[str, str] = {}
@@ -72,7 +72,7 @@ def _routes_for(
 
 
 def _taken_methods(table: RouteTable) -> dict[Any, set[str]]:
-    """The methods that routes of the table take, by shape and host; "*" stands for all.
+    """Return the methods that routes of the table match, by shape and host; "*" stands for all.
 
     A route for one host is one of a rule for all hosts, too: somebody has written it.
     """
@@ -85,15 +85,15 @@ def _taken_methods(table: RouteTable) -> dict[Any, set[str]]:
 
 
 def _worth_telling(found: NewRoutes) -> tuple[SkippedRule, ...]:
-    """The rules left out for a reason; that the table has them already is none."""
-    return tuple(each for each in found.skipped if "take all its requests" not in each.why)
+    """Return the skipped rules to report: not those that the table already has."""
+    return tuple(each for each in found.skipped if each.why != TAKEN)
 
 
 def _impossible(loaded: ParsedTable, found: NewRoutes) -> dict[str, str]:
-    """Why new routes cannot stand in the table, by name.
+    """Return why new routes are not valid in the table, by name.
 
     Raises:
-        EditRefused: where the text was valid before and its problems are of no new route.
+        EditRefused: if a problem is not one of a new route.
 
     """
     wrong = {
@@ -107,7 +107,7 @@ def _impossible(loaded: ParsedTable, found: NewRoutes) -> dict[str, str]:
 
 
 def _taking(after: RouteTable | None, before: RouteTable, names: Sequence[str]) -> dict[str, str]:
-    """Which new routes would take requests from routes that send clients elsewhere, and what is said of it."""
+    """Return which new routes would match requests of routes that send clients elsewhere, and why."""
     order = {route.name: place for place, route in enumerate(after.routes if after else ())}
     moved = [route for route in before.routes if route.target != "legacy" or route.canary]
     added = [route for route in (after.routes if after else ()) if route.name in names]
@@ -167,7 +167,7 @@ def _in_place_of_none(text: str, empty: re.Match[str], lines: Sequence[str]) -> 
 
 
 def _end_of_content(text: str, node: Node, lines: Sequence[str]) -> int:
-    """Where the content of a node ends: the marks of lists and mappings tell where they begin alone."""
+    """Return where the content of a node ends; the marks of lists and mappings only say where they begin."""
     brackets = 0
     while node.kind != "scalar" and not node.shared:
         brackets += node.style == "flow"
@@ -187,7 +187,7 @@ def _end_of_content(text: str, node: Node, lines: Sequence[str]) -> int:
 
 
 def _end_of_line(text: str, at: int) -> int:
-    """Behind the end of the line in which a position lies."""
+    """Return the position after the end of the line that a position is in."""
     if at and text[at - 1] == "\n":  # a block scalar ends with its line
         return at
     newline = text.find("\n", at)

@@ -1,7 +1,7 @@
 """`overgrow dev`: the legacy app and the front door in one terminal, until Ctrl-C.
 
-Each is a process group of its own, so that Ctrl-C reaches this process alone and it decides what
-stops first. Their output is shown line by line with a name before it; the access log as short lines.
+Each runs in a process group of its own, so that Ctrl-C reaches only this process, which decides what stops
+first. Their output is shown line by line with a name before it; the access log as short lines.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DevProcess(NamedTuple):
-    """A child: the name before its lines, and the signal that asks it to stop."""
+    """A child process: the name before its lines, and the signal that stops it."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -41,16 +41,16 @@ class DevProcess(NamedTuple):
 
 
 class Interrupted(Exception):
-    """Somebody asked this process to stop."""
+    """Raised when this process gets a signal to stop."""
 
 
 @click.command(short_help="Run legacy and front door while you develop.")
 @click.option(
     "--legacy-command",
     metavar="COMMAND",
-    help="What starts the legacy app. [default: dev.legacy of the table, else nothing]",
+    help="Starts the legacy app. [default: dev.legacy]",
 )
-@click.option("--legacy", metavar="URL", help="In a folder without a table: its legacy app.")
+@click.option("--legacy", metavar="URL", help="Without a table: the legacy app.")
 @click.option("--bind", metavar="ADDRESS", help="[default: 127.0.0.1:8000]")
 @click.option("--admin", metavar="ADDRESS", help="[default: 127.0.0.1:8001]")
 @click.option("--config", metavar="FILE", type=AnyPath(), help=CONFIG_HELP)
@@ -58,7 +58,8 @@ class Interrupted(Exception):
 def dev(legacy_command: str | None, **flags: Any) -> None:
     """Start the legacy app and the front door, show what both print, and stop both on Ctrl-C.
 
-    The front door follows the table as it changes, and every response says who answered (X-Overgrow). The command runs in a shell, in the folder of the table.
+    The front door follows changes of the table, and every response says which side served it
+    (X-Overgrow). A shell runs the legacy command in the folder of the table.
     """
     settings = settings_of({"config": flags["config"], "state": flags["state"]})
     command = legacy_command or _command_in_table(settings.config)
@@ -71,7 +72,7 @@ def dev(legacy_command: str | None, **flags: Any) -> None:
 
 
 def _command_in_table(config: Path) -> str | None:
-    """Return `dev.legacy` of the table; None where there is no table, or nothing in it."""
+    """Return `dev.legacy` of the table; None without a table or this field."""
     try:
         return find_dev_legacy(read_table_file(config), os.environ)
     except OSError:
@@ -81,7 +82,7 @@ def _command_in_table(config: Path) -> str | None:
 def _commands(
     legacy: str | None, serve: Sequence[str], folder: Path
 ) -> Iterator[Callable[[], DevProcess]]:
-    """Give what starts each process, in order."""
+    """Give the functions that start the processes, in order."""
     if legacy is not None:
         yield lambda: DevProcess(
             "legacy", _start(["/bin/sh", "-c", legacy], folder, {}), signal.SIGTERM
@@ -105,7 +106,7 @@ def _start(
 
 
 def _run_until_one_ends(commands: Iterator[Callable[[], DevProcess]]) -> int:
-    """Run the processes until one ends or somebody stops this one; return the exit status."""
+    """Run the processes until one ends or a signal stops this one; return the exit status."""
     running: list[DevProcess] = []
     shown: list[threading.Thread] = []
     try:
@@ -114,7 +115,9 @@ def _run_until_one_ends(commands: Iterator[Callable[[], DevProcess]]) -> int:
             shown.append(_show_output(running[-1]))
         ended = _wait_for_end(running)
         what = f"{ended.name} ended with exit status {ended.process.returncode}"
-        raise Failed("ended", f"{what}, so the other was stopped too.", "Its last lines say why.")
+        raise Failed(
+            "ended", f"{what}, so the other was stopped too.", "See its last lines for the reason."
+        )
     except Interrupted:
         echo_safe("\nStopping ...", err=True)
         return 0

@@ -13,6 +13,7 @@ from overgrow.routing.match import RuleError, derived_name, shape_of
 
 NOTHING: Mapping[str, str] = {}
 FLASKS_OWN = frozenset({"HEAD", "OPTIONS"})  # Flask adds them by itself
+TAKEN = "earlier rules match all its requests"
 _PLAIN = re.compile(r"[\w/<>:.,()=*-]+")
 
 
@@ -92,7 +93,7 @@ def new_routes(
         why = _skip_reason(found)
         methods = () if why else _free_methods(found, taken)
         if why or methods is None:
-            skipped.append(SkippedRule(found.rule, why or "earlier rules match all its requests"))
+            skipped.append(SkippedRule(found.rule, why or TAKEN))
             continue
         name = _name(found, methods, names)
         if name in without:

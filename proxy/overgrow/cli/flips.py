@@ -269,9 +269,10 @@ def _edit_session(call: Invocation, route: str | None) -> Iterator[FileDeadline]
 
 
 def _judges(call: Invocation, deadline: FileDeadline, limit_s: float) -> dict[str, Any]:
-    """Who says whether migrated can serve a change that sends more clients there: the running workers.
+    """Return what checks that migrated can serve a change that sends more clients there.
 
-    Where none run the app is imported here. Neither is asked for a change towards legacy.
+    The running workers check it; if none run, the app is imported here. A change towards legacy needs no
+    check.
     """
     if is_door_running(call.state):
         return {"ask": deadline.pausing(partial(ask_workers, call, limit_s=limit_s))}

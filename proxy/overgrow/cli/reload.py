@@ -1,7 +1,7 @@
-"""`overgrow reload`: have the workers run the code as it is now, without a lost request.
+"""`overgrow reload`: have the workers run the code as it is now, without losing a request.
 
-Rule: code that cannot run changes nothing. So the app is imported here first, in a process of its own; then the
-master is sent HUP, and the board says when every worker has the new code.
+Rule: code that cannot run changes nothing. This command imports the app first, in a forked process. Then it
+sends SIGHUP to the master, and the board shows when every worker has the new code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from overgrow.cli.workers import POLL_S, Worker, living_workers, name_worker
 from overgrow.table.running import find_master
 from overgrow.text import rfc3339
 
-UNCHANGED = "Nothing was reloaded; the workers keep the code they have."
+UNCHANGED = "Nothing was reloaded; the workers keep their code."
 
 
 class Reloaded(NamedTuple):
@@ -50,11 +50,11 @@ class Reloaded(NamedTuple):
 )
 @shared_options
 def reload_app(call: Invocation, timeout: float) -> None:
-    """Import the app anew in new workers, while the old ones finish what is open.
+    """Start new workers with the app's code as it is now, while the old ones finish open requests.
 
     No request is lost. `app:` of the table is read again too. The code is tried first: if it cannot be
-    imported, or lacks a rule that the table in force needs, nothing changes (exit 1). Returns when every worker
-    has the new code.
+    imported, or lacks a rule that the table in effect needs, nothing changes (exit 1). The command returns
+    when every worker has the new code.
     """
     master = _require_master(call)
     before = living_workers(call.state)
@@ -72,15 +72,17 @@ def reload_app(call: Invocation, timeout: float) -> None:
 
 
 def _require_master(call: Invocation) -> int:
-    """The process id of the front door's master; exit 1 where there is none that can be told."""
+    """Return the process id of the front door's master; exit 1 if it cannot be found."""
     with file_deadline(call):
         master = find_master(call.state_to_read)
     if master is None:
         what = f"No front door of overgrow serve runs on the state folder {call.state_to_read}."
-        fix = "Start one, or name its folder with --state. Any other server is told to reload in its own way."
+        fix = (
+            "Start one, or name its folder with --state. Another server has its own way to reload."
+        )
         raise Failed("not-running", what, fix)
     if master == 0:
-        what = "The front door runs where this process cannot see it, in another container say."
+        what = "The front door runs where this process cannot see it, for instance in another container."
         raise Failed("not-running", what, "Run overgrow reload there.")
     return master
 
@@ -89,9 +91,11 @@ def _send_hup(master: int) -> None:
     try:
         os.kill(master, signal.SIGHUP)
     except ProcessLookupError as error:
-        raise Failed("not-running", "The front door ended in this moment.", "Start it.") from error
+        raise Failed("not-running", "The front door ended just now.", "Start it.") from error
     except PermissionError as error:
-        what = f"The front door (pid {master}) runs as another user, who alone may reload it."
+        what = (
+            f"The front door (pid {master}) runs as another user, and only that user may reload it."
+        )
         raise Failed("not-running", what, "Run overgrow reload as that user.") from error
 
 
@@ -99,17 +103,17 @@ def _send_hup(master: int) -> None:
 
 
 def _require_code(call: Invocation, running: Sequence[Worker]) -> None:
-    """Exit 1 where the code as it is now cannot serve what runs."""
+    """Exit 1 if the code as it is now cannot serve the table in effect."""
     try:
         why = call_in_fork(partial(_why_unusable, call, running), _note_long)
     except EndedApartError:
-        why = "the app ended its process while it was imported"
+        why = "the app ended its process during the import"
     if why:
         raise Failed("app-import", f"{why}.", UNCHANGED, next_commands=["overgrow check"])
 
 
 def _why_unusable(call: Invocation, running: Sequence[Worker]) -> str:
-    """Why the code cannot serve the table in force; empty if it can. Imports the app."""
+    """Import the app and return why it cannot serve the table in effect; empty if it can."""
     from overgrow.app import app_rules  # noqa: PLC0415  imports Flask
     from overgrow.app_loader.source_tree import remove_stale_bytecode  # noqa: PLC0415  as above
     from overgrow.cli.team_rules import import_app  # noqa: PLC0415  as above
@@ -125,7 +129,7 @@ def _why_unusable(call: Invocation, running: Sequence[Worker]) -> str:
     kept = read_last_good_in_time(call.state_wanted)
     table = None if kept is None else parse_last_good(kept, call.config, os.environ)
     lacking = describe_first_missing(table, app_rules(team)) if table else ""
-    return f"{team.name} cannot serve the table that runs: {lacking.rstrip('.')}" if lacking else ""
+    return f"{team.name} cannot serve the table in effect: {lacking.rstrip('.')}" if lacking else ""
 
 
 def _app_of(running: Sequence[Worker]) -> str | None:
@@ -133,22 +137,22 @@ def _app_of(running: Sequence[Worker]) -> str | None:
 
 
 def _note_long(seconds: float) -> None:
-    what = f"the app has been loading for {seconds:g} s; the workers serve on meanwhile"
-    echo_safe(f"note: {what}. Ctrl-C gives up", err=True)
+    what = f"the app has been loading for {seconds:g} s; the workers keep serving"
+    echo_safe(f"note: {what}. Ctrl-C cancels", err=True)
 
 
 # --- the workers ----------------------------------------------------------------------------------
 
 
 def _now() -> str:
-    """The time as workers write it on the board."""
+    """Return the time as workers write it on the board."""
     return rfc3339(time.time(), "milliseconds")
 
 
 def _wait_for_workers(
     call: Invocation, before: Sequence[Worker], began: str, limit_s: float
 ) -> Reloaded:
-    """Wait until as many workers as before have the new code, and the old ones take no new clients."""
+    """Wait until as many workers as before have the new code, and the old ones accept no new clients."""
     wanted = sum(not each.get("leaving") for each in before) or 1
     old = {each["pid"] for each in before}
     known = _boot_error(before)
@@ -163,7 +167,7 @@ def _wait_for_workers(
         if error is not None and error != known and error["at"] >= began[:19]:
             what = f"New workers do not start: {error['reason']}."
             raise Failed(
-                "app-import", what, "The old ones serve on.", next_commands=["overgrow status"]
+                "app-import", what, "The old ones keep serving.", next_commands=["overgrow status"]
             )
         if not living and find_master(call.state) is None:
             raise Failed("not-running", "The front door ended while it reloaded.", "Start it.")
@@ -176,17 +180,17 @@ def _pause() -> None:
     try:
         time.sleep(POLL_S)
     except KeyboardInterrupt:
-        what = "You stopped waiting; the front door goes on reloading."
-        raise Failed("unconfirmed", what, "overgrow status says how far it is.") from None
+        what = "You stopped waiting; the front door continues to reload."
+        raise Failed("unconfirmed", what, "See overgrow status for its progress.") from None
 
 
 def _boot_error(workers: Sequence[Worker]) -> Any:
-    """Why workers do not start, as their master tells the living ones."""
+    """Return why workers do not start, as the living ones report it."""
     return next((each["boot_error"] for each in workers if each.get("boot_error")), None)
 
 
 def _unconfirmed_failure(late: Sequence[Worker], limit_s: float) -> Failed:
     names = ", ".join(map(name_worker, late)) or "no new worker"
-    verb = "still run the code from before" if late else "serves yet"
-    what = f"After {limit_s:g} s {names} {verb}; the front door goes on reloading."
-    return Failed("unconfirmed", what, "overgrow status says how far it is.")
+    verb = "still run the old code" if late else "serves yet"
+    what = f"After {limit_s:g} s {names} {verb}; the front door continues to reload."
+    return Failed("unconfirmed", what, "See overgrow status for its progress.")

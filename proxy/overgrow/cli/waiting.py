@@ -24,15 +24,15 @@ ReadyzJson = Mapping[str, Any]  # what /readyz says
 
 
 class BoardWaiting:
-    """A wait for the workers of the state folder, by what they write on the board."""
+    """A wait for the workers of a state folder, by what they write on the board."""
 
     def __init__(self, state: Path, limit_s: float) -> None:
         self._state, self._limit_s = state, limit_s
 
     def lag(self, late: Callable[[ReadyzJson], str]) -> str | None:
-        """Why the change is not everywhere yet, as `late` names it; None once it is ("").
+        """Return why not all workers have the change; None once `late` returns "".
 
-        Ctrl-C ends the wait: the change itself is made.
+        Ctrl-C ends the wait; the change itself stays.
         """
         deadline = time.monotonic() + self._limit_s
         try:
@@ -51,10 +51,10 @@ class BoardWaiting:
 
 
 class Nobody:
-    """No front door runs on this state folder: there is nobody to wait for."""
+    """No front door runs on this state folder, so there is nothing to wait for."""
 
     def lag(self, _late: Callable[[ReadyzJson], str]) -> None:
-        """Wait for nobody."""
+        """Return at once."""
 
 
 class Waiting:

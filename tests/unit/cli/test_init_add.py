@@ -97,6 +97,12 @@ def test_a_second_time_there_is_nothing_to_add(shop):
     assert before == shop.table.read_bytes()
 
 
+def test_a_rule_that_the_table_has_is_not_noted_as_left_out(shop):
+    shop.table.write_text(f"{HEAD}routes:\n{ADDED}")
+
+    assert "" == shop("init", "--add").stderr
+
+
 @pytest.mark.parametrize(
     "route",
     [
