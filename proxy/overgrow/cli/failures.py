@@ -50,6 +50,7 @@ FAILURES: dict[str, str] = {
 _NEXT: dict[str, tuple[str, ...]] = NEXT_COMMANDS | {
     "app-import": ("overgrow check",),
     "app-missing": ("overgrow init --add --app MODULE:FACTORY",),
+    "ended": ("overgrow dev",),
     "file-exists": ("overgrow init --add",),
     "file-missing": ("overgrow init --legacy URL",),
     "file-silent": ("overgrow history", "overgrow rollback --all"),
