@@ -63,9 +63,7 @@ def read_regular(path: Path, most: int) -> bytes:
         OSError: NotRegular for any other kind of file, IsADirectoryError for a folder.
 
     """
-    _require_regular(
-        path, path.stat()
-    )  # before it is opened: opening alone has effects on some devices
+    _require_regular(path, path.stat())  # before opening, which has effects on some devices
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     with os.fdopen(os.open(path, flags), "rb") as file:
         _require_regular(path, os.fstat(file.fileno()))
