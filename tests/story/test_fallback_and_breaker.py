@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import re
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +83,14 @@ version: 1
 app: failing:create_app
 legacy:
   url: ${LEGACY_URL}
+  breaker: ${BREAKER:-false}
 routes:
   - name: cart
     path: /cart
     target: legacy
 """
 ORDER = json.dumps({"customer": "Grace", "items": [{"product": 3, "quantity": 1}]}).encode()
-ENOUGH = MIGRATED_POLICY.least
+ENOUGH = MIGRATED_POLICY.min_answers
 
 
 def set_mood(front: Front, mood: str) -> None:
@@ -106,10 +109,10 @@ def front(tmp_path: Path):
 
 @pytest.fixture
 def orphan(tmp_path: Path):
-    """A front door whose legacy is down."""
+    """A front door whose legacy is down, and has breakers."""
     (tmp_path / "failing.py").write_text(FAILING_APP)
     with running_front(
-        LEGACY_TABLE, tmp_path, free_port(), data=tmp_path / "shop.sqlite3"
+        LEGACY_TABLE, tmp_path, free_port(), data=tmp_path / "shop.sqlite3", BREAKER="true"
     ) as running:
         yield running
 
@@ -197,6 +200,41 @@ def test_without_fallback_an_open_breaker_is_503_with_retry_after(front):
     assert statuses == [500] * ENOUGH
     assert (status, headers["X-Overgrow-Error"]) == (503, "migrated-open")
     assert 1 <= int(headers["Retry-After"]) <= MIGRATED_POLICY.open_s
+
+
+def test_legacy_that_comes_back_is_asked_at_once(tmp_path):
+    (tmp_path / "failing.py").write_text(FAILING_APP)
+    port, data = free_port(), tmp_path / "shop.sqlite3"
+    with running_front(LEGACY_TABLE, tmp_path, port, data=data) as front:
+        down = {front.get("/cart")[0] for _ in range(2 * ENOUGH)}
+        with listening_at(port):
+            up = {front.get("/cart")[0] for _ in range(ENOUGH)}
+
+    assert ({502}, {200}) == (down, up)
+
+
+@contextmanager
+def listening_at(port: int):
+    """A legacy app that answers everything with 200, on a given port."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _Fine)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Fine(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_args):
+        """Say nothing."""
 
 
 def test_legacy_that_is_down_is_left_alone_where_a_route_takes_the_request(orphan):

@@ -6,7 +6,8 @@ servers or threads. Rule: only `_enter` changes the state, and only along TRANSI
 A breaker counts responses over a sliding window. When too many fail or are slow it opens,
 and the side gets no requests for a while. Then it is half-open: one request at a time is let through
 as a probe. The first good response starts the recovery, in which the share of requests that are let
-through grows linearly from none to all; too many bad responses on the way open it again.
+through grows linearly from none to all; too many bad responses on the way open it again. A side that
+could not be reached and responds again is back: one good probe closes the breaker.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
 State = Literal["closed", "open", "half-open", "recovering"]
-Event = Literal["failing", "slow", "cooled", "answered", "recovered", "reset"]
-Judgement = Literal["good", "slow", "failed"]
+Event = Literal["failing", "slow", "cooled", "answered", "reached", "recovered", "reset"]
+Judgement = Literal["good", "slow", "failed", "unreachable"]
 
 STATES: dict[State, str] = {
     "closed": "everything is let through",
@@ -31,6 +32,7 @@ EVENTS: dict[Event, str] = {
     "slow": "too many responses in the window were slow or failed (when half-open: the probe was slow)",
     "cooled": "`open_s` have passed",
     "answered": "the probe got a good response",
+    "reached": "the probe got a good response, and before it no connection could be made",
     "recovered": "`recovery_s` have passed",
     "reset": "somebody reset the breaker",
 }
@@ -41,6 +43,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     ("half-open", "failing"): "open",
     ("half-open", "slow"): "open",
     ("half-open", "answered"): "recovering",
+    ("half-open", "reached"): "closed",
     ("recovering", "failing"): "open",
     ("recovering", "slow"): "open",
     ("recovering", "recovered"): "closed",
@@ -90,7 +93,8 @@ class Policy:
 
 # Nobody else can answer for legacy: an open breaker means 503. So it opens only if nearly every
 # response fails to come, or takes nearly all the time it may; `BreakerServer` says what fails.
-LEGACY_POLICY = Policy(failing_share=0.9, slow_share=0.9, slow_part=0.9)
+# The rest is short: a probe costs one user a failure that everybody has anyway.
+LEGACY_POLICY = Policy(failing_share=0.9, slow_share=0.9, slow_part=0.9, open_s=1.0)
 MIGRATED_POLICY = Policy()
 
 
@@ -137,7 +141,7 @@ class Window:
         """Count one response."""
         cell = self.add_good(now_s)
         if judgement != "good":
-            cell[2 if judgement == "failed" else 3] += 1
+            cell[3 if judgement == "slow" else 2] += 1
 
     def add_good(self, now_s: float) -> list[int]:
         """Count one good response; return the cell it was counted in."""
@@ -178,6 +182,7 @@ class Breaker:
         "_on_change",
         "_probe_s",
         "_since_s",
+        "_was_unreachable",
         "_window",
         "opened_by",
         "policy",
@@ -194,6 +199,7 @@ class Breaker:
         self._window = Window(policy.window_s)
         self._since_s = -math.inf
         self._probe_s: float | None = None  # when the probe that is under way was let through
+        self._was_unreachable = False  # whether the answer that opened it never had a connection
         self._credit = 0.0  # what recovery has saved up towards letting the next request through
         self.state: State = "closed"
         self.opened_by: WindowCounts | None = None  # what made it open; None while it is closed
@@ -225,7 +231,7 @@ class Breaker:
         if judgement != "good":
             self._judge(judgement, now_s)
         elif self.state == "half-open":
-            self._enter("answered", now_s)
+            self._enter("reached" if self._was_unreachable else "answered", now_s)
 
     def record_good(self, began_s: float, now_s: float) -> None:
         """Take note of a good response while the breaker is closed: a faster `record` for most requests."""
@@ -283,8 +289,9 @@ class Breaker:
 
     def _judge(self, judgement: Judgement, now_s: float) -> None:
         """Open if there are too many bad responses. One bad probe is too many."""
+        self._was_unreachable = judgement == "unreachable"
         if self.state == "half-open":
-            self._enter("failing" if judgement == "failed" else "slow", now_s)
+            self._enter("slow" if judgement == "slow" else "failing", now_s)
             return
         policy, (answers, failed, slow) = self.policy, self._window.counts(now_s)
         is_closed = self.state == "closed"

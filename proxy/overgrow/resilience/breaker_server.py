@@ -3,6 +3,8 @@
 Rule: it judges heads, never bodies. Faults of the client (gone, half an upload, a malformed request)
 and our own refusals (a full queue, a drain, a loop) say nothing about a side.
 
+Legacy has breakers only with legacy.breaker: no other side can answer in its place.
+
 Some requests are neither refused nor counted: those that no route took (all of legacy's pages would
 share one breaker, and one bad page would block them all), those of killed and irreversible routes (no
 other side can answer), and overrides (a tester must see the side as it is, without effect on others).
@@ -40,7 +42,8 @@ class BreakerServer:
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Ask the side, or return 503 `legacy-open` or `migrated-open` while its breaker refuses."""
         route = decision.route
-        if route is None or not route.reversible or decision.reason in _EXEMPT:
+        is_exempt = route is None or not route.reversible or decision.reason in _EXEMPT
+        if route is None or is_exempt or not self._breakers.guards(self._side):
             return self._server.serve(inbound, decision)
         return self._serve_guarded(inbound, decision, route)
 
@@ -72,6 +75,8 @@ def judge_reply(reply: Reply, side: Side, *, slow: bool) -> Judgement | None:
     failure = reply.failure
     if failure is not None and (failure.party != side or failure.stage == "queue"):
         return None
+    if failure is not None and failure.stage == "connect":
+        return "unreachable"
     if failure is not None or (side == "migrated" and reply.status in FAILED_STATUS):
         return "failed"
     return "slow" if slow else "good"

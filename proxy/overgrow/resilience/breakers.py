@@ -51,6 +51,10 @@ class Breakers:
             self._breakers[route, side] = breaker
         return breaker
 
+    def guards(self, side: Side) -> bool:
+        """Whether the routes have breakers of a side: legacy's only where the table asks for them."""
+        return side == "migrated" or self._table_of().legacy.breaker
+
     def refuses(self, route: str, side: Side) -> bool:
         """Whether a route's side has a breaker that refuses a request now."""
         breaker = self._breakers.get((route, side))
@@ -69,7 +73,7 @@ class Breakers:
         return [
             _breaker_json(route, side, breaker, now_s)
             for (route, side), breaker in sorted(self._breakers.items())
-            if breaker.state != "closed" and route in names
+            if breaker.state != "closed" and route in names and self.guards(side)
         ]
 
     def _drop_vanished(self) -> None:

@@ -144,6 +144,7 @@ class Legacy:
     folds: frozenset[str] = frozenset()  # spellings that it takes for the same path, by name
     are_folds_known: bool = False  # the table has `folds`, even if empty
     rewrite_headers: bool = False  # X-Original-URL and X-Rewrite-URL are sent to it
+    breaker: bool = False  # whether its routes have breakers: nobody can answer in its place
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Side:
 
 
 def _table(*routes):
-    return RouteTable("rev", Legacy("http://127.0.0.1:9"), routes)
+    return RouteTable("rev", Legacy("http://127.0.0.1:9", breaker=True), routes)
 
 
 def _decision(side="migrated", reason="target", **route):

@@ -336,3 +336,42 @@ def test_exactly_the_failing_share_opens_a_breaker_as_failing(clock):
     answer(breaker, clock, "failed", POLICY.min_answers // 2)
 
     assert events == ["failing"]
+
+
+def unreached(clock, last="unreachable"):
+    """A breaker in its rest, opened by a side to which no connection could be made."""
+    breaker = Breaker(POLICY)
+    answer(breaker, clock, "unreachable", POLICY.min_answers - 1)
+    answer(breaker, clock, last)
+    assert breaker.state == "open"
+    assert breaker.allows(clock.forward(POLICY.open_s))
+    return breaker
+
+
+def test_a_side_that_could_not_be_reached_is_back_with_its_first_good_answer(clock):
+    breaker = unreached(clock)
+    answer(breaker, clock, "good")
+
+    assert ("closed", 50) == (breaker.state, let_through(breaker, clock, 50))
+
+
+def test_a_side_that_answered_badly_recovers_step_by_step(clock):
+    breaker = unreached(clock, last="failed")
+    answer(breaker, clock, "good")
+
+    assert breaker.state == "recovering"
+
+
+def test_a_probe_that_fails_otherwise_takes_the_quick_way_back(clock):
+    breaker = unreached(clock)
+    answer(breaker, clock, "failed")
+    assert breaker.allows(clock.forward(POLICY.open_s))
+    answer(breaker, clock, "good")
+
+    assert breaker.state == "recovering"
+
+
+def test_connections_that_fail_count_as_failures(clock):
+    breaker = unreached(clock)
+
+    assert breaker.opened_by == WindowCounts(10, 10, 0)

@@ -10,7 +10,7 @@ from overgrow.exchange import Failure, Reply, failure_reply
 from overgrow.resilience.breaker import Policy
 from overgrow.resilience.breaker_server import BreakerServer, judge_reply
 from overgrow.resilience.breakers import POLICIES, Breakers
-from overgrow.routing.model import Route, Timeouts
+from overgrow.routing.model import Legacy, Route, RouteTable, Timeouts
 
 POLICY = Policy(min_answers=4, open_s=5)
 CRASH = Failure("migrated-crash", "head", "migrated")
@@ -45,7 +45,7 @@ def ask(breakers, served, decided, inbound_of):
         pytest.param(Reply(503, []), "migrated", "failed", id="migrated's own 503"),
         pytest.param(Reply(500, []), "legacy", "good", id="legacy's own 500 was always its answer"),
         pytest.param(failure_reply(CRASH), "migrated", "failed", id="crash"),
-        pytest.param(failure_reply(REFUSED), "legacy", "failed", id="refused connection"),
+        pytest.param(failure_reply(REFUSED), "legacy", "unreachable", id="refused connection"),
         pytest.param(
             failure_reply(Failure("local-busy", "queue", "migrated")),
             "migrated",
@@ -90,6 +90,20 @@ def test_the_breaker_is_not_asked_again_after_the_decision_asked_it(ask, side):
     ask(server, times=POLICY.min_answers + 3, fallback=True)
 
     assert len(server.asked) == POLICY.min_answers + 3
+
+
+def test_legacy_has_no_breaker_unless_the_table_asks_for_it(
+    served, decided, inbound_of, side, clock
+):
+    table = RouteTable("rev", Legacy("http://127.0.0.1:9"), (Route("r", path="/"),))
+    breakers = Breakers(lambda: table, clock=clock, policies=dict.fromkeys(POLICIES, POLICY))
+    server = side([failure_reply(REFUSED)])
+    guarded = BreakerServer(server, breakers, "legacy")
+    for _ in range(3 * POLICY.min_answers):
+        served(guarded, inbound_of(), decided("legacy", "target"))
+
+    assert 3 * POLICY.min_answers == len(server.asked)
+    assert [] == breakers.snapshot()
 
 
 def test_legacys_breaker_is_asked_with_or_without_fallback(ask, side):

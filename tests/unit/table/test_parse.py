@@ -61,6 +61,7 @@ legacy:
   lenient: [obs-fold, bare-lf]
   folds: [case, double-decoding]
   rewrite_headers: true
+  breaker: true
 trusted_proxies: [10.0.0.0/8, 192.0.2.1, "fd00::/8", unix]
 cohort: {by: [header:X-User, cookie:Id, ip], salt: s}
 routes:
@@ -93,6 +94,7 @@ routes:
     assert table.legacy.leniencies == {"bare-lf", "obs-fold"}
     assert table.legacy.folds == {"case", "double-decoding"}
     assert table.legacy.rewrite_headers is True
+    assert table.legacy.breaker is True
     assert table.trusted_proxies == TrustedProxies(
         (ip_network("10.0.0.0/8"), ip_network("192.0.2.1"), ip_network("fd00::/8")), unix=True
     )
@@ -105,7 +107,7 @@ routes:
         Predicate("query", "preview", None, present=True),
         Predicate("cookie", "group", None, present=False),
     )
-    assert (route.canary, route.priority, route.line) == (25, -3, 24)
+    assert (route.canary, route.priority, route.line) == (25, -3, 25)
     assert route.timeouts == Timeouts(0.5, 5.0, 3600.0, 30.0)
 
 
@@ -549,7 +551,7 @@ def test_the_schema_and_parse_agree_on_every_field_name(where, names):
         "shadow": "1%", "fallback": True, "group": "g", "require": {"clean": 1}, "priority": 1, "reversible": True,
         "stream": True, "connect_timeout": "1s", "response_timeout": "1s", "idle_timeout": "1s",
         "stream_idle_timeout": "1s", "forwarded": True, "max_body": "1MB", "lenient": ["bare-lf"],
-        "folds": ["case"], "rewrite_headers": True,
+        "folds": ["case"], "rewrite_headers": True, "breaker": True,
     }  # fmt: skip
     document = {
         "version": 1,

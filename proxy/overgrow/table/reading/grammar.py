@@ -238,6 +238,7 @@ LEGACY: dict[str, Reader] = {
     "max_body": scalar_reader(v.parse_size_bytes),
     "folds": _list_reader(lambda text, label: v.parse_word(text, f"a name in {label}", FOLDS)),
     "rewrite_headers": _read_boolean,
+    "breaker": _read_boolean,
     "lenient": _list_reader(
         lambda text, label: v.parse_word(text, f"a name in {label}", v.LENIENCIES)
     ),

@@ -251,4 +251,5 @@ def _read_legacy(
         folds=frozenset(values.get("folds", ())),
         are_folds_known="folds" in values,
         rewrite_headers=values.get("rewrite_headers", False),
+        breaker=values.get("breaker", False),
     )

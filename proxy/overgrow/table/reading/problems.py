@@ -111,7 +111,7 @@ REFUSALS: dict[str, str] = {
     "unknown-group": "No route is in a group of that name.",
     "unknown-route": "No route has that name.",
     "variable-value": "The value comes from the environment.",
-    "workers-refuse": "The running workers would refuse the table.",
+    "workers-refuse": "The running workers would reject the table.",
     "workers-silent": "A running worker did not say in time whether it would take the table.",
     "would-be-invalid": "The table would not be valid afterwards.",
 }
