@@ -348,7 +348,7 @@ def unreached(clock, last="unreachable"):
     return breaker
 
 
-def test_a_side_that_could_not_be_reached_is_back_with_its_first_good_answer(clock):
+def test_a_side_that_was_unreachable_is_back_at_its_first_good_answer(clock):
     breaker = unreached(clock)
     answer(breaker, clock, "good")
 
