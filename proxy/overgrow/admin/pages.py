@@ -102,6 +102,7 @@ def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
     def api_status() -> ResponseReturnValue:
         living = living_workers(view)
         payload = {**readiness(view, living), "breakers": open_breakers(living)}
+        payload |= {"server": view.server} if view.server else {}
         counted = within(ANSWER_S, view.metrics, partial(read_samples, view, now()))
         figures = split_by_route(counted, _routes(view))
         return jsonify({**payload, "routes": [split_json(each) for each in figures]})

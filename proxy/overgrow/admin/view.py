@@ -38,6 +38,10 @@ class AdminView(Protocol):
         """Why workers do not start: {"at": RFC 3339, "reason", "failures"}; None while they do."""
 
     @property
+    def server(self) -> Mapping[str, Any] | None:
+        """The running front door: {"version", "pid" of the master, "started_at": RFC 3339}; None if unknown."""
+
+    @property
     def draining(self) -> bool:
         """Whether the front door is shutting down."""
 

@@ -61,6 +61,9 @@ def _health(payload: dict[str, Any]) -> str:
     agreed = "all running it" if on_it else "not all running it"
     workers = f"{count_text(count, 'worker')}{f', {agreed}' if count else ''}"
     lines = [f"{payload['status']}: revision {payload['revision'] or '-'}, {workers}"]
+    if server := payload.get("server"):  # an earlier version's front door does not send it
+        since = f"{server['started_at'].replace('T', ' ').removesuffix('Z')} UTC"
+        lines.append(f"overgrow {server['version']}, pid {server['pid']}, up since {since}")
     if count and on_it and not payload["agreed"]:
         lines.append(DIFFER_ON_KILL)
     elif not on_it:

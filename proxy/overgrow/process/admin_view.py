@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from overgrow.routing.model import RouteTable
 from overgrow.settings import Settings
 from overgrow.shadow_service.groups import OpenGroupCounts
 from overgrow.table.live import LiveTable
+from overgrow.text import rfc3339
 
 
 class ProcessView:
@@ -67,6 +69,18 @@ class ProcessView:
         """Why workers do not start, as the master of this one tells it."""
         error: Mapping[str, Any] | None = getattr(self._app.control, "boot_error", None)
         return error
+
+    @property
+    def server(self) -> Mapping[str, Any] | None:
+        """Version, master and start of this front door; None under a server of somebody else."""
+        control = self._app.control
+        if control is None:
+            return None
+        return {
+            "version": version("overgrow"),
+            "pid": control.master_pid,
+            "started_at": rfc3339(control.started_s),
+        }
 
     @property
     def draining(self) -> bool:

@@ -376,6 +376,7 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         load_without: Callable[[str], AsgiApp] | None = None,
     ) -> None:
         self.plan = plan
+        self.started_s = time.time()
         self.access_log = access_log
         self._load = load
         self.load_without = load_without

@@ -50,6 +50,7 @@ class ServerApp(Protocol):
     """The gunicorn application of the whole server, as its workers see it."""
 
     plan: ServerPlan
+    started_s: float  # unix time
     access_log: TextIO | None
     load_without: Callable[[str], AsgiApp] | None
     boot_notice: BootNotice
@@ -77,6 +78,16 @@ class WorkerControl:
     def __init__(self, worker: FrontWorker) -> None:
         self._worker = worker
         self.number: int = worker.age
+
+    @property
+    def master_pid(self) -> int:
+        """The process that starts and replaces workers: where signals go."""
+        return int(self._worker.ppid)
+
+    @property
+    def started_s(self) -> float:
+        """When the server started, as unix time."""
+        return self._worker.app.started_s
 
     @property
     def draining(self) -> bool:

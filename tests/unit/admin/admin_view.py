@@ -18,6 +18,7 @@ class View:
     is_killed: bool = False
     reload_error: dict[str, Any] | None = None
     boot_error: dict[str, Any] | None = None
+    server: dict[str, Any] | None = None
     draining: bool = False
     token: str | None = None
     hosts: tuple[str, ...] = ("ops.test",)

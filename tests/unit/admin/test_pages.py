@@ -206,6 +206,14 @@ def test_status_is_readiness_and_the_split(client, view):
     ]
 
 
+def test_status_says_which_server_this_is_where_that_is_known(client, view):
+    view.server = {"version": "0.1.0", "pid": 41, "started_at": SINCE}
+
+    assert view.server == client.get("/api/status").json["server"]
+    view.server = None
+    assert "server" not in client.get("/api/status").json
+
+
 def test_status_tells_each_workers_breakers_that_are_not_closed(client, view):
     told = {"route": "orders", "side": "migrated", "state": "open"}
     view.slot.publish({"revision": TABLE.revision, "since": SINCE, "breakers": [told]})

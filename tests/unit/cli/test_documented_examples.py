@@ -139,6 +139,7 @@ def ran(bare, admin, ready, monkeypatch):
             **told,
             "routes": ROUTES,
             "breakers": [BREAKER],
+            "server": {"version": "0.1.0", "pid": 19657, "started_at": "2026-11-29T23:10:04Z"},
         } if path == "/api/status" else told
 
     with admin(answer) as (_, address):

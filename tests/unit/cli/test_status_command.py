@@ -37,6 +37,17 @@ def status(bare, admin, ready):
     return run
 
 
+def test_status_says_version_master_and_start(status):
+    server = {"version": "0.1.0", "pid": 19657, "started_at": "2026-11-30T01:44:30Z"}
+
+    done = status(server=server)
+
+    assert (
+        "overgrow 0.1.0, pid 19657, up since 2026-11-30 01:44:30 UTC"
+        == (done.stdout.splitlines()[1])
+    )
+
+
 def test_status_shows_revision_workers_and_each_route(status):
     orders = route(
         "orders",
