@@ -80,7 +80,7 @@ def told(tmp_path_factory):
     ):
         for path in ("/other", "/events", "/fails", "/gone", "/products"):
             front.get(path)
-        for _ in range(MIGRATED_POLICY.least):
+        for _ in range(MIGRATED_POLICY.min_answers):
             front.get("/fails")
         front.config.write_text("version: 2\n")
         seldom = {
