@@ -365,7 +365,7 @@ def test_hup_tries_at_once_as_many_workers_as_were_asked_for():
 
 
 def test_usr2_starts_no_second_master(monkeypatch, caplog):
-    monkeypatch.setattr(Arbiter, "reexec", lambda _: pytest.note_failure("a second master"))
+    monkeypatch.setattr(Arbiter, "reexec", lambda _: pytest.fail("a second master"))
     Master().handle_usr2()
 
     assert "ignored signal=USR2" in caplog.text
