@@ -104,7 +104,7 @@ METRICS: dict[str, MetricInfo] = {
         "counter", "Changed tables that a worker refused; each worker counts its own."
     ),
     "overgrow_log_lines_dropped_total": MetricInfo(
-        "counter", "Access-log lines lost because nobody read them."
+        "counter", "Access-log lines dropped because the log consumer was too slow."
     ),
     "overgrow_wrong_tokens_total": MetricInfo(
         "counter", "Wrong tokens given to the admin listener, at the login or as a bearer."
