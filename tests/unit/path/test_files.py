@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -86,6 +88,64 @@ def test_what_comes_when_nobody_waits_any_more_is_undone(tmp_path):
     in_time = within(WAIT_S, tmp_path / "mount", lambda: "another", undo=undone.append)
 
     assert (undone, in_time) == (["a lock"], "another")
+
+
+def test_a_call_that_hangs_holds_up_no_end_of_the_process(tmp_path):
+    assert within(WAIT_S, tmp_path, lambda: threading.current_thread().daemon) is True
+
+
+def test_a_call_is_begun_only_while_nobody_changes_what_hangs(tmp_path):
+    assert waits_for(files._hanging_lock, lambda: begun_within(tmp_path).wait(0.05))
+
+
+def begun_within(path) -> threading.Event:
+    """Make a call; the event is set once it has begun."""
+    begun = threading.Event()
+    within(WAIT_S, path, begun.set)
+    return begun
+
+
+def test_whoever_gives_up_waits_until_nobody_changes_what_hangs(tmp_path):
+    begun, released = threading.Event(), threading.Event()
+
+    def hang():
+        begun.set()
+        released.wait(WAIT_S)
+
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(within, 1.0, tmp_path / "mount", hang)
+        assert begun.wait(WAIT_S)
+        with files._hanging_lock:
+            given_up = wait([call], timeout=1.5).done
+        released.set()
+
+    assert set() == given_up
+
+
+def test_what_came_late_is_undone_only_while_nobody_changes_what_hangs(tmp_path):
+    released, undone = threading.Event(), threading.Event()
+    with pytest.raises(Silent):
+        within(0.02, tmp_path / "mount", lambda: released.wait(WAIT_S), undo=lambda _: undone.set())
+    with files._hanging_lock:
+        released.set()
+        was_early = undone.wait(0.2)
+
+    assert (was_early, undone.wait(WAIT_S)) == (False, True)
+
+
+def test_a_device_is_refused_as_one():
+    with pytest.raises(NotRegular, match="it is a device"):
+        read_regular(Path(os.devnull), 1)
+
+
+def test_a_terminal_that_takes_the_place_of_a_file_is_not_made_the_own_one(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"text")
+    flags, really_open = [], os.open
+    monkeypatch.setattr(os, "open", lambda path, how: flags.append(how) or really_open(path, how))
+
+    read_regular(tmp_path / "file", 9)
+
+    assert flags[0] & os.O_NOCTTY
 
 
 def test_an_answer_in_the_moment_in_which_patience_ends_is_the_answer(tmp_path, monkeypatch):
