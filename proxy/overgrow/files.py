@@ -56,8 +56,8 @@ def signature_of(path: Path) -> Signature:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
-def read_regular(path: Path, most: int) -> bytes:
-    """Return the bytes of a regular file, at most `most` of them.
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """Return the bytes of a regular file, at most `max_bytes` of them.
 
     Raises:
         OSError: NotRegular for any other kind of file, IsADirectoryError for a folder.
@@ -67,7 +67,7 @@ def read_regular(path: Path, most: int) -> bytes:
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     with os.fdopen(os.open(path, flags), "rb") as file:
         _require_regular(path, os.fstat(file.fileno()))
-        return file.read(most)
+        return file.read(max_bytes)
 
 
 def is_same_file(descriptor: int, path: Path) -> bool:

@@ -191,14 +191,14 @@ class _TableComparison:
     def _find_new_reversible(self) -> list[int]:
         """Return the ranks of reversible routes that are new, changed, or in another order than before."""
         known = {one for one, r in zip(self._ids_before, self._before, strict=True) if r.reversible}
-        stirred = self._reordered_keys()
+        reordered = self._reordered_keys()
         return [
             rank
             for rank, route in enumerate(self._after)
             if route.reversible
             and (
                 self._ids_after[rank] not in known
-                or (bool(stirred) and order_key(route) in stirred)
+                or (bool(reordered) and order_key(route) in reordered)
                 or (self._hosts_move and route.host is not None)
             )
         ]

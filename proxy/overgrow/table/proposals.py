@@ -109,9 +109,9 @@ def propose_table(state: Path, data: bytes) -> Iterator[Proposal]:
 
 def _read_answer(path: Path) -> ProposalAnswer | None:
     try:
-        told: Mapping[str, Any] = json.loads(path.read_bytes()[:_MOST_BYTES])
-        problems = tuple(Problem(**each) for each in told["problems"])
-        return ProposalAnswer(int(told["slot"]), int(told["pid"]), problems, told["stale"])
+        answer: Mapping[str, Any] = json.loads(path.read_bytes()[:_MOST_BYTES])
+        problems = tuple(Problem(**each) for each in answer["problems"])
+        return ProposalAnswer(int(answer["slot"]), int(answer["pid"]), problems, answer["stale"])
     except (OSError, ValueError, TypeError, LookupError):
         return None
 

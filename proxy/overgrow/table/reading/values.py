@@ -29,7 +29,7 @@ LENIENCIES = (
     "chunked-http-1.0",
     "chunk-size-spaces",
     "missing-close-notify",
-)  # those of proxy/overgrow/forwarding, told apart by a test: parts do not import each other
+)  # those of proxy/overgrow/forwarding, compared by a test: parts do not import each other
 TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 _ALL_METHODS = ("*", "ANY", "ALL")  # elsewhere they mean all; a route for them takes no request
