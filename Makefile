@@ -1,6 +1,7 @@
 # Seven verbs: setup check test run docs bench mutants. Only python3 (3.11+) and make are needed beforehand.
 PYTHON ?= python3
-JOBS ?= 2
+# Tests wait more than they work, so twice the cores; more than eight processes only collect tests.
+JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); echo $$((cores > 4 ? 8 : 2 * cores)))
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
@@ -60,7 +61,7 @@ check: $(DEV)
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_docs.py tests/test_shape.py
 
-# In processes side by side, a file in one of them: make test JOBS=4. In one process, to debug: JOBS=0.
+# In processes side by side, a file in one of them: make test JOBS=2. In one process, to debug: JOBS=0.
 test: check
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 

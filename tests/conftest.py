@@ -16,7 +16,7 @@ settings.load_profile("overgrow")
 
 SHAPE = "shape of the code"
 
-# Files that take longest, begun first: the last one of two processes must not go on alone for long.
+# Files that take longest, begun first: the last one of the processes must not go on alone for long.
 LONG = (
     "test_benchmarks.py",
     "test_foreign_site.py",
