@@ -42,7 +42,26 @@ from overgrow.observe.recent_counts import RecentCounts, Ring
 
 __all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "samples"]
 
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BUCKETS_S = (
+    *(0.001, 0.0025),
+    *(
+        0.005,
+        0.01,
+        0.025,
+        0.05,
+        0.075,
+        0.1,
+        0.25,
+        0.5,
+        0.75,
+        1.0,
+        2.5,
+        5.0,
+        7.5,
+        10.0,
+    ),  # as OpenTelemetry has them
+    30.0,
+)
 _LE = (*(repr(bound) for bound in BUCKETS_S), "+Inf")  # as prometheus_client writes floats
 _log = logging.getLogger("overgrow.metrics")
 
@@ -63,7 +82,7 @@ METRICS: dict[str, MetricInfo] = {
         "Finished requests; status 0 is a client that left first.",
         ("route", "side", "status"),
     ),
-    "overgrow_request_seconds": MetricInfo(
+    "overgrow_request_duration_seconds": MetricInfo(
         "histogram",
         "Seconds from the request head to the last byte of the answer.",
         ("route", "side"),
@@ -302,8 +321,11 @@ class Metrics:
         route, side, status = key
         return _Series(
             self._cell("overgrow_requests_total", route, side, str(status)),
-            self._cell("overgrow_request_seconds_sum", route, side),
-            tuple(self._cell("overgrow_request_seconds_bucket", route, side, le) for le in _LE),
+            self._cell("overgrow_request_duration_seconds_sum", route, side),
+            tuple(
+                self._cell("overgrow_request_duration_seconds_bucket", route, side, le)
+                for le in _LE
+            ),
             self._cell("overgrow_request_bytes_total", route, side),
             self._cell("overgrow_response_bytes_total", route, side),
             self._cell("overgrow_errors_total", route, side),
@@ -355,14 +377,17 @@ def _merge_files(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
             for key, number in _numbers_in(path, described):
                 sums[key] += number
     families: dict[str, Metric] = {}
+    known = {name.removesuffix("_total") for name in METRICS}
     for key, number in sums.items():
         kind, name, sample, labels, text = described[key]
+        if name not in known:  # counted by an earlier version, under a name of its own
+            continue
         family = families.get(name)
         if family is None:
             family = families[name] = Metric(name, text, kind)
         family.add_sample(sample, labels, number)
-    if "overgrow_request_seconds" in families:
-        _accumulate(families["overgrow_request_seconds"])
+    if "overgrow_request_duration_seconds" in families:
+        _accumulate(families["overgrow_request_duration_seconds"])
     return list(families.values())
 
 
@@ -388,14 +413,14 @@ def _accumulate(family: Metric) -> None:
     sums: defaultdict[tuple[str, str], float] = defaultdict(float)
     accumulated = []
     for sample in family.samples:
-        if sample.name == "overgrow_request_seconds_bucket":
+        if sample.name == "overgrow_request_duration_seconds_bucket":
             place = (sample.labels["route"], sample.labels["side"])
             sums[place] += sample.value
             accumulated.append(sample._replace(value=sums[place]))
         else:
             accumulated.append(sample)
     family.samples = accumulated + [
-        Sample("overgrow_request_seconds_count", {"route": route, "side": side}, total)
+        Sample("overgrow_request_duration_seconds_count", {"route": route, "side": side}, total)
         for (route, side), total in sums.items()
     ]
 

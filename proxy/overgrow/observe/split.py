@@ -94,7 +94,7 @@ class _SampleIndex:
         self._buckets: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
         for name, labels, value, *_ in samples:
             route, side = labels.get("route", ""), labels.get("side", "")
-            if name == "overgrow_request_seconds_bucket":
+            if name == "overgrow_request_duration_seconds_bucket":
                 self._buckets[route, side].append((float(labels["le"]), value))
             elif name in _COUNTED:
                 self._counts[name, route, side] += value

@@ -79,9 +79,26 @@ def test_bodies_are_counted_in_bytes(tmp_path):
 def test_a_duration_falls_into_the_first_bucket_that_holds_it(tmp_path, seconds, bound):
     Metrics(tmp_path, 0).record(exchange(duration_s=seconds))
 
-    buckets = [s for s in samples(tmp_path) if s.name == "overgrow_request_seconds_bucket"]
+    buckets = [s for s in samples(tmp_path) if s.name == "overgrow_request_duration_seconds_bucket"]
     assert bound == min((s.labels["le"] for s in buckets if s.value), key=float)
     assert len(BUCKETS_S) + 1 == len(buckets)
+
+
+def test_the_buckets_hold_those_of_the_semantic_conventions():
+    conventions = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+
+    assert {0.001, 0.0025, 30} == set(BUCKETS_S) - conventions
+    assert conventions <= set(BUCKETS_S)
+    assert sorted(BUCKETS_S) == list(BUCKETS_S)
+
+
+def test_what_an_earlier_version_counted_under_another_name_is_not_told(tmp_path, monkeypatch):
+    Metrics(tmp_path, 0).record(exchange(duration_s=0.5))
+    renamed = {name: each for name, each in METRICS.items() if "duration" not in name}
+    monkeypatch.setattr("overgrow.observe.metrics.METRICS", renamed)
+
+    assert b"duration" not in exposition(tmp_path, [])
+    assert b"overgrow_requests_total" in exposition(tmp_path, [])
 
 
 def test_durations_are_summed(tmp_path):
@@ -90,8 +107,8 @@ def test_durations_are_summed(tmp_path):
     metrics.record(exchange(duration_s=0.25))
     metrics.record(exchange(duration_s=0.5))
 
-    assert value_of(tmp_path, "overgrow_request_seconds_sum") == 0.75
-    assert value_of(tmp_path, "overgrow_request_seconds_count") == 2
+    assert value_of(tmp_path, "overgrow_request_duration_seconds_sum") == 0.75
+    assert value_of(tmp_path, "overgrow_request_duration_seconds_count") == 2
 
 
 def test_a_failure_is_counted_by_code_and_party(tmp_path):
@@ -273,7 +290,7 @@ def test_eleven_boots_with_kill_9_leave_exact_totals_and_no_pile_of_files(tmp_pa
     live = workers(tmp_path / "board")
     totals = [
         value_of(tmp_path / "metrics", name, live)
-        for name in ("overgrow_requests_total", "overgrow_request_seconds_count")
+        for name in ("overgrow_requests_total", "overgrow_request_duration_seconds_count")
     ]
     connections = value_of(tmp_path / "metrics", "overgrow_connections", live)
     files = sorted(path.name for path in (tmp_path / "metrics").iterdir())
