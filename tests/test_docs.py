@@ -418,12 +418,18 @@ def test_every_make_verb_that_is_told_exists(page):
     assert set(told) - verbs == set()
 
 
+def typed_lines_of(block: str) -> list[str]:
+    """What is typed in a block: of one with prompts, the rest is output."""
+    lines = block.replace("\\\n", " ").splitlines()
+    prompted = [line for line in lines if line.lstrip().startswith("$ ")]
+    return prompted or lines
+
+
 def command_lines_of(text: str) -> list[list[str]]:
     """The `overgrow ...` lines of the shell blocks of a page, comments and prompts taken off."""
     blocks = re.findall(r"^```(?:sh|console|bash|shell)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     found = []
-    for line in lines:
+    for line in [line for block in blocks for line in typed_lines_of(block)]:
         start = re.match(r"\s*(?:\$ )?(?:[A-Z_]+=\S+ )*((?:\.venv/bin/)?overgrow .*)", line)
         if start and not re.search(r"[<\[…]|\.\.\.", start[1]):
             words = shlex.split(start[1], comments=True)
