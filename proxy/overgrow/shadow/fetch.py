@@ -48,7 +48,7 @@ class ResponsePair(NamedTuple):
 
 
 def _max_unpacked_bytes(answer: ResponseSnapshot) -> int:
-    is_packed = answer.field(b"content-encoding") is not None
+    is_packed = answer.joined_header(b"content-encoding") is not None
     return len(answer.body) * (MAX_COMPRESSION if is_packed else 1)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from overgrow.routing.model import Route
 from overgrow.shadow.rules.cache import read_rules_text
-from overgrow.shadow.rules.file import EVERYWHERE, read
+from overgrow.shadow.rules.file import EVERYWHERE, parse_rules_file
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow_service.service import today
 
@@ -73,7 +73,7 @@ class OpenGroupCounts:
     def _rules_in_file(self, name: str) -> Rules:
         path = self._folder / f"{name}.yaml"
         try:
-            return read(read_rules_text(path), file=path.name, today=today()).rules
+            return parse_rules_file(read_rules_text(path), file=path.name, today=today()).rules
         except FileNotFoundError:
             return Rules.none
         except OSError:

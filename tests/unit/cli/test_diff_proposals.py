@@ -10,7 +10,7 @@ import yaml
 
 from overgrow.evidence import NoiseLearned
 from overgrow.shadow.findings.noise import Noise, observe_pair
-from overgrow.shadow.rules.file import read
+from overgrow.shadow.rules.file import parse_rules_file
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 from tests.unit.cli.found import answer, compared, learned, put
 
@@ -280,7 +280,7 @@ def still(overgrow, *, rules=RULE):
     """A route with rules, of which legacy's token is always renewed, and migrated's never."""
     (overgrow.folder / "compare").mkdir()
     (overgrow.folder / "compare/orders.yaml").write_text(rules)
-    agreed = read(RULE.encode(), file="c.yaml", today=date(2026, 11, 22)).rules
+    agreed = parse_rules_file(RULE.encode(), file="c.yaml", today=date(2026, 11, 22)).rules
     same = answer({**ORDER, "token": "0" * 32})
     pairs = (observe_pair("p", *pair, agreed, (same, same)) for pair in tokens())
     noise = sum(pairs, Noise.none)

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from overgrow.shadow.rules.file import read
+from overgrow.shadow.rules.file import parse_rules_file
 from tests.unit.cli.found import answer, compared, put
 
 FILE = """\
@@ -40,7 +40,7 @@ def ruled(overgrow):
 
 
 def rules_of(text):
-    return read(text.encode(), file="c.yaml", today=date(2026, 11, 22)).rules
+    return parse_rules_file(text.encode(), file="c.yaml", today=date(2026, 11, 22)).rules
 
 
 def test_each_entry_is_listed_with_what_it_covered(ruled):

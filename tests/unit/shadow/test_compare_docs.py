@@ -12,7 +12,7 @@ import pytest
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.findings.proposing import NEEDED
 from overgrow.shadow.rules.comparators import Comparator, Ignore, TimestampWithin, Tolerance
-from overgrow.shadow.rules.file import CODES, read
+from overgrow.shadow.rules.file import CODES, parse_rules_file
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.difference import SEVERITIES
 from overgrow.shadow.values.kinds import RULE_KINDS
@@ -60,7 +60,9 @@ def test_there_are_examples():
 def test_the_rules_of_the_page_are_read_without_a_problem():
     texts = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
-    found = [read(text.encode(), file="c.yaml", today=date(2026, 11, 22)) for text in texts]
+    found = [
+        parse_rules_file(text.encode(), file="c.yaml", today=date(2026, 11, 22)) for text in texts
+    ]
 
     assert [each.problems for each in found] == [(), ()]
     assert [(len(each.rules.rules), len(each.rules.show)) for each in found] == [(3, 0), (0, 1)]

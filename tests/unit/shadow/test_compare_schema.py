@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.rules.comparators import COMPARATORS
-from overgrow.shadow.rules.file import FIELDS, SHOWN_FIELDS, TOP, read
+from overgrow.shadow.rules.file import FIELDS, SHOWN_FIELDS, TOP, parse_rules_file
 from overgrow.shadow.values.difference import MAX_PATH
 from overgrow.shadow.values.path_syntax import TREE_FAMILIES
 
@@ -40,7 +40,7 @@ def is_valid(document: object) -> bool:
 
 
 def codes(document: object) -> set[str]:
-    found = read(json.dumps(document).encode(), file="c.yaml", today=date(2026, 11, 22))
+    found = parse_rules_file(json.dumps(document).encode(), file="c.yaml", today=date(2026, 11, 22))
     return {each.code for each in found.problems}
 
 

@@ -18,7 +18,7 @@ from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.findings.noise import Noise, observe_pair
 from overgrow.shadow.findings.proposing import find_one_sided, find_too_wide, propose_rules
 from overgrow.shadow.rules.comparators import Ignore, SameShape, TimestampWithin
-from overgrow.shadow.rules.file import read
+from overgrow.shadow.rules.file import parse_rules_file
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.rules.writing import with_rule
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -580,7 +580,7 @@ PACKED = [
 def written(proposal) -> Rule:
     """The rule of a proposal as a file has it after it was accepted."""
     text = with_rule(None, proposal.rule("ada", "noise", DAY))
-    found = read(text, file="c.yaml", today=date(2026, 1, 1))
+    found = parse_rules_file(text, file="c.yaml", today=date(2026, 1, 1))
     assert found.problems == ()
     return found.rules.rules[0]
 
@@ -638,7 +638,9 @@ def test_every_proposal_is_valid_in_a_file_and_not_made_again(drawn):
     rules = [written(each) for each in propose_rules(noise)]
 
     text = functools.reduce(with_rule, rules, None)
-    agreed = read(text, file="c.yaml", today=date(2026, 1, 1)).rules if text else Rules.none
+    agreed = (
+        parse_rules_file(text, file="c.yaml", today=date(2026, 1, 1)).rules if text else Rules.none
+    )
     again = functools.reduce(
         operator.add,
         (

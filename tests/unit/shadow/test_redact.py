@@ -84,9 +84,9 @@ def test_a_value_that_imitates_a_cut_one_keeps_its_real_length():
 
 @pytest.mark.parametrize("value", [object(), b"bytes"])
 def test_a_value_of_no_known_type_is_hidden(value):
-    from overgrow.shadow.redact.redact import _placeholder  # noqa: PLC0415 - its last branch has no other way in
+    from overgrow.shadow.redact.redact import _type_placeholder  # noqa: PLC0415 - its last branch has no other way in
 
-    assert _placeholder(value) == "<unknown>"
+    assert _type_placeholder(value) == "<unknown>"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from overgrow.shadow.rules.comparators import (
     Tolerance,
     Unordered,
 )
-from overgrow.shadow.rules.file import CODES, read
+from overgrow.shadow.rules.file import CODES, parse_rules_file
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.rules.writing import CannotAddRule, with_rule
 from overgrow.shadow.values.difference import member_path
@@ -58,11 +58,11 @@ def showing(path: str = "$.items[*].status", **fields: str) -> bytes:
 
 
 def problems(text: bytes) -> list[str]:
-    return [str(each) for each in read(text, file="c.yaml", today=TODAY).problems]
+    return [str(each) for each in parse_rules_file(text, file="c.yaml", today=TODAY).problems]
 
 
 def test_a_rule_applies_up_to_the_day_it_expires_and_then_is_reported():
-    found = read(SOUND, file="c.yaml", today=TODAY)
+    found = parse_rules_file(SOUND, file="c.yaml", today=TODAY)
 
     assert found.problems == ()
     assert [rule.path for rule in found.rules.rules] == ["$.orders[*].placed_at"]
@@ -70,7 +70,7 @@ def test_a_rule_applies_up_to_the_day_it_expires_and_then_is_reported():
 
 
 def test_a_rule_is_read_with_all_it_says():
-    found = read(SOUND, file="c.yaml", today=TODAY)
+    found = parse_rules_file(SOUND, file="c.yaml", today=TODAY)
 
     reason = "Both sides write the time of the request."
     expected = Rule("$.orders[*].placed_at", TimestampWithin(5), "ada", reason, TODAY, 4)
@@ -91,13 +91,13 @@ HOWS = [
 
 @pytest.mark.parametrize(("written", "how"), HOWS)
 def test_every_comparator_has_its_words(written, how):
-    [rule] = read(one(how=written), file="c.yaml", today=TODAY).rules.rules
+    [rule] = parse_rules_file(one(how=written), file="c.yaml", today=TODAY).rules.rules
 
     assert how == rule.how
 
 
 def test_a_rule_names_the_kinds_it_covers():
-    [rule] = read(one(kinds="[value, missing]"), file="c.yaml", today=TODAY).rules.rules
+    [rule] = parse_rules_file(one(kinds="[value, missing]"), file="c.yaml", today=TODAY).rules.rules
 
     assert (("value", "missing"), "$.a ignore (value, missing)") == (rule.kinds, rule.name)
 
@@ -105,7 +105,7 @@ def test_a_rule_names_the_kinds_it_covers():
 def test_two_rules_of_one_path_may_cover_different_kinds():
     second = one(kinds="[missing]").split(b"rules:\n")[1]
 
-    found = read(one(kinds="[value]") + second, file="c.yaml", today=TODAY)
+    found = parse_rules_file(one(kinds="[value]") + second, file="c.yaml", today=TODAY)
 
     assert ((), 2) == (found.problems, len(found.rules.rules))
 
@@ -350,7 +350,11 @@ def test_what_any_yaml_file_may_lack_has_a_code_of_this_page():
         SOUND + b"on: 1",
     ]
 
-    found = [each.code for text in texts for each in read(text, file="", today=TODAY).problems]
+    found = [
+        each.code
+        for text in texts
+        for each in parse_rules_file(text, file="", today=TODAY).problems
+    ]
 
     assert ["yaml-syntax"] * 4 + ["unknown-key"] * 2 == [
         each for each in found if each != "version"
@@ -358,7 +362,7 @@ def test_what_any_yaml_file_may_lack_has_a_code_of_this_page():
 
 
 def test_tags_are_read_over_and_variables_are_text():
-    [rule] = read(one(reason="!!str ${HOME}"), file="", today=TODAY).rules.rules
+    [rule] = parse_rules_file(one(reason="!!str ${HOME}"), file="", today=TODAY).rules.rules
 
     assert "${HOME}" == rule.reason
 
@@ -378,7 +382,7 @@ HOWLERS = [
 
 @pytest.mark.parametrize("how", HOWLERS)
 def test_a_comparator_is_written_in_one_way_alone(how):
-    [problem] = read(one(how=how), file="c.yaml", today=TODAY).problems
+    [problem] = parse_rules_file(one(how=how), file="c.yaml", today=TODAY).problems
 
     assert problem.code == "how-syntax"
 
@@ -386,13 +390,13 @@ def test_a_comparator_is_written_in_one_way_alone(how):
 def test_a_file_with_a_problem_gives_no_rules_at_all():
     text = SOUND + one(how="sometimes").split(b"rules:\n")[1]
 
-    assert read(text, file="c.yaml", today=TODAY).rules == Rules.none
+    assert parse_rules_file(text, file="c.yaml", today=TODAY).rules == Rules.none
 
 
 def test_problems_come_in_file_order():
     text = one(path="x", hwo="1", how="", expires="soon")
 
-    lines = [each.line for each in read(text, file="c.yaml", today=TODAY).problems]
+    lines = [each.line for each in parse_rules_file(text, file="c.yaml", today=TODAY).problems]
 
     assert sorted(lines) == lines
     assert len(lines) == 4
@@ -407,14 +411,14 @@ def test_two_rules_for_one_path_are_a_problem():
 
 
 def test_what_may_be_shown_is_read_and_covers_nothing():
-    found = read(showing(), file="c.yaml", today=TODAY)
+    found = parse_rules_file(showing(), file="c.yaml", today=TODAY)
 
     assert found.problems == ()
     assert found.rules == Rules((), frozenset({"$.items[*].status"}))
 
 
 def test_leave_to_show_ends_on_a_day_and_then_is_reported():
-    found = read(showing(expires="2026-11-21"), file="c.yaml", today=TODAY)
+    found = parse_rules_file(showing(expires="2026-11-21"), file="c.yaml", today=TODAY)
 
     assert found.rules == Rules.none
     assert [(each.title, each.line) for each in found.expired] == [
@@ -433,7 +437,7 @@ def test_a_path_is_shown_once():
 def test_a_problem_with_a_rule_shows_nothing():
     text = showing().replace(b"rules: []", b"rules: [3]")
 
-    assert read(text, file="c.yaml", today=TODAY).rules.show == frozenset()
+    assert parse_rules_file(text, file="c.yaml", today=TODAY).rules.show == frozenset()
 
 
 def test_a_rule_is_added_above_what_may_be_shown():
@@ -441,13 +445,13 @@ def test_a_rule_is_added_above_what_may_be_shown():
 
     text = with_rule(with_rule(showing(), rule), replace(rule, path="$.c"))
 
-    found = read(text, file="c.yaml", today=TODAY)
+    found = parse_rules_file(text, file="c.yaml", today=TODAY)
     assert ["$.b", "$.c"] == [each.path for each in found.rules.rules]
     assert found.rules.show == {"$.items[*].status"}
 
 
 def test_a_problem_is_told_to_machines_too():
-    [problem] = read(b"", file="c.yaml", today=TODAY).problems
+    [problem] = parse_rules_file(b"", file="c.yaml", today=TODAY).problems
 
     assert problem.as_json() == {
         "code": "file-empty",
@@ -463,7 +467,11 @@ def test_a_problem_is_told_to_machines_too():
 def test_every_code_is_one_that_some_file_can_have():
     texts = [param.values[0] for param in WRONG] + [one() + one().split(b"rules:\n")[1]]
 
-    met = {each.code for text in texts for each in read(text, file="", today=TODAY).problems}
+    met = {
+        each.code
+        for text in texts
+        for each in parse_rules_file(text, file="", today=TODAY).problems
+    }
 
     assert set(CODES) == met
 
@@ -512,7 +520,7 @@ def rule(path: str = "$.b", how: Comparator = Ignore(), reason: str = "none") ->
 
 
 def rules_of(text: bytes) -> list[Rule]:
-    found = read(text, file="c.yaml", today=date(2020, 1, 1))
+    found = parse_rules_file(text, file="c.yaml", today=date(2020, 1, 1))
     assert found.problems == ()
     return list(found.rules.rules)
 

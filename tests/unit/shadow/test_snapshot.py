@@ -43,11 +43,11 @@ def test_everything_else_stays_on_the_copy(line):
 def test_several_lines_of_a_field_are_one_list():
     answer = ResponseSnapshot(200, ((b"x", b" a "), (b"X", b"b"), (b"y", b"c")))
 
-    assert answer.field(b"x") == "a, b"
+    assert answer.joined_header(b"x") == "a, b"
 
 
 def test_a_field_that_is_not_there_is_none():
-    assert ResponseSnapshot(200).field(b"x") is None
+    assert ResponseSnapshot(200).joined_header(b"x") is None
 
 
 def test_what_is_absent_says_so():

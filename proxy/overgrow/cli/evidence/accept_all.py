@@ -120,11 +120,11 @@ def _path_of(each: RouteProposal, rules: CurrentRules, choice: AcceptAllOptions)
 
 def _distinct_rules(rules: Iterable[Rule]) -> list[Rule]:
     """Return each rule once: routes that share a file may have the same proposal."""
-    from overgrow.shadow.rules.file import overlap  # noqa: PLC0415  reads YAML: not for --help
+    from overgrow.shadow.rules.file import overlaps  # noqa: PLC0415  reads YAML: not for --help
 
     kept: list[Rule] = []
     for rule in rules:
-        if not any(each.path == rule.path and overlap(each, rule) for each in kept):
+        if not any(each.path == rule.path and overlaps(each, rule) for each in kept):
             kept.append(rule)
     return kept
 

@@ -24,7 +24,7 @@ from overgrow.shadow.rules.comparators import (
     parse_comparator,
     usage_of_comparators,
 )
-from overgrow.shadow.rules.file import overlap, read
+from overgrow.shadow.rules.file import overlaps, parse_rules_file
 from overgrow.shadow.rules.rejudge import rule_kind_of_stored
 from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.rules.writing import CannotAddRule, with_rule
@@ -139,7 +139,7 @@ def find_existing_rule(path: Path, rule: Rule) -> str:
 
 def _existing_rule_in(path: Path, text: bytes | None, rule: Rule) -> str:
     known = all_rules(text) if text is not None else ()
-    same = (each for each in known if each.path == rule.path and overlap(each, rule))
+    same = (each for each in known if each.path == rule.path and overlaps(each, rule))
     there = next(same, None)
     if there is None:
         return ""
@@ -148,7 +148,7 @@ def _existing_rule_in(path: Path, text: bytes | None, rule: Rule) -> str:
 
 def all_rules(text: bytes) -> tuple[Rule, ...]:
     """Return the rules of a file, expired rules included."""
-    return read(text, file="", today=date.min).rules.rules
+    return parse_rules_file(text, file="", today=date.min).rules.rules
 
 
 def _replace(path: Path, text: bytes) -> None:

@@ -120,7 +120,7 @@ def _compare_names(call: Invocation) -> dict[str, str]:
 def read_rules(path: Path) -> RulesFile:
     """Return the current rules of a file; none if it does not exist."""
     from overgrow.shadow.rules.cache import read_rules_text  # noqa: PLC0415  only where there is evidence
-    from overgrow.shadow.rules.file import RulesFile, read  # noqa: PLC0415  as above
+    from overgrow.shadow.rules.file import RulesFile, parse_rules_file  # noqa: PLC0415  as above
     from overgrow.shadow.rules.rules import Rules  # noqa: PLC0415  as above
 
     try:
@@ -129,7 +129,7 @@ def read_rules(path: Path) -> RulesFile:
         return RulesFile(Rules.none)
     except OSError as error:
         raise unreadable(path, error) from error
-    return read(text, file=str(path), today=datetime.now(UTC).date())
+    return parse_rules_file(text, file=str(path), today=datetime.now(UTC).date())
 
 
 def unreadable(path: Path, error: OSError) -> Failed:

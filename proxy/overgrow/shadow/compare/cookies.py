@@ -60,7 +60,7 @@ def _parse_attribute(text: str) -> tuple[str, str]:
 def cookies_of(response: ResponseSnapshot) -> dict[str, list[Cookie]]:
     """Return the cookies that a response sets, by name."""
     cookies: dict[str, list[Cookie]] = {}
-    for line in response.values(b"set-cookie"):
+    for line in response.header_values(b"set-cookie"):
         cookie = parse_set_cookie(line)
         cookies.setdefault(cookie.name, []).append(cookie)
     return cookies

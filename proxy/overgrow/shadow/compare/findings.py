@@ -72,7 +72,7 @@ class Finding(NamedTuple):
 
     def to_difference(self, rules: Rules, likeness: Likeness) -> Difference:
         """Return the finding with its values as text, and the rules by which items above it are paired."""
-        show = render_value if self.path.startswith("$") else _plain
+        show = render_value if self.path.startswith("$") else _shorten_text
         return Difference(
             self.kind,
             self.path,
@@ -86,7 +86,7 @@ class Finding(NamedTuple):
         )
 
 
-def _plain(value: object) -> str:
+def _shorten_text(value: object) -> str:
     return shorten(value) if isinstance(value, str) else ""
 
 

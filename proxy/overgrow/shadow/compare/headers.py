@@ -56,7 +56,7 @@ def has_unseen_body(control: ResponseSnapshot, candidate: ResponseSnapshot) -> b
     if control.status in NO_BODY:
         return True
     redirects = control.status in FOLLOWED
-    return redirects and all(each.field(b"location") for each in (control, candidate))
+    return redirects and all(each.joined_header(b"location") for each in (control, candidate))
 
 
 def compare_status(
@@ -164,7 +164,7 @@ def _split_list(joined: str) -> list[str]:
 
 def media_type_of(response: ResponseSnapshot) -> tuple[str, dict[str, str]]:
     """Return the media type of a response's body in lower case, empty without one, and its parameters."""
-    media, *pieces = (response.field(b"content-type") or "").split(";")
+    media, *pieces = (response.joined_header(b"content-type") or "").split(";")
     return media.strip().lower(), dict(_parse_parameter(each) for each in pieces if each.strip())
 
 
@@ -187,7 +187,7 @@ def _canonical_content_type(response: ResponseSnapshot) -> tuple[str, dict[str, 
 
 def content_codings_of(response: ResponseSnapshot) -> list[str]:
     """Return the content codings of a response in the order in which they were applied."""
-    names = (response.field(b"content-encoding") or "").lower().split(",")
+    names = (response.joined_header(b"content-encoding") or "").lower().split(",")
     return [
         name.strip().removeprefix("x-") for name in names if name.strip() not in {"", "identity"}
     ]

@@ -28,9 +28,9 @@ from overgrow.shadow.values.difference import (
     DuplicateKeyValues,
     Kind,
     NotANumber,
+    json_type_of,
     member_path,
     shape_of,
-    type_of,
 )
 
 IDENTITIES = ("id", "uuid", "key", "slug", "sku", "code", "name")  # members that identify items
@@ -178,7 +178,7 @@ class _JsonComparer:
         ]
         if are_permutations(*exact):
             return pair_equal(*exact)
-        loose = [self.numbers_under_rules(path, items) for items in (control, candidate)]
+        loose = [self.numbers_ignoring_ruled_parts(path, items) for items in (control, candidate)]
         if isinstance(how, Unordered):
             return pair_leftovers(_pair_exact_then_loose(exact, loose))
         keys = identifying_values(control, candidate)
@@ -194,20 +194,20 @@ class _JsonComparer:
         """Return the numbers of scalars; equal scalars have equal numbers."""
         return [[self.interner.number_of(each) for each in sequence] for sequence in sequences]
 
-    def numbers_under_rules(self, path: str, items: list[object]) -> list[int]:
+    def numbers_ignoring_ruled_parts(self, path: str, items: list[object]) -> list[int]:
         """Return numbers that are equal for items which differ only where rules apply."""
         if not self.findings.rules.rules:
             return [self.interner.number_of(item) for item in items]
         inside = f"{shape_of(path)}[*]"
-        return [self.number_under_rules(inside, item) for item in items]
+        return [self.number_ignoring_ruled_parts(inside, item) for item in items]
 
-    def number_under_rules(self, shape: str, value: object) -> int:
+    def number_ignoring_ruled_parts(self, shape: str, value: object) -> int:
         """Return a number that is equal for values which differ only where rules for any index apply."""
         seen = (id(value), shape)
         if seen not in self.numbers_by_shape:
             how = self.comparator_at(shape)
             self.numbers_by_shape[seen] = self.interner.number_of_key(
-                self.content_under_rules(shape, value, how)
+                self.content_without_ruled_parts(shape, value, how)
             )
         return self.numbers_by_shape[seen]
 
@@ -225,20 +225,22 @@ class _JsonComparer:
             )
         return self.comparators[shape]
 
-    def content_under_rules(self, shape: str, value: object, how: Comparator | None) -> Hashable:
+    def content_without_ruled_parts(
+        self, shape: str, value: object, how: Comparator | None
+    ) -> Hashable:
         """Return the part of a value that counts if `how` is the rule for it."""
         if isinstance(value, list) and isinstance(how, Unordered | KeyedBy):
-            return "loose set", tuple(sorted(self.numbers_under_rules(shape, value)))
+            return "loose set", tuple(sorted(self.numbers_ignoring_ruled_parts(shape, value)))
         if how is not None:
             return "loose"
         if isinstance(value, dict):
             pairs = [
-                (key, self.number_under_rules(self.member_shape(shape, key), each))
+                (key, self.number_ignoring_ruled_parts(self.member_shape(shape, key), each))
                 for key, each in value.items()
             ]
             return "loose object", frozenset(pairs)
         if isinstance(value, list):
-            return "loose array", tuple(self.numbers_under_rules(shape, value))
+            return "loose array", tuple(self.numbers_ignoring_ruled_parts(shape, value))
         return "exact", self.interner.number_of(value)
 
 
@@ -256,7 +258,7 @@ def _are_alike(control: object, candidate: object) -> bool:
     """Return whether two scalars have one type; two different numbers always have, 1 and 1.0 have not."""
     if type(control) is type(candidate):
         return True
-    kinds = {type_of(control), type_of(candidate)}
+    kinds = {json_type_of(control), json_type_of(candidate)}
     return kinds == {"integer", "number"} and control != candidate
 
 

@@ -28,7 +28,9 @@ def have_same_expiry(
     control: ResponseSnapshot, candidate: ResponseSnapshot, first: str, second: str
 ) -> bool:
     """Return whether two values of Expires mean the same for their responses."""
-    if all(_MAX_AGE.search(each.field(b"cache-control") or "") for each in (control, candidate)):
+    if all(
+        _MAX_AGE.search(each.joined_header(b"cache-control") or "") for each in (control, candidate)
+    ):
         return True
     one, other = (_parse_http_time(each) for each in (first, second))
     dates = _dates_of_both(control, candidate)
@@ -105,7 +107,7 @@ def _dates_of_both(
 
 
 def _date_of(response: ResponseSnapshot) -> datetime | None:
-    return _parse_http_time(response.field(b"date") or "")
+    return _parse_http_time(response.joined_header(b"date") or "")
 
 
 def _parse_http_time(text: str) -> datetime | None:

@@ -39,11 +39,11 @@ class HtmlNames:
         for at, step in enumerate(steps):
             # An extra element has the candidate's index, which is not one of the control's elements.
             is_other = kind == "extra" and at == len(steps) - 1 and not step.startswith("@")
-            name, node = (step, None) if is_other else self._step(node, step)
+            name, node = (step, None) if is_other else self._follow_step(node, step)
             steps_by_name.append(name)
         return Paths("/".join(steps_by_name), path)
 
-    def _step(self, node: Node | None, step: str) -> tuple[str, Node | None]:
+    def _follow_step(self, node: Node | None, step: str) -> tuple[str, Node | None]:
         if not isinstance(node, Element):
             return step, None
         if id(node) not in self._below:
@@ -109,19 +109,19 @@ class JsonNames:
                 return Paths(path, path)  # cut
             at = step.end()
             is_other = kind == "extra" and number == len(steps) - 1
-            name, value = (step[0], None) if is_other else self._step(value, step)
+            name, value = (step[0], None) if is_other else self._follow_step(value, step)
             keyed += name
         return Paths(path, keyed if at == len(path) else path)
 
-    def _step(self, value: object, step: re.Match[str]) -> tuple[str, object]:
+    def _follow_step(self, value: object, step: re.Match[str]) -> tuple[str, object]:
         if isinstance(value, dict) and step[1]:
             return step[0], value.get(step[1])
         if isinstance(value, list) and step[2] and step[2].isdigit():
             at = int(step[2])
-            return self._item(value, at) if at < len(value) else (step[0], None)
+            return self._step_to_item(value, at) if at < len(value) else (step[0], None)
         return step[0], None
 
-    def _item(self, items: list[object], at: int) -> tuple[str, object]:
+    def _step_to_item(self, items: list[object], at: int) -> tuple[str, object]:
         if id(items) not in self._keys:
             self._keys[id(items)] = _naming_key(items)
         return _item_step(self._keys[id(items)], at), items[at]

@@ -44,11 +44,13 @@ class ValueInterner:
         if seen is None:
             if depth > MAX_DEPTH:
                 raise TooDeep
-            number = self._seen[id(value)] = self.number_of_key(self._content(value, depth + 1))
+            number = self._seen[id(value)] = self.number_of_key(
+                self._hashable_content(value, depth + 1)
+            )
             return number
         return seen
 
-    def _content(self, value: Any, depth: int) -> Hashable:
+    def _hashable_content(self, value: Any, depth: int) -> Hashable:
         if isinstance(value, dict):
             return "object", frozenset(
                 [(key, self.number_of(each, depth)) for key, each in value.items()]

@@ -52,7 +52,7 @@ def compare_policies(
     findings.naming = _DirectiveNames(path)
     try:
         for name in first | second:
-            _compare(
+            _compare_directive(
                 f"{path};{escape_unprintable(name)}", first.get(name), second.get(name), findings
             )
     finally:
@@ -60,7 +60,9 @@ def compare_policies(
     return True
 
 
-def _compare(path: str, control: str | None, candidate: str | None, findings: Findings) -> None:
+def _compare_directive(
+    path: str, control: str | None, candidate: str | None, findings: Findings
+) -> None:
     if candidate is None:
         findings.add("header-missing", path, control, ABSENT)
     elif control is None:

@@ -187,7 +187,7 @@ def _redact_rendered(difference: Difference, text: str, show: frozenset[str]) ->
 def redact_value(text: str) -> str:
     """Return the type and length of a rendered value; JSON's true, false and null stay."""
     try:
-        return _placeholder(json.loads(text))
+        return _type_placeholder(json.loads(text))
     except (ValueError, RecursionError):
         return _text_placeholder(text)
 
@@ -199,7 +199,7 @@ def _text_placeholder(text: str) -> str:
     return f"<{kind} {cut[1] if cut else len(text)}>" if text else ""
 
 
-def _placeholder(value: object) -> str:
+def _type_placeholder(value: object) -> str:
     match value:
         case None | bool():
             return json.dumps(value)
@@ -324,11 +324,11 @@ def _redact_json(value: object, path: str, show: frozenset[str], depth: int) -> 
         rest = len(value) - len(first)
         return [*first, f"<{rest} more>"] if rest else first
     if isinstance(value, dict | list):
-        return _placeholder(value)
+        return _type_placeholder(value)
     if value is None or isinstance(value, bool):
         return value
     allowed = path in show and len(str(value)) <= MAX_SHOWN_CHARS
-    return value if allowed else _placeholder(value)
+    return value if allowed else _type_placeholder(value)
 
 
 def _redact_object(

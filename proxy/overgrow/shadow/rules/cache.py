@@ -20,7 +20,7 @@ from typing import NamedTuple
 from overgrow.file_thread import FileThread
 from overgrow.files import ANSWER_S, Signature, read_regular, signature_of
 from overgrow.routing.model import Route
-from overgrow.shadow.rules.file import EVERYWHERE, MAX_BYTES, RulesFile, read
+from overgrow.shadow.rules.file import EVERYWHERE, MAX_BYTES, RulesFile, parse_rules_file
 from overgrow.shadow.rules.rules import Rules
 
 LOG = logging.getLogger("overgrow.shadow")
@@ -147,7 +147,7 @@ def _load(path: Path, day: date) -> _LoadedRules:
         text = read_rules_text(path)
     except OSError as error:
         return _LoadedRules(RulesFile(Rules(is_broken=True)), why_not=error.strerror or str(error))
-    file = read(text, file=f"compare/{path.name}", today=day)
+    file = parse_rules_file(text, file=f"compare/{path.name}", today=day)
     return _LoadedRules(file, text.endswith(b"\n"))
 
 

@@ -72,7 +72,7 @@ class RulesFile:
     shown: tuple[ShownPath, ...] = ()
 
 
-def read(text: bytes, *, file: str, today: date) -> RulesFile:
+def parse_rules_file(text: bytes, *, file: str, today: date) -> RulesFile:
     """Return the rules of a file as they apply on a day."""
     reading = FileReading(file, None, _CODES_OF_YAML)
     root = _read_root(reading, text)
@@ -157,7 +157,7 @@ def _different_entries(
         entry = read_one(reading, node)
         if entry is None:
             continue
-        alike = next((each for each in earlier.get(entry.path, ()) if overlap(each, entry)), None)
+        alike = next((each for each in earlier.get(entry.path, ()) if overlaps(each, entry)), None)
         if alike is not None:
             what = f"line {alike.line} has an entry for {entry.path} already"
             reading.report(node, FieldError("duplicate-rule", what, "Keep one of the two."))
@@ -259,7 +259,7 @@ def _read_kinds(reading: FileReading, node: Node, label: str) -> tuple[RuleKind,
     return tuple(names)
 
 
-def overlap(one: Rule | ShownPath, other: Rule | ShownPath) -> bool:
+def overlaps(one: Rule | ShownPath, other: Rule | ShownPath) -> bool:
     """Return whether two entries for one path cover the same differences; only rules for different kinds do not."""
     if isinstance(one, Rule) and isinstance(other, Rule) and one.kinds and other.kinds:
         return not {*one.kinds}.isdisjoint(other.kinds)

@@ -45,7 +45,9 @@ def possible_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
             return None
         if not _is_paired_as_when_captured(part, rules, names):
             return next(iter(_pairing_rules_now(part, rules)), None)
-        if part.alike and (rule := next(filter(_names_pieces, rules.rules_at(part.path)), None)):
+        if part.alike and (
+            rule := next(filter(_is_limited_to_pieces, rules.rules_at(part.path)), None)
+        ):
             return rule
         if SEVERAL not in {part.place, part.other}:
             return None
@@ -54,7 +56,7 @@ def possible_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
     return possible_rule
 
 
-def _names_pieces(rule: Rule) -> bool:
+def _is_limited_to_pieces(rule: Rule) -> bool:
     """Return whether a rule names the pieces of a text that may differ; which pieces differ is not stored."""
     return isinstance(rule.how, SameShape) and bool(rule.how.pieces)
 

@@ -9,7 +9,7 @@ import json
 import re
 from datetime import date
 
-from overgrow.shadow.rules.file import parse_rules_tree, read
+from overgrow.shadow.rules.file import parse_rules_file, parse_rules_tree
 from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.values.difference import escape_unprintable
 from overgrow.shadow.values.path_syntax import TREE_PREFIXES
@@ -27,7 +27,7 @@ def with_rule(text: bytes | None, rule: Rule) -> bytes:
     """
     before = "version: 1\nrules: []\n" if text is None else text.decode("utf-8", "replace")
     after = _append_rule(before, rule).encode("utf-8")
-    again = read(after, file="the new file", today=date.min)
+    again = parse_rules_file(after, file="the new file", today=date.min)
     if again.problems:
         raise CannotAddRule("\n".join(str(problem) for problem in again.problems))
     return after
@@ -70,19 +70,19 @@ def _last_node(node: Node) -> Node:
 def render_rule(rule: Rule, indent: str = "") -> str:
     """Return a rule as YAML, one line a field; a value that YAML could misread is quoted."""
     how = str(rule.how).split(" ", 1)
-    value = how[0] if len(how) == 1 else f"{{{how[0]}: {_scalar(how[1])}}}"
+    value = how[0] if len(how) == 1 else f"{{{how[0]}: {_quote_if_needed(how[1])}}}"
     lines = (
-        f"- path: {_scalar(rule.path)}",
+        f"- path: {_quote_if_needed(rule.path)}",
         f"  how: {value}",
         *([f"  kinds: [{', '.join(rule.kinds)}]"] if rule.kinds else []),
-        f"  author: {_scalar(rule.author)}",
-        f"  reason: {_scalar(rule.reason)}",
+        f"  author: {_quote_if_needed(rule.author)}",
+        f"  reason: {_quote_if_needed(rule.reason)}",
         f"  expires: {rule.expires.isoformat()}",
     )
     return "".join(f"{indent}{line}\n" for line in lines)
 
 
-def _scalar(text: str) -> str:
+def _quote_if_needed(text: str) -> str:
     plain = re.fullmatch(r"[A-Za-z$0-9][A-Za-z0-9$._/@;()*\[\]:' -]*", text, re.ASCII)
     risky = re.search(r": |:$| #|^-| $", text)
     flow = re.search(r"[\[\]]", text) and not text.startswith(("$", *TREE_PREFIXES))

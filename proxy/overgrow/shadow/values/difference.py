@@ -231,7 +231,7 @@ class NotANumber:
     text: str
 
 
-def type_of(value: object) -> str:
+def json_type_of(value: object) -> str:
     """Return the name of a JSON value's type; integers and other numbers are two types."""
     return _TYPES[type(value)]
 
@@ -264,12 +264,12 @@ def render_value(value: object) -> str:
         case NotANumber():
             return value.text
         case Sequence():
-            return f"{type_of(value)} ({_count(len(value), 'item')})"
+            return f"{json_type_of(value)} ({_count_with_noun(len(value), 'item')})"
         case Mapping():
-            return f"{type_of(value)} ({_count(len(value), 'key')})"
+            return f"{json_type_of(value)} ({_count_with_noun(len(value), 'key')})"
         case _:
             return shorten(str(value))
 
 
-def _count(number: int, noun: str) -> str:
+def _count_with_noun(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

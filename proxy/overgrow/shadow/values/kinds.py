@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
-from overgrow.shadow.values.difference import SEVERITIES, Change, Kind, Likeness, type_of
+from overgrow.shadow.values.difference import SEVERITIES, Change, Kind, Likeness, json_type_of
 
 RuleKind = Kind | Change | Literal["null"]
 
@@ -87,7 +87,7 @@ def change_between_stored_types(path: str, control: str, candidate: str) -> Chan
 
 
 def _class_of(value: object) -> _Class:
-    name = type_of(value)
+    name = json_type_of(value)
     is_empty = isinstance(value, str | list) and not value
     return _Class(_CLASSES.get(name, ""), name, is_empty)
 

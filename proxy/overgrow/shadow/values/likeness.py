@@ -15,7 +15,7 @@ from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
-from overgrow.shadow.values.difference import Likeness, type_of
+from overgrow.shadow.values.difference import Likeness, json_type_of
 from overgrow.shadow.values.kinds import change_between
 
 
@@ -100,7 +100,7 @@ def instant_of(value: object) -> Instant | None:
     if isinstance(value, str):
         return _parse_iso(value) or _parse_http_date(value) or _parse_epoch_text(value)
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return _parse_epoch(value, type_of(value))
+        return _parse_epoch(value, json_type_of(value))
     return None
 
 

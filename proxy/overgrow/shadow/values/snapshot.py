@@ -53,13 +53,13 @@ class ResponseSnapshot:
     body: bytes = b""
     fingerprint: Fingerprint | None = None
 
-    def values(self, name: bytes) -> list[str]:
+    def header_values(self, name: bytes) -> list[str]:
         """Return the values of a header in order, without surrounding spaces."""
         return [_strip_spaces(value) for key, value in self.headers if key.lower() == name]
 
-    def field(self, name: bytes) -> str | None:
+    def joined_header(self, name: bytes) -> str | None:
         """Return a header's values joined to one, as RFC 9110 5.3 joins them; None without any."""
-        values = self.values(name)
+        values = self.header_values(name)
         return ", ".join(values) if values else None
 
 
