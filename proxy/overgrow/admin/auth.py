@@ -69,7 +69,7 @@ def _auth_refusal(
     view: AdminView, now: Callable[[], float], wrong: WrongTokens
 ) -> ResponseReturnValue | None:
     if view.token is None:
-        if view.loopback:
+        if view.is_loopback_only:
             return None
         return error_response(
             403, "no-token", "Set OVERGROW_ADMIN_TOKEN to use this listener from another machine."

@@ -42,7 +42,7 @@ class AdminView(Protocol):
         """The running front door: {"version", "pid" of the master, "started_at": RFC 3339}; None if unknown."""
 
     @property
-    def draining(self) -> bool:
+    def is_draining(self) -> bool:
         """Whether the front door is shutting down."""
 
     @property
@@ -76,7 +76,7 @@ class AdminView(Protocol):
         """Return how many groups of mismatches no current rule covers, by route."""
 
     @property
-    def loopback(self) -> bool:
+    def is_loopback_only(self) -> bool:
         """Whether only this machine can reach the admin listener: loopback or a unix socket."""
 
 
@@ -143,7 +143,7 @@ def _all_agree(workers: Sequence[Worker], revision: str | None, *, killed: bool)
 
 
 def _status(view: AdminView, workers: Sequence[Worker]) -> str:
-    if view.draining:
+    if view.is_draining:
         return "draining"
     return "ready" if view.table and workers else "starting"
 

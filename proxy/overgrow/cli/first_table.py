@@ -82,9 +82,10 @@ def new_routes(
     taken: dict[Any, set[str]],
     names: set[str],
 ) -> NewRoutes:
-    """The entries for rules beside those that are there: the methods taken by shape and host, the names.
+    """Return entries for rules that the table lacks.
 
-    Both are filled on the way. `without` is as for a first table.
+    `taken` has the methods of existing routes by shape and host, `names` their names; both are filled with
+    those of the new entries. `without` is as for a first table.
     """
     lines: list[str] = []
     made: list[str] = []

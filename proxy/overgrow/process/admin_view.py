@@ -25,7 +25,7 @@ class ProcessView:
         self.config = settings.config
         self.token = settings.admin_token
         self.hosts = settings.admin_hosts
-        self.loopback = is_loopback(settings.admin)
+        self.is_loopback_only = is_loopback(settings.admin)
         self._groups = OpenGroupCounts(
             settings.config.parent / "compare", state, settings.store_url
         )
@@ -83,7 +83,7 @@ class ProcessView:
         }
 
     @property
-    def draining(self) -> bool:
+    def is_draining(self) -> bool:
         """Whether the whole server was told to stop."""
         return bool(getattr(self._app.control, "draining_server", False))
 

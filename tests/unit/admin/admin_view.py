@@ -19,10 +19,10 @@ class View:
     reload_error: dict[str, Any] | None = None
     boot_error: dict[str, Any] | None = None
     server: dict[str, Any] | None = None
-    draining: bool = False
+    is_draining: bool = False
     token: str | None = None
     hosts: tuple[str, ...] = ("ops.test",)
-    loopback: bool = True
+    is_loopback_only: bool = True
     config: Path = Path("/srv/shop/routes.yaml")
     wrong_tokens: int = 0
     opened: dict[str, int] | None = None

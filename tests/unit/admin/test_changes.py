@@ -275,7 +275,7 @@ def test_without_the_token_nothing_changes(client, view, path, headers, status):
 
 def test_off_loopback_without_a_token_nothing_changes(client, view):
     token = form_token(client)
-    view.loopback = False
+    view.is_loopback_only = False
 
     assert 403 == client.post("/kill", data={"csrf": token}).status_code
     assert [] == changes(view)

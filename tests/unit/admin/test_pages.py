@@ -96,7 +96,7 @@ def test_a_service_without_a_living_worker_is_starting(tmp_path):
 
 
 def test_a_draining_service_is_not_ready(client, view):
-    view.draining = True
+    view.is_draining = True
     response = client.get("/readyz")
 
     assert (503, "draining") == (response.status_code, response.json["status"])
@@ -305,7 +305,7 @@ def test_a_known_host_is_served(client, host):
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_probes_need_neither_host_nor_token(client, view, path):
-    view.token, view.loopback = "s3cret", False
+    view.token, view.is_loopback_only = "s3cret", False
 
     assert client.get(path, headers={"Host": "evil.test"}).status_code == 200
 
@@ -332,13 +332,13 @@ def test_without_the_token_nothing_is_told(client, view, path, headers, status):
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/api/routes", "/api/status"])
 def test_the_token_opens_everything(client, view, path):
-    view.token, view.loopback = "s3cret", False
+    view.token, view.is_loopback_only = "s3cret", False
 
     assert client.get(path, headers=bearer("s3cret")).status_code == 200
 
 
 def test_off_loopback_without_a_token_everything_is_shut(client, view):
-    view.loopback = False
+    view.is_loopback_only = False
     response = client.get("/api/status")
 
     assert (403, "no-token") == (response.status_code, response.json["error"]["code"])

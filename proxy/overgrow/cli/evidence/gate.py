@@ -53,7 +53,7 @@ class GateReport(NamedTuple):
         return (*without, *self.result.reasons)
 
     @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether the route may be flipped."""
         return not self.reasons
 
@@ -80,7 +80,7 @@ def gate(call: Invocation, route: str | None, everything: bool) -> None:  # noqa
         _add_notes(call, judge_route(call, _question_for(each), rules), rules) for each in routes
     ]
     payload = [as_json(each) for each in reports]
-    ready = all(each.ready for each in reports)
+    ready = all(each.is_ready for each in reports)
     alone = route is not None and not route.startswith(GROUP)
     text = "\n\n".join(_as_text(*pair) for pair in zip(reports, routes, strict=True))
     call.print_result(
@@ -162,7 +162,7 @@ def as_json(report: GateReport) -> dict[str, Any]:
     return {
         "route": report.question.route,
         "to": report.question.to,
-        "ready": report.ready,
+        "ready": report.is_ready,
         "reasons": list(report.reasons),
         "arithmetic": list(report.result.arithmetic),
         "notes": list(report.notes),
@@ -205,7 +205,7 @@ def _as_text(report: GateReport, route: Route) -> str:
 
 def _verdict(report: GateReport) -> str:
     if report.question.to == "migrated":
-        return f"{'ready' if report.ready else 'NOT ready'} to be flipped to migrated"
-    if report.ready:
+        return f"{'ready' if report.is_ready else 'NOT ready'} to be flipped to migrated"
+    if report.is_ready:
         return "legacy still gives the same responses: a flip back is safe"
     return "NOT proven that legacy still gives the same responses (a flip back is possible anyway)"

@@ -51,7 +51,7 @@ HOW = usage_of_comparators("'{word} {argument}'")
 
 
 def comparator(text: str) -> Comparator | None:
-    """The comparator that words name, as a rule's file says it; None for anything else."""
+    """Parse a comparator as a rules file writes it; None for anything else."""
     word, _, argument = text.strip().partition(" ")
     return parse_comparator(word, argument.strip())
 
