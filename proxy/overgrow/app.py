@@ -1,8 +1,8 @@
-"""The composition root: the only file that knows everybody. It contains no `if` about traffic.
+"""The composition root: the only file that imports every part. It contains no `if` about traffic.
 
 `create_asgi` is the production entry point; `create_app` returns the team's Flask app with the front
-door mounted around it. Nothing here starts a thread or a loop: that happens in `Overgrow.open`,
-called by the server's lifespan (or the first request where a server has none), after the fork.
+door mounted around it. Nothing here starts a thread or a loop. That happens after the fork in
+`Overgrow.open`, which the server's lifespan calls, or the first request if the server has no lifespan.
 """
 
 from __future__ import annotations
@@ -97,35 +97,35 @@ UNSERVED = (
 
 
 def create_asgi(settings: Settings | None = None) -> Overgrow:
-    """The front door as an ASGI app: `overgrow serve`, `gunicorn -k asgi 'overgrow:create_asgi()'`."""
-    settings = with_state(settings or settings_from(os.environ))
+    """Return the front door as an ASGI app: `overgrow serve`, `gunicorn -k asgi 'overgrow:create_asgi()'`."""
+    settings = with_state_dir(settings or settings_from(os.environ))
     log_to_stderr()
     return Overgrow(settings, team_to_run(settings))
 
 
 def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
-    """The front door without the team's app, which ended or hung the processes that imported it: `why`."""
+    """Return the front door without the team's app, whose import ended or hung earlier workers: `why`."""
     log_to_stderr()
     name = settings.app or _app_named_in_table(settings.config) or ""
     why_not = f"{name} is not imported here, for what happened to the last worker that did: {why}"
-    return Overgrow(with_state(settings), TeamApp(name, None, why_not))
+    return Overgrow(with_state_dir(settings), TeamApp(name, None, why_not))
 
 
-def with_state(settings: Settings) -> Settings:
-    """The settings with the state folder that is used: found once, as what is wrong with it is said once."""
+def with_state_dir(settings: Settings) -> Settings:
+    """Return the settings with the state folder in use; it is chosen once, so that its problems are logged once."""
     return replace(settings, state=ensure_state_dir_in_time(settings.config, settings.state))
 
 
 class PrintableFormatter(logging.Formatter):
-    """A record as text that commands no terminal: tracebacks quote what clients sent."""
+    """Formats a log record so that it cannot control a terminal: tracebacks quote what clients sent."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write control characters out, but line ends and tabs."""
+        """Escape control characters except line ends and tabs."""
         return printable(super().format(record))
 
 
 def log_to_stderr() -> None:
-    """Show our own log where nobody has configured logging: an ASGI server does not do it for us."""
+    """Write our own log to stderr if nobody has configured logging; an ASGI server does not do that."""
     if logger.handlers or logging.getLogger().handlers:
         return
     handler = logging.StreamHandler()
@@ -135,13 +135,13 @@ def log_to_stderr() -> None:
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The team's Flask app with the front door mounted around it, for WSGI servers and tests.
+    """Return the team's Flask app with the front door mounted around it, for WSGI servers and tests.
 
     Raises:
-        RuntimeError: if the app cannot be imported; here there is nothing to serve without it.
+        RuntimeError: if the app cannot be imported; without it nothing could be served here.
 
     """
-    settings = with_state(settings or settings_from(os.environ))
+    settings = with_state_dir(settings or settings_from(os.environ))
     team = team_to_run(settings)
     if team.flask is None:
         raise RuntimeError("\n".join(map(str, app_problems(settings, team))))
@@ -153,8 +153,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     return team.flask
 
 
-class BrokenOff(WsgiClientDisconnected, exceptions.ClientDisconnected):
-    """A body that its client broke off, as Flask knows it: a 400 to nobody, and no error in the app's log."""
+class FlaskClientDisconnected(WsgiClientDisconnected, exceptions.ClientDisconnected):
+    """The client broke its body off. Flask takes this for a 400, and logs no error of the app."""
 
     def __init__(self, text: str) -> None:
         WsgiClientDisconnected.__init__(self, text)
@@ -171,15 +171,15 @@ class StartCheck(NamedTuple):
 
 
 def log_uncompared(state: Path) -> None:
-    """Say that nothing tells whether the table that begins weakens another: its state folder was lost, or is new."""
+    """Log that the table could not be compared with the one before, as the state folder is new or was lost."""
     logger.info("table-not-compared with=%s", state / LAST_GOOD)
 
 
 def check_start(settings: Settings, *, from_last_good: bool = False) -> StartCheck:
     """Load the table strictly, as `overgrow serve` does before it opens a port.
 
-    A table that passes is kept as last-good.yaml, so that workers have one to boot from. One that may be
-    half-written is waited for.
+    A table that passes is kept as last-good.yaml, so that workers can boot from it. If the file may be
+    half-written, this waits for the rest.
 
     Raises:
         SettingError: if the error pages cannot be used.
@@ -199,7 +199,7 @@ def check_start(settings: Settings, *, from_last_good: bool = False) -> StartChe
 def _check_once(
     settings: Settings, state: Path, *, from_last_good: bool
 ) -> tuple[StartCheck, Problem | None]:
-    """What a start finds now, and the note on a file that may be half-written."""
+    """Check once; return the result, and the note on a file that may be half-written."""
     may_differ = from_last_good or is_killed(settings.config, state)
     team = team_to_run(settings) if may_differ else team_of(settings)
     lacking = app_problems(settings, team)
@@ -223,7 +223,7 @@ def _start_check_of(
 def boot_with(
     settings: Settings, state: Path, team: TeamApp, *, allow_last_good: bool
 ) -> LiveTable:
-    """Find the table to start with beside an app."""
+    """Find the table to start with, for an app and its rules."""
     return boot(
         settings.config,
         state,
@@ -236,12 +236,12 @@ def boot_with(
 
 
 def _legacy_only(settings: Settings) -> bytes | None:
-    """The table for a start with --legacy, in a folder that has none."""
+    """Return the table for a start with --legacy in a folder that has none."""
     return None if settings.legacy is None else legacy_only_table(settings.legacy)
 
 
 def team_of(settings: Settings) -> TeamApp:
-    """The team's app: OVERGROW_APP, else `app:` of the table; an empty one where neither names any."""
+    """Import the team's app: OVERGROW_APP, else `app:` of the table; an empty app if neither names one."""
     return _app_named(settings, settings.app or _app_named_in_table(settings.config))
 
 
@@ -250,16 +250,16 @@ def _app_named(settings: Settings, name: str | None) -> TeamApp:
 
 
 def team_to_run(settings: Settings) -> TeamApp:
-    """The app for the table that a process would start with: where that is last-good's, its own.
+    """Import the app for the table that a process would start with, which may be last-good.yaml.
 
-    An app that cannot be imported leaves the place to the one that ran before, as in other workers.
+    If the app cannot be imported, the app that ran before is used, as in other workers.
     """
     if settings.app is not None:
         return import_team_app(settings.app, _table_folder(settings))
     state = ensure_state_dir_in_time(settings.config, settings.state)
     team, before = _team_for_table(settings, state, None)
     if team.flask is not None and before not in (None, team.name):
-        # With its rules known, the file may be refused after all.
+        # With the app's rules known, the file may be refused after all.
         again, _ = _team_for_table(settings, state, team)
         return again
     if team.flask is None and before not in (None, team.name):
@@ -273,7 +273,7 @@ def team_to_run(settings: Settings) -> TeamApp:
 def _team_for_table(
     settings: Settings, state: Path, known: TeamApp | None
 ) -> tuple[TeamApp, str | None]:
-    """The app to start, as far as can be told by the rules of a known one; and the one that ran before."""
+    """Return the app to start, judged by the rules of a known app, and the name of the app that ran before."""
     rules = None if known is None else app_rules(known)
     found = app_to_start(settings.config, state, env=os.environ, rules=rules)
     if known is not None and known.name == (found.name or ""):
@@ -294,7 +294,7 @@ def _app_named_in_table(config: Path) -> str | None:
 
 
 def app_rules(team: TeamApp) -> list[AppRule] | None:
-    """The app's URL rules and mounted prefixes as plain data; None if it could not be imported."""
+    """Return the app's URL rules and mounted prefixes as plain data; None if it could not be imported."""
     if team.flask is None:
         return None
     if not team.name:
@@ -306,10 +306,10 @@ def app_rules(team: TeamApp) -> list[AppRule] | None:
 
 
 def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
-    """The problem of an app that cannot be imported, as one of the table's."""
+    """Return the problem of an app that cannot be imported, as a problem of the table."""
     if team.flask is not None:
         return []
-    fix = "Mend the import, or name another app in `app:` or OVERGROW_APP."
+    fix = "Fix the import, or name another app in `app:` or OVERGROW_APP."
     return [Problem("app-import", str(settings.config), 1, 1, None, team.why, fix)]
 
 
@@ -322,8 +322,8 @@ def _error_pages(settings: Settings) -> dict[str, str]:
         return {}
 
 
-def debugged(flask: Flask) -> Any:
-    """The team's app for its developer alone: a view that raises answers with Werkzeug's debugger."""
+def wrap_with_debugger(flask: Flask) -> Any:
+    """Wrap the team's app for its developer alone: a view that raises shows Werkzeug's debugger."""
     from werkzeug.debug import DebuggedApplication  # noqa: PLC0415  for development alone
 
     flask.debug = True
@@ -347,7 +347,7 @@ class Overgrow:
         if not self.live.compared:
             log_uncompared(self.state)
         self._spool = FileSpool([self.state])
-        with suppress(OSError):  # said when the table was read; requests will fail by it
+        with suppress(OSError):  # reported when the table was read; requests will fail by it
             table = self.live.matcher.table
             within(
                 ANSWER_S,
@@ -356,14 +356,16 @@ class Overgrow:
             )
         self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for, self._spool)
         inner = team.flask.wsgi_app if team.flask else failing_app(team.why)
-        served = inner if team.flask is None or not settings.debugger else debugged(team.flask)
+        served = (
+            inner if team.flask is None or not settings.debugger else wrap_with_debugger(team.flask)
+        )
         self._local = WsgiServer(
             served,
             threads=settings.threads,
             queue=4 * settings.threads,
             spool=self._spool,
             max_body_bytes=lambda: team.flask.config["MAX_CONTENT_LENGTH"] if team.flask else None,
-            disconnect_error=BrokenOff,
+            disconnect_error=FlaskClientDisconnected,
         )
         self._asgi_mounts = AsgiMounts(
             team.mounts, NoUpgrade(self._local), response_memory=lambda: self._local.unsent_memory
@@ -401,7 +403,7 @@ class Overgrow:
         return FrontDoor(self.live, collaborators)
 
     def _facts(self) -> Facts:
-        """What lies outside a request and `decide` may look at: asked once for each."""
+        """Return the facts outside a request that `decide` may use; called once for each request."""
         return Facts(self.live.killed, self._override_key, time.time(), self._open_breakers)
 
     def _max_body(self) -> int | None:
@@ -416,7 +418,7 @@ class Overgrow:
         return SingleServerDoor(listener, stopwatch=time.perf_counter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI scope; a server without a lifespan opens the worker at the first one."""
+        """Serve one ASGI scope; the first one opens the worker if the server has no lifespan."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
@@ -426,7 +428,7 @@ class Overgrow:
         await entrance(scope, receive, send)
 
     def entrance(self, listener: str) -> Entrance:
-        """What our worker calls for the requests of a listener, once the lifespan has begun."""
+        """Return the ASGI app for the requests of a listener, valid once the lifespan has begun."""
         return self._entrances[listener]
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -434,8 +436,8 @@ class Overgrow:
         control = scope.get("state", {}).get("overgrow")
         try:
             await self.open(control)
-        except Exception as error:  # a server takes silence for an app that knows no lifespan
-            if getattr(control, "boot_error", None) is None:  # else it was said before
+        except Exception as error:  # without a message, a server assumes an app without a lifespan
+            if getattr(control, "boot_error", None) is None:  # else it was logged before
                 logger.exception("this worker cannot start")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
@@ -445,7 +447,7 @@ class Overgrow:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def open(self, control: Any) -> None:
-        """Take a slot on the board and begin to watch the table; once a process, after the fork."""
+        """Take a slot on the board and start to watch the table; once per process, after the fork."""
         if self._worker is None:
             self._worker = WorkerRuntime(self, control)
             self._sinks += self._worker.sinks
@@ -471,7 +473,7 @@ class Overgrow:
 
     @property
     def control(self) -> Any:
-        """What our gunicorn worker hands to the app; None elsewhere."""
+        """The control object that our gunicorn worker hands to the app; None elsewhere."""
         return self._worker.control if self._worker else None
 
     @property
@@ -481,7 +483,7 @@ class Overgrow:
 
     @property
     def home(self) -> Path:
-        """Where this worker's board and metrics are: the state folder, while it can be written."""
+        """The folder of this worker's board and metrics: the state folder, while it is writable."""
         return self._worker.presence.home if self._worker else self.state
 
     def count(self, name: str) -> None:
@@ -490,12 +492,12 @@ class Overgrow:
             self._worker.count(name)
 
     async def living_workers(self) -> Sequence[Mapping[str, Any]]:
-        """The living workers as the board tells of them; none before this one has begun."""
+        """Return the living workers from the board; none before this worker has started."""
         return await self._worker.presence.living_workers() if self._worker else ()
 
     @property
     def is_under_test(self) -> bool:
-        """Under the WSGI mount, whether the app is `testing` when its first request comes."""
+        """Whether the app is `testing` under the WSGI mount when its first request comes."""
         return self._mounted_in is not None and self._mounted_in.testing
 
     @property
@@ -510,9 +512,9 @@ class Overgrow:
 
     @property
     def boot_problem(self) -> str:
-        """Why another worker, which runs already, serves better than this one; empty if none does.
+        """Why the workers that already run serve better than this one would; empty if they do not.
 
-        The app cannot be imported, or has no rule for a route of the very table that runs.
+        Either the app cannot be imported, or it has no rule for a route of the table that runs.
         """
         live = self.live
         lacking = (
@@ -525,7 +527,7 @@ class Overgrow:
 
     @property
     def app_note(self) -> str:
-        """For which app that cannot be imported this one stands in; empty if for none."""
+        """The app that cannot be imported and that this one replaces, and why; empty if there is none."""
         return self._team.note
 
     @property
@@ -534,11 +536,11 @@ class Overgrow:
         return self._team.name
 
     def hints_from_legacy(self) -> LegacyTraits:
-        """What legacy's answers say."""
+        """Return what legacy's responses reveal about legacy."""
         return LegacyTraits(self._forwarder.identifying_headers(), self._forwarder.shares_logins())
 
     def build_watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
-        """A watcher of this app's table that calls `changed` after each reload."""
+        """Return a watcher of this app's table that calls `changed` after each reload."""
         effects = WatcherEffects(on_change=changed, trust=load_certificates_for)
         return Watcher(self.live, self._table_context(), self.state, effects)
 
@@ -558,31 +560,31 @@ class Overgrow:
         )
 
     def renew_connections(self) -> None:
-        """Connect to legacy anew from now on: its certificates changed."""
+        """Use new connections to legacy from now on, because its certificates changed."""
         self._forwarder.renew_connections()
         self.shadowing.renew_connections()
 
-    # What the WSGI mount asks (overgrow.embedded.mount.MountedDoor).
+    # The WSGI mount calls these (overgrow.embedded.mount.MountedDoor).
 
     def head_of(self, scope: Scope) -> Head:
-        """Station 1 for the mount."""
+        """Read the head of a request, station 1, for the mount."""
         return read_head(scope, scope["overgrow"], self.live.matcher.table.trusted_proxies)
 
     def decide(self, head: Head) -> Decision:
-        """Station 2 for the mount."""
+        """Decide who answers, station 2, for the mount."""
         return self._front.decide(head)
 
     def answer_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
-        """What the front door adds to an answer that the mount relays itself."""
+        """Return the headers of a response that the mount relays itself, with those the front door adds."""
         return self._front.add_own_headers(decision, head, headers)
 
     def record(self, exchange: Exchange) -> None:
-        """Station 5 for the mount."""
+        """Record an exchange, station 5, for the mount."""
         self._front.record(exchange)
 
 
 def load_certificates_for(table: RouteTable) -> None:
-    """Read the certificates for connections to a table's legacy app; beside the loop.
+    """Read the certificates for connections to a table's legacy app. It reads files: call it beside the loop.
 
     Raises:
         OSError: if they cannot be used.
@@ -593,7 +595,7 @@ def load_certificates_for(table: RouteTable) -> None:
 
 
 def transport_for(legacy: Legacy) -> LegacyTransport:
-    """The default transport; httpx's own fits the same seam."""
+    """Return the default transport to legacy; an httpx transport could take its place."""
     return LegacyTransport(
         legacy.url,
         max_connections=legacy.max_connections,

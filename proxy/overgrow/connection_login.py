@@ -1,9 +1,9 @@
-"""Logins that hold for a connection instead of a request: which headers carry one, and whose it is.
+"""Logins that are valid for a connection instead of a request: which headers carry one, and whose it is.
 
-Pure. NTLM and Negotiate (RFC 4559) prove once who is at the other end; whatever comes on that
-connection afterwards is taken for the same user, without credentials. So such a connection may serve
-nobody else. Rule: in doubt a header carries a login. One taken wrongly costs a connection, one missed
-shows a user what is another's.
+Pure. NTLM and Negotiate (RFC 4559) authenticate a connection once; every later request on that
+connection counts as the same user's, without credentials. So such a connection may serve nobody else.
+Rule: in doubt, a header carries a login. A wrong guess costs a connection; a missed login would show a
+user another user's data.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Protocol
 from overgrow.http import TCHAR
 
 _LOGIN_SCHEMES = (b"ntlm", b"negotiate", b"nego2", b"kerberos", b"credssp")
-# To the closing quote, or to the end: looked through once, however many quotes and backslashes there are.
+# Up to the closing quote, or to the end. It scans the text once, however many quotes and backslashes there are.
 _QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*("|\\?\Z)', re.DOTALL)
-# One of the schemes where a challenge or credentials may begin: in a list, behind others, or alone.
+# One of the schemes, at a place where a challenge or credentials may begin.
 _SCHEME = re.compile(
     rb"(?:^|[\s,;])(?:" + b"|".join(_LOGIN_SCHEMES) + rb")(?!" + TCHAR.encode() + rb")"
 )
 
 _MAX_QUOTES = 200
 
-# Headers of an answer that challenge, prove the server, or tell how long a login holds.
+# Headers of a response that challenge, authenticate the server, or say how long a login is valid.
 ANSWER_NAMES = frozenset(
     {
         b"www-authenticate",
@@ -35,48 +35,48 @@ ANSWER_NAMES = frozenset(
         b"proxy-support",
     }
 )
-# Said of connections alone, whatever the value (IIS; RFC 4559 6).
+# These are always about the connection, whatever their value (IIS; RFC 4559 6).
 _LOGIN_WHATEVER_VALUE = frozenset({b"persistent-auth", b"proxy-support"})
-# What reverse proxies add: where one stands, users may share the client's connection.
+# Headers that reverse proxies add. With one of them, several users may share the client's connection.
 _PROXY_NAMES = frozenset({b"x-forwarded-for", b"x-real-ip", b"forwarded"})
 
 
 class AttachedLogin(Protocol):
-    """What belongs to one client's connection and ends with it."""
+    """A login that belongs to one client's connection and ends with it."""
 
     def end(self) -> None:
-        """End it: the client's connection is over."""
+        """End the login, because the client's connection has ended."""
         ...
 
 
 class ClientConnection(Protocol):
-    """A client's connection, to which something may belong that must serve nobody else."""
+    """A client's connection, as forwarding and the waiting queues see it."""
 
-    attached_login: AttachedLogin | None  # stays when it has ended: then it has been there
+    attached_login: AttachedLogin | None  # stays after it has ended
 
-    has_taken_answer: bool  # the whole of one, before this request
+    has_taken_answer: bool  # it has received a whole response before this request
 
     @property
     def has_whole_body(self) -> bool:
-        """Whether all of its request's body has come."""
+        """Whether the whole body of its request has arrived."""
         ...
 
     @property
     def slow_rate(self) -> float | None:
-        """The pace of a client that is slower than it may be, in bytes a second; else None."""
+        """The pace in bytes a second if the client is slower than allowed, else None."""
         ...
 
     def end_slow_request(self) -> None:
-        """End its request because others wait: 408 before the answer's head, else a broken one."""
+        """End its request because others wait: with 408 before the response's head, else by breaking it off."""
         ...
 
     def close_after_response(self) -> None:
-        """Close it behind the answer under way, or now if there is none."""
+        """Close the connection after the current response, or now if there is none."""
         ...
 
 
 def names_login(value: bytes) -> bool:
-    """Whether a challenge, or credentials, are of a scheme that logs the connection in."""
+    """Whether a challenge or credentials use a scheme that logs the connection in."""
     lowered = value.lower()
     if not any(word in lowered for word in _LOGIN_SCHEMES):
         return False
@@ -86,12 +86,12 @@ def names_login(value: bytes) -> bool:
 
 
 def _hide_quoted(quoted: re.Match[bytes]) -> bytes:
-    """Nothing in the place of a quoted string; one that is never closed hides nothing."""
+    """Blank a quoted string out; one that is never closed stays, so that it hides nothing."""
     return b" " if quoted[1] == b'"' else b" " + quoted[0][1:]
 
 
 def answer_carries_login(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether one of these headers of an answer speaks of a login of its connection."""
+    """Whether one of these headers of a response is about a login of its connection."""
     for name, value in pairs:
         lowered = name.lower()
         if lowered in ANSWER_NAMES and (lowered in _LOGIN_WHATEVER_VALUE or names_login(value)):
@@ -100,10 +100,10 @@ def answer_carries_login(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def request_carries_login(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a request, names in lower case, has credentials that log its connection in."""
+    """Whether a request, names in lower case, carries credentials that log its connection in."""
     return any(name == b"authorization" and names_login(value) for name, value in pairs)
 
 
 def comes_through_a_proxy(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a request, names in lower case, says that a reverse proxy passed it on."""
+    """Whether a request, names in lower case, came through a reverse proxy."""
     return any(name in _PROXY_NAMES for name, _ in pairs)

@@ -1,7 +1,7 @@
 """The values of one request: Inbound, Reply, Failure, Exchange; the protocols Server and Sink.
 
-Band 0: the standard library and routing only. A Server never raises for the network: it returns
-a Reply whose `failure` names the code. The table FAILURES is closed; docs/wire.md#answers-of-the-front-door lists it.
+Band 0: it imports the standard library and routing only. A Server never raises for the network: it
+returns a Reply whose `failure` names the code. The table FAILURES is closed; docs/wire.md#answers-of-the-front-door lists it.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class Inbound:
     client_connection: ClientConnection | None = None  # None if the server does not know it
 
     def owner(self) -> ClientConnection | None:
-        """The connection of this request's user alone; None if there is none, or users share it."""
+        """Return the client's connection if it belongs to one user; None if several users may share it."""
         head = self.head
         if head.peer_trusted or comes_through_a_proxy(head.headers):
             return None
@@ -220,7 +220,7 @@ async def close_nothing() -> None:
 
 
 class FellBack(NamedTuple):
-    """What migrated answered before legacy was asked instead. `detail` is for logs only."""
+    """What migrated returned before legacy was asked instead. `detail` is for logs only."""
 
     code: str  # of FAILURES, or the status where the app itself answered
     status: int
@@ -231,8 +231,8 @@ class FellBack(NamedTuple):
 class Reply:
     """A response: status, headers as ordered pairs, body as bytes (whole) or as a stream.
 
-    `close` must be called once when the exchange ends, read or not; it releases connections and
-    cancels what still runs. `trailers` are read after the body has been exhausted.
+    `close` must be called once when the exchange ends, also if the body was not read; it releases
+    connections and cancels what still runs. `trailers` are read after the end of the body.
     """
 
     status: int
@@ -246,7 +246,7 @@ class Reply:
     )
     decision: Decision | None = None  # who answered in the end, if a Server asked another side
     fallback: FellBack | None = None
-    reason: bytes | None = None  # a reason phrase of the side's own; None: the usual one
+    reason: bytes | None = None  # the side's own reason phrase; None: the usual one
 
 
 class Exchange(NamedTuple):
@@ -254,11 +254,11 @@ class Exchange(NamedTuple):
 
     head: Head
     decision: Decision
-    status: int  # what the client was sent; 0 if nothing was
+    status: int  # the status sent to the client; 0 if none was
     failure: Failure | None
     started_at: float  # unix time
-    duration_s: float  # from head read to last byte handed over
-    first_byte_s: float  # from head read to response head; equals duration_s when none came
+    duration_s: float  # from the request's head to the last byte handed over
+    first_byte_s: float  # from the request's head to the response's; duration_s if there is none
     request_bytes: int
     response_bytes: int
     fallback: FellBack | None = None

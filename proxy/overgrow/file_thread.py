@@ -1,7 +1,7 @@
 """File calls beside an event loop: in order, one at a time, in a thread that nobody joins.
 
-Not `asyncio.to_thread`: its threads are joined when the process ends, so one that hangs in a mount
-would hold up the end for ever, and each call that hangs would take another thread.
+Not `asyncio.to_thread`: its threads are joined when the process ends, so a call that hangs in a mount
+would block the end of the process for ever, and each call that hangs would take another thread.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-IDLE_S = 5.0  # a thread with nothing to do for so long ends
+IDLE_S = 5.0  # a thread that has no call for so long ends
 
 
 class _FileCall(NamedTuple):
-    """One call on its way: what to do, and whom to tell."""
+    """One queued call: what to run, and the future of its result."""
 
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
@@ -29,7 +29,7 @@ class _FileCall(NamedTuple):
 
 
 class FileThread:
-    """One thread for one concern; begun by the first call, so that a fork before it costs nothing."""
+    """One thread for one concern. The first call starts it, so a fork before that is harmless."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -38,7 +38,7 @@ class FileThread:
         self._thread: threading.Thread | None = None
 
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `work` returns or raises. Whoever stops waiting takes a call back that has not begun."""
+        """Return what `work` returns, or raise what it raises. A cancelled call that has not begun is not run."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         self._calls.put(_FileCall(loop, answer, partial(work, *args, **kwargs)))
@@ -66,7 +66,7 @@ class FileThread:
             del call  # an idle thread holds nothing
 
     def _may_end(self) -> bool:
-        """Whether this thread may end: a call that came meanwhile keeps it."""
+        """Whether this thread may end; not if a call has come meanwhile."""
         with self._lock:
             if self._calls.empty():
                 self._thread = None
@@ -76,7 +76,7 @@ class FileThread:
 def _run_call(call: _FileCall) -> None:
     try:
         found = call.work()
-    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+    except BaseException as error:  # noqa: BLE001 - the caller gets it
         tell = partial(_set_error, call.answer, error)
     else:
         tell = partial(_set_result, call.answer, found)

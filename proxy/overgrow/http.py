@@ -1,4 +1,4 @@
-"""Words of HTTP that more than one part needs: which headers, methods and cookies are what. Pure.
+"""Facts of HTTP that more than one part needs, about headers, methods and cookies. Pure.
 
 Rule: each fact is here once, with its source; parts add what is theirs.
 """
@@ -13,12 +13,12 @@ TCHAR = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 TOKEN = TCHAR + "++"
 TOKEN_BYTES = TOKEN.encode()
 
-# RFC 9110 7.6.1, and two of old practice: about one connection, not about the message.
+# RFC 9110 7.6.1, and two older ones: headers about one connection, not about the message.
 CONNECTION_HEADERS = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
 )
 
-# RFC 9110 9.2.1: what is meant to change nothing.
+# RFC 9110 9.2.1: methods that are meant to change nothing.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # RFC 9110 9.2.2: repeating these has the intended effect of doing them once.
 IDEMPOTENT_METHODS = SAFE_METHODS | {"PUT", "DELETE"}
@@ -28,19 +28,19 @@ Pairs = list[Pair]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-# What the front door and its clients tell each other: the first eleven bytes of a name in lower case.
+# Headers between the front door and its clients, by the first eleven bytes of the name in lower case.
 OWN_HEADERS = (b"x-overgrow", b"x-overgrow-")
 SHADOW_MARK = b"x-overgrow-shadow"
-# Cookies for the front door alone. A browser sends the admin pages' one to every port of their host.
+# Cookies for the front door alone. A browser sends the admin pages' cookie to every port of their host.
 OWN_COOKIES = (b"overgrow_override", b"overgrow_admin")
 
 
 def is_own_header(name: bytes) -> bool:
-    """Whether a header, its name in lower case, is the front door's to say: `X-Overgrow` or `X-Overgrow-*`."""
+    """Whether a header, its name in lower case, belongs to the front door: `X-Overgrow` or `X-Overgrow-*`."""
     return name[:11] in OWN_HEADERS
 
 
-@lru_cache(maxsize=256)  # every answer is asked for it
+@lru_cache(maxsize=256)  # called for every response
 def is_event_stream(content_type: bytes) -> bool:
     """Return whether a body of this type is a stream of events, which has no end of its own."""
     return content_type[:17].lower() == b"text/event-stream"

@@ -1,7 +1,7 @@
-"""Settings: what stands outside routes.yaml, from the environment (OVERGROW_*) and flags.
+"""Settings: what is configured outside routes.yaml, by the environment (OVERGROW_*) and flags.
 
-A flag beats the environment, the environment beats the default. Frozen; read once at start. A value
-that cannot be used raises SettingError, which says what, where and the fix.
+A flag beats the environment, the environment beats the default. Settings are frozen and read once at
+start. A value that cannot be used raises SettingError, which says what, where and the fix.
 """
 
 from __future__ import annotations
@@ -33,17 +33,16 @@ class Settings:
     admin: str = "127.0.0.1:8001"
     workers: int = 0  # 0: one per core
     threads: int = 16
-    # Not shown: whoever reports an error (Sentry) sends what local variables look like along.
+    # Not in the repr: error reporters such as Sentry send the repr of local variables.
     secret: str | None = field(default=None, repr=False)
     admin_token: str | None = field(default=None, repr=False)
     admin_hosts: tuple[str, ...] = ()
     store_url: str | None = field(default=None, repr=False)
     expose: bool = False
     error_pages: Path | None = None  # a folder of HTML templates; None: the built-in page
-    slow_rate: int = (
-        1024  # bytes a second: who is slower is ended first when others wait; 0: nobody
-    )
-    slow_period: int = 10  # seconds over which that is measured
+    # Bytes a second: while others wait, a slower client's request is ended first; 0: nobody's is.
+    slow_rate: int = 1024
+    slow_period: int = 10  # seconds over which the pace is measured
 
     # The legacy app of a start without a table; a flag of serve, and no variable.
     legacy: str | None = field(default=None, metadata={"is_flag": True})
@@ -53,14 +52,14 @@ class Settings:
 
     @property
     def worker_count(self) -> int:
-        """How many worker processes to run: as asked, else one per core this process may use."""
+        """How many worker processes to run: `workers`, else one per core that this process may use."""
         return self.workers or len(os.sched_getaffinity(0))
 
 
 def settings_from(
     environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Read the settings; `overrides` are flags, whose None values count as not given.
+    """Read the settings; `overrides` are flags, and None means that a flag was not given.
 
     Raises:
         SettingError: for the first value that cannot be used.
@@ -91,7 +90,7 @@ def _read_hosts(_variable: str, text: str) -> tuple[str, ...]:
 
 
 def _read_token(variable: str, text: str) -> str:
-    """Clients cannot send a blank at an end, and a token read from a file ends in a newline."""
+    """Strip the text: clients cannot send outer blanks, and a token read from a file ends in a newline."""
     if not text.strip():
         raise SettingError(f"{variable} is blank. Set it to a long random text, or not at all.")
     return text.strip()

@@ -1,16 +1,16 @@
 """The access log: one JSON line per request, fields named by the Elastic Common Schema (ECS).
 
-Lines are formatted by hand (a fifth of the cost of a logging library's JSON) and written by a
-thread, so a full pipe never stops the event loop: up to MAX_WAITING lines wait, later ones are
-dropped, counted, and the gap is reported in the log itself. The thread starts with the first line
+Lines are formatted by hand, which costs less than a logging library's JSON. A thread writes them,
+so a full pipe never stops the event loop. Up to MAX_WAITING lines wait. Later lines are dropped and
+counted, and the log itself reports the gap. The thread starts with the first line
 and sleeps while there is none.
 
 Rule: a write to a pipe holds whole lines and at most PIPE_BUF bytes. POSIX keeps such a write in
 one piece, so workers that share one pipe do not mix their lines.
 
-Privacy: the path is logged, the query is not (it is where search terms, e-mail addresses and tokens
-stand), and neither are cookies, Referer and User-Agent. `client.address` is personal data in many
-countries.
+Privacy: the path is logged. The query is not, because it holds search terms, e-mail addresses and
+tokens. Cookies, Referer and User-Agent are not logged either. `client.address` is personal data in
+many countries.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FLUSH_S = 0.05
 CLOSE_S = 2.0
 PIPE_BUF = 4096  # select.PIPE_BUF on Linux; POSIX promises 512
 FILE_CHUNK = 1 << 16
-_MAX_PATH_LENGTH = 700  # it stands in a line twice, and six other texts may take 300 each
+_MAX_PATH_LENGTH = 700  # a line holds the path twice, and six other texts of at most 300 each
 _MAX_REMEMBERED_LENGTH = 600  # characters, of four values
 _MAX_REMEMBERED = 4096
 _REQUEST_FIELDS = ("http.request.method", "url.scheme", "url.domain", "http.version")
@@ -51,7 +51,7 @@ _DECISION_FIELDS = ("overgrow.route", "overgrow.side", "overgrow.reason", "overg
 class AccessLog:
     """A Sink that writes a line for each exchange to a stream (a file object; stdout, say).
 
-    `on_drop` is told, in any thread, how many lines were just lost.
+    `on_drop` is called, in any thread, with how many lines were just lost.
     """
 
     def __init__(self, stream: Any, on_drop: Callable[[int], None] | None = None) -> None:
@@ -72,7 +72,7 @@ class AccessLog:
 
     @property
     def dropped_lines(self) -> int:
-        """How many lines were lost: too many waited, or they could not be written."""
+        """How many lines were lost, because too many waited or because they could not be written."""
         return self._overflowed + self._unwritten
 
     # Map 18 (docs/architecture.md#a-request-by-numbers)
@@ -88,7 +88,7 @@ class AccessLog:
                 self._start()
 
     def close(self) -> None:
-        """Write what waits, giving a blocked stream CLOSE_S; a later record starts again."""
+        """Write the waiting lines, for at most CLOSE_S if the stream blocks; a later record starts again."""
         with self._starting:
             thread, self._thread = self._thread, None
         if thread is not None and thread.is_alive():
@@ -110,7 +110,7 @@ class AccessLog:
             )
             self._thread.start()
         atexit.register(self.close)
-        # In a forked child the waiting lines are the parent's to write; the thread is not there.
+        # A forked child has no such thread, and the parent writes the lines that wait.
         begin = weakref.WeakMethod(self._reset_state)
         os.register_at_fork(after_in_child=lambda: (method := begin()) and method())
 
@@ -130,7 +130,7 @@ class AccessLog:
             self._waiting.append(_gap_line(lines))
 
     def report_drops(self) -> None:
-        """Tell `on_drop` what was lost since; somebody should call it who does not wait for the stream."""
+        """Report newly lost lines to `on_drop`. A caller that never waits for the stream should call this too."""
         with self._reporting_drops:
             lines = self.dropped_lines - self._reported_drops
             self._reported_drops += lines
@@ -151,7 +151,7 @@ class AccessLog:
                 self._note_recovery()
 
     def _note_loss(self, lines: int, error: Exception) -> None:
-        """Count what cannot be written, and say so, once: its reader is gone, or the disk is full."""
+        """Count lines that cannot be written and log that once: the reader is gone, or the disk is full."""
         self._is_torn = True
         self._unwritten += lines
         self.report_drops()
@@ -168,14 +168,14 @@ class AccessLog:
 
 
 class LineFormatter:
-    """Exchange -> one line of JSON, newline included. Keeps the text of what repeats."""
+    """Formats an Exchange as one line of JSON, newline included. It caches the text of repeated fields."""
 
     def __init__(self) -> None:
         self._second = (0, "")
         self._remembered: dict[tuple[str, str, str, str], str] = {}
 
     def format_line(self, exchange: Exchange) -> str:
-        """Format one exchange; ASCII only, and short enough for one write to a pipe."""
+        """Format one exchange in ASCII, short enough for one write to a pipe."""
         head, decision, status = exchange.head, exchange.decision, exchange.status
         failure, fell = exchange.failure, exchange.fallback
         path = _path_json(head.target)
@@ -214,18 +214,18 @@ class LineFormatter:
 
 
 def _without_port(name: str, value: str) -> str:
-    """The value of a field; a Host without its port, since ECS keeps that elsewhere."""
+    """Return the value of a field; of a Host without its port, which ECS keeps in another field."""
     return re.sub(r":\d*$", "", value) if name == "url.domain" else value
 
 
 @lru_cache(maxsize=1024)
 def _client_json(address: str) -> str:
-    """A client's address as JSON; a client comes again."""
+    """Return a client's address as JSON; cached, as clients come again."""
     return _text_json(address)
 
 
 def _text_json(text: str, max_length: int = 300) -> str:
-    """A JSON string of at most so many characters; a longer one is cut and ends in `...`."""
+    """Return a JSON string of at most `max_length` characters; a longer text is cut and ends in `...`."""
     if 6 * len(text) <= max_length:  # escaping makes six characters of one at most
         return quoted(text)
     whole = quoted(text)
@@ -244,12 +244,12 @@ def _failure_fields(failure: Failure) -> str:
 
 
 def _fallback_fields(fell: FellBack) -> str:
-    """What migrated answered, where legacy answered instead."""
+    """Return the fields that say what migrated answered where legacy answered instead."""
     return f',"overgrow.fallback.code":"{fell.code}","overgrow.fallback.status":{fell.status}'
 
 
 def _trace_fields(head: Head) -> str:
-    """The W3C trace id and the X-Request-ID, where the client or a balancer sent them."""
+    """Return the W3C trace id and the X-Request-ID, if the client or a load balancer sent them."""
     headers = head.headers
     if type(headers) is not HeaderMemo:
         return _format_trace_fields(headers)
@@ -276,7 +276,7 @@ def _gap_line(lines: int) -> str:
 
 
 def take_chunks(waiting: deque[str], max_length: int) -> Iterator[bytes]:
-    """Take whole lines from the queue, joined to at most so many bytes."""
+    """Take whole lines from the queue, joined to at most `max_length` bytes."""
     taken: list[str] = []
     size = 0
     while waiting:
@@ -291,7 +291,7 @@ def take_chunks(waiting: deque[str], max_length: int) -> Iterator[bytes]:
 
 
 def _writer_for(stream: Any) -> tuple[Callable[[bytes], object], int]:
-    """How to write bytes to a stream, and how many at once."""
+    """Return a function that writes bytes to a stream, and how many bytes it takes at once."""
     try:
         fd = stream.fileno()
     except (AttributeError, OSError, ValueError):  # a StringIO, or a test's capture

@@ -1,6 +1,6 @@
 """Routes and their figures as JSON: one shape for the command line, the admin API and the pages.
 
-Pure. Every key is always there, so that a reader need not ask; what the file leaves out has its default.
+Pure. Every key is always present; what routes.yaml leaves out has its default.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from overgrow.text import percent_number
 
 
 def route_json(route: Route) -> dict[str, Any]:
-    """One route as `overgrow routes --json` and /api/routes show it."""
+    """Return one route as `overgrow routes --json` and /api/routes show it."""
     return {
         "name": route.name,
         "path": route.path,
@@ -43,7 +43,7 @@ def _condition(predicate: Predicate) -> str | dict[str, bool]:
 
 
 def split_json(split: RouteSplit) -> dict[str, Any]:
-    """One route's figures as /api/status shows them."""
+    """Return one route's figures as /api/status shows them."""
     route = split.route
     return {
         "name": split.name,

@@ -1,12 +1,12 @@
-"""The board: one slot per living worker process, and what each worker last said about itself.
+"""The board: one slot per living worker process, and what each worker last published about itself.
 
-A slot is held by flock on `slot-N.lock`. The kernel gives the lock back when the process ends,
-however it ends, so nothing here can be stale after kill -9: a dead worker is one whose lock is
-free. Lock files are never unlinked (that would let two processes hold one slot).
+A worker holds its slot by flock on `slot-N.lock`. The kernel releases the lock when the process ends,
+however it ends, so nothing here is stale after kill -9: a worker is dead if its lock is
+free. Lock files are never unlinked, because then two processes could hold one slot.
 
-Rule: claim after the fork, once in each worker. A forked child shares its parent's lock, so it
-drops its copy at once (else a child that outlives its worker would keep the slot) and may not
-publish; close-on-exec covers programs that a worker starts.
+Rule: claim a slot after the fork, once in each worker. A forked child shares its parent's lock. So it
+drops its copy at once, or a child that outlives its worker would keep the slot, and it may not
+publish. Close-on-exec covers programs that a worker starts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WRITABLE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 class Slot:
-    """A number no other living process of this board holds: the lowest that was free."""
+    """A number that no other living process of this board holds: the lowest that was free."""
 
     def __init__(self, folder: Path, number: int, lock_fd: int) -> None:
         self.number = number
@@ -44,11 +44,11 @@ class Slot:
 
     @property
     def is_held(self) -> bool:
-        """Whether this process holds the slot: not after release, nor in a child of its holder."""
+        """Whether this process holds the slot; False after release, and in a child of the holder."""
         return self._lock_fd is not None
 
     def publish(self, state: Mapping[str, Any]) -> None:
-        """Replace what the board says of this worker; `slot` and `pid` are added.
+        """Replace what the board says about this worker; `slot` and `pid` are added.
 
         Raises:
             RuntimeError: if this process does not hold the slot.
@@ -66,7 +66,7 @@ class Slot:
             draft.replace(_state_file(self._folder, self.number))
 
     def is_in_place(self) -> bool:
-        """Whether others still see that the slot is taken: its lock file may have been removed."""
+        """Whether others still see that the slot is taken; False if its lock file was removed."""
         if self._lock_fd is None:
             return False
         try:
@@ -77,38 +77,38 @@ class Slot:
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
     def is_published(self) -> bool:
-        """Whether the board still says something of this worker."""
+        """Whether the board still has this worker's published state."""
         return _state_file(self._folder, self.number).exists()
 
     def release(self) -> None:
-        """Give the slot back; a second call does nothing."""
+        """Release the slot; a second call does nothing."""
         if self._lock_fd is not None:
             with suppress(OSError):
                 _state_file(self._folder, self.number).unlink()
             self.drop_lock()
 
     def drop_lock(self) -> None:
-        """Let go of the lock: nobody else is told."""
+        """Close the lock's file descriptor, without removing the published state."""
         lock_fd, self._lock_fd = self._lock_fd, None
         if lock_fd is not None:
             os.close(lock_fd)
 
 
 def claim_slot(folder: Path, prefer: int = 0) -> Slot:
-    """Take the slot `prefer` if it is free, else the lowest free one, making the folder if need be."""
+    """Take the slot `prefer` if it is free, else the lowest free one; make the folder if there is none."""
     folder.mkdir(parents=True, exist_ok=True)
     with _lock_board(folder, "claim"):
         for number in chain([prefer], count()):
             lock_fd = os.open(_lock_file(folder, number), _WRITABLE, 0o600)
             if _try_lock(lock_fd):
-                _state_file(folder, number).unlink(missing_ok=True)  # a predecessor's last words
+                _state_file(folder, number).unlink(missing_ok=True)  # left by a worker that died
                 return Slot(folder, number, lock_fd)
             os.close(lock_fd)
     raise AssertionError("count() does not end")
 
 
 def workers(folder: Path) -> list[dict[str, Any]]:
-    """What the living workers last published, by slot; none before the first publish."""
+    """Return what the living workers last published, by slot."""
     if not folder.is_dir():
         return []
     with _lock_board(folder, "look"):
@@ -117,7 +117,7 @@ def workers(folder: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def _lock_board(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[None]:
-    """Keep claims and looks apart: testing a lock takes it, and a claim would skip that slot."""
+    """Keep claims and reads apart: a read tests a lock by taking it, and a claim would skip that slot."""
     fd = os.open(folder / "board.lock", _WRITABLE, 0o600)
     try:
         _wait_for(fd, fcntl.LOCK_EX if purpose == "claim" else fcntl.LOCK_SH)
@@ -127,9 +127,9 @@ def _lock_board(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[Non
 
 
 def _wait_for(fd: int, mode: int) -> None:
-    """Take the board's lock; go on without it where somebody holds it for long, say a stopped process.
+    """Take the board's lock; continue without it if somebody holds it for long, such as a stopped process.
 
-    All it is good for is that no slot is skipped: two never get the same one.
+    The lock only prevents that a slot is skipped. Without it, two workers still never get the same slot.
     """
     deadline = time.monotonic() + PATIENCE_S
     while not _try_lock(fd, mode) and time.monotonic() < deadline:
@@ -137,7 +137,7 @@ def _wait_for(fd: int, mode: int) -> None:
 
 
 def _try_lock(lock_fd: int, mode: int = fcntl.LOCK_EX) -> bool:
-    """Whether the lock is ours now."""
+    """Try to take a lock; return whether this process has it now."""
     try:
         fcntl.flock(lock_fd, mode | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -146,7 +146,7 @@ def _try_lock(lock_fd: int, mode: int = fcntl.LOCK_EX) -> bool:
 
 
 def _read_if_alive(folder: Path, number: int) -> dict[str, Any] | None:
-    """The state of a slot that somebody holds and that has been published, else None."""
+    """Return the published state of a slot that a living process holds, else None."""
     fd = os.open(_lock_file(folder, number), os.O_RDWR | os.O_CLOEXEC)
     try:
         if _try_lock(fd, fcntl.LOCK_SH):

@@ -1,10 +1,10 @@
 """Numbers in a mapped file: one process adds to them, any process may read, a crash loses none.
 
-The layout is that of prometheus_client's MmapedDict, checked against it by a test. Written here,
-because a number that is one aligned store of eight bytes costs a quarter of its write, and because
-its sparse files kill the process (SIGBUS) when the disk is full: space is reserved first.
+The layout is that of prometheus_client's MmapedDict; a test compares the two. It is implemented here
+because one aligned store of eight bytes is cheaper than its write, and because its sparse files kill
+the process (SIGBUS) when the disk is full. Here space is reserved first.
 
-Rule: where there is no space or no right to write, counting goes on in memory and the log says so.
+Rule: without space or the right to write, counting continues in memory and the log says so.
 A metric is never a reason to fail a request or a boot.
 """
 
@@ -30,7 +30,7 @@ _log = logging.getLogger("overgrow.metrics")
 
 
 class Cell:
-    """One number of a ledger: `doubles[at]`. Adding is not atomic: its caller holds a lock."""
+    """One number of a ledger: `doubles[at]`. Adding is not atomic, so the caller holds a lock."""
 
     __slots__ = ("at", "doubles")
 
@@ -67,7 +67,7 @@ class Ledger:
         self._used: int = max(struct.unpack_from("i", self._bytes)[0], 8)
 
     def cell(self, key: str) -> Cell:
-        """The number kept under a key, made by prometheus_client's mmap_key; 0 at first."""
+        """Return the number of a key made by prometheus_client's mmap_key; a new one is 0."""
         position = self._positions.get(key)
         if position is None:
             position = self._positions[key] = self._append(key)
@@ -75,7 +75,7 @@ class Ledger:
 
     @property
     def was_removed(self) -> bool:
-        """Whether somebody removed or replaced the file: what is counted in it is seen by nobody."""
+        """Whether somebody removed or replaced the file, so that no reader sees what is counted in it."""
         if self._fd is None:
             return False
         try:
@@ -86,11 +86,11 @@ class Ledger:
         return (found.st_dev, found.st_ino) != (mine.st_dev, mine.st_ino)
 
     def numbers(self) -> dict[str, float]:
-        """Everything in the ledger."""
+        """Return every number of the ledger by its key."""
         return {key: self._doubles[at // 8] for key, at in self._positions.items()}
 
     def close(self) -> None:
-        """Let go of the file; cells given out go on counting into the mapping they hold."""
+        """Close the file; existing cells keep counting into their mapping."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -141,23 +141,23 @@ class Ledger:
 
 
 def open_ledger(path: Path) -> Ledger:
-    """The ledger at a path; a file that is none is set aside as `.broken`."""
+    """Open the ledger at a path; rename a damaged file to `.broken` and start a new one."""
     try:
         return Ledger(path)
     except UNREADABLE:
-        _log.warning("%s is damaged; it is set aside and its counts start again at 0.", path)
+        _log.warning("%s is damaged; it is renamed and its counts start again at 0.", path)
         path.replace(path.with_suffix(".broken"))
         return Ledger(path)
 
 
 def add_counts_of(ledger: Ledger, lost: Ledger) -> None:
-    """Add to a ledger what stood in one whose file is lost."""
+    """Add to a ledger the numbers of one whose file is lost."""
     for key, number in lost.numbers().items():
         ledger.cell(key).add(number)
 
 
 def _positions_in(path: Path) -> dict[str, int]:
-    """Where each key's number lies; empty for a file not made yet or not yet of any size."""
+    """Return the position of each key's number; nothing for a missing or empty file."""
     if not path.is_file() or not path.stat().st_size:
         return {}
     return {key: position for key, _, _, position in read_entries(str(path))}

@@ -1,14 +1,13 @@
 """Counters and histograms of every worker, in mapped files that outlive it; merged when asked for.
 
-One set of files per worker slot, not per process: a worker that boots in slot 2 continues the files
-of its predecessor, so totals are exact over restarts (kill -9 included: a mapped page belongs to
-the kernel) and files do not pile up. Gauges are the exception: they start again with each worker,
-and `exposition` leaves out those of slots that nobody holds.
+Each worker slot, not each process, has one set of files. A worker that boots in slot 2 continues the files
+of the worker before it. So totals are exact over restarts, also after kill -9, because a mapped page
+belongs to the kernel, and the number of files stays bounded. Gauges are the exception: they start again
+with each worker, and `exposition` leaves out those of slots that nobody holds.
 
-The files are those of prometheus_client's multiprocess mode, and it writes the text. Its global
-switch (an environment variable read at import) is not used: it would also take over the metrics of
-the app we serve. Labels are route names, never paths: what a client writes cannot make a new
-series.
+The files have the format of prometheus_client's multiprocess mode, and that library writes the text. Its
+global switch (an environment variable read at import) is not used, because it would also change the metrics
+of the app we serve. Labels are route names, never paths, so that a client cannot make new series.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ class MetricInfo(NamedTuple):
 
     kind: Literal[
         "counter", "histogram", "gauge", "board"
-    ]  # board: told by the board, not by files
+    ]  # board: read from the board, not from files
     help: str
     labels: tuple[str, ...] = ()
 
@@ -84,7 +83,7 @@ METRICS: dict[str, MetricInfo] = {
     ),
     "overgrow_request_duration_seconds": MetricInfo(
         "histogram",
-        "Seconds from the request head to the last byte of the answer.",
+        "Seconds from the request head to the last byte of the response.",
         ("route", "side"),
     ),
     "overgrow_errors_total": MetricInfo(
@@ -107,7 +106,7 @@ METRICS: dict[str, MetricInfo] = {
     ),
     "overgrow_shadow_total": MetricInfo(
         "counter",
-        "Requests copied to the other side, by what came of it.",
+        "Requests copied to the other side, by verdict.",
         ("route", "verdict"),
     ),
     "overgrow_shadow_dropped_total": MetricInfo(
@@ -153,7 +152,7 @@ METRICS: dict[str, MetricInfo] = {
 
 
 def is_error(status: int, failure: Failure | None) -> bool:
-    """Whether the user was let down by us or by a side: a 5xx, or an answer that broke off."""
+    """Whether the user got an error from us or a side: a 5xx, or a response that broke off."""
     return status >= 500 or (failure is not None and failure.party in ("legacy", "migrated"))
 
 
@@ -179,19 +178,19 @@ class _LedgerFiles:
         return self._folder, self._slot
 
     def lost_ledgers(self, folder: Path) -> list[Ledger]:
-        """The ledgers that a reader of `folder` does not find: removed, or elsewhere."""
+        """Return the ledgers that a reader of `folder` does not find: removed ones, or those of another folder."""
         ledgers = list(self._ledgers.values())
         return [one for one in ledgers if folder != self._folder or one.was_removed]
 
     def reopen(self, folder: Path, slot: int) -> _LedgerFiles:
-        """The same files for a slot, opened, and made where they are not there."""
+        """Open the same files for a slot; make those that are missing."""
         files = _LedgerFiles(folder, slot)
         for prefix in list(self._ledgers):
             files._ledgers[prefix] = open_ledger(folder / f"{prefix}_{slot}.db")
         return files
 
     def take_over(self, lost: Sequence[Ledger], files: _LedgerFiles) -> None:
-        """Add what stood in lost ledgers of other files."""
+        """Add the numbers of other files' lost ledgers."""
         for prefix, ledger in files._ledgers.items():
             if ledger in lost:
                 add_counts_of(self._ledgers[prefix], ledger)
@@ -215,7 +214,7 @@ class _Series(NamedTuple):
 
 
 class _MetricKey(NamedTuple):
-    """What a key of a file says of its number, and of what kind the file is."""
+    """What a key says about its number, and the kind of its file."""
 
     kind: str
     name: str
@@ -244,7 +243,7 @@ class Metrics:
             series = self._series.get(key)
             if series is None:
                 series = self._series[key] = self._series_of(key)
-            # By hand, not by Cell.add: three numbers of every request.
+            # Not by Cell.add, because these three numbers change with every request.
             cell = series.requests
             cell.doubles[cell.at] += 1
             cell = series.seconds_sum
@@ -268,7 +267,7 @@ class Metrics:
                 series.errors.add(1)
 
     def count_failure(self, failure: Failure) -> None:
-        """Count a failure that never became an exchange: what the server turned away by itself."""
+        """Count a failure that never became an exchange: a request that the server itself refused."""
         with self._lock:
             self._count_failure(failure)
 
@@ -291,9 +290,9 @@ class Metrics:
             self._cell(name).set(value)
 
     def repair_files(self, folder: Path, slot: int) -> None:
-        """Go on in the files of `slot`; what is in other ones, or was removed, goes with it.
+        """Continue in the files of `slot`, and take over the counts of other or removed files.
 
-        It calls the file system: not for the loop.
+        It calls the file system: do not call it in the event loop.
         """
         with self._lock:
             files, recent = self._files, self._recent
@@ -310,7 +309,7 @@ class Metrics:
         recent.close()
 
     def close(self) -> None:
-        """Let go of the files. Their counts stay; recording afterwards is a mistake."""
+        """Close the files. Their counts stay; do not record afterwards."""
         with self._lock:
             self._series.clear()
             self._cells.clear()
@@ -345,19 +344,19 @@ class Metrics:
 
 
 def samples(folder: Path) -> list[Sample]:
-    """Every counter and bucket of all workers, dead ones included, added up."""
+    """Return every counter and bucket, added up over all workers, dead ones included."""
     return [sample for metric in _merge_files(folder, frozenset()) for sample in metric.samples]
 
 
 def exposition(folder: Path, workers: Sequence[Mapping[str, Any]]) -> bytes:
-    """All workers' metrics in Prometheus' text; `workers` are the living ones of the board."""
+    """Return all workers' metrics as Prometheus text; `workers` are the living ones of the board."""
     live_slots = frozenset(worker["slot"] for worker in workers)
     metrics = [*_merge_files(folder, live_slots), *_board_metrics(workers)]
     return generate_latest(_FixedRegistry(metrics))
 
 
 class _FixedRegistry(CollectorRegistry):
-    """What generate_latest reads: a registry of metrics that are already there."""
+    """A registry of finished metrics, as generate_latest reads them."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         super().__init__()
@@ -368,7 +367,7 @@ class _FixedRegistry(CollectorRegistry):
 
 
 def _merge_files(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
-    """All files added up, key by key, before a key is looked into: that is the costly part."""
+    """Add all files up by key first, and parse each key once afterwards, since parsing costs most."""
     live = {f"gauge_livesum_{slot}.db" for slot in live_slots}
     described: dict[str, _MetricKey] = {}
     sums: defaultdict[str, float] = defaultdict(float)
@@ -392,7 +391,7 @@ def _merge_files(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
 
 
 def _numbers_in(path: Path, described: dict[str, _MetricKey]) -> list[tuple[str, float]]:
-    """The keys and numbers of a file, each key described; none of a file that cannot be read."""
+    """Return the keys and numbers of a file, and describe new keys; nothing if the file cannot be read."""
     kind = path.name.partition("_")[0]
     try:
         if not path.stat().st_size:  # just being made
@@ -409,7 +408,7 @@ def _numbers_in(path: Path, described: dict[str, _MetricKey]) -> list[tuple[str,
 
 
 def _accumulate(family: Metric) -> None:
-    """Make buckets cumulative and add the count. A series' buckets were made in rising order."""
+    """Make buckets cumulative and add the count. The buckets of a series come in ascending order."""
     sums: defaultdict[tuple[str, str], float] = defaultdict(float)
     accumulated = []
     for sample in family.samples:
@@ -457,7 +456,7 @@ def _board_metrics(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
 
 
 def _breaker_metric(workers: Sequence[Mapping[str, Any]]) -> Metric:
-    """How many workers have each breaker open: 0 for one that probes or recovers, none if all are closed."""
+    """Return how many workers have each breaker open; a breaker that probes or recovers counts as 0."""
     counted: Counter[tuple[str, str]] = Counter()
     for breaker in (each for worker in workers for each in worker.get("breakers", ())):
         counted[breaker["route"], breaker["side"]] += breaker["state"] == "open"

@@ -1,9 +1,9 @@
 """The requests of the last minute, by route and side: what the split calls live.
 
 Totals cannot show what a flip does now. So each worker also keeps, per route and side, a ring of
-seven windows of ten seconds in a ledger of its slot. A number holds its window and its count
-together, so that it is written in one store and a reader never sees the count of one window with
-the time of another. A dead worker's windows age away by themselves. Time comes in.
+seven windows of ten seconds in a ledger of its slot. One number holds both its window and its count.
+It is written in one store, so that a reader never sees the count of one window with
+the time of another. A dead worker's windows expire by themselves. Time is an argument.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _COUNTS = (
 
 
 class RecentCounts:
-    """The rings of one slot. Its caller holds a lock."""
+    """The rings of one slot. The caller holds a lock."""
 
     def __init__(self, folder: Path, slot: int) -> None:
         self._ledger: Ledger = open_ledger(folder / f"recent_{slot}.rings")
         self._rings: dict[tuple[str, str], Ring] = {}
 
     def ring(self, route: str, side: str) -> Ring:
-        """The windows of one route and side."""
+        """Return the windows of one route and side."""
         ring = self._rings.get((route, side))
         if ring is None:
             names = [f"{number} {side} {route}" for number in range(WINDOWS)]
@@ -46,7 +46,7 @@ class RecentCounts:
         return self._ledger.was_removed
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._ledger.close()
 
 
@@ -58,11 +58,11 @@ class Ring:
     def __init__(self, cells: Sequence[Cell]) -> None:
         self._cells = cells
         self._cell = cells[0]
-        self._from_s = self._until_s = 0  # when a request was begun that counts in `_cell`
+        self._from_s = self._until_s = 0  # start times of the requests that count in `_cell`
 
     def count(self, unix_s: float) -> None:
-        """Count one request, unless it is so old that its window has come round again."""
-        if self._from_s <= unix_s < self._until_s:  # as mostly: for every request
+        """Count one request, unless it is so old that its window has been reused."""
+        if self._from_s <= unix_s < self._until_s:  # the usual case
             cell = self._cell
             cell.doubles[cell.at] += 1
             return
@@ -78,7 +78,7 @@ class Ring:
 
 
 def recent_requests(folder: Path, now_s: float) -> list[Sample]:
-    """The requests begun in the last LIVE_S to LIVE_S + WINDOW_S seconds, all workers together."""
+    """Return the requests that began in the last LIVE_S to LIVE_S + WINDOW_S seconds, over all workers."""
     oldest = int(now_s) // WINDOW_S - WINDOWS + 1
     counts: Counter[tuple[str, str]] = Counter()
     for path in folder.glob("recent_*.rings"):
@@ -92,7 +92,7 @@ def recent_requests(folder: Path, now_s: float) -> list[Sample]:
 
 
 def _read(path: Path) -> list[tuple[tuple[str, str], int, int]]:
-    """Route and side, window and count of every cell; none of a file that cannot be read."""
+    """Return route and side, window and count of every cell; nothing if the file cannot be read."""
     try:
         cells = [(key.split(" ", 2), int(value)) for key, value, *_ in read_entries(str(path))]
         return [((route, side), *divmod(value, _COUNTS)) for (_, side, route), value in cells]

@@ -1,10 +1,9 @@
 """The split: each route's requests, errors and median latency, side by side.
 
-Pure: samples in, figures out. Counts and medians are totals since the metrics folder was made; the
-live share alone is of the last minute, or a flip would not show in it. The median is read from
-histogram buckets by linear interpolation inside the bucket that holds the middle request, as
-PromQL's histogram_quantile does it: exact to the width of that bucket, no better. Above the last
-bound it is that bound.
+Pure: samples in, figures out. Counts and medians are totals since the metrics folder was made. Only the
+live share covers the last minute, so that it shows a flip at once. The median is computed from
+histogram buckets by linear interpolation inside the bucket that holds the middle request, like
+PromQL's histogram_quantile. It is exact to the width of that bucket; above the last bound it is that bound.
 """
 
 from __future__ import annotations
@@ -56,17 +55,17 @@ class RouteSplit:
 
     @property
     def share(self) -> float | None:
-        """Percent of all the requests either side served that migrated served; None of none."""
+        """The percentage that migrated served of all requests a side served; None without requests."""
         return _share(self.legacy.requests, self.migrated.requests)
 
     @property
     def live_share(self) -> float | None:
-        """The same of the last minute."""
+        """The same percentage over the last minute."""
         return _share(*self.live)
 
     @property
     def target(self) -> str | None:
-        """Where the table sends it; None for a name no longer in the table."""
+        """The target in the table; None for a name that is no longer in the table."""
         if self.route:
             return self.route.target
         return "legacy" if self.name == DEFAULT else None
@@ -78,7 +77,7 @@ def _share(legacy: int, migrated: int) -> float | None:
 
 
 def split_by_route(samples: Iterable[Sample], routes: Sequence[Route]) -> tuple[RouteSplit, ...]:
-    """The figures of each route in order, then "default", then retired names with counts."""
+    """Return the figures of each route in order, then of "default", then of retired names with counts."""
     figures = _SampleIndex(samples)
     known = {route.name: route for route in routes}
     retired = sorted(figures.names - known.keys() - {DEFAULT})
@@ -87,7 +86,7 @@ def split_by_route(samples: Iterable[Sample], routes: Sequence[Route]) -> tuple[
 
 
 class _SampleIndex:
-    """The samples sorted by route and side."""
+    """The samples by route and side."""
 
     def __init__(self, samples: Iterable[Sample]) -> None:
         self._counts: defaultdict[tuple[str, str, str], float] = defaultdict(float)
@@ -118,7 +117,7 @@ class _SampleIndex:
 
 
 def median(buckets: Iterable[tuple[float, float]]) -> float | None:
-    """The median of a cumulative histogram, (upper bound, count so far) in any order."""
+    """Return the median of a cumulative histogram of (upper bound, count so far) in any order."""
     ordered = sorted(buckets)
     if not ordered or not ordered[-1][1]:
         return None
