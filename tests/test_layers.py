@@ -142,7 +142,7 @@ BANDS: dict[str, Unit] = {
 BANDS |= {
     "overgrow.admin": face("flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"),
     # `overgrow serve` becomes gunicorn's master, which is what overgrow.server is.
-    "overgrow.cli": face("click", beside=frozenset({"overgrow.server"})),
+    "overgrow.cli": face("click", "dotenv", beside=frozenset({"overgrow.server"})),
     "overgrow.server": face("gunicorn", "uvloop"),
     "overgrow.__main__": face(beside=frozenset({"overgrow.cli"})),  # python -m overgrow
 }

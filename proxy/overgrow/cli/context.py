@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from overgrow.cli.env_file import env_file_option
 from overgrow.cli.failures import Failed, InvalidTable, print_as_json, unknown_route
 from overgrow.cli.file_deadline import AnyPath, file_deadline
 from overgrow.cli.output import echo_safe
@@ -104,6 +105,7 @@ def _state_dir(config: Path, asked: Path | None) -> Path:
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command --config, --state and --json, and pass it an Invocation first."""
 
+    @env_file_option
     @click.option("--config", type=AnyPath(), metavar="FILE", help=CONFIG_HELP)
     @click.option("--state", type=AnyPath(), metavar="DIR", help=STATE_HELP)
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")

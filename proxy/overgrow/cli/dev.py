@@ -21,6 +21,7 @@ from typing import IO, Any, NamedTuple
 import click
 
 from overgrow.cli.context import CONFIG_HELP, STATE_HELP, settings_of
+from overgrow.cli.env_file import env_file_option
 from overgrow.cli.failures import Failed
 from overgrow.cli.file_deadline import AnyPath
 from overgrow.cli.output import echo_safe
@@ -53,6 +54,7 @@ class Interrupted(Exception):
 @click.option("--legacy", metavar="URL", help="Without a table: the legacy app.")
 @click.option("--bind", metavar="ADDRESS", help="[default: 127.0.0.1:8000]")
 @click.option("--admin", metavar="ADDRESS", help="[default: 127.0.0.1:8001]")
+@env_file_option
 @click.option("--config", metavar="FILE", type=AnyPath(), help=CONFIG_HELP)
 @click.option("--state", metavar="DIR", type=AnyPath(), help=STATE_HELP)
 def dev(legacy_command: str | None, **flags: Any) -> None:

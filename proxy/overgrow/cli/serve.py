@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 import click
 
 from overgrow.cli.context import CONFIG_HELP, STATE_HELP
+from overgrow.cli.env_file import env_file_option
 from overgrow.cli.file_deadline import AnyPath
 from overgrow.cli.forked_call import EndedApartError, call_in_fork
 from overgrow.cli.output import echo_safe
@@ -129,6 +130,7 @@ class Seconds(click.ParamType[float]):
 @click.option(
     "--threads", metavar="N", type=click.IntRange(1, 1024), help="For the app. [default: 16]"
 )
+@env_file_option
 @click.option("--config", metavar="FILE", type=AnyPath(), help=CONFIG_HELP)
 @click.option("--state", metavar="DIR", type=AnyPath(), help=STATE_HELP)
 @click.option(

@@ -63,7 +63,7 @@ def _health(payload: dict[str, Any]) -> str:
     lines = [f"{payload['status']}: revision {payload['revision'] or '-'}, {workers}"]
     if server := payload.get("server"):  # an earlier version's front door does not send it
         since = f"{server['started_at'].replace('T', ' ').removesuffix('Z')} UTC"
-        lines.append(f"overgrow {server['version']}, pid {server['pid']}, up since {since}")
+        lines.append(f"version {server['version']}, pid {server['pid']}, up since {since}")
     if count and on_it and not payload["agreed"]:
         lines.append(DIFFER_ON_KILL)
     elif not on_it:

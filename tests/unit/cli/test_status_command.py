@@ -43,7 +43,7 @@ def test_status_says_version_master_and_start(status):
     done = status(server=server)
 
     assert (
-        "overgrow 0.1.0, pid 19657, up since 2026-11-30 01:44:30 UTC"
+        "version 0.1.0, pid 19657, up since 2026-11-30 01:44:30 UTC"
         == (done.stdout.splitlines()[1])
     )
 

@@ -1,0 +1,48 @@
+"""`--env-file FILE`: variables for one command, as docker compose and Flask read them.
+
+A variable that the environment has already stays as it is. Reading is eager, so that every other
+option and every setting sees the variables.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def env_file_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --env-file."""
+    return click.option(
+        "--env-file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_load,
+        help="Read NAME=VALUE lines into the environment first.",
+    )(command)
+
+
+def _load(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
+    if value is None:
+        return
+    from dotenv import dotenv_values  # noqa: PLC0415 - for this option alone
+
+    try:
+        text = value.read_text("utf-8")
+    except OSError as error:
+        what = f"{value} cannot be read: {error.strerror or error}."
+        raise click.BadParameter(f"{what} Name a file of NAME=VALUE lines.") from error
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(f"{value} is not UTF-8 text. Save it as UTF-8.") from error
+    found = dotenv_values(stream=StringIO(text))
+    for name, content in found.items():
+        if content is None:
+            what = f"{value} has a line {name!r} without an equals sign."
+            raise click.BadParameter(f"{what} Write NAME=VALUE, or remove it.")
+        os.environ.setdefault(name, content)
