@@ -223,7 +223,7 @@ def test_a_removed_folder_is_made_again_with_the_counts(front, what):
         for _ in range(20):
             hello(served)
         before = counted(served)
-        shutil.rmtree(front.state / what)
+        remove_at_once(front.state / what, front.state.with_name("aside"))
         statuses = {readiness(served)["status"] for _ in range(10)}
         eventually((front.state / "board/slot-0.json").exists)
         eventually(lambda: counted(served) >= before)
@@ -235,6 +235,12 @@ def test_a_removed_folder_is_made_again_with_the_counts(front, what):
     assert (front.state / "last-good.yaml").exists()
     if what == ".":
         assert (front.state / "last-good.yaml").exists()
+
+
+def remove_at_once(folder: Path, aside: Path) -> None:
+    """Remove a folder though somebody writes to it: emptied in place, it fills again meanwhile."""
+    folder.resolve().rename(aside)
+    shutil.rmtree(aside)
 
 
 def counted(served) -> float:
