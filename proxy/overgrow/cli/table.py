@@ -27,7 +27,8 @@ from overgrow.cli.traffic import (
 from overgrow.cli.workers import find_refusal
 from overgrow.observe.as_json import route_json
 from overgrow.observe.board import workers
-from overgrow.routing.model import Route, RouteTable
+from overgrow.routing.model import FULL_CANARY, Route, RouteTable
+from overgrow.table.flip_notes import drop_flip_notes
 from overgrow.table.judging import find_half_written, parse_last_good, read_last_good_in_time
 from overgrow.table.reading.certificates import reject_unusable_certificates
 from overgrow.table.reading.parse import AppRule, ParsedTable, parse
@@ -159,7 +160,8 @@ def _note_partial_write(call: Invocation, former: RouteTable | None) -> None:
 def _without_app(call: Invocation, former: RouteTable | None) -> CheckResult:
     loaded = reject_weakened(load_table(call, None), str(call.config), former)
     skipped = "the app was not imported (--no-app), so its rules were not checked"
-    return CheckResult(loaded.problems, [*map(str, loaded.notes), skipped], loaded.table)
+    notes = drop_flip_notes(loaded.notes, call.state_to_read)
+    return CheckResult(loaded.problems, [*map(str, notes), skipped], loaded.table)
 
 
 def _with_app(call: Invocation, former: RouteTable | None) -> CheckResult:
@@ -169,7 +171,8 @@ def _with_app(call: Invocation, former: RouteTable | None) -> CheckResult:
     parsed = _parse_as_running(call, app_rules(team))
     loaded = reject_weakened(parsed, str(call.config), former)
     problems = [*app_problems(call.settings, team), *loaded.problems]
-    return CheckResult(problems, [str(note) for note in loaded.notes], loaded.table)
+    notes = drop_flip_notes(loaded.notes, call.state_to_read)
+    return CheckResult(problems, [str(note) for note in notes], loaded.table)
 
 
 def _parse_as_running(call: Invocation, rules: Sequence[AppRule] | None) -> ParsedTable:
@@ -213,6 +216,8 @@ def _row(route: Route) -> tuple[str, ...]:
     conditions = [route.host] if route.host else []
     conditions += [str(predicate) for predicate in route.predicates]
     target = route.target + (f" canary {percent_text(route.canary)}" if route.canary else "")
+    if route.target == "legacy" and route.canary == FULL_CANARY:
+        target = "migrated (canary 100%)"
     more = ", ".join(_extra_words(route))
     target += f" ({more})" if more else ""
     return (route.name, methods, path or "", ", ".join(conditions), target, str(route.line))

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from overgrow.files import ANSWER_S, NotRegular, within
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import RouteTable
+from overgrow.table.flip_notes import without_flip_notes
 from overgrow.table.last_good import LAST_GOOD, LastGood, Source, read_last_good
 from overgrow.table.legacy_only import read_table_or
 from overgrow.table.reading.app_rules import blame_stale_app
@@ -143,6 +144,7 @@ def choose_table(context: TableContext, state: Path) -> StartTable:
     is_new = kept is not None and kept.data != data
     running = parse_last_good(kept, config, context.env) if kept is not None and is_new else None
     loaded, matcher, lost = judge_table(data, context, running)
+    loaded = without_flip_notes(loaded, state)
     compared = kept is not None and (not is_new or running is not None)
     choice = StartTable(data, loaded, matcher, kept, source, compared=compared)
     if kept is None or lost is None or age_s >= STANDS_S or kept.source not in (None, source):

@@ -25,6 +25,7 @@ from overgrow.file_thread import FileThread
 from overgrow.files import ANSWER_S, Signature, Silent, signature_of
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import RouteTable
+from overgrow.table.flip_notes import without_flip_notes
 from overgrow.table.judging import TableContext, judge_table, unreadable_problem
 from overgrow.table.last_good import Source, keep_last_good
 from overgrow.table.legacy_only import read_table_or
@@ -304,6 +305,7 @@ class Watcher:
         if same and running.reload_error is None:
             return _ReadTable(None, ParsedTable(runs, (), ()), running.matcher)
         loaded, matcher, lost = judge_table(data, self._context, runs)
+        loaded = without_flip_notes(loaded, self._state)
         if matcher is None or same:
             return _ReadTable(None, loaded, matcher and running.matcher, lost)
         with suppress(OSError):  # they could be read a moment ago

@@ -1,0 +1,46 @@
+"""Notes on what a flip left in the table on purpose: the recommended way must not end in a warning.
+
+A canary that is raised to the end and then flipped to migrated stays beside the target, so that a rollback finds it. Who wrote
+it there by hand is told that it has no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from functools import partial
+from pathlib import Path
+
+from overgrow.files import ANSWER_S, within
+from overgrow.table.editing.history import JOURNAL, History, read_history
+from overgrow.table.reading.parse import ParsedTable
+from overgrow.yaml_file.problem import Problem
+
+DORMANT = "canary-dormant"
+
+
+def without_flip_notes(loaded: ParsedTable, state: Path) -> ParsedTable:
+    """A parsed table without the notes on canaries that a flip left there."""
+    return loaded._replace(notes=drop_flip_notes(loaded.notes, state))
+
+
+def drop_flip_notes(notes: Iterable[Problem], state: Path) -> tuple[Problem, ...]:
+    """The notes without those on canaries that a flip left there; all of them where the history cannot be read."""
+    notes = tuple(notes)
+    if all(note.code != DORMANT for note in notes):
+        return notes
+    try:
+        left = _flipped_away(within(ANSWER_S, state / JOURNAL, partial(read_history, state)))
+    except OSError:
+        return notes
+    return tuple(note for note in notes if note.code != DORMANT or note.route not in left)
+
+
+def _flipped_away(history: History) -> Collection[str]:
+    """The routes whose last change recorded made them migrated or gone."""
+    last: dict[str, str | None] = {}
+    abandoned = {entry.undoes for entry in history.entries if entry.action == "abandoned"}
+    for entry in history.entries:
+        if entry.action in {"flip", "rollback"} and entry.key not in abandoned:
+            for change in entry.changes:
+                last[str(change.route or entry.route)] = entry.to
+    return {route for route, to in last.items() if to in {"migrated", "gone"}}
