@@ -1,4 +1,4 @@
-"""Time and chance of the shop. Frozen, both stand still: two answers are equal byte for byte."""
+"""Time and randomness of the shop. When frozen, both are constant: two responses are equal byte for byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request and one response, as values. Knows no sockets, no pages and no data.
+"""One request and one response, as values, without sockets, pages or data.
 
 A Response's body is bytes (sent whole, with Content-Length) or a generator of bytes: chunked,
 unless its headers declare a Content-Length. `takeover` gets the connection after the head.

@@ -1,4 +1,4 @@
-"""The pages anybody sees: home, products, one product, the stylesheet."""
+"""The public pages: home, products, one product, the stylesheet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses that make a front door sweat: echo, streams, delays, failures, broken answers."""
+"""Paths that test a front door: echo, streams, delays, failures, broken responses."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ TEXT = ("Content-Type", "text/plain; charset=utf-8")
 SLOWEST_MS = 60_000
 
 
-def number_of(request: Request, name: str, default: int, most: int) -> int:
-    """Return a number from the query; the default when it is absent or no number."""
+def number_of(request: Request, name: str, default: int, maximum: int) -> int:
+    """Return a number from the query; the default when it is absent or not a number."""
     text = request.argument(name) or ""
-    return min(most, int(text)) if re.fullmatch("[0-9]{1,9}", text) else default
+    return min(maximum, int(text)) if re.fullmatch("[0-9]{1,9}", text) else default
 
 
 def echo(request: Request, _shop: Shop) -> Response:
-    """What arrived: method, target, header pairs in order, and the body's length and hash."""
+    """Return what arrived: method, target, header pairs in order, and the body's length and hash."""
     digest, count = hashlib.sha256(), 0
     for piece in request.body:
         digest.update(piece)
@@ -40,31 +40,31 @@ def echo(request: Request, _shop: Shop) -> Response:
 
 
 def whoami(request: Request, _shop: Shop) -> Response:
-    """Who the shop thinks is asking."""
-    told = {
+    """Return the client as the shop sees it: its address and the forwarding headers."""
+    headers = {
         name: value
         for name, value in request.values.items()
         if name.startswith("x-forwarded-") or name in {"forwarded", "via", "host"}
     }
-    return json_response(200, {"peer": request.peer, **told})
+    return json_response(200, {"peer": request.peer, **headers})
 
 
 def slow(request: Request, _shop: Shop) -> Response:
-    """An answer after `?ms=` milliseconds."""
+    """Respond after `?ms=` milliseconds."""
     wait_ms = number_of(request, "ms", 1000, SLOWEST_MS)
     time.sleep(wait_ms / 1000)
     return Response(200, [TEXT], f"That took {wait_ms} ms.\n".encode())
 
 
 def fail(request: Request, _shop: Shop) -> Response:
-    """An answer with the status `?status=`, from 200 to 599; 500 if it is absent."""
+    """Respond with the status `?status=`, from 200 to 599; 500 if it is absent."""
     status = max(200, number_of(request, "status", 500, 599))
     headers = [TEXT, ("Retry-After", "7")] if status in {429, 503} else [TEXT]
     return Response(status, headers, f"As you asked: {status}.\n".encode())
 
 
 def short_body(_request: Request, _shop: Shop) -> Response:
-    """An answer that promises 1000 bytes, sends 400 and hangs up."""
+    """Respond with a Content-Length of 1000, send 400 bytes and close the connection."""
     return Response(200, [TEXT, ("Content-Length", "1000")], iter_of(b"half " * 80))
 
 
@@ -74,7 +74,7 @@ def iter_of(*pieces: bytes) -> Pieces:
 
 
 def chunked_body(request: Request, _shop: Shop) -> Response:
-    """Ten chunks, or `?count=`, and a trailer with the hash of them all."""
+    """Respond with ten chunks, or `?count=`, and a trailer with the hash of all of them."""
     digest = hashlib.sha256()
 
     def pieces() -> Pieces:
@@ -88,7 +88,7 @@ def chunked_body(request: Request, _shop: Shop) -> Response:
 
 
 def events(request: Request, shop: Shop) -> Response:
-    """An endless stream of server-sent events, one each `?every_ms=`; `?count=` ends it."""
+    """Respond with a stream of server-sent events, one each `?every_ms=`; `?count=` ends it."""
     count = number_of(request, "count", 10**9, 10**9)
     every_ms = number_of(request, "every_ms", 1000, SLOWEST_MS)
     headers = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")]

@@ -1,4 +1,4 @@
-"""Which page answers which address. GET brings HEAD along; OPTIONS is answered for every page."""
+"""Which view serves which path. A GET view serves HEAD too; OPTIONS is answered for every path."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TEMPLATES: list[tuple[re.Pattern[str], Methods]] = [
 
 
 def answer(request: Request, shop: Shop) -> Response:
-    """Return the shop's answer to a request."""
+    """Return the shop's response to a request."""
     path = request.path
     if path == "/echo":
         return probes.echo(request, shop)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 over threads: one thread for each connection, kept alive between requests.
+"""HTTP/1.1 in threads: one thread for each connection, kept alive between requests.
 
 Knows requests and responses, never pages. A request's body is read to its end before the next
 request, or the connection is closed; a body that ends early breaks the connection.
@@ -32,7 +32,7 @@ class ShortBody(Exception):
 
 
 class Server:
-    """A listening socket and the conversations on it."""
+    """A listening socket and its connections."""
 
     def __init__(
         self, address: tuple[str, int], answer: Callable[[Request], Response], clock: Clock
@@ -41,7 +41,7 @@ class Server:
         self._clock = clock
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(address, backlog=1024)
-        # A signal that comes just before accept waits is heard no later than this.
+        # A signal that arrives just before accept blocks is handled after this time at the latest.
         self._listener.settimeout(LOOK_S)
         self.port: int = self._listener.getsockname()[1]
 
@@ -58,7 +58,9 @@ class Server:
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(IDLE_TIMEOUT_S)
-            threading.Thread(target=self._converse, args=(sock, peer[0]), daemon=True).start()
+            threading.Thread(
+                target=self._serve_connection, args=(sock, peer[0]), daemon=True
+            ).start()
 
     def stop(self) -> None:
         """Close the listener and every connection."""
@@ -67,7 +69,7 @@ class Server:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def _converse(self, sock: socket.socket, peer: str) -> None:
+    def _serve_connection(self, sock: socket.socket, peer: str) -> None:
         self._open.add(sock)
         wire = Wire(sock)
         with sock, contextlib.suppress(OSError):
@@ -125,7 +127,7 @@ class Server:
 
 
 def hang_up(sock: socket.socket) -> None:
-    """Close our side and read on for a while: a reset must not overtake the answer's last bytes."""
+    """Close our side and read on for a while: a reset must not overtake the last bytes of the response."""
     sock.shutdown(socket.SHUT_WR)
     sock.settimeout(HANG_UP_TIMEOUT_S)
     left = DRAIN_LIMIT_BYTES
@@ -163,7 +165,7 @@ def keeps_alive(request: Request) -> bool:
 
 
 def drain_body(request: Request) -> bool:
-    """Read what the page left of the body; False when it is too much, or never coming."""
+    """Read the rest of the body; return False when it is too long, or will not come."""
     if request.body.is_done():
         return True
     if request.body.waiting:

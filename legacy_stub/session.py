@@ -1,4 +1,4 @@
-"""Who is asking: a signed session cookie and the CSRF token that belongs to it. Pure.
+"""Sessions: a signed cookie, and the CSRF token that belongs to it. Pure.
 
 The cookie carries its own state (visitor, user, cart) as JSON, then a dot and an HMAC-SHA256.
 """

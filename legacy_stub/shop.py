@@ -1,4 +1,4 @@
-"""What every page of the shop can reach: its data, its clock, its secret, its folder."""
+"""What every view of the shop can use: its data, its clock, its secret, its folder."""
 
 from __future__ import annotations
 

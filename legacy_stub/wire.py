@@ -1,4 +1,4 @@
-"""Bytes in: from a connection to a Request. Strict where leniency lets two readers disagree.
+"""Reads a Request from a connection. Strict where a lenient parser may disagree with another one.
 
 Bare line feeds, folded headers, two lengths or a length beside chunks are refused (RFC 9112).
 """
@@ -19,18 +19,18 @@ BAD_VALUE = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Wire:
-    """A connection and the bytes that were read from it ahead of their use."""
+    """A connection, and the bytes that were read from it but not used yet."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.held = b""
 
-    def take(self, most_bytes: int) -> bytes:
-        """Return one to `most_bytes` bytes; raise ConnectionError at the end of the stream."""
+    def take(self, max_bytes: int) -> bytes:
+        """Return one to `max_bytes` bytes; raise ConnectionError at the end of the stream."""
         if self.held:
-            taken, self.held = self.held[:most_bytes], self.held[most_bytes:]
+            taken, self.held = self.held[:max_bytes], self.held[max_bytes:]
             return taken
-        if not (taken := self.sock.recv(min(most_bytes, PIECE_BYTES))):
+        if not (taken := self.sock.recv(min(max_bytes, PIECE_BYTES))):
             raise ConnectionError("the client closed its side early")
         return taken
 
@@ -80,7 +80,7 @@ class NoBody:
 class StreamedBody:
     """A body on the wire, of a known length or in chunks (length None); trailers are dropped.
 
-    `waiting`: the client holds its body back until it sees 100 Continue, sent on the first read.
+    `waiting`: the client sends its body only after 100 Continue, which the first read sends.
     """
 
     def __init__(self, wire: Wire, length: int | None, *, waiting: bool) -> None:

@@ -1,6 +1,6 @@
-"""How this shop answers: JSON spelling, ETags, gzip, Allow. Every feature answers through here.
+"""How this shop responds: JSON format, ETags, gzip, Allow. Every feature uses these functions.
 
-Each choice is the legacy shop's, so that a feature can move without a client seeing it.
+Each choice is the legacy shop's, so that a feature can move without any client noticing.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def allow_line(methods: Iterable[str]) -> str:
 
 
 def options_response(methods: Iterable[str]) -> Response:
-    """Return the answer to OPTIONS."""
+    """Return the response to OPTIONS."""
     response = Response(status=204, headers={"Allow": allow_line(methods)})
     del response.headers["Content-Type"]
     return response

@@ -1,7 +1,6 @@
 """The application factory: settings, then what all features share, then the features.
 
-A plain Flask app that runs alone (`flask --app migrated run`) and knows nothing of what may stand
-before it.
+A plain Flask app that runs by itself (`flask --app migrated run`) and does not know of any proxy before it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ FEATURES = (products.blueprint, orders.blueprint)  # the next feature's blueprin
 
 
 class Shop(Flask):
-    """Flask, but OPTIONS is answered as the legacy shop answers it."""
+    """Flask, but it responds to OPTIONS as the legacy shop does."""
 
     def make_default_options_response(self) -> Response:
         """Return 204 and the methods of the address."""

@@ -1,4 +1,4 @@
-"""Time and chance. With SHOP_FROZEN both stand still, so that answers can be compared."""
+"""Time and randomness. With SHOP_FROZEN both are constant, so that responses can be compared."""
 
 from __future__ import annotations
 

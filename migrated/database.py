@@ -17,7 +17,7 @@ from flask import Flask, current_app, g
 
 SCHEMA = Path(__file__).with_name("shop.sql")
 BUSY_TIMEOUT_S = 15
-_PREPARED: set[Path] = set()  # files this process has seen whole
+_PREPARED: set[Path] = set()  # files that this process has prepared
 
 
 def register(app: Flask) -> None:

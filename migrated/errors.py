@@ -1,4 +1,4 @@
-"""Error answers as the shop words them: JSON below /api/, a page elsewhere."""
+"""Error responses in the shop's words: JSON below /api/, a page elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORDS = {
 
 
 def problem(status: int) -> Response:
-    """Return the error answer for a status, in the form the address's readers expect."""
+    """Return the error response for a status, in the format that clients of the path expect."""
     title, text = WORDS[status]
     if request.path.startswith("/api/"):
         return json_response(status, {"error": title.lower()})
@@ -22,12 +22,12 @@ def problem(status: int) -> Response:
 
 
 def not_found(_error: HTTPException) -> Response:
-    """Answer for an address that no feature has."""
+    """Respond to a path that no feature has."""
     return problem(404)
 
 
 def method_not_allowed(error: MethodNotAllowed) -> Response:
-    """Answer for a method that the address does not take, and name those it takes."""
+    """Respond to a method that the path does not allow, and name those it allows."""
     response = problem(405)
     response.headers["Allow"] = allow_line(error.valid_methods or ())
     return response
