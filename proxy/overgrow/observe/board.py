@@ -23,6 +23,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
+from overgrow.files import is_same_file
+
 PATIENCE_S = 0.5  # for the board's lock, which is held for microseconds
 POLL_S = 0.005
 _WRITABLE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -70,11 +72,9 @@ class Slot:
         if self._lock_fd is None:
             return False
         try:
-            found = _lock_file(self._folder, self.number).stat()
+            return is_same_file(self._lock_fd, _lock_file(self._folder, self.number))
         except OSError:
             return False
-        mine = os.fstat(self._lock_fd)
-        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
     def is_published(self) -> bool:
         """Whether the board still has this worker's published state."""

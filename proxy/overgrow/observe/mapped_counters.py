@@ -20,6 +20,8 @@ from typing import Any
 
 from prometheus_client.mmap_dict import MmapedDict
 
+from overgrow.files import is_same_file
+
 UNREADABLE = (RuntimeError, ValueError, IndexError, struct.error, OSError)
 _FIRST_BYTES = 1 << 16
 # path -> (key, number, unused, position) of everything in a file
@@ -76,14 +78,7 @@ class Ledger:
     @property
     def was_removed(self) -> bool:
         """Whether somebody removed or replaced the file, so that no reader sees what is counted in it."""
-        if self._fd is None:
-            return False
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return True
-        mine = os.fstat(self._fd)
-        return (found.st_dev, found.st_ino) != (mine.st_dev, mine.st_ino)
+        return self._fd is not None and not is_same_file(self._fd, self._path)
 
     def numbers(self) -> dict[str, float]:
         """Return every number of the ledger by its key."""
