@@ -56,7 +56,7 @@ class Converter(NamedTuple):
 
     @property
     def is_bounded(self) -> bool:
-        """Whether a number's value counts besides its form."""
+        """Whether a number's value is restricted, and not only its form."""
         number = self.kind in ("int", "float")
         return number and (self.digits > 0 or self.minimum is not None or self.maximum is not None)
 
