@@ -1,7 +1,7 @@
 """The team's own Flask app: found by name, imported, its URL rules read as plain data.
 
-Root's helper: the only module that imports user code. An app that cannot be imported is a value,
-so that legacy traffic, flips to legacy and the kill file go on without it.
+Root's helper: the only module that imports user code. A failed import is a value, so that legacy traffic,
+flips to legacy and the kill file work without the app.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _UNWRAP = (
 
 
 class TeamApp(NamedTuple):
-    """The app behind migrated routes. `flask` is None, and `why` says so, if it cannot be had.
+    """The app behind migrated routes. `flask` is None if it cannot be imported; `why` says why.
 
-    `mounts` are the ASGI apps it names in `extensions["asgi"]`: prefix and app. `note` says for which app, that
-    cannot be had, this one stands in.
+    `mounts` are the ASGI apps it names in `extensions["asgi"]`: prefix and app. `note` says which app, that
+    cannot be imported, this one replaces.
     """
 
     name: str  # MODULE:FACTORY; empty where no app is named
@@ -81,13 +81,13 @@ def _import_app(name: str) -> Flask:
     if isinstance(found, Flask):
         return found
     if wraps_flask(found):
-        raise TypeError(f"{name} is {type(found).__name__}, which is no flask.Flask. {_UNWRAP}")
+        raise TypeError(f"{name} is of type {type(found).__name__}, not a flask.Flask. {_UNWRAP}")
     if _takes_arguments(found):
-        raise TypeError(f"{name} takes arguments, so it is no factory. {_UNWRAP}")
+        raise TypeError(f"{name} takes arguments, so it is not a factory. {_UNWRAP}")
     app = found()
     if isinstance(app, Flask):
         return app
-    problem = f"{name} gives {type(app).__name__}, which is no flask.Flask"
+    problem = f"{name} returns {type(app).__name__}, not a flask.Flask"
     raise TypeError(f"{problem}. {_UNWRAP}" if callable(app) else problem)
 
 
@@ -109,7 +109,7 @@ def _describe_candidates(module: ModuleType) -> str:
 
 
 def _takes_arguments(factory: Callable[..., Any]) -> bool:
-    """Whether it cannot be called without any."""
+    """Whether a factory cannot be called without arguments."""
     try:
         inspect.signature(factory).bind()
     except TypeError:
@@ -120,7 +120,7 @@ def _takes_arguments(factory: Callable[..., Any]) -> bool:
 
 
 def _mounts_of(flask: Flask) -> tuple[tuple[str, Any], ...]:
-    """What `app.extensions["asgi"]` names: a plain attribute, so the app need not know us."""
+    """Return the ASGI apps of `app.extensions["asgi"]`: a plain attribute, so the app need not import us."""
     named = flask.extensions.get("asgi", {})
     if not isinstance(named, Mapping):
         raise TypeError('extensions["asgi"] is not a mapping of prefixes to ASGI apps')
@@ -129,13 +129,13 @@ def _mounts_of(flask: Flask) -> tuple[tuple[str, Any], ...]:
             raise ValueError(f'extensions["asgi"] has {prefix!r}; a prefix is written like "/live"')
         if not callable(app):
             raise TypeError(
-                f'extensions["asgi"][{prefix!r}] cannot be called, so it is no ASGI app'
+                f'extensions["asgi"][{prefix!r}] cannot be called, so it is not an ASGI app'
             )
     return tuple(named.items())
 
 
 def _import_error(name: str, error: BaseException) -> str:
-    """One line: what was raised, and where in the team's own code."""
+    """Return one line: what was raised, and where in the team's code."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -151,7 +151,7 @@ def _import_error(name: str, error: BaseException) -> str:
 
 
 def routes_to_mounts(team: TeamApp, routes: Iterable[Route]) -> list[str]:
-    """The names of routes that send clients to an ASGI app the team mounts."""
+    """Return the names of routes that send clients to an ASGI app that the team mounts."""
     return [
         route.name
         for route in routes
@@ -161,14 +161,14 @@ def routes_to_mounts(team: TeamApp, routes: Iterable[Route]) -> list[str]:
 
 
 def _is_inside_mount(route: Route, mount: str) -> bool:
-    """Whether a route takes paths of a mount: it lies below it, or its prefix is above it."""
+    """Whether a route takes paths of a mount: its path is below the mount, or its prefix is above it."""
     path = route.path or route.prefix or "/"
     above = route.path is None and f"{mount}/".startswith(path.rstrip("/") + "/")
     return above or f"{path}/".startswith(f"{mount}/")
 
 
 def failing_app(why: str) -> WsgiApp:
-    """A WSGI app that fails every request and says why in the log, not to the client."""
+    """Return a WSGI app that fails every request; the reason goes to the log, not to the client."""
 
     def wsgi_app(_environ: dict[str, Any], _start_response: Callable[..., Any]) -> Iterable[bytes]:
         raise AppBrokenError(why)

@@ -1,7 +1,7 @@
-"""Which paths the team's app serves, as plain data: its URL rules, and those of apps behind and beside it.
+"""Which paths the team's app serves, as plain data: its URL rules, and those of apps that it wraps or mounts.
 
-A Flask app may be wrapped (`app.wsgi_app = ProxyFix(app.wsgi_app)`) or share its paths with others by
-Werkzeug's DispatcherMiddleware. Whatever has `mounts` or `app` is looked into; it is never called.
+A Flask app may be wrapped (`app.wsgi_app = ProxyFix(app.wsgi_app)`) or share its paths with other apps by
+Werkzeug's DispatcherMiddleware. Objects with `mounts` or `app` are searched for apps; nothing is called.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TeamRule(NamedTuple):
 
 
 def rules_of(flask: Flask) -> list[TeamRule]:
-    """The rules of an app and of what it is wrapped in, each with the prefix it is mounted at."""
+    """Return the rules of an app and of what wraps it, each with the prefix it is mounted at."""
     return list(_rules_of(flask, "", set()))
 
 
@@ -60,7 +60,7 @@ def _own_rules(flask: Flask, prefix: str) -> Iterator[TeamRule]:
 
 
 def _wrapped_app(wsgi: Any) -> Any:
-    """What a wrapper wraps, where it says so: the app of a middleware, the owner of app.wsgi_app."""
+    """Return the app inside a wrapper, if it can be found: a middleware's app, the owner of app.wsgi_app."""
     owner = getattr(wsgi, "__self__", None)
     if isinstance(owner, Flask):
         return owner
@@ -69,7 +69,7 @@ def _wrapped_app(wsgi: Any) -> Any:
 
 
 def wraps_flask(wsgi: Any) -> bool:
-    """Whether a WSGI app that is no Flask app has one inside."""
+    """Whether a Flask app is inside this WSGI app, which is not one itself."""
     for _ in range(20):
         if wsgi is None or isinstance(wsgi, Flask):
             break

@@ -146,7 +146,7 @@ class WebSocketCall:
                 raise RuntimeError(f"The client did not offer the subprotocol {chosen!r}")
             headers.append((b"sec-websocket-protocol", chosen.encode("latin-1")))
         if self.answer.reply.done():
-            raise AsgiClientDisconnected("Nobody waits for this answer any more")
+            raise AsgiClientDisconnected("The client closed the connection")
         self._phase = "open"
         self.answer.reply.set_result(Reply(101, headers, upgraded=self.relay_messages))
         await self._socket.opened.wait()

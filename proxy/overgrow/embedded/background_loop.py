@@ -1,8 +1,8 @@
 """The one background event loop of a process, for asynchronous work under a WSGI server.
 
-Rule: made on first use, never at import; forgotten in a forked child, which makes its own (so
-`--preload` works); closed at exit. Its thread is a daemon because Python joins other threads
-before it runs what atexit knows; the loop is closed there, in order.
+Rule: the loop is created on first use, never at import. A forked child drops it and creates its own (so
+`--preload` works). It is closed at exit. Its thread is a daemon, because Python joins other threads before it
+runs the functions of atexit, and it is there that the loop is closed in order.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from overgrow.asgi_types import AsgiApp, Message
 
 LOG = logging.getLogger("overgrow.wsgi")
 
-START_S = 30.0  # the most that a first request waits for the start of the ASGI app
-STOP_S = 5.0  # the most that an exit waits for its end
+START_S = 30.0  # how long a first request waits at most for the start of the ASGI app
+STOP_S = 5.0  # how long an exit waits at most for its end
 
 
 class BackgroundLoop:
@@ -41,17 +41,19 @@ class BackgroundLoop:
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def start_lifespan(self, asgi: AsgiApp) -> FrontDoorLifespan:
-        """Start an ASGI app here; returns when it is ready, or has no lifespan."""
+        """Start the lifespan of an ASGI app here; return when it is ready, or has no lifespan."""
         lifespan = FrontDoorLifespan(self.loop, asgi)
         self._lifespans.add(lifespan)
         running = self.submit(lifespan.run_app())
         running.add_done_callback(lambda _: self._lifespans.discard(lifespan))
         if not lifespan.ready.wait(START_S):
-            LOG.warning("the front door was not ready within %g s; going on", START_S)
+            LOG.warning(
+                "the front door was not ready within %g s; requests are served anyway", START_S
+            )
         return lifespan
 
     def close(self) -> None:
-        """Let the ASGI apps end, cancel what still runs, stop the loop and its thread."""
+        """Shut the ASGI apps down, cancel what still runs, stop the loop and its thread."""
         if self.loop.is_closed():
             return
         with suppress(TimeoutError):
@@ -74,7 +76,7 @@ class BackgroundLoop:
 
 
 class FrontDoorLifespan:
-    """The ASGI lifespan of one app; an app that does not know the protocol has none."""
+    """The ASGI lifespan of one app; an app that raises at its scope has none."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, asgi: AsgiApp) -> None:
         self.ready = threading.Event()
@@ -85,7 +87,7 @@ class FrontDoorLifespan:
         self._is_started = False
 
     async def run_app(self) -> None:
-        """Carry the protocol from startup to shutdown."""
+        """Call the app with its lifespan scope; this lasts from startup to shutdown."""
         scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": self.state}
         try:
             await self._asgi(scope, self._receive, self._send)
@@ -95,11 +97,11 @@ class FrontDoorLifespan:
             self.ready.set()
 
     def request_stop(self) -> None:
-        """Ask the app to end (on the loop)."""
+        """Ask the app to shut down; called on the loop."""
         self._stopped.set()
 
     def request_stop_threadsafe(self) -> None:
-        """Ask the app to end (from any thread); a loop that is gone has ended it already."""
+        """Ask the app to shut down; called from any thread. Do nothing if the loop is closed."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stopped.set)
 
@@ -117,7 +119,7 @@ class FrontDoorLifespan:
 
 
 class _Process:
-    """What belongs to this process alone; a fork starts afresh."""
+    """What belongs to this process alone; a forked child starts with a new one."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -129,7 +131,7 @@ _process = _Process()
 
 
 def background_loop() -> BackgroundLoop:
-    """Return the loop of this process, made now if it is the first call."""
+    """Return the loop of this process; the first call creates it."""
     with _process.lock:
         if _process.background is None or _process.background.loop.is_closed():
             _process.background = BackgroundLoop()
@@ -138,12 +140,12 @@ def background_loop() -> BackgroundLoop:
 
 
 def process_lock() -> threading.RLock:
-    """Return the lock under which things of this process are made once."""
+    """Return the lock under which things are created once per process."""
     return _process.lock
 
 
 def _reset_after_fork() -> None:
-    """Begin afresh in a forked child: the parent's loop thread does not exist here.
+    """Start anew in a forked child, where the thread of the parent's loop does not exist.
 
     The parent's loop is kept, never closed: its epoll set is shared, and closing would empty it.
     """

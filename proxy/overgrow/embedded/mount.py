@@ -1,8 +1,8 @@
 """The WSGI mount: the front door around a Flask app under any WSGI server.
 
-For tests, `flask run` and servers such as gunicorn gthread; production is ASGI. Rule: a migrated
-decision is plain Flask in the caller's own thread with the caller's environ; any other runs the
-ASGI front door on the one background loop of the process. It decides with the same function.
+For tests, `flask run` and servers such as gunicorn gthread; in production use ASGI. Rule: a request for
+migrated is plain Flask in the caller's own thread with the caller's environ; for any other the ASGI front door
+runs on the one background loop of the process. The same function decides.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from overgrow.wsgi_types import Environ, StartResponse, WsgiApp
 
 
 class MountedDoor(Protocol):
-    """What the mount asks of the front door. The ASGI app itself offers it."""
+    """What the mount needs of the front door; the ASGI app itself offers it."""
 
     def head_of(self, scope: Scope) -> Head:
         """Read a head from a scope of type http, as the ASGI path does."""
@@ -46,15 +46,15 @@ class MountedDoor(Protocol):
         ...
 
     def answer_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
-        """Return the headers of a migrated answer with what the front door adds and removes."""
+        """Return the headers of a migrated response with what the front door adds and removes."""
         ...
 
     def record(self, exchange: Exchange) -> None:
-        """Tell the sinks of a migrated exchange; called in the caller's thread."""
+        """Record a migrated exchange in the sinks; called in the caller's thread."""
         ...
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        """Answer every other request (ASGI); its lifespan is run once per process."""
+        """Answer every other request (ASGI); its lifespan runs once per process."""
         ...
 
 
@@ -65,9 +65,9 @@ class WsgiMount:
     lifespan has begun on it, so that the route table is watched.
 
     Limits: no upgrades, trailers or 1xx; repeated request headers arrive as WSGI joins them; an
-    early answer to an upload waits for the piece of it (64 KiB) that is being read; the server's
-    Date and Server take the place of legacy's; fallback and shadow do not wrap migrated answers;
-    mounted at the root of the server only.
+    early response to an upload waits for the piece of it (64 KiB) that is being read; the server's
+    Date and Server replace legacy's; fallback and shadow do not wrap migrated responses; it works
+    at the root of the server only.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class WsgiMount:
         )
 
     def close(self) -> None:
-        """End the door's lifespan; a later request begins a new one."""
+        """End the front door's lifespan; a later request starts a new one."""
         with process_lock():
             if self._lifespan is not None:
                 self._lifespan.request_stop_threadsafe()
             self._background = self._lifespan = None
 
     def _ensure_started(self) -> BackgroundLoop:
-        """Return the loop of this process, with the door's lifespan begun on it."""
+        """Return the loop of this process, with the front door's lifespan started on it."""
         background = background_loop()
         if self._background is not background:
             with process_lock():
@@ -120,7 +120,7 @@ class WsgiMount:
 
 
 class MigratedCall:
-    """A migrated request in the caller's thread: marked, counted, recorded once."""
+    """A migrated request in the caller's thread: it marks the headers, counts bytes and records once."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class MigratedCall:
     def run_app(
         self, app: WsgiApp, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Call the app. What it raises goes on to the caller, as in plain Flask."""
+        """Call the app; what it raises goes to the caller, as in plain Flask."""
         self._request_bytes = check_input(environ)
 
         def start_marked(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
@@ -164,11 +164,11 @@ class MigratedCall:
         return self
 
     def __iter__(self) -> Iterator[bytes]:
-        """Itself."""
+        """Return self."""
         return self
 
     def __next__(self) -> bytes:
-        """Take the app's next block."""
+        """Return the app's next block."""
         try:
             block = next(self._blocks)
         except StopIteration:
@@ -182,7 +182,7 @@ class MigratedCall:
         return block
 
     def close(self) -> None:
-        """Close the app's answer and record the exchange."""
+        """Close the app's response and record the exchange."""
         try:
             if (close := getattr(self._result, "close", None)) is not None:
                 close()
@@ -190,7 +190,7 @@ class MigratedCall:
             self._record(self._failure)
 
     def _mark_headers(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The app's headers with what the front door adds to them and removes."""
+        """Return the app's headers with what the front door adds and removes."""
         wire = [(_encode(name), _encode(value)) for name, value in headers]
         own = [pair for pair in wire if not is_own_header(pair[0].lower())]
         marked = self._door.answer_headers(self._head, self._decision, own)

@@ -1,9 +1,8 @@
-"""One request that an ASGI app answers on the background loop, told to a WSGI server.
+"""One request that the ASGI front door answers on the background loop, passed to a WSGI server.
 
-Rule: the caller's thread reads the client and writes to it, the loop does the rest; each side
-waits for the other, so at most 256 KiB of an answer wait between them. A body that breaks off is a
-disconnect for the app, an answer that breaks off is an AnswerBroken for the server: neither ever
-looks whole.
+Rule: the caller's thread reads from the client and writes to it; the loop does the rest. Each side waits for
+the other, so at most 256 KiB of a response wait between them. A request body that breaks off is a disconnect
+for the app; a response that breaks off is a ResponseBroken for the server: neither ever looks whole.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ LIMIT_BYTES = 256 * 1024
 
 
 class ResponseBroken(ConnectionError):
-    """The answer ended early; raised into the server so that it breaks the connection."""
+    """The response ended early; raised in the server, so that it breaks the connection."""
 
 
 class RelayStep(Enum):
-    """What the loop asks of the caller's thread, or hands to it."""
+    """What the loop asks of the caller's thread, or passes to it."""
 
     READ = auto()
     HEAD = auto()
@@ -69,13 +68,13 @@ class MountExtension:
         raise RuntimeError("A WSGI server cannot hand over a client's connection")
 
     def on_disconnect(self, callback: Callable[[], object] | None) -> None:
-        """Have `callback` called once if the client leaves; at once if it has left."""
+        """Call `callback` once if the client leaves; at once if it has left."""
         self.callback = callback
         if self.is_lost:
             self.note_disconnect()
 
     def note_disconnect(self) -> bool:
-        """Tell of the client's leaving; False when nobody wanted to know."""
+        """Note that the client has left; return False if no callback was set."""
         self.is_lost = True
         callback, self.callback = self.callback, None
         if callback is not None:
@@ -83,11 +82,11 @@ class MountExtension:
         return callback is not None
 
     def abort(self) -> None:
-        """Do nothing: an answer that ends before its last chunk breaks by itself."""
+        """Do nothing: a response that ends before its last chunk breaks by itself."""
 
 
 class WsgiRelay:
-    """The answer as the iterable that a WSGI server wants; `close()` cancels what still runs."""
+    """The response as the iterable that a WSGI server wants; `close()` cancels what still runs."""
 
     def __init__(
         self, background_loop: BackgroundLoop, extension: MountExtension, body: EnvironBody
@@ -112,10 +111,10 @@ class WsgiRelay:
         self._room = asyncio.Event()
 
     def start(self, asgi: AsgiApp, scope: Scope, start_response: StartResponse) -> WsgiRelay:
-        """Run the app until its head is known, and pass that on.
+        """Run the app until it sends the head, and pass that to the server.
 
         Raises:
-            Exception: what the app raised before its head.
+            Exception: the app raised before it sent the head.
 
         """
         self._running = self._background.submit(self._run_app(asgi, scope))
@@ -129,11 +128,11 @@ class WsgiRelay:
         return self
 
     def __iter__(self) -> Iterator[bytes]:
-        """Itself: chunks are taken as they come."""
+        """Return self: chunks are returned as they come."""
         return self
 
     def __next__(self) -> bytes:
-        """Take the next chunk; empty once at first if none is here, which flushes the head."""
+        """Return the next chunk; an empty one at first if none has come, so that the server sends the head."""
         if self._over:
             raise StopIteration
         first, self._first = self._first, False
@@ -145,17 +144,17 @@ class WsgiRelay:
             return payload  # type: ignore[no-any-return]
         self._over = True
         if step is RelayStep.BROKEN:
-            raise ResponseBroken("the answer broke off after its head") from payload
+            raise ResponseBroken("the response broke off after its head") from payload
         raise StopIteration
 
     def close(self) -> None:
-        """End the exchange: an answer that is not over means that the client has left."""
+        """End the exchange; if the response is not complete, the client has left."""
         if not self._over:
             self._over = True
             self._loop.call_soon_threadsafe(self._cancel)
 
     def _next_step(self) -> tuple[RelayStep, Any]:
-        """Wait for what the loop has to say, reading the client's body when it asks."""
+        """Wait for the loop's next step; read the client's body when it asks for that."""
         while True:
             step, payload = self._steps.get()
             if step is not RelayStep.READ:
@@ -163,7 +162,7 @@ class WsgiRelay:
             self._loop.call_soon_threadsafe(self._add_message, self._body.next_message())
 
     def _send_refusal(self, start_response: StartResponse) -> None:
-        """Answer where the app did not: it took the client for gone, mostly rightly."""
+        """Answer 400 for an app that sent nothing: it believed the client gone, and mostly it is."""
         reply = failure_reply(Failure("bad-request", "read", "client"))
         start_response(*_wsgi_head(reply.status, reply.headers))
         self._steps.put((RelayStep.CHUNK, reply.body))
@@ -174,7 +173,7 @@ class WsgiRelay:
         error: BaseException | None = None
         try:
             await asgi(scope, self._receive, self._send)
-        except Exception as raised:  # noqa: BLE001 - told to the caller's thread
+        except Exception as raised:  # noqa: BLE001 - passed to the caller's thread
             error = raised
         finally:
             self._steps.put((RelayStep.BROKEN, error))  # after END it is never looked at
@@ -224,7 +223,7 @@ class WsgiRelay:
             self._room.set()
 
     def _cancel(self) -> None:
-        """Cancel: by the way the app asked for, else its task."""
+        """Cancel the request: by the callback that the app set, else by its task."""
         self._message_came.set()
         self._room.set()
         if self._complete:
@@ -236,7 +235,7 @@ class WsgiRelay:
 def _wsgi_head(
     status: int, headers: list[tuple[bytes, bytes]], own_reason: bytes | None = None
 ) -> tuple[str, list[tuple[str, str]]]:
-    """Status line and headers as PEP 3333 wants them; framing is the server's own matter."""
+    """Return status line and headers as PEP 3333 wants them; the server itself decides the framing."""
     reason = (own_reason or USUAL_REASONS.get(status) or b"Unknown").decode("latin-1")
     pairs = [
         (name.decode("latin-1"), value.decode("latin-1"))

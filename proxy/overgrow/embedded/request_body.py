@@ -1,7 +1,7 @@
-"""The body of a request as a WSGI server has it, for either side.
+"""The body of a request as a WSGI server provides it, for either side.
 
-Rule: half an upload never looks like a whole one. gunicorn's `wsgi.input` just ends where the client
-broke off, and says that it ends by itself, so Flask would take what came for everything.
+Rule: half an upload never looks like a whole one. gunicorn's `wsgi.input` simply ends where the client broke
+off, and claims to end by itself, so Flask would take what came for the whole body.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class EnvironBody:
         self._left_bytes = environ_length(environ)
 
     def next_message(self) -> Message:
-        """Read on; the message says whether more follows, or that the client broke off."""
+        """Read the next piece; the message says whether more follows, or that the client broke off."""
         try:
             if self._chunked:
                 return self._read_unknown_length()
@@ -61,7 +61,7 @@ class EnvironBody:
 
 
 class CheckedInput(io.RawIOBase):
-    """A `wsgi.input` that raises where the body ends before its declared length.
+    """A `wsgi.input` that raises if the body ends before its declared length.
 
     ConnectionAbortedError is an OSError, which Werkzeug reports as its ClientDisconnected.
     """
@@ -72,11 +72,11 @@ class CheckedInput(io.RawIOBase):
         self._left_bytes = length
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read on; 0 at the end (the io protocol)."""
+        """Read the next bytes; 0 at the end (the io protocol)."""
         with memoryview(buffer) as view, view.cast("B") as room:
             data = self._source.read(min(len(room), self._left_bytes)) if self._left_bytes else b""
             if not data and self._left_bytes:
@@ -95,7 +95,7 @@ class CountedInput(io.RawIOBase):
         self.read_bytes = 0
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -107,7 +107,7 @@ class CountedInput(io.RawIOBase):
         return self._count(self._source.readline(-1 if size is None else size))
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read on; 0 at the end (the io protocol)."""
+        """Read the next bytes; 0 at the end (the io protocol)."""
         with memoryview(buffer) as view, view.cast("B") as room:
             data = self.read(len(room))
             room[: len(data)] = data
@@ -119,9 +119,9 @@ class CountedInput(io.RawIOBase):
 
 
 def check_input(environ: Environ) -> Callable[[], int]:
-    """Let the app's own reading of `wsgi.input` notice a body that breaks off.
+    """Replace `wsgi.input` by one that raises when the body breaks off.
 
-    What it returns tells the size of the body: as declared, else what has been read so far.
+    Return a function that returns the size of the body: as declared, else as read so far.
     """
     length = environ_length(environ)
     if length:
@@ -134,6 +134,6 @@ def check_input(environ: Environ) -> Callable[[], int]:
 
 
 def environ_length(environ: Environ) -> int:
-    """Content-Length as a number; 0 where there is none that is one."""
+    """Return Content-Length as a number; 0 if it is missing or not a number."""
     text = str(environ.get("CONTENT_LENGTH") or "0").strip()
     return int(text) if text.isdecimal() else 0

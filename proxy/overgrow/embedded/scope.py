@@ -1,7 +1,7 @@
-"""Between two ways of writing one request: a WSGI environ and an ASGI scope. Pure.
+"""Between two forms of one request: a WSGI environ and an ASGI scope. Pure.
 
-Rule: the target travels byte for byte where the server tells it (RAW_URI or REQUEST_URI); headers
-arrive as WSGI has them, in upper case, joined and without their order.
+Rule: the target is kept byte for byte if the server provides it (RAW_URI or REQUEST_URI). Headers arrive as
+WSGI has them: in upper case, joined and without their order.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_claim_for_migrated
 from overgrow.wsgi_types import Environ
 
-_NO_ADDRESS = {"", "unix"}  # what a head says where there is none
-_UNIX = {"", "<local>"}  # what gunicorn and Werkzeug say of a peer at a unix socket
+_NO_ADDRESS = {"", "unix"}  # what a head has in place of an address
+_UNIX = {"", "<local>"}  # what gunicorn and Werkzeug set for a peer at a unix socket
 _SAFE_IN_PATH = "/:@!$&'()*+,;=~-._"  # RFC 3986 3.3; what was escaped beyond that is escaped again
 _OWN_COOKIES = tuple(name.decode() for name in OWN_COOKIES)
-# Unvouched for; and what some programs take for another path, or for a variable of their own.
+# Claims that nobody vouches for; and headers that some programs take for the path or for a variable.
 _HIDDEN = frozenset({"HTTP_FORWARDED", "HTTP_PROXY", "HTTP_X_ORIGINAL_URL", "HTTP_X_REWRITE_URL"})
 _OURS = ("HTTP_X_OVERGROW", "HTTP_X_OVERGROW_")  # the first 16 characters
 
 
 def build_scope(environ: Environ, extension: NativeScope) -> Scope:
-    """The ASGI scope of a request; `extension` stands in it as `scope["overgrow"]`."""
+    """Return the ASGI scope of a request, with `extension` as `scope["overgrow"]`."""
     path, _, query = target_of(environ).partition(b"?")
     peer = peer_of(environ)
     return {
@@ -47,7 +47,7 @@ def build_scope(environ: Environ, extension: NativeScope) -> Scope:
 
 
 def target_of(environ: Environ) -> bytes:
-    """The request target: as the client sent it if the server tells, else rebuilt."""
+    """Return the request target: as the client sent it if the server provides it, else rebuilt."""
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if raw:
         return _latin1_bytes(raw)
@@ -60,13 +60,13 @@ def target_of(environ: Environ) -> bytes:
 
 
 def peer_of(environ: Environ) -> str:
-    """The address at the socket: "unix" for a unix socket, "" where the server does not say."""
+    """Return the address at the socket: "unix" for a unix socket, "" if the server does not say."""
     peer: str = environ.get("REMOTE_ADDR", "")
     return "unix" if "REMOTE_ADDR" in environ and peer in _UNIX else peer
 
 
 def headers_of(environ: Environ) -> list[tuple[bytes, bytes]]:
-    """The headers, names in lower case. Host comes first, as clients send it."""
+    """Return the headers, names in lower case, with Host first, as clients send it."""
     found = [
         (key[5:].lower().replace("_", "-").encode("latin-1"), _latin1_bytes(value))
         for key, value in environ.items()
@@ -82,7 +82,7 @@ def headers_of(environ: Environ) -> list[tuple[bytes, bytes]]:
 
 
 def sanitize_environ(environ: Environ, head: Head) -> None:
-    """Let the caller's environ say what the front door found, and nothing a client could forge."""
+    """Set in the caller's environ what the front door found, and remove what a client could forge."""
     for key in [key for key in environ if _is_forgeable(key, trusted=head.peer_trusted)]:
         del environ[key]
     environ["wsgi.url_scheme"] = head.scheme
@@ -94,7 +94,7 @@ def sanitize_environ(environ: Environ, head: Head) -> None:
 
 
 def _is_forgeable(key: str, *, trusted: bool) -> bool:
-    """Whether the app must not see this key: a name of ours, or a claim that nobody vouches for."""
+    """Whether the app must not see this key: one of our own, or a claim that nobody vouches for."""
     if key[:16] == "HTTP_X_FORWARDED" and key[16:17] in ("", "_"):
         return not (
             trusted and is_claim_for_migrated(key[5:].lower().replace("_", "-").encode("latin-1"))
@@ -103,7 +103,7 @@ def _is_forgeable(key: str, *, trusted: bool) -> bool:
 
 
 def _drop_own_cookies(environ: Environ) -> None:
-    """Take the testers' override out of the cookies: it is for the front door alone."""
+    """Remove the front door's own cookies, such as the testers' override."""
     cookies = environ.get("HTTP_COOKIE", "")
     if not any(name in cookies for name in _OWN_COOKIES):
         return
@@ -116,7 +116,7 @@ def _drop_own_cookies(environ: Environ) -> None:
 
 
 def _latin1_bytes(text: str) -> bytes:
-    """Bytes from the text of an environ, which is latin-1 (PEP 3333)."""
+    """Return the bytes of an environ's text, which is latin-1 (PEP 3333)."""
     return text.encode("latin-1", "replace")
 
 

@@ -16,7 +16,7 @@ from overgrow.text import rfc3339
 
 
 class ProcessView:
-    """What the admin pages may see (overgrow.admin.pages.AdminView)."""
+    """What the admin pages may see of this process."""
 
     def __init__(self, settings: Settings, live: LiveTable, state: Path, app: HostApp) -> None:
         self._live = live
@@ -31,21 +31,21 @@ class ProcessView:
         )
 
     def open_groups(self) -> Mapping[str, int]:
-        """How many groups of mismatches no rule of today covers, by route."""
+        """Return how many groups of mismatches no current rule covers, by route."""
         return self._groups.counts(self.table.routes if self.table else ())
 
     def count_wrong_token(self) -> None:
-        """Count it at once: the log tells of several together."""
+        """Count a wrong token at once; the log reports several together."""
         self._app.count("overgrow_wrong_tokens_total")
 
     @property
     def board(self) -> Path:
-        """Where the workers say what they run."""
+        """The folder in which workers publish what they run."""
         return self._app.home / "board"
 
     @property
     def metrics(self) -> Path:
-        """Where the workers count."""
+        """The folder of the workers' counters."""
         return self._app.home / "metrics"
 
     @property
@@ -60,13 +60,13 @@ class ProcessView:
 
     @property
     def reload_error(self) -> Mapping[str, Any] | None:
-        """What is wrong with the file, and since when."""
+        """What is wrong with routes.yaml, and since when; None if nothing is."""
         error = self._live.trouble
         return error.as_json() if error else None
 
     @property
     def boot_error(self) -> Mapping[str, Any] | None:
-        """Why workers do not start, as the master of this one tells it."""
+        """Why workers fail to start, as the master reports it; None while they start."""
         error: Mapping[str, Any] | None = getattr(self._app.control, "boot_error", None)
         return error
 

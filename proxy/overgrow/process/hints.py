@@ -1,6 +1,6 @@
-"""What legacy's answers suggest and the table does not say: a note of the running front door.
+"""What legacy's responses suggest and the table does not say: notes of the running front door.
 
-Asked once a second, with what was seen meanwhile. Rule: a hint changes nothing but what is told.
+Checked once a second, with what was seen meanwhile. Rule: a hint changes nothing but the notes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from overgrow.yaml_file.problem import Problem
 
 
 class LegacyTraits(NamedTuple):
-    """What the answers of the legacy app that runs say: who made them, and of logins that users share."""
+    """What legacy's responses show: the server that made them, and whether users share logins."""
 
     maker: bytes
     shares_logins: bool
 
 
 class LegacyHints:
-    """The notes on the legacy app of the table that runs; they stay until that changes."""
+    """The notes on the legacy app of the current table; they stay until its settings change."""
 
     def __init__(self, config: Path) -> None:
         self._config = config
@@ -35,7 +35,7 @@ class LegacyHints:
         return list(self._notes.values())
 
     def update(self, legacy: Legacy, traits: Callable[[], LegacyTraits]) -> list[Problem] | None:
-        """Look at what legacy's answers say; return the notes that are new, None if nothing changed."""
+        """Check what legacy's responses show; return the new notes, None if nothing changed."""
         former = self._notes
         if legacy != self._legacy:
             self._legacy, self._notes = legacy, {}
@@ -51,20 +51,16 @@ class LegacyHints:
 
     def _folds_note(self, maker: bytes, folds: tuple[str, ...]) -> Problem:
         name = maker.decode("latin-1")
-        what = (
-            f'legacy calls itself "{name}", as apps do that take other spellings for the same path'
-        )
+        what = f'legacy says that it is "{name}"; such apps accept other spellings of the same path'
         fix = f"Write folds: [{', '.join(folds)}] below legacy, or folds: [] if it does not."
         return self._note("legacy-folds", what, fix)
 
     def _login_note(self) -> Problem:
         what = (
-            "legacy logs users in by connection (NTLM or Negotiate), and some come through a proxy whose connections "
-            "users share: there a login serves one request, so Negotiate in one leg works and NTLM does not"
+            "legacy logs users in per connection (NTLM or Negotiate), and some users come through a proxy whose "
+            "connections are shared: there a login lasts for one request, so Negotiate in one leg works and NTLM fails"
         )
-        fix = (
-            "Let those users come without a proxy that reads HTTP; one that passes on TCP is fine."
-        )
+        fix = "Let those users connect without a proxy that reads HTTP; one that forwards TCP is fine."
         return self._note("login-behind-a-pool", what, fix)
 
     def _note(self, code: str, what: str, fix: str) -> Problem:

@@ -1,8 +1,8 @@
-"""A worker's place among the others: its slot on the board, what it says there, who else lives.
+"""A worker's place among the others: its slot on the board, what it publishes there, who else lives.
 
-Rule: after the start every file call is made beside the loop, one at a time. While the state folder
-does not answer, what was seen last holds, and of itself a worker always knows. A board that was
-removed is made again, with the same slot where that is free.
+Rule: after the start every file call runs in a thread, one at a time. While the state folder does not answer,
+the last view of the other workers holds; of itself a worker always knows. A board that was removed is created
+again, with the same slot if that is free.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ UNPUBLISHED = (
     "what this worker runs"
 )
 UNPLACED = (
-    "%s cannot be written: %s; this worker serves, and keeps its counts and its place on the board in %s: "
-    "make room; it comes back by itself"
+    "%s cannot be written: %s; this worker serves, and keeps its counts and its place on the board in %s. "
+    "Free some space: then it moves back by itself"
 )
 
 
 class Presence:
-    """One worker on the board; `state` says what it runs now."""
+    """One worker on the board; `state` returns what it runs now."""
 
     def __init__(self, folder: Path, config: Path, state: Callable[[], dict[str, Any]]) -> None:
         self.slot, self.home = _claim_slot(folder, config)
@@ -56,16 +56,16 @@ class Presence:
         return self.home / "board"
 
     def publish(self) -> None:
-        """Have the board told, soon, what this worker runs."""
+        """Publish on the board, soon, what this worker runs."""
         self._changed_event.set()
 
     async def wait_until_published(self) -> None:
-        """Wait until the board was told once, or cannot be told now."""
+        """Wait until this worker has published once, or until that has failed or takes too long."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._published.wait(), LOOK_S)
 
     async def publish_changes(self) -> None:
-        """Tell the board what this worker runs, each time that changes, until cancelled."""
+        """Publish what this worker runs, each time it changes, until cancelled."""
         while True:
             await self._changed_event.wait()
             self._changed_event.clear()
@@ -86,15 +86,15 @@ class Presence:
             self._cannot_publish = False
 
     def _publish_in_slot(self, state: Mapping[str, Any]) -> None:
-        """Publish in the slot of this moment: a move that was waited for has given the former one back."""
+        """Publish in the current slot; a move to another one may have happened while this call waited."""
         self.slot.publish(state)
 
     def _release_slot(self) -> None:
-        """Give back the slot of this moment."""
+        """Release the current slot."""
         self.slot.release()
 
     async def living_workers(self) -> Sequence[Mapping[str, Any]]:
-        """What the living workers last published; asked again by all who wait for one look."""
+        """Return what the living workers last published; concurrent callers share one read of the board."""
         look = self._pending_look
         if look is None or look.done():
             look = self._pending_look = asyncio.ensure_future(
@@ -108,22 +108,25 @@ class Presence:
 
     @property
     def last_seen_workers(self) -> Sequence[Mapping[str, Any]]:
-        """The living workers as last seen, and this one as it is."""
+        """The living workers as last seen, with the current state of this one."""
         number = self.slot.number
         own = {"slot": number, "pid": os.getpid(), **self._worker_state()}
         others = [each for each in self._living if each.get("slot") != number]
         return sorted([*others, own], key=lambda each: each["slot"])
 
     async def is_spokesman(self) -> bool:
-        """Whether this is the living worker in the lowest slot, which speaks for all."""
+        """Return whether this is the living worker in the lowest slot, which logs for all."""
         first = (await self.living_workers())[0]
         return bool(first["slot"] == self.slot.number)
 
     async def repair_board(self) -> bool:
-        """Make the board again if somebody removed it; whether the slot had to be taken anew."""
+        """Create the board again if somebody removed it; return whether the slot was claimed anew."""
         was_lost = await self._files.call(self._repair_slot)
         if was_lost:
-            logger.warning("%s was removed, or not to be had; this worker is in it now", self.board)
+            logger.warning(
+                "%s had been removed or could not be used; this worker publishes in it again",
+                self.board,
+            )
         if was_lost or self._cannot_publish or not await self._files.call(self.slot.is_published):
             self.publish()
         return was_lost
@@ -139,7 +142,7 @@ class Presence:
         return True
 
     def _return_to_state_dir(self) -> bool:
-        """Move from the temporary folder to the state folder, once that can be used."""
+        """Move from the temporary folder to the state folder, once that can be used; return whether it was."""
         if not self._state_dir.is_dir():
             return False
         try:
@@ -151,21 +154,21 @@ class Presence:
         return True
 
     async def close(self) -> None:
-        """Give the slot back; the kernel does so too, where the state folder does not answer."""
+        """Release the slot; if the state folder does not answer, the kernel does so at the end of the process."""
         leaving = asyncio.ensure_future(self._files.call(self._release_slot))
         await asyncio.wait({leaving}, timeout=RELEASE_S)
 
 
 def _consume_error(look: asyncio.Future[Any]) -> None:
-    """Nobody may wait any more: an error that nobody asks for is no mistake."""
+    """Retrieve the error of a read that nobody waits for, so that asyncio does not log it."""
     if not look.cancelled():
         look.exception()
 
 
 def _claim_slot(state: Path, config: Path) -> tuple[Slot, Path]:
-    """A slot on the board, and the folder it is in: on a full disk a temporary one, all the same.
+    """Claim a slot on the board; return it and its folder: a temporary one if the disk is full.
 
-    What is shared by workers and counted is worth less than the requests that wait.
+    The board and the counts are worth less than the requests that wait, so this never fails.
     """
     take = partial(_claim_slot_in, state)
     try:

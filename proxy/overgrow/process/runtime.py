@@ -1,7 +1,7 @@
-"""What one serving process holds: its slot on the board, its sinks, its watcher; and the admin view.
+"""What one serving process holds: its slot on the board, its sinks, its watcher.
 
-Root's helper, made by `Overgrow.open` after the fork, inside the event loop. It knows the app it
-belongs to only through the protocol Host.
+Root's helper, created by `Overgrow.open` after the fork, inside the event loop. It knows the app it serves
+only through the protocol HostApp.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ logger = logging.getLogger("overgrow")
 STUCK_LIMIT_S = 60.0
 CHANGES = {
     "table": "{config}: revision {revision} runs",
-    "rejected": "{config} is not what runs: it has problems; revision {revision} runs on",
-    "recovered": "{config} says again what runs: revision {revision}",
-    "waiting": "{config} may not be written whole yet: revision {revision} runs on",
-    "certificates": "the certificates of legacy.tls_ca changed: new connections use them; revision {revision} runs",
-    "unseen": "a file cannot be looked at; revision {revision} runs on",
-    "seen": "the file can be looked at again; revision {revision} runs",
-    "killed": "a kill file exists: everything goes to legacy, revision {revision} waits",
+    "rejected": "{config} has problems and is not used; revision {revision} still runs",
+    "recovered": "{config} is again the table that runs: revision {revision}",
+    "waiting": "{config} may be half-written; revision {revision} still runs",
+    "certificates": "the certificates of legacy.tls_ca changed; new connections use them; revision {revision} runs",
+    "unseen": "a file cannot be checked; revision {revision} still runs",
+    "seen": "the file can be checked again; revision {revision} runs",
+    "killed": "a kill file exists: everything goes to legacy until it is removed; then revision {revision} decides",
     "resumed": "the kill file is gone: revision {revision} decides again",
 }
 HEARTBEAT_S = 1.0
-# How long a thread that computes may keep the others from running. With Python's own 5 ms the loop
-# waits 5 ms at every turn while a view, or the copy of a request, computes: users waited ten turns.
+# How long a thread that computes may keep the others from running. With Python's default of 5 ms the
+# loop waits 5 ms in every iteration while a view computes; a request takes several iterations.
 SWITCH_S = 0.001
 
 
 class HostApp(Protocol):
-    """What a worker needs of the app it serves."""
+    """What a worker needs of the app it serves: the front door."""
 
     live: LiveTable
     state: Path
@@ -73,7 +73,7 @@ class HostApp(Protocol):
 
     @property
     def settings(self) -> Settings:
-        """The settings the app was made with."""
+        """The settings of the app."""
         ...
 
     @property
@@ -83,7 +83,7 @@ class HostApp(Protocol):
 
     @property
     def home(self) -> Path:
-        """Where board and metrics are: the state folder, or what stands in for it on a full disk."""
+        """The folder of board and metrics: the state folder, or a temporary one if the disk is full."""
         ...
 
     @property
@@ -93,7 +93,7 @@ class HostApp(Protocol):
 
     @property
     def control(self) -> Any:
-        """What our gunicorn worker hands to the app; None elsewhere."""
+        """What our gunicorn worker offers the app (server.worker.WorkerControl); None elsewhere."""
         ...
 
     @property
@@ -103,7 +103,7 @@ class HostApp(Protocol):
 
     @property
     def app_note(self) -> str:
-        """For which app that cannot be imported this one stands in; empty if for none."""
+        """Which app this one replaces, because that cannot be imported; empty if none."""
         ...
 
     @property
@@ -112,7 +112,7 @@ class HostApp(Protocol):
         ...
 
     def hints_from_legacy(self) -> LegacyTraits:
-        """What legacy's answers say."""
+        """What legacy's responses show."""
         ...
 
     def count(self, name: str) -> None:
@@ -120,7 +120,7 @@ class HostApp(Protocol):
         ...
 
     def renew_connections(self) -> None:
-        """Connect to legacy anew from now on."""
+        """Use new connections to legacy from now on."""
         ...
 
     def judge_proposal(self, data: bytes) -> tuple[Sequence[Problem], str | None]:
@@ -133,7 +133,7 @@ class HostApp(Protocol):
         ...
 
     def build_watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
-        """A watcher of the app's table."""
+        """Return a watcher of the app's table."""
         ...
 
 
@@ -165,7 +165,7 @@ class WorkerRuntime:
         self.sinks: tuple[Sink, ...] = (self._metrics, *logs, app.shadowing.recorder)
 
     async def start(self) -> None:
-        """Publish this worker and begin its loops: the watcher, the heartbeat, and who is told of both."""
+        """Publish this worker and start its loops: the watcher, the heartbeat, the log of changes."""
         await self._app.shadowing.open(self._metrics)
         await self._log_boot_problems()
         self._tasks = [asyncio.create_task(self.presence.publish_changes())]
@@ -188,7 +188,7 @@ class WorkerRuntime:
             self._tasks.append(asyncio.create_task(self._reload_on_change()))
 
     async def _log_boot_problems(self) -> None:
-        """At boot: a table that is not the file's, an app that is not there. Users would notice first."""
+        """Log at boot what users would notice first: a table that is not the file's, an app that is missing."""
         live = self._app.live
         if live.reload_error is not None:
             board = await self.presence.living_workers()
@@ -205,7 +205,7 @@ class WorkerRuntime:
             )
 
     async def _watch_table(self) -> None:
-        """Watch the table. A fault in the watcher must not end the watching."""
+        """Watch the table; if the watcher fails, start it again."""
         self._keep_notes(self._app.live.notes)
         watcher = self._app.build_watcher(self._apply_change)
         while True:
@@ -216,7 +216,7 @@ class WorkerRuntime:
                 await asyncio.sleep(HEARTBEAT_S)
 
     def _apply_change(self, change: TableEvent) -> None:
-        """Act on what happened to the table, and have it said everywhere: log, board, metrics."""
+        """Act on a change of the table, and report it in log, board and metrics."""
         if change.kind == "rejected":
             self._metrics.count("overgrow_reload_failures_total")
         if change.kind == "certificates":
@@ -227,7 +227,7 @@ class WorkerRuntime:
         self._changes.put_nowait(change)
 
     async def _log_changes(self) -> None:
-        """Log changes in their order, beside the watching: who speaks for all stands on the board."""
+        """Log changes in their order, apart from the watching, because reading the board takes time."""
         while True:
             change = await self._changes.get()
             speaks = await self._log_change(change)
@@ -269,12 +269,12 @@ class WorkerRuntime:
         return staying[:1] == [self.presence.slot.number]
 
     def _keep_notes(self, notes: Sequence[Problem]) -> None:
-        """Keep the notes of the table that runs, for the board."""
+        """Keep the notes of the current table, for the board."""
         self._notes = [str(note) for note in notes]
         self.publish()
 
     async def _log_change(self, change: TableEvent) -> bool:
-        """Log a change once, and say whether this was here: the living worker in the lowest slot speaks."""
+        """Log a change in one worker only, that in the lowest slot; return whether this one did."""
         if not await self.presence.is_spokesman():
             return False
         level = logging.ERROR if change.kind in {"rejected", "unseen"} else logging.INFO
@@ -285,7 +285,7 @@ class WorkerRuntime:
         return True
 
     def publish(self) -> None:
-        """Tell the board which table this worker runs and what is wrong with the file."""
+        """Publish on the board which table this worker runs and what is wrong with the file."""
         self.presence.publish()
 
     def _worker_state(self) -> dict[str, Any]:
@@ -318,26 +318,26 @@ class WorkerRuntime:
         return [str(note) for note in self._hints.notes]
 
     def _waiting_notes(self) -> list[str]:
-        """What keeps this worker from running what was asked for: its app, a half-written table."""
+        """Return what keeps this worker from running what was asked for: its app, a half-written table."""
         stale = f"{self._stale}: overgrow reload" if self._stale else ""
         found = (self._app.app_problem, self._app.app_note, stale, self._app.live.waiting)
         return [str(each) for each in found if each]
 
     def _boot_status(self) -> tuple[Mapping[str, Any] | None, int]:
-        """Why other workers of this server do not start, and how many did not; as their master tells it."""
+        """Return why other workers fail to start, and how many did, as the master reports it."""
         if self.control is None:
             return None, 0
         return self.control.boot_error, self.control.boot_failures
 
     def _check_boots(self) -> None:
-        """Tell the board when that changes."""
+        """Publish the boot status when it changes."""
         published = self._boot_status()
         if published != self._published_boot_status:
             self._published_boot_status = published
             self.publish()
 
     async def _maintain_state(self) -> None:
-        """Every second, while the state folder answers: heal what was removed, heed what was asked."""
+        """Every second: restore what was removed from the state folder, and apply requested resets."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             try:
@@ -345,9 +345,9 @@ class WorkerRuntime:
                     self._app.breakers.reset(route)
                 await self._repair_state_dir()
             except OSError as error:
-                logger.debug("the state folder is not as it should be: %s", error)
+                logger.debug("the state folder cannot be checked: %s", error)
             except Exception:
-                logger.exception("looking after the state folder failed; it goes on")
+                logger.exception("a check of the state folder failed; the next one follows")
 
     async def _repair_state_dir(self) -> None:
         if await self.presence.repair_board():
@@ -370,7 +370,7 @@ class WorkerRuntime:
         self._metrics.repair_files(self.presence.home / "metrics", self.presence.slot.number)
 
     def _restore_last_good(self) -> None:
-        """Make last-good again in a state folder that was removed, if the file says what runs."""
+        """Write last-good again in a state folder that was removed, if routes.yaml is the current table."""
         config = self._app.settings.config
         data = within(ANSWER_S, config, partial(read_table_file, config))
         if revision_of(data) == self._app.live.matcher.table.revision:
@@ -383,7 +383,7 @@ class WorkerRuntime:
         return self._resets.new_requests()
 
     async def _check_legacy_hints(self) -> None:
-        """Note what legacy's answers suggest and the table does not say."""
+        """Update the notes on what legacy's responses suggest and the table does not say."""
         new = self._hints.update(self._app.live.matcher.table.legacy, self._app.hints_from_legacy)
         if new is None:
             return
@@ -393,23 +393,23 @@ class WorkerRuntime:
                 logger.info("%s", note)
 
     def _check_breakers(self) -> None:
-        """Tell the board which breakers are not closed."""
+        """Publish which breakers are not closed, when that changes."""
         published = self._app.breakers.snapshot()
         if published != self._published_breakers:
             self._published_breakers = published
             self.publish()
 
     async def _heartbeat(self) -> None:
-        """Every second, whatever happens: breakers, gauges, threads that do not return."""
+        """Every second: publish breakers, set gauges, and replace a worker whose threads are stuck."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             try:
                 await self._update_gauges()
             except Exception:
-                logger.exception("the heartbeat failed; it goes on")
+                logger.exception("a heartbeat failed; the next one follows")
 
     async def _update_gauges(self) -> None:
-        """Set the gauges; a worker whose threads are stuck asks to be replaced."""
+        """Set the gauges; ask for a replacement if most threads are stuck."""
         self._check_breakers()
         self._check_boots()
         self._check_leaving()
@@ -430,7 +430,7 @@ class WorkerRuntime:
         self._metrics.count(name)
 
     async def stop(self) -> None:
-        """End the loops."""
+        """Cancel the loops, and wait for their end."""
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -438,14 +438,14 @@ class WorkerRuntime:
                 await task
 
     async def release(self) -> None:
-        """Flush the sinks and give the slot back."""
+        """Flush the sinks and release the slot."""
         self._log.close()
         self._metrics.close()
         await self.presence.close()
 
 
 def _open_metrics(presence: Presence, config: Path) -> Metrics:
-    """The counts of a slot; in a temporary folder where the state folder has come to hang."""
+    """Return the counters of a slot; in a temporary folder if the state folder does not answer."""
     folder, slot = presence.home / "metrics", presence.slot.number
     try:
         return within(ANSWER_S, folder, partial(Metrics, folder, slot))
@@ -454,7 +454,7 @@ def _open_metrics(presence: Presence, config: Path) -> Metrics:
 
 
 def _with_first_seen(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> ReloadError:
-    """The same error with the time at which another living worker first saw it."""
+    """Return the error with the time at which another living worker first saw it."""
     problems = [problem.as_json() for problem in error.problems]
     published = [worker.get("reload_error") for worker in board]
     known = [one["at"] for one in published if one and one["problems"] == problems]

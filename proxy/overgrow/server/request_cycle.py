@@ -137,7 +137,7 @@ class RequestCycle:
 
         """
         if not self.can_take_over or self.is_started:
-            raise RuntimeError("Only an upgrade that has no answer yet can be taken over")
+            raise RuntimeError("Only an upgrade that has no response yet can be taken over")
         if self.is_gone:
             raise ClientDisconnected("The client closed the connection")
         self.is_started = self.is_over = True
@@ -453,7 +453,7 @@ class RequestCycle:
 
     def _add_trailers(self, message: Message) -> None:
         if self._trailers is None or not self._body_sent or self.is_over:
-            raise RuntimeError("Trailers were not announced, or this is not their time")
+            raise RuntimeError("Trailers were not announced, or the body is not complete")
         self._trailers += message.get("headers", ())
         if not message.get("more_trailers", False):
             self._end_body()

@@ -324,7 +324,7 @@ def test_a_value_that_is_none_is_bad_usage_with_the_fix(app, legacy, name):
     ("text", "reason"),
     [
         ("1/0", "ZeroDivisionError"),
-        ("create_app = lambda: 5", "gives int, which is no flask.Flask"),
+        ("create_app = lambda: 5", "returns int, not a flask.Flask"),
         ("import sys; sys.exit(3)", "sys.exit(3)"),
         ("import nothing_like_that", "No module named 'nothing_like_that'"),
     ],

@@ -224,7 +224,7 @@ def test_only_an_upgrade_without_an_answer_can_be_taken_over():
 
     visited(app, GET)
 
-    assert errors == ["Only an upgrade that has no answer yet can be taken over"]
+    assert errors == ["Only an upgrade that has no response yet can be taken over"]
 
 
 def test_draining_is_what_the_house_says():

@@ -58,7 +58,7 @@ def test_a_worker_without_a_slot_serves_from_a_temporary_one_and_says_so(site):
     try:
         with site.serve() as served:
             told = log_to(served, "worker-ready")
-            instead = Path(told.partition("on the board in ")[2].partition(": make room")[0])
+            instead = Path(told.partition("on the board in ")[2].partition(". Free some space")[0])
 
             assert f"{site.folder}/.overgrow/metrics cannot be written: File exists" in told
             assert served.asked("/hello").endswith(b"one")
