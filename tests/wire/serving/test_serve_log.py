@@ -99,7 +99,7 @@ def test_a_log_line_commands_no_terminal(site):
         (site.folder / "routes.yaml").write_text('version: "1\\n\\e]0;owned\\a"\n')
         lines = [served.process.stderr.readline() for _ in range(3)]
 
-    assert "it has problems" in lines[0]
+    assert "has problems and is not used" in lines[0]
     assert "1\\n\\x1b]0;owned\\x07" in lines[2]
 
 
