@@ -100,21 +100,52 @@ def test_one_migrated_route_and_the_legacy_app_under_one_url(run, tmp_path, file
 
 
 def _both(port):
+    answers = [_answer_of(port, path) for path in ("/hello/ada", "/cart")]
+    return None if None in answers else answers
+
+
+def _answer_of(port, path):
+    """Status, body and side of one answer; None while nobody answers."""
     import http.client  # noqa: PLC0415
 
-    answers = []
-    for path in ("/hello/ada", "/cart"):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            side = answer.headers["X-Overgrow"].partition("side=")[2].partition(";")[0]
-            answers.append((answer.status, answer.read(), side))
-        except OSError:
-            return None
-        finally:
-            connection.close()
-    return answers
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        side = answer.headers["X-Overgrow"].partition("side=")[2].partition(";")[0]
+        return answer.status, answer.read(), side
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
+def test_the_first_hour_in_six_commands(run, tmp_path):
+    port, admin = free_port(), free_port()
+    places = ("--bind", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--workers", "2")
+    with running_stub(data=tmp_path / "shop.sqlite3") as legacy:
+        front = run("serve", "--legacy", f"http://127.0.0.1:{legacy}/", *places, wait=False)
+        with front:
+            try:
+                before = eventually(lambda: _answer_of(port, "/hello/ada"))
+                (tmp_path / "shop.py").write_text(APP)
+                done = [
+                    run("init", "--add", "--app", "shop:create_app"),
+                    run("reload"),
+                    run("flip", "get-hello-name", "migrated"),
+                ]
+                flipped = _answer_of(port, "/hello/ada")
+                (tmp_path / "shop.py").write_text(APP.replace("hello {name}", "salve {name}"))
+                done.append(run("reload"))
+                changed = _answer_of(port, "/hello/ada")
+            finally:
+                front.terminate()
+                front.stderr.read()
+
+    assert [0, 0, 0, 0] == [each.returncode for each in done], [each.stderr for each in done]
+    assert (404, "legacy") == (before[0], before[2])
+    assert (200, b"hello ada", "migrated") == flipped
+    assert (200, b"salve ada", "migrated") == changed
 
 
 def test_init_never_overwrites(run, tmp_path):
@@ -124,7 +155,7 @@ def test_init_never_overwrites(run, tmp_path):
     done = run("init", "--legacy", "http://127.0.0.1:1", "--app", "shop:create_app")
 
     assert (1, "mine") == (done.returncode, (tmp_path / "routes.yaml").read_text())
-    assert "exists already" in done.stderr
+    assert "already exists" in done.stderr
 
 
 def test_an_app_that_cannot_be_imported_stops_init_with_its_reason(run, tmp_path):
