@@ -30,14 +30,12 @@ WORDS = frozenset(
 )
 TOOLS = frozenset(
     {
-        "overgrow.asgi_types",
+        "overgrow.app_types",
         "overgrow.durations",
         "overgrow.text",
         "overgrow.transports",
-        "overgrow.wsgi_types",
         "overgrow.yaml_file",
         "overgrow.caches",
-        "overgrow.file_thread",
         "overgrow.files",
         "overgrow.slow_clients",
     }
@@ -117,9 +115,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.http": word(),
     "overgrow.routing": word(),
     "overgrow.files": tool(),
-    "overgrow.file_thread": tool(),
-    "overgrow.asgi_types": tool(),
-    "overgrow.wsgi_types": tool(),
+    "overgrow.app_types": tool(),
     "overgrow.transports": tool(),
     "overgrow.durations": tool(),
     "overgrow.text": tool(),

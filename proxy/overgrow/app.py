@@ -33,8 +33,8 @@ from overgrow.app_loader.loader import (
 )
 from overgrow.app_loader.sources import ImportedSources
 from overgrow.app_loader.url_rules import rules_of
+from overgrow.app_types import Receive, Scope, Send
 from overgrow.asgi.server import AsgiMounts
-from overgrow.asgi_types import Receive, Scope, Send
 from overgrow.embedded.mount import WsgiMount
 from overgrow.exchange import Exchange, Server, Sink
 from overgrow.files import ANSWER_S, within

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 from flask import Flask
 
 from overgrow.app_loader.url_rules import wraps_flask
+from overgrow.app_types import WsgiApp
 from overgrow.routing.model import Route
 from overgrow.text import exception_text
-from overgrow.wsgi_types import WsgiApp
 
 _PREFIX = re.compile(r"/|(?:/[^/<>%?#\\\s]+)+")  # whole segments, no slash at the end
 MAX_CANDIDATES = 5

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from overgrow.app_types import Message, Scope
 from overgrow.asgi.large_responses import LargeResponseShare
 from overgrow.asgi.response import AsgiResponse, ResponseMemory
-from overgrow.asgi_types import Message, Scope
 from overgrow.exchange import ClientGone, Failure, Inbound
 from overgrow.routing.model import Timeouts
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from overgrow.asgi_types import Scope
+from overgrow.app_types import Scope
 from overgrow.exchange import Inbound
 from overgrow.http import DEFAULT_PORTS
 from overgrow.routing.facts import Head, header_values, path_of

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from overgrow.app_types import AsgiApp, Message, Scope
 from overgrow.asgi.http_call import HttpCall
 from overgrow.asgi.large_responses import LargeResponseQueue
 from overgrow.asgi.lifespan import Lifespan
@@ -24,7 +25,6 @@ from overgrow.asgi.response import (
 )
 from overgrow.asgi.scope import http_scope, websocket_scope
 from overgrow.asgi.websocket_call import WebSocketCall, accept_handshake
-from overgrow.asgi_types import AsgiApp, Message, Scope
 from overgrow.exchange import Failure, Inbound, Reply, Server, failure_reply
 from overgrow.routing.facts import path_of
 from overgrow.routing.model import Decision, Timeouts

@@ -12,6 +12,7 @@ from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFact
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from overgrow.app_types import Message, Scope
 from overgrow.asgi.response import (
     AsgiClientDisconnected,
     AsgiResponse,
@@ -20,7 +21,6 @@ from overgrow.asgi.response import (
 )
 from overgrow.asgi.scope import offered_subprotocols
 from overgrow.asgi.websocket import WebSocketConnection
-from overgrow.asgi_types import Message, Scope
 from overgrow.exchange import BodyBroken, Failure, Inbound, Reply, TunnelSummary
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Timeouts

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from overgrow.asgi_types import AsgiApp, Message
+from overgrow.app_types import AsgiApp, Message
 
 LOG = logging.getLogger("overgrow.wsgi")
 

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from overgrow.asgi_types import Scope
+from overgrow.app_types import Environ, Scope, StartResponse, WsgiApp
 from overgrow.embedded.background_loop import (
     BackgroundLoop,
     FrontDoorLifespan,
@@ -31,7 +31,6 @@ from overgrow.exchange import Exchange, Failure
 from overgrow.http import is_own_header
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision
-from overgrow.wsgi_types import Environ, StartResponse, WsgiApp
 
 
 class MountedDoor(Protocol):

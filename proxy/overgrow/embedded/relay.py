@@ -15,12 +15,11 @@ from enum import Enum, auto
 from queue import SimpleQueue
 from typing import Any
 
-from overgrow.asgi_types import AsgiApp, Message, Scope
+from overgrow.app_types import AsgiApp, Message, Scope, StartResponse
 from overgrow.embedded.background_loop import BackgroundLoop
 from overgrow.embedded.request_body import DISCONNECT, EnvironBody
 from overgrow.exchange import USUAL_REASONS, Failure, failure_reply
 from overgrow.routing.model import Decision
-from overgrow.wsgi_types import StartResponse
 
 LOG = logging.getLogger("overgrow.wsgi")
 

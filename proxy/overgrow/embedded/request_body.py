@@ -11,8 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
 
-from overgrow.asgi_types import Message
-from overgrow.wsgi_types import Environ
+from overgrow.app_types import Environ, Message
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

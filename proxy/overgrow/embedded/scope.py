@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from urllib.parse import quote_from_bytes, unquote
 
-from overgrow.asgi_types import Scope
+from overgrow.app_types import Environ, Scope
 from overgrow.exchange import NativeScope
 from overgrow.http import OWN_COOKIES
 from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_claim_for_migrated
-from overgrow.wsgi_types import Environ
 
 _NO_ADDRESS = {"", "unix"}  # what a head has in place of an address
 _UNIX = {"", "<local>"}  # what gunicorn and Werkzeug set for a peer at a unix socket

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from overgrow.asgi_types import Receive, Scope, Send
+from overgrow.app_types import Receive, Scope, Send
 from overgrow.caches.header_memo import HeaderMemo
 from overgrow.exchange import Exchange, NativeScope, Server, Sink
 from overgrow.http import OWN_COOKIES

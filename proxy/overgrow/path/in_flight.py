@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
-from overgrow.asgi_types import Message, Receive, Send
+from overgrow.app_types import Message, Receive, Send
 from overgrow.caches.header_memo import HeaderMemo
 from overgrow.exchange import (
     BodyBroken,

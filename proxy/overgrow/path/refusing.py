@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from overgrow.asgi_types import Receive, Scope, Send
+from overgrow.app_types import Receive, Scope, Send
 from overgrow.exchange import ClientGone, Failure, Inbound, Reply, Server, failure_reply
 from overgrow.http import declared_length
 from overgrow.routing.model import Decision

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from overgrow.file_thread import FileThread
 from overgrow.files import ANSWER_S, within
+from overgrow.files.thread import FileThread
 from overgrow.observe.board import Slot, claim_slot, workers
 from overgrow.table.state_dir import recreate_state_dir, temporary_state_dir
 

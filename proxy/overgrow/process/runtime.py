@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from overgrow.app_loader.sources import ImportedSources
 from overgrow.exchange import Sink
-from overgrow.file_thread import FileThread
 from overgrow.files import ANSWER_S, within
+from overgrow.files.thread import FileThread
 from overgrow.observe.access_log import AccessLog
 from overgrow.observe.metrics import Metrics
 from overgrow.process.hints import LegacyHints, LegacyTraits

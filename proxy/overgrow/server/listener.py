@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
-from overgrow.asgi_types import AsgiApp
+from overgrow.app_types import AsgiApp
 from overgrow.exchange import Failure
 from overgrow.server.pace import PACE_CHECK_S, SlowClientPolicy
 from overgrow.slow_clients.read_scheduler import ReadScheduler

@@ -24,7 +24,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
-from overgrow.asgi_types import AsgiApp
+from overgrow.app_types import AsgiApp
 from overgrow.server.accepting import ConnectionCounts
 from overgrow.server.boots import YOUNG_S, BootFailures, BootNotice, describe_exit
 from overgrow.server.plan import STOP_SIGNALS, ServerPlan

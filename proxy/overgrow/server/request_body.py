@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from overgrow.asgi_types import Message
+from overgrow.app_types import Message
 from overgrow.connection_login import AttachedLogin
 from overgrow.exchange import Failure
 from overgrow.server.listener import ListenerState

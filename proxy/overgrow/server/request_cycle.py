@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import unquote_to_bytes
 
-from overgrow.asgi_types import AsgiApp, Message
+from overgrow.app_types import AsgiApp, Message
 from overgrow.caches.header_memo import PreparedHeaders
 from overgrow.exchange import Failure, NativeScope
 from overgrow.http import Pair

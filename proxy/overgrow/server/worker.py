@@ -27,7 +27,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
 from gunicorn.workers.gasgi import ASGIWorker
 
-from overgrow.asgi_types import AsgiApp
+from overgrow.app_types import AsgiApp
 from overgrow.exchange import Failure
 from overgrow.server.accepting import Acceptor, ConnectionCounts
 from overgrow.server.boots import BootNotice, SharedText, describe_error, is_same_reason

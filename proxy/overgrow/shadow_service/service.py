@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from overgrow.evidence import Flip
 from overgrow.exchange import Server
-from overgrow.file_thread import FileThread
+from overgrow.files.thread import FileThread
 from overgrow.forwarding.forwarder import Forwarder, TransportFor
 from overgrow.observe.metrics import Metrics
 from overgrow.routing.model import Legacy, Route

@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
-from overgrow.file_thread import FileThread
 from overgrow.files import ANSWER_S, Signature, Silent, signature_of
+from overgrow.files.thread import FileThread
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import RouteTable
 from overgrow.table.flip_notes import without_flip_notes

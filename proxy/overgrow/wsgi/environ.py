@@ -14,11 +14,11 @@ from functools import lru_cache
 from typing import IO
 from urllib.parse import unquote_to_bytes
 
+from overgrow.app_types import Environ
 from overgrow.http import CONNECTION_HEADERS, DEFAULT_PORTS, is_own_header
 from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_claim, is_claim_for_migrated
 from overgrow.routing.readings import REWRITING
-from overgrow.wsgi_types import Environ
 
 _BLOCK_BYTES = 64 * 1024
 

@@ -16,6 +16,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import IO
 
+from overgrow.app_types import WsgiApp
 from overgrow.exchange import ClientGone, Failure, Inbound, Reply, Spool, failure_reply
 from overgrow.http import declared_length
 from overgrow.routing.facts import Head
@@ -34,7 +35,6 @@ from overgrow.wsgi.thread_pool import (
     upload_failure,
 )
 from overgrow.wsgi.unsent_memory import UnsentMemory
-from overgrow.wsgi_types import WsgiApp
 
 
 class WsgiServer:

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from overgrow import files
-from overgrow.file_thread import FileThread
 from overgrow.files import NotRegular, Silent, read_regular, replace_file, signature_of, within
+from overgrow.files.thread import FileThread
 from tests.locking import waits_for
 
 WAIT_S = 60.0  # a bound on a wait that succeeds costs nothing

@@ -123,7 +123,7 @@ def test_a_client_that_left_is_collected_for_once(monkeypatch):
     assert [gc_schedule.YOUNG] == began
 
 
-def test_collections_take_a_thousandth_of_the_time_and_those_for_clients_a_hundredth():
+def test_collections_take_little_of_the_time_even_those_for_clients():
     seldom = (gc_schedule.EVERY_S, gc_schedule.SHARE)
     often = (gc_schedule.YOUNG, gc_schedule.YOUNG_EVERY_S, gc_schedule.YOUNG_SHARE)
 

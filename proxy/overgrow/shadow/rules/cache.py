@@ -17,8 +17,8 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-from overgrow.file_thread import FileThread
 from overgrow.files import ANSWER_S, Signature, read_regular, signature_of
+from overgrow.files.thread import FileThread
 from overgrow.routing.model import Route
 from overgrow.shadow.rules.file import EVERYWHERE, MAX_BYTES, RulesFile, parse_rules_file
 from overgrow.shadow.rules.rules import Rules
