@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
-from overgrow.durations import parse_duration_s as parse_duration
+from overgrow import durations
 from overgrow.routing.model import Allowance, plain_network
 from overgrow.yaml_file.scalars import (
     FieldError,
@@ -59,7 +59,7 @@ def parse_word(text: str, label: str, words: tuple[str, ...]) -> str:
 
 def parse_duration_s(text: str, label: str) -> float:
     """Return a duration such as 500ms, 2s, 1m or 1h in seconds, above zero, a day at most."""
-    value = parse_duration(text, "ms", "s", "m", "h")
+    value = durations.parse_duration_s(text, "ms", "s", "m", "h")
     if value is None:
         raise FieldError(
             "duration-syntax",
