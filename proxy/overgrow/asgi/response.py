@@ -116,7 +116,7 @@ class AsgiResponse:
         """Take a start or a body message; wait while the client reads slowly.
 
         Raises:
-            Gone: nobody wants the rest.
+            AsgiClientDisconnected: the client is gone.
             RuntimeError: the message is not possible here.
 
         """

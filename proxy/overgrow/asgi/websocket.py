@@ -124,7 +124,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Send one message; wait while the client reads slowly.
 
         Raises:
-            Gone: the WebSocket is closed or closing.
+            AsgiClientDisconnected: the WebSocket is closed or closing.
 
         """
         if not self._is_connected or self._protocol.state is not State.OPEN:

@@ -60,8 +60,8 @@ class MountedDoor(Protocol):
 class WsgiMount:
     """A WSGI callable to put in the place of a Flask app's `wsgi_app`.
 
-    Every request, a migrated one too, makes sure that the background loop turns and the door's
-    lifespan has begun on it, so that the route table is watched.
+    Every request, a migrated one too, makes sure that the background loop runs and that the
+    front door's lifespan has started on it, so that the route table is watched.
 
     Limits: no upgrades, trailers or 1xx; repeated request headers arrive as WSGI joins them; an
     early response to an upload waits for the piece of it (64 KiB) that is being read; the server's

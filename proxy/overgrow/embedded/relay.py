@@ -48,7 +48,7 @@ class MountExtension:
     draining = False
     accepts_trailers = False
     can_take_over = False  # a WSGI server cannot hand over its connection
-    client_connection = None  # nor does it tell which requests came on the same one
+    client_connection = None  # nor does it say which requests came on the same one
     task = None
     ended_as = None
     send_response = None

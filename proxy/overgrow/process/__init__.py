@@ -1,1 +1,1 @@
-"""What one worker process holds while it serves, and tells others of itself."""
+"""What one worker process holds while it serves, and what it publishes for others."""

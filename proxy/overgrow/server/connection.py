@@ -159,14 +159,14 @@ class HttpConnection(asyncio.Protocol):
         except (ParseError, ValueError) as error:
             self.refuse(Failure(failure_code(error), "read", "client", str(error)))
             return
-        if self._unparsed:  # the turn cannot end properly before: its body is incomplete
+        if self._unparsed:  # until then the request is not over: its body is incomplete
             self.listener_state.loop.call_soon(self._resume_parsing)
         self._update_backpressure()
         if len(data) >= SMALL_BYTES and self._cycle is not None and not self.is_reading_paused:
             self._yield_to_other_uploads()
 
     def _yield_to_other_uploads(self) -> None:
-        """Stop reading while it is the turn of other uploads, if there are many."""
+        """Stop reading while other uploads are read first, if there are many."""
         if not self.listener_state.read_scheduler.may_read_now(self):
             self._pause_reading()
             self._is_read_deferred = True
@@ -206,7 +206,7 @@ class HttpConnection(asyncio.Protocol):
     @property
     def _must_pause_reading(self) -> bool:
         """Whether the client must wait for the parser, the app or its own earlier responses."""
-        buffered = self._cycle.buffered if self._cycle is not None else 0
+        buffered = self._cycle.buffered_bytes if self._cycle is not None else 0
         return (
             bool(self._unparsed)
             or buffered > MAX_BODY_BYTES
@@ -368,7 +368,7 @@ class HttpConnection(asyncio.Protocol):
         if self._waits_for == "body":
             self._wait_for("answer", FOREVER_S)
 
-    # For the turn.
+    # For the request cycle.
 
     def write(self, data: bytes) -> None:
         """Write bytes to the client; a closing connection drops them."""
@@ -412,7 +412,7 @@ class HttpConnection(asyncio.Protocol):
         cycle = self._cycle
         if self._waits_for == "body":
             self._wait_for("answer", FOREVER_S)
-        is_low = cycle is not None and cycle.buffered <= MAX_BODY_BYTES // 2
+        is_low = cycle is not None and cycle.buffered_bytes <= MAX_BODY_BYTES // 2
         if (
             self.is_reading_paused
             and is_low

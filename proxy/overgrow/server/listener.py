@@ -99,10 +99,10 @@ class ListenerState:
     over_limit: dict[Sweepable, None] = field(default_factory=dict)
     on_refused: Callable[[Failure], None] | None = None
     _next_pace_check_s: float = 0.0  # when the pace of clients is measured next
-    is_own_app: bool = False  # the app is our own, which asks the turn rather than the scope
-    read_scheduler: ReadScheduler = field(
-        init=False
-    )  # whose turn it is to be read, of many uploads
+    is_own_app: bool = (
+        False  # the app is our own: it reads the native scope, not the whole ASGI scope
+    )
+    read_scheduler: ReadScheduler = field(init=False)  # which of many uploads is read next
 
     def __post_init__(self) -> None:
         self.read_scheduler = ReadScheduler(self.loop)

@@ -436,7 +436,7 @@ def gunicorn_settings(plan: ServerPlan) -> dict[str, Any]:
         "workers": plan.workers,
         "worker_class": FrontWorker,
         "graceful_timeout": int(total_s) + MARGIN_S,
-        "timeout": 30,  # a loop that does not turn for so long is taken for dead
+        "timeout": 30,  # a worker whose event loop blocks for so long is killed
         "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
         "loglevel": plan.log_level,
         "accesslog": None,  # the front door writes its own

@@ -108,7 +108,7 @@ class RequestBody:
         "_is_closed",
         "_is_delivered",
         "_waiter",
-        "buffered",
+        "buffered_bytes",
         "is_complete",
     )
 
@@ -126,7 +126,7 @@ class RequestBody:
         self._is_closed = is_closed  # the client is gone, or the response is complete
         self._is_delivered = False  # the app has read to the end
         self._waiter: asyncio.Future[None] | None = None
-        self.buffered = 0  # bytes that the app has not taken, and what keeping them costs
+        self.buffered_bytes = 0  # bytes that the app has not taken, and what keeping them costs
         self.is_complete = is_complete
 
     # From the connection.
@@ -136,7 +136,7 @@ class RequestBody:
         if self._chunks is None:
             self._chunks = deque()
         self._chunks.append(chunk)
-        self.buffered += len(chunk) + CHUNK_COST_BYTES
+        self.buffered_bytes += len(chunk) + CHUNK_COST_BYTES
         self._wake()
 
     def feed_end(self) -> None:
@@ -191,7 +191,7 @@ class RequestBody:
         while chunks and size + len(chunks[0]) <= MAX_JOINED_BYTES:
             size += len(chunks[0])
             joined.append(chunks.popleft())
-        self.buffered -= size + CHUNK_COST_BYTES * len(joined)
+        self.buffered_bytes -= size + CHUNK_COST_BYTES * len(joined)
         self._connection.note_body_taken()
         self._is_delivered = self.is_complete and not chunks
         body = joined[0] if len(joined) == 1 else b"".join(joined)

@@ -172,9 +172,9 @@ class RequestCycle:
         return self._body is None or self._body.is_complete
 
     @property
-    def buffered(self) -> int:
+    def buffered_bytes(self) -> int:
         """Bytes of the body that the app has not taken, and what keeping them costs."""
-        return 0 if self._body is None else self._body.buffered
+        return 0 if self._body is None else self._body.buffered_bytes
 
     def _close_body(self) -> None:
         if self._body is not None:

@@ -202,10 +202,10 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             raise self._report_boot_failure(error) from error
 
     def load_wsgi(self) -> None:
-        """Load the application; one that lacks the team's app, or rules, serves only where nobody serves better.
+        """Load the application; one that lacks the team's app, or rules, serves only if no worker has them.
 
         Raises:
-            AppBroken: where others have the team's app.
+            AppUnavailable: other workers have the team's app.
 
         """
         close_in_forks(self._descriptors)  # the app may fork as soon as it is imported
@@ -388,9 +388,9 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     async def _stop_app(self) -> None:
         if self.lifespan is None or self._quick_shutdown:
             return
-        goodbye = self.loop.create_task(self.lifespan.shutdown())
-        await self._tick_until(goodbye.done, self._leave_by - self.loop.time())
-        if not goodbye.done():
+        shutdown = self.loop.create_task(self.lifespan.shutdown())
+        await self._tick_until(shutdown.done, self._leave_by - self.loop.time())
+        if not shutdown.done():
             self.log.warning("The application took too long to shut down")
 
     def run(self) -> None:

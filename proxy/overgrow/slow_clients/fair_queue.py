@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Generic, TypeVar
 
-LONG_CROWD = 16
+LONG_GROUP = 16
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ class Lane(Generic[T]):
     """Waiters grouped by target; `pop` takes one of each group in turn."""
 
     def __init__(self) -> None:
-        self._waiting: dict[bytes, deque[T]] = {}  # in the order of their turns
+        self._waiting: dict[bytes, deque[T]] = {}  # in the order in which their targets are served
         self._turns = 0
 
     def __bool__(self) -> bool:
@@ -32,25 +32,25 @@ class Lane(Generic[T]):
     def pop(self) -> T:
         """Remove and return the next waiter.
 
-        From a group of more than LONG_CROWD the longest waiter and the newest are taken alternately:
+        From a group of more than LONG_GROUP the longest waiter and the newest are taken alternately:
         if only the longest were, every client might have given up before its turn.
         """
-        target, crowd = next(iter(self._waiting.items()))
+        target, group = next(iter(self._waiting.items()))
         del self._waiting[target]
         self._turns += 1
-        takes_newest = len(crowd) > LONG_CROWD and self._turns % 2
-        waiter = crowd.pop() if takes_newest else crowd.popleft()
-        if crowd:
-            self._waiting[target] = crowd
+        takes_newest = len(group) > LONG_GROUP and self._turns % 2
+        waiter = group.pop() if takes_newest else group.popleft()
+        if group:
+            self._waiting[target] = group
         return waiter
 
     def remove(self, waiter: T, target: bytes) -> bool:
         """Remove a waiter that gave up; return whether it was here."""
-        crowd = self._waiting.get(target)
-        if crowd is None or waiter not in crowd:
+        group = self._waiting.get(target)
+        if group is None or waiter not in group:
             return False
-        crowd.remove(waiter)
-        if not crowd:
+        group.remove(waiter)
+        if not group:
             del self._waiting[target]
         return True
 
@@ -61,7 +61,7 @@ class FairQueue(Generic[T]):
     def __init__(self) -> None:
         self._known: Lane[T] = Lane()
         self._others: Lane[T] = Lane()
-        self._was_known = False  # whose turn the last one was
+        self._was_known = False  # which lane the last waiter came from
         self.count = 0
 
     def __len__(self) -> int:

@@ -13,7 +13,7 @@ from overgrow.forwarding.client.response_body import ResponseBody
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.forwarding.download import Download
 from overgrow.forwarding.unfinished import UnfinishedUploads
-from overgrow.slow_clients.fair_queue import LONG_CROWD as LONG_QUEUE
+from overgrow.slow_clients.fair_queue import LONG_GROUP as LONG_QUEUE
 from overgrow.slow_clients.spool import FileSpool
 
 KB = 1024

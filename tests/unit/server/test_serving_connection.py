@@ -368,7 +368,7 @@ def test_tiny_chunks_are_read_in_steps_and_handed_over_in_few_pieces():
         visitor = Visit(app)
         visitor.connection.data_received(POST + TINY * 40_000 + b"0\r\n\r\n")
         was_paused = visitor.transport.is_paused
-        arrived = visitor.connection._cycle.buffered
+        arrived = visitor.connection._cycle.buffered_bytes
         await asyncio.wait_for(is_done.wait(), 60)
         await visitor.send(b"")
         is_paused = visitor.transport.is_paused

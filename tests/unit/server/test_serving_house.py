@@ -376,7 +376,7 @@ def test_what_was_taken_of_a_body_counts_no_more():
     async def app(scope, receive, send):
         for _ in range(100):
             await receive()
-            counted.append(scope["overgrow"].buffered)
+            counted.append(scope["overgrow"].buffered_bytes)
 
     async def scenario():
         visitor = Visit(app)
