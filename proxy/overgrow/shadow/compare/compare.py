@@ -74,11 +74,11 @@ def _collect_findings(
     return findings
 
 
-def _are_ascii(*answers: ResponseSnapshot) -> bool:
-    """Return whether all bodies are there, can be unpacked and are plain ASCII; of HEAD none is there."""
-    if any(each.fingerprint is not None for each in answers):
+def _are_ascii(*responses: ResponseSnapshot) -> bool:
+    """Return whether all bodies are present, can be unpacked, and are plain ASCII; a response to HEAD has none."""
+    if any(each.fingerprint is not None for each in responses):
         return False
-    unpacked = [unpack_body(each) for each in answers]
+    unpacked = [unpack_body(each) for each in responses]
     return all(each.body and not each.trouble and each.body.isascii() for each in unpacked)
 
 

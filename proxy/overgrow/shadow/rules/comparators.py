@@ -191,7 +191,7 @@ class TimestampWithin(_Comparator):
 
     word = "timestamp_within"
     argument = "5s"
-    # A clock in whole seconds differs rarely between two quick answers, and the comparator is narrow.
+    # A clock in whole seconds differs rarely between two quick responses, and the comparator is narrow.
     needed = Need(30, 3, 0.001)
 
     max_s: int

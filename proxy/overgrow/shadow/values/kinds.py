@@ -40,7 +40,7 @@ WIDER: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 RULE_KINDS: Final = (*SEVERITIES, "null", *CHANGES_OF_TYPE, "empty")
-# The kinds of differences in which both answers have a value that may be empty.
+# The kinds of differences in which both responses have a value that may be empty.
 _MAY_BE_EMPTY = frozenset(
     {"value", "length", "text", "header-value", "cookie-value", "cookie-attribute-value"}
 )
