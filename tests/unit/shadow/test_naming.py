@@ -8,6 +8,8 @@ from datetime import date
 import pytest
 
 from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.compare.html_tree import parse_html
+from overgrow.shadow.compare.naming import HtmlNames, JsonNames
 from overgrow.shadow.redact.paths import is_readable_path, redacted_shape
 from overgrow.shadow.rules.comparators import Comparator, Ignore, SameShape
 from overgrow.shadow.rules.rules import Rule, Rules
@@ -174,3 +176,59 @@ def test_names_stay_readable_in_what_is_stored():
     path = "html:/form/input[@name=csrfmiddlewaretoken]/@value"
 
     assert (path, True) == (redacted_shape(path), is_readable_path(path))
+
+
+KEYS = ("key", "code", "slug", "metric", "field", "name")
+STEPS = [
+    pytest.param("extra", "html:/input[3]", "html:/input[3]", id="extra: another's index"),
+    pytest.param("missing", "html:/input[3]", "html:/input[@name=c]", id="missing: its own"),
+    pytest.param("extra", "html:/form[2]/b", "html:/form[@name=pay]/b", id="within a named one"),
+    pytest.param("extra", "html:/input[2]/@class", "html:/input[@name=b]/@class", id="attribute"),
+    pytest.param("text", "html:/row-7731/text()", "html:/row-7731/text()", id="a tag like data"),
+    pytest.param("text", "html:", "html:", id="the page itself"),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "named"), STEPS)
+def test_each_step_to_an_element_is_named_but_one_that_the_control_lacks(kind, path, named):
+    root = parse_html(
+        "<input name=a><input name=b><input name=c><form name=find></form><form name=pay></form>"
+        "<row-7731 name=total>1</row-7731>"
+    )
+
+    assert (named, path) == HtmlNames(root).paths(kind, path)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_row_is_called_by_each_of_the_keys(key):
+    names = JsonNames([{key: "took_ms"}, {key: "all_items"}])
+
+    assert f"$[{key}=all_items].n" == names.paths("value", "$[1].n").other
+
+
+def test_a_row_is_called_by_the_first_key_of_the_list():
+    row = dict.fromkeys(reversed(KEYS), "took_ms")
+    names = JsonNames([row, dict.fromkeys(KEYS, "all_items")])
+
+    assert ("$[key=took_ms]", KEYS[0]) == (names.paths("value", "$[0]").other, "key")
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        pytest.param("extra", "$[1]", id="a row that the control lacks"),
+        pytest.param("value", "$[2].value", id="beyond the rows of the control"),
+        pytest.param("value", "$[0].value\N{HORIZONTAL ELLIPSIS}", id="cut at the end"),
+        pytest.param("value", "$[0]\N{HORIZONTAL ELLIPSIS}.value", id="cut in the middle"),
+    ],
+)
+def test_a_row_that_cannot_be_known_keeps_its_index(kind, path):
+    assert (path, path) == JsonNames(ROWS).paths(kind, path)
+
+
+def test_rows_of_each_list_are_called_by_its_own_key():
+    lists = {"by_key": ROWS, "by_code": [{"code": "net"}, {"code": "gross"}]}
+    names = JsonNames(lists)
+    found = [names.paths("value", path).other for path in ("$.by_key[0]", "$.by_code[1]")]
+
+    assert ["$.by_key[key=took_ms]", "$.by_code[code=gross]"] == found
