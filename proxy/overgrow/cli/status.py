@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from overgrow.cli.admin_client import AdminClient, Unreachable
 from overgrow.cli.columns import columns, screen_width
 from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.failures import Failed
+from overgrow.cli.file_deadline import file_deadline
+from overgrow.table.running import find_admin
 from overgrow.text import count_text, duration_text
 
 
@@ -18,7 +21,7 @@ from overgrow.text import count_text, duration_text
 @click.option(
     "--admin",
     metavar="ADDRESS",
-    help="The admin listener. [default: 127.0.0.1:8001]",
+    help="The admin listener. [default: that of the front door here]",
 )
 @shared_options
 def status(call: Invocation) -> None:
@@ -28,7 +31,7 @@ def status(call: Invocation) -> None:
     Breakers that are not closed are listed. Exit 1 if the listener cannot be reached or the front door
     is not ready.
     """
-    client = AdminClient(call.settings.admin, call.settings.admin_token)
+    client = AdminClient(_admin_address(call), call.settings.admin_token)
     try:
         payload = client.get("/api/status")
     except Unreachable as error:
@@ -36,6 +39,15 @@ def status(call: Invocation) -> None:
     call.print_result(payload, _as_text(payload))
     if payload["status"] != "ready":
         raise SystemExit(1)
+
+
+def _admin_address(call: Invocation) -> str:
+    """The listener that was named, else that of the front door on the state folder, else the usual one."""
+    source = click.get_current_context().get_parameter_source("admin")
+    if source is click.core.ParameterSource.COMMANDLINE or os.environ.get("OVERGROW_ADMIN"):
+        return call.settings.admin
+    with file_deadline(call):
+        return find_admin(call.state_to_read) or call.settings.admin
 
 
 def _as_text(payload: dict[str, Any]) -> str:

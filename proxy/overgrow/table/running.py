@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -35,3 +36,16 @@ def find_master(state: Path) -> int | None:
     finally:
         os.close(descriptor)
     return None if kind == fcntl.F_UNLCK else max(pid, 0)
+
+
+def find_admin(state: Path) -> str | None:
+    """The address of the admin listener of the front door that runs, as its master told it; None if unknown."""
+    if find_master(state) is None:
+        return None
+    try:
+        told = (state / SERVER_LOCK).read_text("utf-8", "replace")
+    except OSError:
+        return None
+    found = re.search(r", admin (\S+)$", told.strip())
+    # Port 0 is any: which one it became stands in the line that serve printed.
+    return None if found is None or found[1].endswith(":0") else found[1]

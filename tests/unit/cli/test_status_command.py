@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from tests.unit.table.test_running import holding
+
 
 def side(requests=0, errors=0, median_s=None):
     return {"requests": requests, "errors": errors, "median_s": median_s}
@@ -243,3 +245,18 @@ def test_a_token_that_no_header_can_carry_is_told(bare):
 
 def test_a_socket_file_that_is_not_there_is_told(bare):
     assert "No front door answers at unix:" in bare.fails("status", "--admin", "unix:/nowhere.sock")
+
+
+def test_the_front_door_on_the_state_folder_is_found_without_its_port(
+    overgrow, admin, ready, monkeypatch
+):
+    monkeypatch.delenv("OVERGROW_ADMIN")
+    state = overgrow.folder / ".overgrow"
+    state.mkdir()
+    with (
+        admin(lambda _: (200, {**ready("abc"), "routes": [], "breakers": []})) as (_, address),
+        holding(state, f"pid 7, public 127.0.0.1:1, admin {address}"),
+    ):
+        done = overgrow("status")
+
+    assert (0, True) == (done.exit_code, "ready" in done.stdout), done.output

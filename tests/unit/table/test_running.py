@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import contextmanager
 
-from overgrow.table.running import find_master
+import pytest
+
+from overgrow.table.running import find_admin, find_master
 from overgrow.table.state_dir import lock_state_dir
 
 HOLD = """\
 import sys
 from pathlib import Path
 from overgrow.table.state_dir import lock_state_dir
-with lock_state_dir(Path(sys.argv[1]), "me"):
+with lock_state_dir(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-def test_the_master_is_the_process_that_holds_the_folder(tmp_path):
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+@contextmanager
+def holding(state, who="me"):
+    """A process that holds the folder as the master of a front door does."""
+    command = [sys.executable, "-c", HOLD, str(state), who]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        found = find_master(tmp_path)
+        yield process
         process.communicate()
+
+
+def test_the_master_is_the_process_that_holds_the_folder(tmp_path):
+    with holding(tmp_path) as process:
+        found = find_master(tmp_path)
 
     assert process.pid == found
     assert find_master(tmp_path) is None
@@ -39,3 +49,20 @@ def test_asking_takes_no_lock(tmp_path):
 
     assert find_master(tmp_path) is None
     assert ["serve.lock"] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("who", "admin"),
+    [
+        ("pid 7, public 127.0.0.1:8080, admin 127.0.0.1:8081", "127.0.0.1:8081"),
+        ("pid 7, public unix:/p, admin unix:/run/a.sock", "unix:/run/a.sock"),
+        ("pid 7, public 127.0.0.1:0, admin 127.0.0.1:0", None),
+        ("me", None),
+    ],
+)
+def test_the_admin_listener_is_the_one_its_master_told_of(tmp_path, who, admin):
+    with holding(tmp_path, who):
+        found = find_admin(tmp_path)
+
+    assert admin == found
+    assert find_admin(tmp_path) is None
