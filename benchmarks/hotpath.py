@@ -33,7 +33,7 @@ PATH = "/items/7?page=2"
 SAMPLES_A_SECOND = 400
 LOOP = "loop: polling, reading (uvloop, kernel)"
 SOCKETS = "sockets: writing (uvloop, kernel)"
-SERVING = "serving: connection, turn, answer's head"
+SERVING = "serving: connection, request cycle, response's head"
 CONNECTIONS = ("HttpConnection", "UpstreamConnection", "Connection")
 WRITERS = tuple(f"{name}.{at} " for name in CONNECTIONS for at in ("write", "write_all", "start"))
 CALLED_BY_THE_LOOP = tuple(f"{name}.data_received " for name in CONNECTIONS)
