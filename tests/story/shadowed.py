@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from overgrow.cli.main import main
 from overgrow.evidence import Group, ShapeCounts
-from overgrow.observe.metrics import samples
+from overgrow.observe.metrics import sum_samples
 from overgrow.store.engine import StoreError, store_url
 from overgrow.store.reader import Reader, open_reader
 from tests.story.front import Front, eventually, running_front
@@ -88,7 +88,7 @@ class Shadowed:
     def fates(self) -> Counter[str]:
         """How many copies came to which end: a verdict, or why there was none."""
         found: Counter[str] = Counter()
-        for each in samples(self.folder / ".overgrow/metrics"):
+        for each in sum_samples(self.folder / ".overgrow/metrics"):
             if each.name in FATES:
                 found[each.labels[FATES[each.name]]] += int(each.value)
         return found

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from overgrow.admin.view import AdminView, Worker, history_of, living_workers, readiness
 from overgrow.files import ANSWER_S, within
-from overgrow.observe.metrics import samples
+from overgrow.observe.metrics import sum_samples
 from overgrow.observe.recent_counts import recent_requests
 from overgrow.observe.split import RouteSplit, split_by_route
 from overgrow.routing.model import Route
@@ -170,7 +170,7 @@ def open_groups_of(view: AdminView) -> Mapping[str, int]:
 
 def read_samples(view: AdminView, now_s: float) -> list[Counted]:
     """Return what all workers counted in total and in the last minute."""
-    return [*samples(view.metrics), *recent_requests(view.metrics, now_s)]
+    return [*sum_samples(view.metrics), *recent_requests(view.metrics, now_s)]
 
 
 # --- what is on disk ------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def _build_forwarded_element(facts: tuple[str, str, str]) -> bytes:
     peer, scheme, host = facts
     node = f'"[{peer}]"' if ":" in peer else peer
     parts = [f"for={'unknown' if peer in {'', 'unix'} else node}"]
-    parts += [f'host="{host}"'] if _is_quotable(host) else []
+    parts += [f'host="{host}"'] if _can_be_quoted(host) else []
     return ";".join([*parts, f"proto={scheme}"]).encode("latin-1")
 
 
@@ -221,7 +221,7 @@ _forwarded_elements = BoundedCache(
 )
 
 
-def _is_quotable(host: str) -> bool:
+def _can_be_quoted(host: str) -> bool:
     return bool(host) and '"' not in host and "\\" not in host
 
 

@@ -39,7 +39,7 @@ from overgrow.observe.mapped_counters import (
 )
 from overgrow.observe.recent_counts import RecentCounts, Ring
 
-__all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "samples"]
+__all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "sum_samples"]
 
 BUCKETS_S = (
     *(0.001, 0.0025),
@@ -189,7 +189,7 @@ class _LedgerFiles:
             files._ledgers[prefix] = open_ledger(folder / f"{prefix}_{slot}.db")
         return files
 
-    def take_over(self, lost: Sequence[Ledger], files: _LedgerFiles) -> None:
+    def add_lost_counts(self, lost: Sequence[Ledger], files: _LedgerFiles) -> None:
         """Add the numbers of other files' lost ledgers."""
         for prefix, ledger in files._ledgers.items():
             if ledger in lost:
@@ -301,7 +301,7 @@ class Metrics:
             return
         again, rings = files.reopen(folder, slot), RecentCounts(folder, slot)
         with self._lock:
-            again.take_over(lost, files)
+            again.add_lost_counts(lost, files)
             self._files, self._recent = again, rings
             self._series.clear()
             self._cells.clear()
@@ -343,7 +343,7 @@ class Metrics:
         return cell
 
 
-def samples(folder: Path) -> list[Sample]:
+def sum_samples(folder: Path) -> list[Sample]:
     """Return every counter and bucket, added up over all workers, dead ones included."""
     return [sample for metric in _merge_files(folder, frozenset()) for sample in metric.samples]
 

@@ -214,7 +214,7 @@ class Breaker:
         if self.state == "closed":
             return True
         self._apply_time(now_s)
-        return self._admits(now_s)
+        return self._allows_in_state(now_s)
 
     def record(self, outcome: BreakerOutcome, now_s: float) -> None:
         """Take note of how a request went that was let through.
@@ -265,7 +265,7 @@ class Breaker:
         elif self.state == "recovering" and now_s - self._since_s >= self.policy.recovery_s:
             self._enter("recovered", now_s)
 
-    def _admits(self, now_s: float) -> bool:
+    def _allows_in_state(self, now_s: float) -> bool:
         if self.state == "half-open":
             return self._begin_probe(now_s)
         if self.state == "recovering":

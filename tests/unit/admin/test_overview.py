@@ -20,7 +20,7 @@ from overgrow.admin.overview import (
 )
 from overgrow.exchange import Failure
 from overgrow.observe.board import claim_slot
-from overgrow.observe.metrics import Metrics, samples
+from overgrow.observe.metrics import Metrics, sum_samples
 from overgrow.observe.split import RouteSplit
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
 from overgrow.table.editing import flip as edit
@@ -136,7 +136,7 @@ def test_comparisons_are_counted_by_route(tmp_path):
     for verdict in ("matched", "ignored", "mismatched", "unanswered"):
         metrics.add("overgrow_shadow_total", "orders", verdict)
 
-    assert {"orders": ShadowCounts(3, 1)} == shadow_counts_of(samples(tmp_path))
+    assert {"orders": ShadowCounts(3, 1)} == shadow_counts_of(sum_samples(tmp_path))
 
 
 def test_failures_are_told_by_frequency_and_an_answer_asked_for_is_none(tmp_path):
@@ -146,7 +146,7 @@ def test_failures_are_told_by_frequency_and_an_answer_asked_for_is_none(tmp_path
         for _ in range(times):
             metrics.count_failure(failure)
 
-    assert (("legacy-connect", "legacy", 2),) == failures_of(samples(tmp_path))
+    assert (("legacy-connect", "legacy", 2),) == failures_of(sum_samples(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from overgrow.exchange import FAILURES, Failure, FellBack
 from overgrow.observe.board import claim_slot, workers
-from overgrow.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, samples
+from overgrow.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, sum_samples
 from overgrow.observe.recent_counts import recent_requests
 from tests.locking import waits_for, who_does_not_wait
 from tests.programs import needed
@@ -79,7 +79,9 @@ def test_bodies_are_counted_in_bytes(tmp_path):
 def test_a_duration_falls_into_the_first_bucket_that_holds_it(tmp_path, seconds, bound):
     Metrics(tmp_path, 0).record(exchange(duration_s=seconds))
 
-    buckets = [s for s in samples(tmp_path) if s.name == "overgrow_request_duration_seconds_bucket"]
+    buckets = [
+        s for s in sum_samples(tmp_path) if s.name == "overgrow_request_duration_seconds_bucket"
+    ]
     assert bound == min((s.labels["le"] for s in buckets if s.value), key=float)
     assert len(BUCKETS_S) + 1 == len(buckets)
 
@@ -320,7 +322,8 @@ def test_prometheus_clients_own_merge_reads_the_same_numbers(tmp_path):
     theirs = MultiProcessCollector(None, str(tmp_path)).collect()
 
     assert {
-        (sample.name, *sorted(sample.labels.items())): sample.value for sample in samples(tmp_path)
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for sample in sum_samples(tmp_path)
     } == {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in theirs
@@ -354,7 +357,7 @@ def test_counts_stay_when_the_files_are_closed(tmp_path):
 
 
 def test_no_folder_has_no_samples(tmp_path):
-    assert samples(tmp_path / "nowhere") == []
+    assert sum_samples(tmp_path / "nowhere") == []
 
 
 def test_a_fallback_is_counted_by_route_and_by_what_migrated_answered(tmp_path):
@@ -364,7 +367,7 @@ def test_a_fallback_is_counted_by_route_and_by_what_migrated_answered(tmp_path):
 
     counted = {
         sample.labels["code"]: sample.value
-        for sample in samples(tmp_path)
+        for sample in sum_samples(tmp_path)
         if sample.name == "overgrow_fallbacks_total"
     }
     assert counted == {"500": 2, "migrated-crash": 1}
@@ -375,7 +378,7 @@ def test_a_counter_with_labels_is_counted_by_their_values(tmp_path):
     for verdict in ("matched", "mismatched", "matched"):
         metrics.add("overgrow_shadow_total", "orders", verdict)
 
-    counted = {sample.labels["verdict"]: sample.value for sample in samples(tmp_path)}
+    counted = {sample.labels["verdict"]: sample.value for sample in sum_samples(tmp_path)}
     assert counted == {"matched": 2, "mismatched": 1}
 
 

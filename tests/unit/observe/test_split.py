@@ -2,7 +2,7 @@ import pytest
 from prometheus_client.samples import Sample
 
 from overgrow.observe.as_json import split_json
-from overgrow.observe.metrics import Metrics, samples
+from overgrow.observe.metrics import Metrics, sum_samples
 from overgrow.observe.recent_counts import SAMPLE
 from overgrow.observe.split import SideFigures, median, split_by_route
 from overgrow.routing.model import Route
@@ -95,7 +95,7 @@ def test_what_metrics_wrote_is_what_the_split_reads(tmp_path):
         metrics.record(exchange("migrated", status=503, duration_s=0.2))
         metrics.record(exchange(decision=decision("gone"), status=410))
 
-    figures = split_by_route(samples(tmp_path), [ORDERS])[0]
+    figures = split_by_route(sum_samples(tmp_path), [ORDERS])[0]
 
     assert figures.legacy == SideFigures(6, 0, 0.00375)
     assert figures.migrated == SideFigures(2, 2, 0.175)

@@ -10,7 +10,7 @@ import pytest
 
 from overgrow.evidence import Served, Shape
 from overgrow.exchange import Failure, FellBack, Reply
-from overgrow.observe.metrics import Metrics, samples
+from overgrow.observe.metrics import Metrics, sum_samples
 from overgrow.routing.model import Legacy, Timeouts
 from overgrow.settings import Settings
 from overgrow.shadow.findings.gate import Requirement, evaluate_gate
@@ -59,7 +59,7 @@ def played(recorder, control, candidate, **route):
 
 
 def counted(folder):
-    return {(sample.name, *sample.labels.values()): sample.value for sample in samples(folder)}
+    return {(sample.name, *sample.labels.values()): sample.value for sample in sum_samples(folder)}
 
 
 def test_a_comparison_is_put_with_its_group_and_counted(recorder, tmp_path):

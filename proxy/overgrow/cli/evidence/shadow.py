@@ -185,11 +185,11 @@ def _restart_line(begun: EvidenceReset) -> str:
 
 def _count_dropped(metrics: Path) -> dict[str, int]:
     """Return requests that were drawn but not compared, by reason, most frequent first."""
-    from overgrow.observe.metrics import samples  # noqa: PLC0415  prometheus_client is slow to import
+    from overgrow.observe.metrics import sum_samples  # noqa: PLC0415  prometheus_client is slow to import
 
     counts = {
         each.labels["reason"]: int(each.value)
-        for each in samples(metrics)
+        for each in sum_samples(metrics)
         if each.name == "overgrow_shadow_dropped_total" and each.value
     }
     return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))

@@ -246,7 +246,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._idle_s is not None and not self._paused:
             self._set_deadline(self._idle_s)
 
-    def on_sent(self) -> None:
+    def on_request_sent(self) -> None:
         """Start the deadline for the response, now that the whole request is written."""
         exchange = self.exchange
         if exchange is not None and exchange.body is None:
@@ -278,7 +278,7 @@ class UpstreamConnection(asyncio.Protocol):
         else:  # it waits for its client's next request
             self.deadline = NEVER
 
-    def leave_pool(
+    def reserve_for_client(
         self, owner: Callable[[], ClientConnection | None] | None, *, said_by_upstream: bool
     ) -> None:
         """Serve only one client from now on, the one that `owner` names: this connection has a login.

@@ -224,17 +224,19 @@ class _Lookup:
         try:
             found = self._resolve(self._host, self._port)
         except (OSError, UnicodeError) as error:
-            _settle_in_loop(lookup, lookup.set_exception, error)
+            _set_outcome_in_loop(lookup, lookup.set_exception, error)
         else:
-            _settle_in_loop(lookup, lookup.set_result, found)
+            _set_outcome_in_loop(lookup, lookup.set_result, found)
 
 
-def _settle_in_loop(lookup: asyncio.Future[Any], tell: Callable[[Any], None], what: object) -> None:
+def _set_outcome_in_loop(
+    lookup: asyncio.Future[Any], setter: Callable[[Any], None], value: object
+) -> None:
     """Set the outcome of a look-up in its loop; do nothing if the loop has closed."""
 
     def settle() -> None:
         if not lookup.done():
-            tell(what)
+            setter(value)
 
     with contextlib.suppress(RuntimeError):
         lookup.get_loop().call_soon_threadsafe(settle)

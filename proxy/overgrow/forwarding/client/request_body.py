@@ -35,7 +35,7 @@ async def send_body(exchange: ResponseCycle, connection: UpstreamConnection) -> 
         exchange.fail(error)
     else:
         exchange.sent = True
-        connection.on_sent()
+        connection.on_request_sent()
         exchange.deliver_challenge()
 
 

@@ -86,7 +86,7 @@ class Carrier(Protocol):
         """How much is written but not yet taken by the kernel."""
         ...
 
-    def leave_pool(
+    def reserve_for_client(
         self, owner: Callable[[], ClientConnection | None] | None, *, said_by_upstream: bool
     ) -> None:
         """Serve only one client from now on."""
@@ -242,7 +242,7 @@ class ResponseCycle:
         if answer.status == 100 and self.continued is not None:
             self.continued.set()
         if answer.carries_login and self.connection is not None:
-            self.connection.leave_pool(self.outgoing.owner, said_by_upstream=True)
+            self.connection.reserve_for_client(self.outgoing.owner, said_by_upstream=True)
         if self.outgoing.informs:
             self._deliver(answer)
         if rest:
@@ -254,7 +254,9 @@ class ResponseCycle:
         assert connection is not None  # noqa: S101 - as above
         self.keeps = answer.keeps
         if answer.carries_login or self.outgoing.carries_login:
-            connection.leave_pool(self.outgoing.owner, said_by_upstream=answer.carries_login)
+            connection.reserve_for_client(
+                self.outgoing.owner, said_by_upstream=answer.carries_login
+            )
             if self._must_hold_challenge(connection, answer):
                 self._hold_challenge(connection, answer, rest)
                 return

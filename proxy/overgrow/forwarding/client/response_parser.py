@@ -271,7 +271,7 @@ class _FramingFields(NamedTuple):
     """Of Transfer-Encoding, Connection and login fields; None if there are none of them, as usual."""
 
 
-def _framing_fields_of(names: tuple[bytes, ...]) -> _FramingFields:
+def _find_framing_fields(names: tuple[bytes, ...]) -> _FramingFields:
     """Find the fields that frame a body among the names of a head; an upstream repeats a few lists of names."""
     at: dict[bytes, list[int]] = {}
     for index, name in enumerate(names):
@@ -291,7 +291,7 @@ def _framing_fields_of(names: tuple[bytes, ...]) -> _FramingFields:
     )
 
 
-_framing_fields = BoundedCache(_framing_fields_of, max_entries=256, max_length=MAX_CACHED_NAMES)
+_framing_fields = BoundedCache(_find_framing_fields, max_entries=256, max_length=MAX_CACHED_NAMES)
 
 
 @functools.lru_cache(maxsize=256)

@@ -129,7 +129,7 @@ class Handshake(asyncio.Protocol):
         """Remember an event stream, which may pause for longer."""
         self.streams_events = events
 
-    def leave_pool(self, _owner: object, *, said_by_upstream: bool) -> None:
+    def reserve_for_client(self, _owner: object, *, said_by_upstream: bool) -> None:
         """Do nothing about a login: this connection serves only one client anyway."""
 
     def on_complete(self, *, reusable: bool) -> None:  # noqa: ARG002 - as connection.py has it
