@@ -126,8 +126,8 @@ def _taking(after: RouteTable | None, before: RouteTable, names: Sequence[str]) 
 def _taken_from(other: Route, example: str) -> str:
     state = other.target if other.target != "legacy" else "in canary"
     return (
-        f"{example} goes by the route {other.name}, which is {state}, and a route to legacy would take it "
-        "from there; write the route by hand"
+        f"route {other.name}, which is {state}, matches {example}, and a new route to legacy would "
+        "match it first; write the route by hand"
     )
 
 

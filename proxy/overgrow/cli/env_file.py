@@ -1,7 +1,7 @@
 """`--env-file FILE`: variables for one command, as docker compose and Flask read them.
 
-A variable that the environment has already stays as it is. Reading is eager, so that every other
-option and every setting sees the variables.
+A variable that is already in the environment keeps its value. The file is read first, so that every other
+option and setting sees the variables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`overgrow check --traffic FILE`: whose recorded requests change side when a table takes effect."""
+"""`overgrow check --traffic FILE`: which recorded requests change side when a table takes effect."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from overgrow.cli.columns import columns, screen_width
 from overgrow.cli.failures import Failed
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import RouteTable
+from overgrow.text import count_text
 from overgrow.traffic.compare_tables import SideChange, TrafficComparison, compare_tables
 from overgrow.traffic.request_lines import TrafficReader, TrafficUnreadable
 
@@ -18,7 +19,7 @@ MAX_EXAMPLE_LENGTH = 60
 
 
 class TrafficReport(NamedTuple):
-    """What a file of recorded requests says about a table, and what it is compared with."""
+    """The result of a file of recorded requests for a table, and what it is compared with."""
 
     file: Path
     before: RouteTable | None  # None: no table has taken effect, legacy answers everything
@@ -77,7 +78,7 @@ def traffic_text(report: TrafficReport) -> str:
     comparison = report.comparison
     total, changed = comparison.requests, comparison.changed_requests
     table = f"revision {report.before.revision}" if report.before else "everything on legacy"
-    moved = f"{_count(changed)} ({changed / total:.1%}) change side"
+    moved = f"{count_text(changed, 'request')} ({changed / total:.1%}) change side"
     lines = [f"{total:,} requests of {report.file}, compared with {table}: {moved}"]
     if changed:
         rows: list[tuple[str, ...]] = [("ROUTE", "FROM", "TO", "REQUESTS", "SHARE", "EXAMPLE")]
@@ -100,12 +101,8 @@ def _row(comparison: TrafficComparison, change: SideChange, count: int) -> tuple
     return (change.after.route, *sides, f"{count:,}", share, example)
 
 
-def _count(number: int) -> str:
-    return "1 request" if number == 1 else f"{number:,} requests"
-
-
 def traffic_notes(report: TrafficReport) -> Iterator[str]:
-    """Give what a reader should know: lines that were not read, conditions a log cannot tell."""
+    """Give notes for the reader: lines that were not read, conditions that a log does not show."""
     if report.first_unread is not None:
         number, line = report.first_unread
         lines = "line is" if report.unread == 1 else "lines are"
@@ -113,11 +110,11 @@ def traffic_notes(report: TrafficReport) -> Iterator[str]:
     if report.file.suffix.lower() == ".har":
         return
     for route in report.after.routes:
-        told = ", ".join(
+        conditions = ", ".join(
             [*(["host"] if route.host else []), *(str(each) for each in route.predicates)]
         )
-        if told:
+        if conditions:
             yield (
-                f"route {route.name} depends on {told}: where the log does not say it, "
-                "the request counts as one without"
+                f"route {route.name} depends on {conditions}. A request counts as one without, "
+                "unless the log shows it"
             )

@@ -1,4 +1,4 @@
-"""Wait until every worker follows, or say which one does not: by the board, or by /readyz where --admin names it."""
+"""Waits until every worker follows a change, or says which one does not, by the board or by /readyz (--admin)."""
 
 from __future__ import annotations
 
