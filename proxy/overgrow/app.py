@@ -574,7 +574,7 @@ class Overgrow:
         """Decide who answers, station 2, for the mount."""
         return self._front.decide(head)
 
-    def answer_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
+    def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
         """Return the headers of a response that the mount relays itself, with those the front door adds."""
         return self._front.add_own_headers(decision, head, headers)
 

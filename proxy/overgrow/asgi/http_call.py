@@ -28,7 +28,7 @@ class HttpCall:
         share: LargeResponseShare | None = None,
     ) -> None:
         self.scope = scope
-        self.answer = AsgiResponse(inbound.head.method, timeouts, response_memory, share)
+        self.response = AsgiResponse(inbound.head.method, timeouts, response_memory, share)
         self._loop = asyncio.get_running_loop()
         self._inbound = inbound
         self._timeouts = timeouts
@@ -48,28 +48,28 @@ class HttpCall:
 
     async def receive(self) -> Message:
         """ASGI receive: chunks of the body, their end, then the disconnect once the exchange is over."""
-        if self.answer.over.is_set():
+        if self.response.over.is_set():
             return dict(_DISCONNECT)
         if self._body is not None:
             return await self._next_message(self._body)
         if not self._is_end_sent:
             self._is_end_sent = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        await self.answer.over.wait()
+        await self.response.over.wait()
         return dict(_DISCONNECT)
 
     async def send(self, message: Mapping[str, Any]) -> None:
         """ASGI send."""
-        await self.answer.take_message(message)
+        await self.response.take_message(message)
 
     def finish(self, error: BaseException | None) -> None:
         """Note that the app has returned or raised."""
-        self.answer.finish(error)
+        self.response.finish(error)
         self._stop_reading()
 
     def close(self) -> None:
         """Note that the exchange is over: nobody wants the rest of the response."""
-        self.answer.close()
+        self.response.close()
         self._stop_reading()
 
     def _stop_reading(self) -> None:
@@ -85,7 +85,7 @@ class HttpCall:
         # A task of its own: an app may cancel its receive(), which must not lose a chunk.
         if self._reading is None:
             self._reading = asyncio.create_task(_chunk_of(body))
-        self._waits, over = True, asyncio.ensure_future(self.answer.over.wait())
+        self._waits, over = True, asyncio.ensure_future(self.response.over.wait())
         try:
             await asyncio.wait(
                 {self._reading, over},
@@ -95,7 +95,7 @@ class HttpCall:
         finally:
             over.cancel()
             self._waits, self._last_byte_at_s = False, self._loop.time()
-        if self.answer.over.is_set():
+        if self.response.over.is_set():
             return dict(_DISCONNECT)
         return self._message_from(self._reading)
 
@@ -114,7 +114,7 @@ class HttpCall:
         return {"type": "http.request", "body": chunk, "more_body": True}
 
     def _fail_body(self, code: str) -> Message:
-        self.answer.fail(Failure(code, "read", "client", "the body broke off"))
+        self.response.fail(Failure(code, "read", "client", "the body broke off"))
         self._stop_reading()
         return dict(_DISCONNECT)
 

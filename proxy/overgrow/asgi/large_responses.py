@@ -55,7 +55,7 @@ class LargeResponseQueue:
     """The sizes of large responses by route, of all mounts, and how many bytes are in the making."""
 
     def __init__(self) -> None:
-        self._sizes: dict[str, int] = {}  # of routes whose answers are large
+        self._sizes: dict[str, int] = {}  # of routes whose responses are large
         self._making_bytes = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 

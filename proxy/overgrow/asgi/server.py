@@ -40,7 +40,7 @@ class AsgiCall(Protocol):
     """One call of an app, as its caller sees it."""
 
     scope: Scope
-    answer: AsgiResponse
+    response: AsgiResponse
 
     @property
     def deadline_s(self) -> float:
@@ -174,7 +174,7 @@ async def _run_app(app: AsgiApp, call: AsgiCall) -> None:
 
 async def _wait_for_head(call: AsgiCall, task: asyncio.Task[None]) -> Reply:
     """Wait for the head of the response, as long as the route allows."""
-    loop, reply = asyncio.get_running_loop(), call.answer.reply
+    loop, reply = asyncio.get_running_loop(), call.response.reply
     while not reply.done():
         left_s = call.deadline_s - loop.time()
         if left_s <= 0:
@@ -183,7 +183,7 @@ async def _wait_for_head(call: AsgiCall, task: asyncio.Task[None]) -> Reply:
             await asyncio.wait({task}, timeout=_CANCEL_S)
             return failure_reply(Failure("migrated-timeout", "head", "migrated", "no answer"))
         await asyncio.wait({reply}, timeout=left_s)
-    return call.answer.take_reply()
+    return call.response.take_reply()
 
 
 async def _close(call: AsgiCall, task: asyncio.Task[None]) -> None:
@@ -192,7 +192,7 @@ async def _close(call: AsgiCall, task: asyncio.Task[None]) -> None:
 
 def _release_call(call: AsgiCall, task: asyncio.Task[None]) -> None:
     """Tell the app that its client is gone; an app whose response is complete may go on."""
-    is_complete = call.answer.is_complete
+    is_complete = call.response.is_complete
     call.close()
     if not is_complete and not task.done():
         timeout = asyncio.get_running_loop().call_later(ABANDONED_S, task.cancel)

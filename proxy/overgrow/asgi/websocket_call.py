@@ -1,4 +1,4 @@
-"""One WebSocket to a mounted ASGI app: the handshake, the app's answer to it, and the messages."""
+"""One WebSocket to a mounted ASGI app: the handshake, the app's response to it, and the messages."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class WebSocketCall:
         timeouts: Timeouts,
     ) -> None:
         self.scope = scope
-        self.answer = AsgiResponse("GET", timeouts)
+        self.response = AsgiResponse("GET", timeouts)
         self.deadline_s = asyncio.get_running_loop().time() + timeouts.response_s
         self._head = inbound.head
         self._take_over = inbound.take_over
@@ -101,7 +101,7 @@ class WebSocketCall:
     def finish(self, error: BaseException | None) -> None:
         """Close with 1000 if the app has returned, 1011 if it raised, 1012 if it was cancelled (RFC 6455 7.4.1)."""
         if self._phase != "open":
-            self.answer.finish(error)
+            self.response.finish(error)
             self._socket.abandon()
         elif isinstance(error, asyncio.CancelledError):
             self._socket.close(1012)
@@ -114,7 +114,7 @@ class WebSocketCall:
 
     def close(self) -> None:
         """Note that the exchange is over."""
-        self.answer.close()
+        self.response.close()
         self._socket.abandon()
 
     async def relay_messages(self, headers: Headers) -> TunnelSummary:
@@ -145,10 +145,10 @@ class WebSocketCall:
             if chosen not in offered_subprotocols(self._head):
                 raise RuntimeError(f"The client did not offer the subprotocol {chosen!r}")
             headers.append((b"sec-websocket-protocol", chosen.encode("latin-1")))
-        if self.answer.reply.done():
+        if self.response.reply.done():
             raise AsgiClientDisconnected("The client closed the connection")
         self._phase = "open"
-        self.answer.reply.set_result(Reply(101, headers, upgraded=self.relay_messages))
+        self.response.reply.set_result(Reply(101, headers, upgraded=self.relay_messages))
         await self._socket.opened.wait()
 
     async def _send(self, message: Mapping[str, Any]) -> None:
@@ -163,14 +163,14 @@ class WebSocketCall:
             return
         self._expect("connecting", message)
         self._phase = "refusing"
-        await self.answer.take_message({"type": "websocket.http.response.start", "status": 403})
-        await self.answer.take_message({"type": "websocket.http.response.body"})
+        await self.response.take_message({"type": "websocket.http.response.start", "status": 403})
+        await self.response.take_message({"type": "websocket.http.response.body"})
 
     async def _relay_refusal(self, message: Mapping[str, Any]) -> None:
         if message["type"].endswith("start"):
             self._expect("connecting", message)
             self._phase = "refusing"
-        await self.answer.take_message(message)
+        await self.response.take_message(message)
 
     def _expect(self, phase: Phase, message: Mapping[str, Any]) -> None:
         if self._phase != phase:

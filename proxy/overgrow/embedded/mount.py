@@ -44,7 +44,7 @@ class MountedDoor(Protocol):
         """Decide with the table in force."""
         ...
 
-    def answer_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
+    def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
         """Return the headers of a migrated response with what the front door adds and removes."""
         ...
 
@@ -192,7 +192,7 @@ class MigratedCall:
         """Return the app's headers with what the front door adds and removes."""
         wire = [(_encode(name), _encode(value)) for name, value in headers]
         own = [pair for pair in wire if not is_own_header(pair[0].lower())]
-        marked = self._door.answer_headers(self._head, self._decision, own)
+        marked = self._door.response_headers(self._head, self._decision, own)
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in marked]
 
     def _record(self, failure: Failure | None) -> None:

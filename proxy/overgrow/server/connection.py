@@ -32,7 +32,7 @@ from overgrow.transports import reset, write_pieces
 
 MAX_PIPELINED_BYTES = 65_536  # of an upgrade or of pipelined requests; then the client waits
 MAX_BODY_BYTES = 262_144  # of a request body that the app has not taken
-MAX_WRITE_BYTES = 65_536  # of an answer that the client has not taken
+MAX_WRITE_BYTES = 65_536  # of a response that the client has not taken
 FOREVER_S = float("inf")
 RESPONSE_AFTER_EOF_S = 0.3  # for the response to a client that stopped sending
 POLL_EOF = getattr(select, "POLLRDHUP", 0)  # Linux has it
@@ -87,7 +87,7 @@ class HttpConnection(asyncio.Protocol):
         self._has_ended = False  # the client stopped sending
         self._unparsed = b""  # of a chunked body, for the next steps of the loop
         self._unsent_bytes = 0
-        self.moved_bytes = 0  # of bodies that came, and of streamed answers that were written
+        self.moved_bytes = 0  # of bodies that came, and of streamed responses that were written
         self._pace: Pace | None = None  # while the client is waited for
         self._linger_by = 0.0
         self._has_written = False  # since the body was last waited for

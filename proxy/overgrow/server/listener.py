@@ -69,7 +69,7 @@ class ClientLimits:
     head_s: float = 10.0  # for a request's head, from its first byte
     keepalive_s: float = 75.0  # for a connection without a request
     idle_s: float = 100.0  # between two bytes of a body, either way, unless the app says otherwise
-    linger_s: float = 2.0  # reading on after a last answer, so that a reset does not overtake it,
+    linger_s: float = 2.0  # reading on after a last response, so that a reset does not overtake it,
     linger_max_s: float = 30.0  # and for how long in all, while the client still sends
     cancel_s: float = 3.0  # for an app to notice that its client has left
     slow: SlowClientPolicy = field(
@@ -91,7 +91,7 @@ class ListenerState:
     limits: ClientLimits = ClientLimits()
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("overgrow.serving"))
     state: dict[str, Any] = field(default_factory=dict)
-    is_leaving: bool = False  # answers end their connections: the worker leaves, soon or now
+    is_leaving: bool = False  # responses end their connections: the worker leaves, soon or now
     closes_idle: bool = False  # it leaves now: nothing is accepted, and idle connections end
     connections: set[Sweepable] = field(default_factory=set)
     departed_clients: int = 0  # clients that left in the middle of a request, ever

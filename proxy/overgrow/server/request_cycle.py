@@ -310,7 +310,7 @@ class RequestCycle:
             and not self.is_started
         )
 
-    # The answer's head.
+    # The response's head.
 
     def _start_response(self, message: Message) -> None:
         self._build_head(message["status"], message.get("headers", ()), message.get("reason"))
@@ -386,7 +386,7 @@ class RequestCycle:
         return b""
 
     def _connection_line(self) -> bytes:
-        # RFC 9112 9.6: say so when the connection ends after this answer. Half a request body
+        # RFC 9112 9.6: say so when the connection ends after this response. Half a request body
         # would have to be read to its end first; a client that waits for 100 may never send it.
         if (
             self._closes
@@ -407,7 +407,7 @@ class RequestCycle:
         if self._version >= (1, 1):
             self.client_connection.write(status_line(status) + block + b"\r\n")
 
-    # The answer's body.
+    # The response's body.
 
     def _send_body(self, body: bytes, *, is_last: bool) -> None:
         if not self.is_started or self._body_sent:

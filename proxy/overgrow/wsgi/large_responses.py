@@ -18,7 +18,7 @@ class LargeResponseLimiter:
 
     def __init__(self, unsent: UnsentMemory) -> None:
         self._unsent_memory = unsent
-        self._sizes: dict[str, int] = {}  # of routes whose answers are large
+        self._sizes: dict[str, int] = {}  # of routes whose responses are large
         self._making_bytes = 0
 
     def begin(self, route: str) -> int | None:

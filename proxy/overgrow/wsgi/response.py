@@ -36,7 +36,7 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 _NAME = re.compile(TOKEN)
 _VALUE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
 _STATUS = re.compile(r"([2-9][0-9]{2})(?: [ \t\x21-\x7e\x80-\xff]*)?")
-# RFC 9110 7.6.1: about one connection, not about the answer. PEP 3333 forbids them to apps.
+# RFC 9110 7.6.1: about one connection, not about the response. PEP 3333 forbids them to apps.
 _HOP_BY_HOP = CONNECTION_HEADERS | {b"trailer"}
 
 
@@ -88,7 +88,7 @@ class WsgiResponse:
         self._committed = False  # the head is on its way
         self._finished = False
         self._abandoned = False
-        self.whole_bytes = 0  # of an answer in one piece that is not small
+        self.whole_bytes = 0  # of a response in one piece that is not small
 
     def run_app(
         self,

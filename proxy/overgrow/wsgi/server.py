@@ -174,8 +174,8 @@ class WsgiServer:
             commit=inbound.commit,
         )
 
-        def work(answer: WsgiResponse) -> None:
-            answer.run_app(self._app, environ, self._error_log)
+        def work(response: WsgiResponse) -> None:
+            response.run_app(self._app, environ, self._error_log)
 
         call = WsgiCall(pool, label, route, timeouts, feed, slot, inbound.client_connection)
         rest = None if start is None else start.rest

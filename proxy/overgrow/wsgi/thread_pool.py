@@ -32,7 +32,7 @@ IDLE_CHECK_S = 0.5  # how often an idle thread looks whether its loop still live
 IDLE_S = 30.0  # threads that a period of this length did not need are ended
 RETRY_AFTER_S = 1
 RESERVED_SHARE = (
-    16  # one call for so many may wait besides, of clients that have taken an answer before
+    16  # one call for so many may wait besides, of clients that have taken a response before
 )
 SLOW_CHECK_S = 0.5  # how often it is looked, while calls wait, who may be made to give way
 
@@ -41,7 +41,6 @@ class WsgiCall:
     """One request on its way through the pool; everything but `run_app` happens on the event loop."""
 
     __slots__ = (
-        "_answer",
         "_began_at_s",
         "_body",
         "_context",
@@ -51,6 +50,7 @@ class WsgiCall:
         "_pool",
         "_pump",
         "_reply",
+        "_response",
         "_slot",
         "_timeouts",
         "_timer",
@@ -79,7 +79,7 @@ class WsgiCall:
         self._loop = loop = pool.loop
         self._pool = pool
         self.route = route
-        self.expected_bytes = 0  # of an answer in one piece, while it is being made
+        self.expected_bytes = 0  # of a response in one piece, while it is being made
         self._timeouts = timeouts
         self._input = feed
         self.client = client
@@ -90,7 +90,7 @@ class WsgiCall:
         self._is_closed = False
         self._pump: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._answer = WsgiResponse(label, loop, timeouts, pool.unsent_memory, self._deliver)
+        self._response = WsgiResponse(label, loop, timeouts, pool.unsent_memory, self._deliver)
         self._reply: asyncio.Future[Reply] | None = loop.create_future()
         self._context: Context | None = None
         self._work: Callable[[WsgiResponse], None] | None = None
@@ -143,12 +143,12 @@ class WsgiCall:
     def run_app(self) -> None:
         """Run the app, in the thread that took the call, in the context of its request."""
         assert self._context is not None and self._work is not None  # noqa: S101, PT018 - begun
-        self._context.run(self._work, self._answer)
+        self._context.run(self._work, self._response)
 
     @property
     def whole_bytes(self) -> int:
         """The size of a response that came in one piece and was not small; else 0."""
-        return self._answer.whole_bytes
+        return self._response.whole_bytes
 
     def refuse_from_thread(self) -> None:
         """Answer 503: there is no room for this call (called in a thread)."""
@@ -168,7 +168,7 @@ class WsgiCall:
     def release_request(self) -> None:
         """Drop all references to the request: the call is over, or will never run."""
         self._context = self._work = self._body = self.client = None
-        self._answer.detach()
+        self._response.detach()
         if self._input is not None:
             self._input.release_spool()
 
@@ -176,7 +176,7 @@ class WsgiCall:
         """Give the call up, because nobody waits: never start it, or let it stop at its next step."""
         self.client = None
         if not self._pool.withdraw(self):
-            self._answer.abandon(failure)
+            self._response.abandon(failure)
         else:
             self.release_request()
             self.release_slot()
@@ -266,7 +266,7 @@ class ThreadPool:
         self._large = LargeResponseLimiter(self.unsent_memory)
         self._is_check_scheduled = False
         self._running: set[WsgiCall] = set()
-        self._parked: deque[WsgiCall] = deque()  # until there is memory for their answers
+        self._parked: deque[WsgiCall] = deque()  # until there is memory for their responses
         self._threads_max = threads
         self._queue_max = queue
         self._calls_max = threads + queue  # beside those that are parked

@@ -13,16 +13,16 @@ from collections.abc import Callable
 from overgrow.exchange import Spool
 
 MAX_BYTES = 64 * 1024 * 1024
-AHEAD_BYTES = 256 * 1024  # of one streamed answer
+AHEAD_BYTES = 256 * 1024  # of one streamed response
 LARGE_BYTES = 1024 * 1024
 PIECE_BYTES = 64 * 1024  # a response of which nothing waits may always add so much
-SPOOLED_BYTES = 64 * 1024 * 1024  # of one streamed answer: an endless one must not fill the disk
+SPOOLED_BYTES = 64 * 1024 * 1024  # of one streamed response: an endless one must not fill the disk
 
 
 class UnsentMemory:
-    """What the answers of one pool hold together; its methods need `changed` to be held.
+    """What the responses of one pool hold together; its methods need `changed` to be held.
 
-    `has_waiting_calls` says whether calls wait for a thread: then a streamed answer goes on to the disk
+    `has_waiting_calls` says whether calls wait for a thread: then a streamed response goes on to the disk
     rather than keep its thread waiting for its client.
     """
 
@@ -36,7 +36,7 @@ class UnsentMemory:
         self.changed = threading.Condition(self.lock)  # notified when shared room becomes free
         self.waiting_threads: set[threading.Condition] = (
             set()
-        )  # each waits for the client of its own answer
+        )  # each waits for the client of its own response
         self.held_bytes = 0
         self.has_waiting_calls = has_waiting_calls
         self.on_room: Callable[[], None] | None = None  # called with `changed` held

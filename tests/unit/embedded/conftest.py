@@ -33,7 +33,7 @@ class FakeDoor:
         side = "migrated" if head.target.startswith(b"/m") else "legacy"
         return Decision(None, side, "target", "rev")
 
-    def answer_headers(self, head, decision, headers):
+    def response_headers(self, head, decision, headers):
         return [*headers, (b"x-overgrow", decision.side.encode())]
 
     def record(self, exchange):

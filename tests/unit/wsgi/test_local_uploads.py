@@ -91,13 +91,13 @@ def test_a_thread_is_taken_when_all_of_the_body_is_here(upload, spool):
         await until(lambda: body.asked == 3)
         before = app.called.is_set(), local.active_calls, spool.held_bytes >= 300 * KB
         body.send(b"z", None)
-        answer = (await reply).body
+        response = (await reply).body
         await local.aclose()
-        return before, answer
+        return before, response
 
-    before, answer = asyncio.run(run())
+    before, response = asyncio.run(run())
     assert before == (False, 0, True)
-    assert answer == b"%d" % (300 * KB + 11)
+    assert response == b"%d" % (300 * KB + 11)
     assert spool.held_bytes == 0
 
 
@@ -110,9 +110,9 @@ def test_the_thread_of_a_route_that_streams_is_taken_at_64_kib(upload, spool):
         body.send(b"x" * 64 * KB)
         await until(app.called.is_set)
         body.send(b"y", None)
-        answer = (await reply).body
+        response = (await reply).body
         await local.aclose()
-        return answer
+        return response
 
     assert asyncio.run(run()) == b"%d" % (64 * KB + 1)
 
@@ -126,9 +126,9 @@ def test_a_full_spool_lets_the_body_stream(upload, tmp_path):
         body.send(*[b"x" * 64 * KB] * 3)
         await until(app.called.is_set)
         body.send(*[b"y" * 64 * KB] * 20, None)
-        answer = (await reply).body
+        response = (await reply).body
         await local.aclose()
-        return answer
+        return response
 
     assert asyncio.run(run()) == b"%d" % (23 * 64 * KB)
     full.close()
@@ -160,9 +160,9 @@ def test_a_body_that_the_app_refuses_for_its_length_is_not_read(upload):
 
     async def run():
         local, body = WsgiServer(app, max_body_bytes=lambda: 100), Body()
-        answer = (await upload(local, body, length=101)).body
+        response = (await upload(local, body, length=101)).body
         await local.aclose()
-        return answer, body.asked
+        return response, body.asked
 
     assert asyncio.run(run()) == (b"unread", 0)
 
@@ -171,9 +171,9 @@ def test_a_body_beyond_the_apps_limit_is_read_if_the_app_wants_it(upload):
     async def run():
         local, body = WsgiServer(Sizes(), max_body_bytes=lambda: 100), Body()
         body.send(b"x" * 200, None)
-        answer = (await upload(local, body, length=200)).body
+        response = (await upload(local, body, length=200)).body
         await local.aclose()
-        return answer
+        return response
 
     assert asyncio.run(run()) == b"200"
 
@@ -214,9 +214,9 @@ def test_a_place_is_left_by_a_client_that_leaves(upload):
         leaving.cancel()
         body = Body()
         body.send(b"x" * 64 * KB, None)
-        answer = (await upload(local, body, stream=True)).body
+        response = (await upload(local, body, stream=True)).body
         await local.aclose()
-        return answer
+        return response
 
     assert asyncio.run(run()) == b"65536"
 
@@ -238,9 +238,9 @@ def test_a_byte_at_a_time_costs_no_more_than_its_bytes(upload, spool):
     async def run():
         local, body = WsgiServer(Sizes(), spool=spool), Body()
         body.send(*[b"x"] * 70_000, None)
-        answer = (await upload(local, body)).body
+        response = (await upload(local, body)).body
         await local.aclose()
-        return answer, body.asked
+        return response, body.asked
 
     assert asyncio.run(run()) == (b"70000", 70_001)
 
