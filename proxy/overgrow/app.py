@@ -89,7 +89,7 @@ logger = logging.getLogger("overgrow")
 
 Entrance = Callable[[Scope, Receive, Send], Awaitable[None]]
 ADMIN_THREADS = 2
-MAX_WAITS = 4  # at a start, for a file that somebody writes
+MAX_WAITS = 4  # at a start, for a file that is being written
 UNSERVED = (
     "a WSGI server cannot call ASGI apps: the Flask app, not what it mounts, answers the routes %s here. "
     "Run overgrow serve to have them served."

@@ -1,18 +1,18 @@
 """What is remembered of header blocks, so that a block that comes again is worked out once.
 
-A client repeats its headers with every request of a connection. What follows from those bytes alone
-stands in one HeaderMemo, which is also the list of the headers. Its owner is the connection: the parser
+A client repeats its headers with every request of a connection. One HeaderMemo holds what follows from
+those bytes alone; it is also the list of the headers. The connection owns it: the parser
 (proxy/overgrow/server/request_parser.py) makes the memo when the same block comes twice in a row, gives
 it to every request that repeats the block, and drops it at the first request that does not. Two
 connections never share a memo.
 
-Rule: a memo holds only what follows from the block itself, or from the block and values that stand
-beside it and are compared before use (ForwardedHeaders). Nothing made per request may stand in it: a
-trace or request id of our own, an identity or client id, a decision, a side, a time. The memo would repeat it
-with every later request. A header that is made per request is added behind the remembered ones, by
-whoever sends them (Forwarder.serve). docs/architecture.md says the same to readers.
+Rule: a memo holds only what follows from the block itself, or from the block and values that are kept
+with it and compared before use (ForwardedHeaders). It must not hold anything made per request: a
+trace or request id of our own, an identity or client id, a decision, a side, a time. The memo would
+repeat it with every later request. Forwarder.serve adds a header that is made per request behind the
+remembered ones. docs/architecture.md has the table of fields.
 
-The headers of a response are lists of the same kind, made once for each response and kept by nobody.
+The headers of a response are lists of the same kind. They are made once for each response and not kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from overgrow.http import Pair
 class HeaderMemo(list[Pair]):
     """The headers of a request without a body and what is known of them. The list never changes.
 
-    Whoever hands the headers to somebody who may change them hands over a copy.
+    Code that may change the headers must get a copy.
     """
 
     __slots__ = ("forwarded", "host", "is_public", "log_fields")

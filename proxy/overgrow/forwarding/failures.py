@@ -12,7 +12,7 @@ from overgrow.forwarding.client.transport import ResponseCut
 
 RETRY_AFTER_S = 1
 
-# Subclasses stand before their bases.
+# Subclasses come before their base classes.
 _ROWS: tuple[tuple[type[Exception], str, Stage, Party], ...] = (
     (ClientGone, "client-gone", "send", "client"),
     (httpx.PoolTimeout, "legacy-busy", "queue", "front"),
@@ -39,7 +39,7 @@ def failure_of(error: Exception, *, stage: Stage | None = None) -> Failure:
     """
     stage = stage or getattr(error, "stage", None)
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):
-        # httpcore's word for a connection that closed before any answer.
+        # httpcore says this of a connection that closed before any response.
         return Failure("legacy-closed", stage or "head", "legacy", str(error))
     for kind, code, usual, party in _ROWS:
         if isinstance(error, kind):

@@ -92,7 +92,9 @@ class Forwarder:
         self._spool = spool
         self._downloads: set[Download] = set()
         self._is_relieving = False
-        self._reads_next_answer = True  # at the next answer, for what it says of legacy
+        self._reads_next_answer = (
+            True  # whether to read the headers by which the next response names its software
+        )
         self._identifying_headers = b""
 
     # Map 11 (docs/architecture.md#a-request-by-numbers)

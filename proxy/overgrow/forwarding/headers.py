@@ -105,7 +105,7 @@ def max_forwards(head: Head) -> int | None:
     return int(values[0])
 
 
-def headers_for_legacy(  # noqa: PLR0913 - what the table says of legacy, by keyword
+def headers_for_legacy(  # noqa: PLR0913 - settings of legacy, by keyword
     head: Head,
     *,
     via: str,
@@ -164,7 +164,7 @@ def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
     received = received_claims(head.headers)
     route = [value for name, value in received if name == b"x-forwarded-for"]
     if not route and head.client != head.peer:
-        route = [head.client.encode()]  # said in Forwarded alone
+        route = [head.client.encode()]  # only Forwarded names the client
     if head.peer not in {"", "unix"}:
         route.append(head.peer.encode())
     claims = [(b"x-forwarded-for", b", ".join(route))] if route else []

@@ -87,7 +87,7 @@ class Policy:
     # As long as the window: the side is judged on a whole window before it gets all traffic again,
     # and its caches and pools warm up under a tenth of the load, then two tenths.
     recovery_s: float = 10.0
-    # A recovering side gets few requests; waiting for 20 answers would hurt most of 20 users.
+    # A recovering side gets few requests; waiting for 20 responses would hurt most of 20 users.
     min_answers_recovering: int = 5
 
 
@@ -135,7 +135,7 @@ class Window:
 
     def __init__(self, length_s: float) -> None:
         self._cell_s = length_s / self.CELLS
-        self._cells = [[-1, 0, 0, 0] for _ in range(self.CELLS)]  # tick, answers, failed, slow
+        self._cells = [[-1, 0, 0, 0] for _ in range(self.CELLS)]  # tick, responses, failed, slow
 
     def add(self, judgement: Judgement, now_s: float) -> None:
         """Count one response."""

@@ -97,7 +97,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.use_by = NEVER  # loop time: it takes no request up afterwards
         self.counted = True
         self.is_reused = False
-        self.is_private = False  # a login stands on it: it serves nobody else
+        self.is_private = False  # it has a login, so it serves only one client
         self.login: Login[UpstreamConnection] | None = (
             None  # to which client's connection it belongs, if to one
         )

@@ -29,7 +29,7 @@ class RawRequest(httpx.Request):
 
     @property
     def headers(self) -> httpx.Headers:  # type: ignore[override]
-        """The headers as httpx knows them, made when somebody asks."""
+        """The headers as httpx.Headers, made on first use."""
         made: httpx.Headers | None = self.__dict__.get("_made")
         if made is None:
             made = self.__dict__["_made"] = httpx.Headers(list(self.pairs))
@@ -65,7 +65,7 @@ class RawResponse(httpx.Response):
 
     @property
     def headers(self) -> httpx.Headers:  # type: ignore[override]
-        """The headers as httpx knows them, made when somebody asks."""
+        """The headers as httpx.Headers, made on first use."""
         made: httpx.Headers | None = self.__dict__.get("_made")
         if made is None:
             made = self.__dict__["_made"] = httpx.Headers(list(self.pairs))

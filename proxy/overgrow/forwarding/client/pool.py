@@ -33,7 +33,7 @@ Dial = Callable[[UpstreamConnection, float | None], Awaitable[object]]
 LOG = logging.getLogger("overgrow.forwarding")
 REUSE_SUSPENDED_S = 60
 KNOWN_CLIENTS_SHARE = (
-    16  # one of so many places is kept for clients that have taken an answer before
+    16  # one of so many places is reserved for clients that have received a response before
 )
 OTHER_LOOP = "this LegacyTransport belongs to another event loop; make one per loop"
 
@@ -99,7 +99,7 @@ class ConnectionPool:
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
         self._waiting: FairQueue[asyncio.Future[UpstreamConnection | None]] = FairQueue()
-        self.on_scarce: Callable[[], None] | None = None  # told when few are free
+        self.on_scarce: Callable[[], None] | None = None  # called when few are free
         self._timer: asyncio.TimerHandle | None = None
         self.wake_at = NEVER
         self._no_reuse_until = 0.0

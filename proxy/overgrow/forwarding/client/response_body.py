@@ -144,7 +144,7 @@ class ResponseBody(httpx.AsyncByteStream):
         return self._next_chunk()
 
     def _next_chunk(self) -> bytes:
-        """Take the oldest piece and let the upstream go on once there is room."""
+        """Take the oldest piece and let the upstream continue once there is room."""
         data = self._chunks.popleft()
         self._buffered_bytes -= len(data)
         if self._held_back and self._buffered_bytes < LOW_WATER_BYTES:

@@ -22,7 +22,7 @@ from overgrow.forwarding.client.errors import Malformed
 from overgrow.http import TOKEN_BYTES, Pairs, is_event_stream
 
 HEAD_LIMIT_BYTES = 65536
-MAX_CACHED_NAMES = 64  # names of one head; a list of more is looked through and forgotten
+MAX_CACHED_NAMES = 64  # names of one head; a longer list is worked out each time
 UNTIL_CLOSE = -1
 CHUNKED = -2
 

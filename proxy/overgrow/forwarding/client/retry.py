@@ -1,8 +1,8 @@
 """The one retry: whether a request whose connection was lost may be sent once more. Pure.
 
-An upstream may close a kept connection just as a request is sent on it. Then the client has seen no
-fault and must see none. Rule: every condition stands in `may_retry`; the caller sends a second time
-on a new connection and never a third time. What an attempt tells stands in Attempt.
+An upstream may close a kept connection just as a request is sent on it. The client must not notice that.
+Rule: `may_retry` holds every condition, and Attempt every fact that it needs. The caller sends a second
+time on a new connection, and never a third time.
 """
 
 from __future__ import annotations

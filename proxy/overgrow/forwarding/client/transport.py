@@ -80,7 +80,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         self._leniencies = frozenset(leniencies)
         self._pool: ConnectionPool | None = None
         self._is_closed = False
-        self.on_scarce: Callable[[], None] | None = None  # told when few of these are free
+        self.on_scarce: Callable[[], None] | None = None  # called when few connections are free
 
     @property
     def waiting(self) -> int:
