@@ -14,6 +14,7 @@ from typing import Any
 from overgrow.admin.view import AdminView, history_of
 from overgrow.files import ANSWER_S, within
 from overgrow.table.editing import flip as edit
+from overgrow.table.editing import kill_switch
 from overgrow.table.editing.history import HistoryEntry, find_undoable
 from overgrow.table.reading.gc_pause import gc_paused
 from overgrow.table.reading.problems import EditRefused
@@ -73,12 +74,12 @@ def _require_servable(view: AdminView, entry: HistoryEntry) -> None:
 
 def kill(view: AdminView, _form: Form, who: str) -> ChangeJson:
     """Make the kill file, which sends everything to legacy."""
-    return {"killed": True, "file": str(edit.kill(view.config, view.state, who=who))}
+    return {"killed": True, "file": str(kill_switch.kill(view.config, view.state, who=who))}
 
 
 def resume(view: AdminView, _form: Form, who: str) -> ChangeJson:
     """Remove the kill file, so that workers follow the table again."""
-    removed = edit.resume(view.config, view.state, who=who)
+    removed = kill_switch.resume(view.config, view.state, who=who)
     return {"killed": False, "removed": [str(path) for path in removed]}
 
 

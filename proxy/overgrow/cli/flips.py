@@ -41,8 +41,10 @@ from overgrow.cli.waiting import (
 from overgrow.cli.workers import ask_workers, is_door_running
 from overgrow.files import ANSWER_S, within
 from overgrow.table.editing import flip as edit
-from overgrow.table.editing.flip import FlipResult, KillResult, Readiness
+from overgrow.table.editing import kill_switch
+from overgrow.table.editing.flip import FlipResult, Readiness
 from overgrow.table.editing.history import WAIT_S
+from overgrow.table.editing.kill_switch import KillResult
 from overgrow.table.editing.rewrite import is_same_state, parse_goal, state_of
 from overgrow.table.live import is_killed, kill_files
 from overgrow.table.reading.parse import parse_drafts, revision_of
@@ -149,7 +151,7 @@ def _kill_everything(call: Invocation, waiting: MakeWaiting) -> None:
     _require_known_table(call)
     state = call.state_or_wanted
     with _edit_session(call, None):
-        made = edit.kill_and_report(call.config, state)
+        made = kill_switch.kill_and_report(call.config, state)
     late, confirmed = _wait_for_kill(state / "board", waiting())
     if made.refused and confirmed is None:
         _fail_unseen_kill(call, made)
@@ -203,13 +205,15 @@ def _fail_unseen_kill(call: Invocation, made: KillResult) -> None:
         made.path.unlink()
         what = f"no kill file can be made where a front door would look for it ({_refusal_text(made)}; "
         what += f"{call.state_wanted} cannot be written)"
-        raise Failed("read-only", f"Nothing was changed: {what}.", edit.kill_file_fix(call.config))
+        raise Failed(
+            "read-only", f"Nothing was changed: {what}.", kill_switch.kill_file_fix(call.config)
+        )
     text = f"Made {made.path}, because none can be made beside the table: {_refusal_text(made)}."
     call.print_result({"killed": True, "file": str(made.path), "confirmed": False}, text)
     raise AlreadyPrinted(
         "unconfirmed",
         f"No running front door uses the state folder {call.state}, so none has confirmed the kill file.",
-        f"Name its state folder with --state. {edit.kill_file_fix(call.config)}",
+        f"Name its state folder with --state. {kill_switch.kill_file_fix(call.config)}",
     )
 
 
@@ -244,7 +248,7 @@ def resume(call: Invocation) -> None:
     """Remove the kill file of overgrow rollback --all, so that the front door follows the table again."""
     _require_known_table(call)
     with _edit_session(call, None):
-        resumed = edit.resume_and_report(call.config, call.state_or_wanted)
+        resumed = kill_switch.resume_and_report(call.config, call.state_or_wanted)
     removed = resumed.removed
     payload = {"killed": False, "removed": [str(path) for path in removed]}
     if removed:

@@ -11,7 +11,7 @@ from overgrow.admin.pages import create_admin
 from overgrow.observe.board import claim_slot
 from overgrow.observe.metrics import Metrics
 from overgrow.routing.model import Legacy, Route, RouteTable
-from overgrow.table.editing import flip as edit
+from overgrow.table.editing import kill_switch
 from tests.unit.admin.admin_view import SINCE, View
 from tests.unit.observe.exchanges import exchange
 
@@ -59,8 +59,8 @@ def view(tmp_path):
     told = {"breakers": [broken], "notes": [f"{config}:9:1: A note."]}
     slot.publish({"revision": table.revision, "since": SINCE, **told})
     Metrics(view.metrics, 0).record(exchange(status=500))
-    edit.kill(config, tmp_path, who="<b>ada</b>")
-    edit.resume(config, tmp_path, who="ada")
+    kill_switch.kill(config, tmp_path, who="<b>ada</b>")
+    kill_switch.resume(config, tmp_path, who="ada")
     yield view
     slot.release()
 
@@ -70,7 +70,7 @@ def page(view, request):
     client = create_admin(view).test_client()
     path = request.param
     if path == "killed":
-        edit.kill(view.config, view.state)
+        kill_switch.kill(view.config, view.state)
         path = "/"
     if path != "/login":
         client.post("/login", data={"token": "s3cret"})

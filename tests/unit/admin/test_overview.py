@@ -23,7 +23,7 @@ from overgrow.observe.board import claim_slot
 from overgrow.observe.metrics import Metrics, sum_samples
 from overgrow.observe.split import RouteSplit
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
-from overgrow.table.editing import flip as edit
+from overgrow.table.editing import kill_switch
 from overgrow.table.editing.history import JOURNAL
 from tests.unit.admin.admin_view import View
 from tests.unit.observe.exchanges import NOW_S, decision, exchange
@@ -258,16 +258,16 @@ def test_a_breaker_that_is_open_anywhere_is_shown_as_open(tmp_path):
 def test_the_last_eight_changes_are_shown(tmp_path):
     view = view_of(tmp_path)
     for _ in range(5):
-        edit.kill(view.config, view.state, who="ada")
-        edit.resume(view.config, view.state, who="bob")
+        kill_switch.kill(view.config, view.state, who="ada")
+        kill_switch.resume(view.config, view.state, who="bob")
 
     assert len(overview(view, NOW_S).changes) == 8
 
 
 def test_the_latest_changes_stand_first(tmp_path):
     view = view_of(tmp_path)
-    edit.kill(view.config, view.state, who="ada")
-    edit.resume(view.config, view.state, who="bob")
+    kill_switch.kill(view.config, view.state, who="ada")
+    kill_switch.resume(view.config, view.state, who="bob")
 
     assert ["resume", "kill"] == [entry.action for entry in overview(view, NOW_S).changes]
 

@@ -14,10 +14,11 @@ import pytest
 
 from overgrow.table import file_lock as holding
 from overgrow.table.editing import flip as edit
-from overgrow.table.editing import judge_edit
+from overgrow.table.editing import judge_edit, kill_switch
 from overgrow.table.editing import transaction as turn
-from overgrow.table.editing.flip import Actor, flip, kill, kill_and_report, resume, rollback
+from overgrow.table.editing.flip import Actor, flip, rollback
 from overgrow.table.editing.history import read_history
+from overgrow.table.editing.kill_switch import kill, kill_and_report, resume
 from overgrow.table.live import boot
 from overgrow.table.reading.parse import AppRule
 from overgrow.table.reading.problems import EditRefused
@@ -626,7 +627,7 @@ def test_a_kill_file_that_was_given_up_on_does_not_come_later(shop, monkeypatch)
             answers.wait(30)
         return real(path, *given, **more)
 
-    monkeypatch.setattr(edit, "ANSWER_S", 0.05)
+    monkeypatch.setattr(kill_switch, "ANSWER_S", 0.05)
     monkeypatch.setattr(os, "open", hanging)
     made = kill_and_report(shop.config, shop.state)
     (hung,) = (each for each in threading.enumerate() if each.name == beside)

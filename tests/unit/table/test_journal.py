@@ -155,7 +155,7 @@ def test_only_its_owner_may_read_the_history(tmp_path):
 IN_TURNS = """
 import sys
 from pathlib import Path
-from overgrow.table.editing.flip import kill, resume
+from overgrow.table.editing.kill_switch import kill, resume
 config, state = map(Path, sys.argv[1:])
 for _ in range(15):
     kill(config, state)

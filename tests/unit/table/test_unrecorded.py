@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from overgrow.table.editing import flip as edit
+from overgrow.table.editing import kill_switch
 from overgrow.table.editing.history import lock_history, read_history
 from overgrow.table.editing.unrecorded import (
     MAX_NOTE_BYTES,
@@ -52,8 +53,8 @@ def place(tmp_path):
 
 def test_a_kill_and_a_resume_wait_for_no_lock_and_are_recorded_later(place):
     held = place.held()
-    killed = edit.kill_and_report(place.config, place.state, who="ada", why="it burns")
-    resumed = edit.resume_and_report(place.config, place.state, who="bob")
+    killed = kill_switch.kill_and_report(place.config, place.state, who="ada", why="it burns")
+    resumed = kill_switch.resume_and_report(place.config, place.state, who="bob")
     before = place.entries()
     os.close(held)
     edit.flip(place.config, place.state, "x", "gone", edit.Actor(env={}, who="cy"))
@@ -70,19 +71,19 @@ def test_a_kill_and_a_resume_wait_for_no_lock_and_are_recorded_later(place):
 
 
 def test_what_stands_in_a_kill_file_is_recorded_once_while_it_stands_there(place):
-    edit.kill(place.config, place.state, who="ada")
+    kill_switch.kill(place.config, place.state, who="ada")
     for _ in range(3):
         record_waiting_now(place.config, place.state)
 
     assert place.entries() == [("kill", "ada", None)]
-    assert edit.resume(place.config, place.state, who="bob")
+    assert kill_switch.resume(place.config, place.state, who="bob")
     assert [action for action, *_ in place.entries()] == ["kill", "resume"]
 
 
 def test_a_writer_that_dies_after_its_line_leaves_no_line_to_repeat(place, monkeypatch):
     held = place.held()
-    edit.kill(place.config, place.state, who="ada")
-    edit.resume(place.config, place.state, who="bob")
+    kill_switch.kill(place.config, place.state, who="ada")
+    kill_switch.resume(place.config, place.state, who="bob")
     os.close(held)
     monkeypatch.setattr(
         "overgrow.table.editing.unrecorded.remove_note", lambda *_: None
@@ -114,7 +115,7 @@ def test_a_kill_file_made_by_hand_says_nothing_to_the_history(place, text):
     path.write_bytes(text)
 
     assert read_notes(path) == []
-    assert edit.resume(place.config, place.state, who="bob") == (path,)
+    assert kill_switch.resume(place.config, place.state, who="bob") == (path,)
     assert place.entries() == [("resume", "bob", None)]
 
 
@@ -122,7 +123,7 @@ def test_a_kill_file_made_by_hand_says_nothing_to_the_history(place, text):
 def test_a_kill_file_of_another_kind_is_in_effect_and_holds_nobody_up(place, make):
     make(f"{place.config}.kill")
 
-    assert edit.kill_and_report(place.config, place.state).path.name == "routes.yaml.kill"
+    assert kill_switch.kill_and_report(place.config, place.state).path.name == "routes.yaml.kill"
 
 
 def test_a_flip_gives_up_on_a_held_history_and_says_who_holds_it(place):
@@ -196,7 +197,7 @@ def test_a_lost_history_is_begun_anew_by_the_one_that_speaks(place, is_writer):
 def test_a_history_cut_short_says_so(place):
     keeper = HistoryKeeper(place.config, place.state, lambda: "T")
     edit.flip(place.config, place.state, "x", "gone", edit.Actor(env={}, who="cy"))
-    edit.kill(place.config, place.state, who="ada")
+    kill_switch.kill(place.config, place.state, who="ada")
     keeper.check(is_writer=True)
     path = place.state / "flips.jsonl"
     path.write_bytes(path.read_bytes().partition(b"\n")[0] + b"\n")
@@ -213,7 +214,7 @@ def test_a_state_folder_that_is_gone_is_made_again_by_a_flip(place):
 
 
 def test_the_kill_file_says_who_made_it_when_and_why(place):
-    path = edit.kill_and_report(
+    path = kill_switch.kill_and_report(
         place.config, place.state, who="ada", why="it burns", now=lambda: "T"
     ).path
 
@@ -224,7 +225,7 @@ def test_the_kill_file_says_who_made_it_when_and_why(place):
 
 
 def test_a_resume_that_somebody_else_made_meanwhile_is_not_recorded(place, monkeypatch):
-    edit.kill(place.config, place.state, who="ada")
+    kill_switch.kill(place.config, place.state, who="ada")
     unlink = Path.unlink
 
     def too_late(path, **given):
@@ -234,7 +235,7 @@ def test_a_resume_that_somebody_else_made_meanwhile_is_not_recorded(place, monke
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", too_late)
-        resumed = edit.resume_and_report(place.config, place.state, who="bob")
+        resumed = kill_switch.resume_and_report(place.config, place.state, who="bob")
     record_waiting_now(place.config, place.state)
 
     assert resumed.removed == ()
@@ -245,15 +246,15 @@ def test_a_resume_whose_notes_cannot_be_kept_is_made(place, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    path = edit.kill(place.config, place.state, who="ada")
-    monkeypatch.setattr(edit, "save_notes", full)
+    path = kill_switch.kill(place.config, place.state, who="ada")
+    monkeypatch.setattr(kill_switch, "save_notes", full)
 
-    assert edit.resume(place.config, place.state, who="bob") == (path,)
+    assert kill_switch.resume(place.config, place.state, who="bob") == (path,)
 
 
 def test_what_a_kill_file_said_outlives_whoever_removes_it(place, monkeypatch):
     held = place.held()
-    edit.kill(place.config, place.state, who="ada")
+    kill_switch.kill(place.config, place.state, who="ada")
     unlink = Path.unlink
 
     def dies(path, **given):
@@ -264,7 +265,7 @@ def test_what_a_kill_file_said_outlives_whoever_removes_it(place, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", dies)
         with pytest.raises(SystemExit):
-            edit.resume(place.config, place.state, who="bob")
+            kill_switch.resume(place.config, place.state, who="bob")
     os.close(held)
     record_waiting_now(place.config, place.state)
 

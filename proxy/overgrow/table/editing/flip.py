@@ -1,4 +1,4 @@
-"""Flips, rollbacks and the kill file: what may be changed, and what the history records of it.
+"""Flips and rollbacks: what may be changed, and what the history records of it.
 
 A flip reads the file, edits it in memory, validates the result, and replaces the file (transaction.py).
 Routes of one group move together, in one rename and with one line of history.
@@ -6,19 +6,13 @@ Routes of one group move together, in one rename and with one line of history.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from overgrow.files import ANSWER_S, within
 from overgrow.routing.model import FULL_CANARY
 from overgrow.table.editing.history import (
-    JOURNAL,
     WAIT_S,
     FieldChange,
     HistoryEntry,
@@ -40,18 +34,8 @@ from overgrow.table.editing.rewrite import (
     written_text,
 )
 from overgrow.table.editing.transaction import BOM, EditTransaction, locked_for_edit, replace_table
-from overgrow.table.editing.unrecorded import FOLDER as UNRECORDED
-from overgrow.table.editing.unrecorded import (
-    Note,
-    create_note,
-    note_line,
-    read_notes,
-    record_waiting_now,
-    remove_note,
-    save_notes,
-)
 from overgrow.table.judging import Rules
-from overgrow.table.live import is_kill_file, kill_files, utc_now
+from overgrow.table.live import utc_now
 from overgrow.table.reading.parse import parse, revision_of
 from overgrow.table.reading.problems import EditRefused
 from overgrow.table.reading.routes import Draft
@@ -185,138 +169,6 @@ def _rollback_once(transaction: EditTransaction, actor: Actor, name: str | None)
     )
     plan = EditPlan("rollback", str(entry.route), str(entry.to), str(entry.from_), back, entry.key)
     return _apply_plan(transaction, actor, members, plan)
-
-
-class KillResult(NamedTuple):
-    """The kill file that was created; `refused` says why not at a place tried before, as `PATH: REASON`.
-
-    `unrecorded` says why it is not in the history yet; None if it is.
-    """
-
-    path: Path
-    refused: tuple[str, ...]
-    unrecorded: str | None = None
-
-
-class ResumeResult(NamedTuple):
-    """The kill files that were removed; `unrecorded` says why that is not in the history yet."""
-
-    removed: tuple[Path, ...]
-    unrecorded: str | None = None
-
-
-def kill(
-    config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
-) -> Path:
-    """Send everything to legacy: create the kill file, beside the table or in the state folder."""
-    return kill_and_report(config, state, who=who, now=now).path
-
-
-def kill_and_report(
-    config: Path,
-    state: Path,
-    *,
-    who: str | None = None,
-    now: Callable[[], str] = utc_now,
-    why: str | None = None,
-) -> KillResult:
-    """Do as `kill`, and report where it failed. It waits for no lock and no hanging file system."""
-    note = create_note("kill", at=now(), who=who or login_name(), why=why)
-    reasons: list[str] = []
-    for path in kill_files(config, state):
-        is_given_up = threading.Event()
-        try:
-            within(ANSWER_S, path, partial(_make_kill_file, path, note, is_given_up))
-        except OSError as error:
-            is_given_up.set()
-            reasons.append(f"{path}: {error.strerror}")
-            continue
-        return KillResult(path, tuple(reasons), _record_notes(config, state, [note]))
-    what = f"no kill file can be made ({'; '.join(reasons)})"
-    raise EditRefused("read-only", what, kill_file_fix(config))
-
-
-def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> None:
-    """Create the file, empty if need be, for instance on a full disk; then add who did it and when."""
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-    except FileExistsError:
-        if not path.is_file():
-            return  # a folder or device, say: it counts as a kill file
-    else:
-        if (
-            is_given_up.is_set()
-        ):  # a hanging mount came back, and somebody may have resumed meanwhile
-            path.unlink()
-            return
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "ab") as file:
-            file.write(note_line(note))
-            file.flush()
-            os.fsync(descriptor)
-
-
-def kill_file_fix(config: Path) -> str:
-    """Return what to do if no kill file can be made, or none that a front door would see."""
-    path = kill_files(config.absolute(), config)[0]
-    return f"Create it as a user who is allowed to, or where the folder is kept: touch {path}."
-
-
-def resume(
-    config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
-) -> tuple[Path, ...]:
-    """Remove both kill files; return those that were there.
-
-    Raises EditRefused for one that cannot be removed, after the other was removed.
-    """
-    return resume_and_report(config, state, who=who, now=now).removed
-
-
-def resume_and_report(
-    config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
-) -> ResumeResult:
-    """Do as `resume`, and report whether it is in the history. It waits for no lock."""
-    note = create_note("resume", at=now(), who=who or login_name())
-    notes = [one for path in kill_files(config, state) for one in read_notes(path)]
-    is_put_aside = False
-    removed: list[Path] = []
-    kept: list[str] = []
-    for path in kill_files(config, state):
-        try:
-            if not within(ANSWER_S, path, partial(is_kill_file, path)):
-                continue  # a read-only file system refuses to remove even a missing file
-            # First, so that what the file says is not lost with it.
-            is_put_aside = is_put_aside or _save_notes(state, [*notes, note])
-            within(ANSWER_S, path, path.unlink)
-            removed.append(path)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            kept.append(f"{path} cannot be removed: {error.strerror}")
-    if not removed:
-        remove_note(state, note)
-    unrecorded = _record_notes(config, state, [*notes, note]) if removed else None
-    if kept:
-        what = "; ".join([*kept, *(f"{path} was removed" for path in removed)])
-        raise EditRefused("read-only", what, "Remove it by hand.")
-    return ResumeResult(tuple(removed), unrecorded)
-
-
-def _save_notes(state: Path, notes: Sequence[Note]) -> bool:
-    """Save notes where no lock is needed; on a full disk the history loses them, but the resume works."""
-    with suppress(OSError):
-        within(ANSWER_S, state / UNRECORDED, partial(save_notes, state, notes))
-    return True
-
-
-def _record_notes(config: Path, state: Path, notes: Sequence[Note]) -> str | None:
-    """Write the history if that is possible at once, else return why not: a kill must not wait for it."""
-    try:
-        within(ANSWER_S, state / JOURNAL, partial(record_waiting_now, config, state, notes))
-    except OSError as error:
-        return f"{error.filename or state / JOURNAL}: {error.strerror}"
-    return None
 
 
 # --- the routes of a flip -------------------------------------------------------------------------
