@@ -82,7 +82,7 @@ NOTES: dict[str, str] = {
     "canary-dormant": "The canary has no effect with this target.",
     "foreign-spelling": "A path is written as another tool has it, so it takes no request but that very text.",
     "half-written": "The table was written in place and lacks the end of the one that runs: it waits for 3 s.",
-    "login-behind-a-pool": "Legacy logs users in by connection, and some come through a proxy whose connections users share.",
+    "login-behind-a-pool": "Legacy logs users in per connection, and some users come through a proxy whose connections are shared.",
     "legacy-folds": "Legacy's responses suggest that it takes other spellings for the same path, and the table does not say so.",
     "invisible-character": "A path contains a character that cannot be seen.",
     "method-unusual": "A method is not in HTTP's registry of methods.",
