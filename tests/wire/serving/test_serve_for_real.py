@@ -219,7 +219,7 @@ def test_an_app_that_ends_its_process_is_refused(site):
     code, told = site.serve().refusal()
 
     assert code == 2
-    assert "The app ended its process while it was imported" in told
+    assert "The app ended its process during the import" in told
 
 
 def test_the_log_names_an_ipv4_client_of_an_ipv6_listener_as_such(site):
