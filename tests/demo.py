@@ -144,6 +144,14 @@ def folder_of_its_own() -> Path:
     return folder
 
 
+def table_of_its_own(root: Path = ROOT) -> Path:
+    """The demo's copy of routes.yaml, so that flips leave the clone as it is; made if it is not there."""
+    table = root / "demo.yaml"
+    if not table.exists():
+        table.write_bytes((root / "routes.yaml").read_bytes())
+    return table
+
+
 def start(places: Places, logs: Path, children: list[Child]) -> None:
     """Start both processes; `children` grows as they come, so that each can be stopped."""
     overgrow = Path(sys.executable).with_name("overgrow")
@@ -153,7 +161,8 @@ def start(places: Places, logs: Path, children: list[Child]) -> None:
     children.append(_child("The legacy shop", legacy, logs / "legacy.log", signal.SIGTERM))
     front = [str(overgrow), "serve", "--bind", f"{places.host}:{places.port}"]
     front += ["--admin", places.admin, "--workers", "2"]
-    environ = {"OVERGROW_EXPOSE": "1", "LEGACY_URL": places.legacy_url}
+    table = os.environ.get("OVERGROW_CONFIG") or str(table_of_its_own())
+    environ = {"OVERGROW_EXPOSE": "1", "LEGACY_URL": places.legacy_url, "OVERGROW_CONFIG": table}
     children.append(_child("The front door", front, logs / "front.log", signal.SIGINT, environ))
 
 

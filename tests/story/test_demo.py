@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.demo import table_of_its_own
 from tests.ports import free_ports, is_free
 from tests.programs import IMPORT_PATH
 
@@ -195,3 +196,16 @@ def test_a_taken_port_is_named_with_a_way_out(tmp_path):
     assert status == 1
     assert f"127.0.0.1:{port}, meant for the legacy shop, cannot be had: Address already" in errors
     assert "make run LEGACY_PORT=" in errors
+
+
+def test_the_demo_runs_on_a_copy_of_its_table(tmp_path):
+    """Issue 14: a clone stays clean, and a second run goes on with the copy as it is."""
+    (tmp_path / "routes.yaml").write_text("version: 1\n")
+
+    table = table_of_its_own(tmp_path)
+    assert ("demo.yaml", "version: 1\n") == (table.name, table.read_text())
+
+    table.write_text("flipped")
+    assert "flipped" == table_of_its_own(tmp_path).read_text()
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert "demo.yaml" in ignored

@@ -27,6 +27,7 @@ from overgrow.settings import SettingError, Settings, settings_from
 from overgrow.table.judging import unreadable_problem
 from overgrow.table.reading.parse import AppRule, Draft, ParsedTable, parse, parse_drafts
 from overgrow.table.reading.table_file import decode_text, read_table_file
+from overgrow.table.running import find_table
 from overgrow.table.state_dir import ensure_state_dir
 from overgrow.yaml_file.tree import YamlSyntaxError
 
@@ -111,7 +112,11 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")
     @wraps(command)
     def wrapper(config: Path | None, state: Path | None, as_json: bool, **given: Any) -> Any:  # noqa: FBT001
-        flags = {"config": config, "state": state, "admin": given.pop("admin", None)}
+        flags = {
+            "config": config or _find_running_table(state),
+            "state": state,
+            "admin": given.pop("admin", None),
+        }
         try:
             with _fail_on_os_errors():
                 return command(Invocation(settings_of(flags), as_json), **given)
@@ -121,6 +126,22 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return wrapper
+
+
+def _find_running_table(asked_state: Path | None) -> Path | None:
+    """Return the table of the front door that runs on the state folder, where nobody named another.
+
+    None where there is none, or where it is the usual one. A note says which one it is.
+    """
+    if os.environ.get("OVERGROW_CONFIG"):
+        return None
+    state = asked_state or Path(os.environ.get("OVERGROW_STATE") or ".overgrow")
+    table = find_table(state)
+    if table is None or table == Path("routes.yaml").absolute():
+        return None
+    named = table.relative_to(Path.cwd()) if table.is_relative_to(Path.cwd()) else table
+    echo_safe(f"note: the front door that runs on {state} serves {named}", err=True)
+    return named
 
 
 @contextmanager

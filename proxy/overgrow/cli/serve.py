@@ -32,6 +32,7 @@ from overgrow.cli.serve_output import reserve_stdout_for_log
 from overgrow.durations import UNITS_S
 from overgrow.settings import SettingError, Settings, settings_from
 from overgrow.table.reading.values import parse_legacy_url
+from overgrow.table.running import describe_front_door
 from overgrow.table.state_dir import StateInUse, ensure_state_dir, lock_state_dir
 from overgrow.text import count_text
 from overgrow.yaml_file.scalars import FieldError, fill_variables
@@ -180,7 +181,7 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     named = settings.config
     state = ensure_state_dir(named, settings.state).absolute()
     settings = replace(settings, config=named.absolute(), state=state)  # an app may chdir
-    who = f"pid {os.getpid()}, public {public}, admin {admin}"
+    who = describe_front_door(settings.config, str(public), str(admin))
     with reserve_stdout_for_log() as log, _hold_state_folder(settings, who):
         checked = _check(settings, named, from_last_good=from_last_good)
         require_free_addresses(public, admin)

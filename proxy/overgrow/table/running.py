@@ -7,6 +7,7 @@ door that starts in this moment would find it held.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import struct
@@ -38,14 +39,28 @@ def find_master(state: Path) -> int | None:
     return None if kind == fcntl.F_UNLCK else max(pid, 0)
 
 
+def describe_front_door(table: Path, public: str, admin: str) -> str:
+    """Return what a master writes about itself into its lock, for commands to find."""
+    return f"pid {os.getpid()}, table {json.dumps(str(table))}, public {public}, admin {admin}"
+
+
 def find_admin(state: Path) -> str | None:
     """The address of the admin listener of the front door that runs, as its master told it; None if unknown."""
-    if find_master(state) is None:
-        return None
-    try:
-        told = (state / SERVER_LOCK).read_text("utf-8", "replace")
-    except OSError:
-        return None
-    found = re.search(r", admin (\S+)$", told.strip())
+    found = re.search(r", admin (\S+)$", _read_description(state))
     # Port 0 is any: which one it became stands in the line that serve printed.
     return None if found is None or found[1].endswith(":0") else found[1]
+
+
+def find_table(state: Path) -> Path | None:
+    """The table of the front door that runs, as its master told it; None if unknown."""
+    found = re.match(r'pid \d+, table ("(?:[^"\\]|\\.)*"), ', _read_description(state))
+    return None if found is None else Path(json.loads(found[1]))
+
+
+def _read_description(state: Path) -> str:
+    if find_master(state) is None:
+        return ""
+    try:
+        return (state / SERVER_LOCK).read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""

@@ -4,6 +4,8 @@ import os
 import pytest
 
 from overgrow.observe.board import claim_slot
+from overgrow.table.running import describe_front_door
+from tests.unit.table.test_running import holding
 
 ROUTE_KEYS = [
     "name",
@@ -377,3 +379,31 @@ def test_check_tells_of_certificates_that_cannot_be_used(overgrow):
     overgrow.table.write_text(text)
 
     assert "which cannot be used: No such file or directory" in overgrow.fails("check")
+
+
+@pytest.fixture
+def running_demo(overgrow):
+    """A front door, as its lock tells it, that serves another table than the usual one."""
+    table = overgrow.folder / "demo.yaml"
+    table.write_text(overgrow.table.read_text().replace("order-detail", "order-page"))
+    (overgrow.folder / ".overgrow").mkdir()
+    with holding(overgrow.folder / ".overgrow", describe_front_door(table, "a", "b")):
+        yield table
+
+
+def test_commands_read_the_table_of_the_front_door_that_runs_here(overgrow, running_demo):
+    done = overgrow("routes")
+
+    assert "order-page" in done.stdout
+    assert "note: the front door that runs on .overgrow serves demo.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("asked", [("--config", "routes.yaml"), ()])
+def test_a_table_that_is_named_is_the_one_that_is_read(overgrow, running_demo, monkeypatch, asked):
+    if not asked:
+        monkeypatch.setenv("OVERGROW_CONFIG", "routes.yaml")
+
+    done = overgrow("routes", *asked)
+
+    assert ("order-detail" in done.stdout, "") == (True, done.stderr)
+    assert running_demo.exists()

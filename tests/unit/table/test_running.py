@@ -8,7 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from overgrow.table.running import find_admin, find_master
+from overgrow.table.running import (
+    describe_front_door,
+    find_admin,
+    find_master,
+    find_table,
+)
 from overgrow.table.state_dir import lock_state_dir
 
 HOLD = """\
@@ -66,3 +71,19 @@ def test_the_admin_listener_is_the_one_its_master_told_of(tmp_path, who, admin):
 
     assert admin == found
     assert find_admin(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["demo.yaml", "a b, c.yaml", 'say "x".yaml', "ä\\.yaml"])
+def test_the_table_is_the_one_its_master_told_of(tmp_path, name):
+    who = describe_front_door(tmp_path / name, "127.0.0.1:8080", "127.0.0.1:8081")
+    with holding(tmp_path, who):
+        found = find_table(tmp_path), find_admin(tmp_path)
+
+    assert (tmp_path / name, "127.0.0.1:8081") == found
+    assert find_table(tmp_path) is None
+
+
+@pytest.mark.parametrize("who", ["me", "", "pid 7, public a, admin b", 'pid 7, table "half'])
+def test_a_master_that_told_no_table_has_none(tmp_path, who):
+    with holding(tmp_path, who):
+        assert find_table(tmp_path) is None

@@ -30,7 +30,8 @@ def test_a_second_front_door_on_one_state_folder_is_refused(site):
 
     assert code == 1
     assert f"{site.folder}/.overgrow is the state folder of a running front door" in told
-    assert f"(pid {first.process.pid}, public 127.0.0.1:0, admin 127.0.0.1:0)" in told
+    assert f"(pid {first.process.pid}, table " in told
+    assert ", public 127.0.0.1:0, admin 127.0.0.1:0)" in told
     assert "--state DIR" in told
 
 
@@ -66,7 +67,8 @@ def test_a_state_folder_that_was_removed_is_held_again(site, removed):
         code, told = site.serve().refusal()
 
     assert code == 1
-    assert f"(pid {first.process.pid}, public 127.0.0.1:0, admin 127.0.0.1:0)" in told
+    assert f"(pid {first.process.pid}, table " in told
+    assert ", public 127.0.0.1:0, admin 127.0.0.1:0)" in told
 
 
 def test_after_a_reload_the_folder_is_still_held(site):
