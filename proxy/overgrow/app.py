@@ -80,9 +80,9 @@ __all__ = [
     "check_start",
     "create_app",
     "create_asgi",
+    "import_team",
     "log_to_stderr",
     "log_uncompared",
-    "team_of",
 ]
 
 logger = logging.getLogger("overgrow")
@@ -100,7 +100,7 @@ def create_asgi(settings: Settings | None = None) -> Overgrow:
     """Return the front door as an ASGI app: `overgrow serve`, `gunicorn -k asgi 'overgrow:create_asgi()'`."""
     settings = with_state_dir(settings or settings_from(os.environ))
     log_to_stderr()
-    return Overgrow(settings, team_to_run(settings))
+    return Overgrow(settings, import_team_to_run(settings))
 
 
 def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
@@ -142,7 +142,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     """
     settings = with_state_dir(settings or settings_from(os.environ))
-    team = team_to_run(settings)
+    team = import_team_to_run(settings)
     if team.flask is None:
         raise RuntimeError("\n".join(map(str, app_problems(settings, team))))
     overgrow = Overgrow(settings, team, mounted_in=team.flask)
@@ -201,7 +201,7 @@ def _check_once(
 ) -> tuple[StartCheck, Problem | None]:
     """Check once; return the result, and the note on a file that may be half-written."""
     may_differ = from_last_good or is_killed(settings.config, state)
-    team = team_to_run(settings) if may_differ else team_of(settings)
+    team = import_team_to_run(settings) if may_differ else import_team(settings)
     lacking = app_problems(settings, team)
     try:
         live = boot_with(settings, state, team, allow_last_good=from_last_good)
@@ -240,7 +240,7 @@ def _legacy_only(settings: Settings) -> bytes | None:
     return None if settings.legacy is None else legacy_only_table(settings.legacy)
 
 
-def team_of(settings: Settings) -> TeamApp:
+def import_team(settings: Settings) -> TeamApp:
     """Import the team's app: OVERGROW_APP, else `app:` of the table; an empty app if neither names one."""
     return _app_named(settings, settings.app or _app_named_in_table(settings.config))
 
@@ -249,7 +249,7 @@ def _app_named(settings: Settings, name: str | None) -> TeamApp:
     return import_team_app(name, _table_folder(settings)) if name else no_app()
 
 
-def team_to_run(settings: Settings) -> TeamApp:
+def import_team_to_run(settings: Settings) -> TeamApp:
     """Import the app for the table that a process would start with, which may be last-good.yaml.
 
     If the app cannot be imported, the app that ran before is used, as in other workers.
@@ -257,10 +257,10 @@ def team_to_run(settings: Settings) -> TeamApp:
     if settings.app is not None:
         return import_team_app(settings.app, _table_folder(settings))
     state = ensure_state_dir_in_time(settings.config, settings.state)
-    team, before = _team_for_table(settings, state, None)
+    team, before = _import_team_for_table(settings, state, None)
     if team.flask is not None and before not in (None, team.name):
         # With the app's rules known, the file may be refused after all.
-        again, _ = _team_for_table(settings, state, team)
+        again, _ = _import_team_for_table(settings, state, team)
         return again
     if team.flask is None and before not in (None, team.name):
         other = _app_named(settings, before)
@@ -270,7 +270,7 @@ def team_to_run(settings: Settings) -> TeamApp:
     return team
 
 
-def _team_for_table(
+def _import_team_for_table(
     settings: Settings, state: Path, known: TeamApp | None
 ) -> tuple[TeamApp, str | None]:
     """Return the app to start, judged by the rules of a known app, and the name of the app that ran before."""

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 def import_app(settings: Settings) -> TeamApp:
     """Import the app that OVERGROW_APP or else `app:` of the table names; or say why it cannot be imported."""
-    from overgrow.app import team_of  # noqa: PLC0415  imports Flask and the team's app
+    from overgrow.app import import_team  # noqa: PLC0415  imports Flask and the team's app
 
     with redirect_stdout(sys.stderr):
-        return team_of(settings)
+        return import_team(settings)
 
 
 def rules_of(settings: Settings, consequence: str) -> list[AppRule]:

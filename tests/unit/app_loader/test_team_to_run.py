@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from overgrow.app import Overgrow, check_start, team_to_run
+from overgrow.app import Overgrow, check_start, import_team_to_run
 from overgrow.settings import Settings
 
 APP = """\
@@ -54,7 +54,7 @@ def lay(settings, text):
 
 def running(settings):
     """The app and the name of the route that a worker of this moment would serve."""
-    team = team_to_run(settings)
+    team = import_team_to_run(settings)
     overgrow = Overgrow(settings, team)
     return team.name, [route.name for route in overgrow.live.matcher.table.routes]
 
@@ -96,7 +96,7 @@ def test_a_valid_table_brings_its_own_app(settings):
 
 def test_the_app_that_ran_stands_in_for_one_that_cannot_be_imported(settings):
     lay(settings, TABLE.format(app="broken_team"))
-    team = team_to_run(settings)
+    team = import_team_to_run(settings)
 
     assert (team.name, team.why) == ("first_team:create_app", "")
     assert "broken_team:create_app cannot be imported: ValueError: no" in team.note
@@ -108,7 +108,7 @@ def test_a_named_app_beats_that_of_the_last_good_table(settings):
     lay(settings, "")
     named = Settings(config=settings.config, app="second_team:create_app")
 
-    assert team_to_run(named).name == "second_team:create_app"
+    assert import_team_to_run(named).name == "second_team:create_app"
 
 
 def test_the_last_good_table_keeps_the_app_that_a_variable_named(settings, monkeypatch):

@@ -23,7 +23,7 @@ def create_app():
 
 
 @pytest.fixture
-def team_of(tmp_path, monkeypatch):
+def import_team(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.delitem(sys.modules, "mounting_team", raising=False)
 
@@ -35,15 +35,15 @@ def team_of(tmp_path, monkeypatch):
     sys.modules.pop("mounting_team", None)
 
 
-def test_mounted_prefixes_are_rules_of_the_app(team_of):
-    team = team_of('app.extensions["asgi"] = {"/live": print, "/a/b": print}')
+def test_mounted_prefixes_are_rules_of_the_app(import_team):
+    team = import_team('app.extensions["asgi"] = {"/live": print, "/a/b": print}')
 
     assert team.mounts == (("/live", print), ("/a/b", print))
     assert [(one.rule, one.asgi) for one in app_rules(team)] == [("/live", True), ("/a/b", True)]
 
 
-def test_an_app_without_mounts_has_none(team_of):
-    team = team_of("pass")
+def test_an_app_without_mounts_has_none(import_team):
+    team = import_team("pass")
 
     assert (team.mounts, app_rules(team)) == ((), [])
 
@@ -61,8 +61,8 @@ def test_an_app_without_mounts_has_none(team_of):
         "{'': print}",
     ],
 )
-def test_mounts_that_cannot_be_used_are_told_like_a_broken_import(team_of, mounts):
-    team = team_of(f'app.extensions["asgi"] = {mounts}')
+def test_mounts_that_cannot_be_used_are_told_like_a_broken_import(import_team, mounts):
+    team = import_team(f'app.extensions["asgi"] = {mounts}')
 
     assert team.flask is None
     assert 'extensions["asgi"]' in team.why

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from overgrow.app import Overgrow, check_start, team_of
+from overgrow.app import Overgrow, check_start, import_team
 from overgrow.settings import Settings
 from overgrow.table.reading import parse
 from overgrow.table.reading import routes as entries
@@ -48,7 +48,7 @@ def test_a_command_reads_the_routes_no_more_often_than_it_must(overgrow, read, m
 
 @pytest.mark.parametrize(
     "start",
-    [check_start, lambda settings: Overgrow(settings, team_of(settings))],
+    [check_start, lambda settings: Overgrow(settings, import_team(settings))],
     ids=["the check before the start", "a worker"],
 )
 def test_a_start_reads_the_routes_once(overgrow, read, start):
