@@ -317,7 +317,7 @@ def test_a_client_that_reads_after_its_whole_upload_gets_the_early_answer(hasty)
 
 
 def test_a_client_that_never_stops_sending_is_not_listened_to_for_ever(start):
-    server = start(limits={"linger_s": 0.3, "linger_most_s": 0.6})
+    server = start(limits={"linger_s": 0.3, "linger_max_s": 0.6})
     with server.client() as client:
         client.send(UPLOAD)
 
