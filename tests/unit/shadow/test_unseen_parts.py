@@ -1,5 +1,8 @@
 """What differs at once between two frameworks and no client sees: each alone, and its neighbours that count."""
 
+import gzip
+import hashlib
+
 import pytest
 
 from overgrow.shadow.compare.compare import compare
@@ -42,6 +45,42 @@ def test_a_charset_that_no_byte_needs_is_seen_by_nobody(body):
 
     assert "matched" == compare(control, candidate).verdict
     assert "matched" == compare(candidate, control).verdict
+
+
+EXPRESS_BODY = '{"id":1,"name":"Käse"}'.encode()
+EXPRESS_TAG = 'W/"17-Bw8Keta3xb4QA8GsQBbGKc4+2WY"'  # as Express 4.21 sent it for this body
+
+
+@pytest.mark.parametrize("tag", [EXPRESS_TAG, 'W/"RACK"', 'W/"MD5"'])
+def test_a_weak_tag_that_is_made_of_the_body_is_seen_by_nobody(tag):
+    tag = tag.replace("RACK", hashlib.sha256(EXPRESS_BODY).hexdigest()[:32])
+    tag = tag.replace("MD5", hashlib.md5(EXPRESS_BODY).hexdigest())
+    control = response(200, f"etag: {tag}", body=EXPRESS_BODY)
+    packed = response(
+        200, f"etag: {tag}", "content-encoding: gzip", body=gzip.compress(EXPRESS_BODY)
+    )
+    plain = response(200, body=EXPRESS_BODY)
+
+    assert "matched" == compare(control, plain).verdict
+    assert "matched" == compare(plain, control).verdict
+    assert ["content-coding"] == [one.kind for one in compare(packed, plain).differences]
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        pytest.param('W/"17-AAAAAAAAAAAAAAAAAAAAAAAAAAA"', id="of another body"),
+        pytest.param(EXPRESS_TAG.removeprefix("W/"), id="strong"),
+        pytest.param('W/"e0c487a8fd86f326fc96"', id="of another making"),
+        pytest.param('W/"', id="half"),
+    ],
+)
+def test_any_other_tag_that_is_missing_is_a_difference(tag):
+    control = response(200, f"etag: {tag}", body=EXPRESS_BODY)
+
+    assert ["header:etag"] == [
+        one.path for one in compare(control, response(200, body=EXPRESS_BODY)).differences
+    ]
 
 
 @pytest.mark.parametrize(

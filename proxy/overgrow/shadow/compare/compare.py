@@ -16,6 +16,7 @@ from overgrow.shadow.compare.content import (
     unpack_body,
 )
 from overgrow.shadow.compare.cookies import compare_cookies
+from overgrow.shadow.compare.entity_tags import is_implied_by_body
 from overgrow.shadow.compare.families import BYTES, TEXT, UNREADABLE, Family, common_family
 from overgrow.shadow.compare.findings import EnoughFindings, Finding, Findings
 from overgrow.shadow.compare.headers import (
@@ -65,7 +66,9 @@ def _collect_findings(
         if not is_unseen:
             are_ascii = partial(_are_ascii, control, candidate)
             compare_content_types(control, candidate, findings, are_ascii)
-        compare_headers(control, candidate, findings)
+        compare_headers(
+            control, candidate, findings, partial(_are_tags_implied, control, candidate)
+        )
         compare_cookies(control, candidate, findings)
         if not is_unseen:
             _compare_bodies(control, candidate, findings)
@@ -80,6 +83,17 @@ def _are_ascii(*responses: ResponseSnapshot) -> bool:
         return False
     unpacked = [unpack_body(each) for each in responses]
     return all(each.body and not each.trouble and each.body.isascii() for each in unpacked)
+
+
+def _are_tags_implied(*answers: ResponseSnapshot) -> bool:
+    """Return whether each ETag is absent, or a weak one that a framework computed from the body."""
+    for each in answers:
+        if each.fingerprint is not None:
+            return False
+        unpacked = unpack_body(each)
+        if unpacked.trouble or not is_implied_by_body(each.joined_header(b"etag"), unpacked.body):
+            return False
+    return True
 
 
 def _compare_bodies(

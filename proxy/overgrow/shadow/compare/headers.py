@@ -68,9 +68,15 @@ def compare_status(
 
 
 def compare_headers(
-    control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
+    control: ResponseSnapshot,
+    candidate: ResponseSnapshot,
+    findings: Findings,
+    are_tags_implied: Callable[[], bool],
 ) -> None:
-    """Report header fields that are missing, extra or different in value."""
+    """Report header fields that are missing, extra or different in value.
+
+    `are_tags_implied` returns whether neither ETag says more than its body; it is asked if they differ.
+    """
     first, second = compared_headers(control), compared_headers(candidate)
     if has_unseen_body(control, candidate):  # which of several bodies it is says nothing then
         first.pop("vary", None)
@@ -78,6 +84,8 @@ def compare_headers(
     if content_codings_of(control) != content_codings_of(candidate):
         first, second = _without_coding_effects(first), _without_coding_effects(second)
     for name in first | second:  # the control's fields in order, then extra ones
+        if name == "etag" and first.get(name) != second.get(name) and are_tags_implied():
+            continue
         path = f"header:{escape_unprintable(name)}"
         if name not in second:
             findings.add("header-missing", path, ", ".join(first[name]), ABSENT)

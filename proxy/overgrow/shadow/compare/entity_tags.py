@@ -1,0 +1,34 @@
+"""ETags that a framework computes from the body: they say nothing that the body does not say.
+
+Express and Rack add a weak tag to every response. Flask adds none, and no client sees the difference: it
+gives the tag back unread, and a weak one guards no write (RFC 9110 8.8.1, 13.1.1). Whether a tag is
+such a one is computed, not guessed. A tag of any other making is compared.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+_EXPRESS_LENGTH = 27  # of the digest in base64, as the npm package etag cuts it
+_RACK_LENGTH = 32  # of SHA-256 in hexadecimal; older versions took MD5, which is as long
+
+
+def is_implied_by_body(tag: str | None, body: bytes) -> bool:
+    """Return whether a response may as well have no ETag: it has none, or a weak one made of its body."""
+    if tag is None:
+        return True
+    if not tag.startswith('W/"') or not tag.endswith('"'):
+        return False
+    return tag[3:-1] in _tags_of(body)
+
+
+def _tags_of(body: bytes) -> frozenset[str]:
+    sha1 = base64.b64encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode()
+    return frozenset(
+        {
+            f"{len(body):x}-{sha1[:_EXPRESS_LENGTH]}",
+            hashlib.sha256(body).hexdigest()[:_RACK_LENGTH],
+            hashlib.md5(body, usedforsecurity=False).hexdigest(),
+        }
+    )
