@@ -70,9 +70,9 @@ class MountExtension:
         """Call `callback` once if the client leaves; at once if it has left."""
         self.callback = callback
         if self.is_lost:
-            self.note_disconnect()
+            self.handle_disconnect()
 
-    def note_disconnect(self) -> bool:
+    def handle_disconnect(self) -> bool:
         """Note that the client has left; return False if no callback was set."""
         self.is_lost = True
         callback, self.callback = self.callback, None
@@ -227,7 +227,7 @@ class WsgiRelay:
         self._room.set()
         if self._complete:
             self._extension.is_lost = True
-        elif not self._extension.note_disconnect() and self._task is not None:
+        elif not self._extension.handle_disconnect() and self._task is not None:
             self._task.cancel()
 
 

@@ -44,16 +44,16 @@ class ConnectionCounts:
         """Return the lowest free index; it does not count until its worker reports."""
         free = next(index for index in range(1, MAX_WORKERS + 2) if index not in {*taken})
         index = min(free, MAX_WORKERS)
-        self.clear(index)
+        self.remove_worker(index)
         self._counts[0] = max(self._counts[0], index)
         return index
 
-    def report(self, index: int, connections: int) -> None:
+    def set_count(self, index: int, connections: int) -> None:
         """Write how many connections the worker at an index has."""
         self._counts[index] = connections + 1
         self._reported_s[index] = self._now()
 
-    def clear(self, index: int) -> None:
+    def remove_worker(self, index: int) -> None:
         """Remove a worker that accepts no more connections."""
         self._counts[index] = 0
 
@@ -76,12 +76,11 @@ class Acceptor:
         sock: socket.socket,
         listener_state: ListenerState,
         connect: Callable[[], asyncio.Protocol],
-        should_defer: Callable[[int], bool],
+        report_count_and_check_defer: Callable[[int], bool],
     ) -> None:
         self._sock, self._listener_state, self._connect = sock, listener_state, connect
-        self._should_defer = (
-            should_defer  # whether others should come first, at so many connections
-        )
+        # Whether others should come first, at so many connections.
+        self._report_count_and_check_defer = report_count_and_check_defer
         self._opening: set[asyncio.Task[object]] = set()
         self._pauses = 0
         self._resumption: asyncio.TimerHandle | None = None
@@ -102,13 +101,13 @@ class Acceptor:
             self._sock.close()
 
     def _accept_batches(self) -> None:
-        if self._should_defer(self.connections) and self._pauses < MAX_PAUSES:
+        if self._report_count_and_check_defer(self.connections) and self._pauses < MAX_PAUSES:
             self._pauses += 1
-            self._pause(PAUSE_S)
+            self._pause_accepting(PAUSE_S)
             return
         self._pauses = 0
         for _ in range(BATCHES):
-            if not self._accept_batch() or self._should_defer(self.connections):
+            if not self._accept_batch() or self._report_count_and_check_defer(self.connections):
                 return
 
     def _accept_batch(self) -> bool:
@@ -121,28 +120,28 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in EXHAUSTED:
                     raise
-                self._pause(EXHAUSTED_S)
+                self._pause_accepting(EXHAUSTED_S)
                 return False
-            self._open(sock)
+            self._open_connection(sock)
         return True
 
-    def _open(self, sock: socket.socket) -> None:
+    def _open_connection(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         loop = self._listener_state.loop
         task = loop.create_task(loop.connect_accepted_socket(self._connect, sock))
         self._opening.add(task)
-        task.add_done_callback(self._finish_opening)
+        task.add_done_callback(self._on_opening_done)
 
-    def _finish_opening(self, task: asyncio.Task[object]) -> None:
+    def _on_opening_done(self, task: asyncio.Task[object]) -> None:
         self._opening.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._listener_state.log.warning("A connection could not be opened: %s", error)
 
-    def _pause(self, seconds: float) -> None:
+    def _pause_accepting(self, seconds: float) -> None:
         loop = self._listener_state.loop
         loop.remove_reader(self._sock.fileno())
-        self._resumption = loop.call_later(seconds, self._resume)
+        self._resumption = loop.call_later(seconds, self._resume_accepting)
 
-    def _resume(self) -> None:
+    def _resume_accepting(self) -> None:
         self._resumption = None
         self._listener_state.loop.add_reader(self._sock.fileno(), self._accept_batches)

@@ -80,12 +80,16 @@ class BootFailures:
     _crashed_s: float = float("-inf")
     _crashes: int = 0
 
-    def note_failure(self, reason: str, *, started_s: float, now_s: float, at: str) -> bool:
+    def record_failure_and_decide_to_log(
+        self, reason: str, *, started_s: float, now_s: float, at: str
+    ) -> bool:
         """Count a worker that was created at `started_s` and failed to start; return whether to log it.
 
         Of several workers created together only the first lengthens the wait.
         """
-        is_news = not self.failures or _without_numbers(reason) != _without_numbers(self.reason)
+        is_news = not self.failures or _replace_numbers_by_zero(reason) != _replace_numbers_by_zero(
+            self.reason
+        )
         if is_news:
             self.reason, self.since = reason, at
         self.total += 1
@@ -96,7 +100,9 @@ class BootFailures:
         self._probation_s = 0.0
         return is_news
 
-    def note_crash(self, reason: str, *, started_s: float, now_s: float, at: str) -> bool:
+    def record_crash_and_detect_new_loop(
+        self, reason: str, *, started_s: float, now_s: float, at: str
+    ) -> bool:
         """Count a worker that died young; return whether this is a new crash loop, to be logged.
 
         The first one is replaced at once: somebody may have killed it.
@@ -107,11 +113,15 @@ class BootFailures:
         self._crashes += 1
         if self._crashes == 1:
             return False
-        is_news = self.note_failure(reason, started_s=started_s, now_s=now_s, at=at)
+        is_news = self.record_failure_and_decide_to_log(
+            reason, started_s=started_s, now_s=now_s, at=at
+        )
         self._probation_s = YOUNG_S
         return is_news
 
-    def note_success(self, *, started_s: float, ready_s: float, now_s: float) -> bool:
+    def record_success_and_detect_recovery(
+        self, *, started_s: float, ready_s: float, now_s: float
+    ) -> bool:
         """Note that a worker serves; return whether that ends a row of failures."""
         if started_s > self._crashed_s and now_s - ready_s >= YOUNG_S:
             self._crashes = 0
@@ -120,7 +130,7 @@ class BootFailures:
         self.failures, self.reason, self.retry_s = 0, "", 0.0
         return True
 
-    def note_all_workers_present(self) -> bool:
+    def record_all_present_and_detect_recovery(self) -> bool:
         """Note that no worker is missing; return whether that ends a row of failures."""
         if not self.failures or self._probation_s:
             return False
@@ -128,13 +138,13 @@ class BootFailures:
         return True
 
 
-def _without_numbers(reason: str) -> str:
+def _replace_numbers_by_zero(reason: str) -> str:
     return _VARYING.sub("0", reason)
 
 
 def is_same_reason(one: str, other: str) -> bool:
     """Return whether two reasons differ in nothing but numbers."""
-    return _without_numbers(one) == _without_numbers(other)
+    return _replace_numbers_by_zero(one) == _replace_numbers_by_zero(other)
 
 
 def describe_error(error: BaseException) -> str:

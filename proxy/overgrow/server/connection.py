@@ -23,7 +23,7 @@ from overgrow.connection_login import AttachedLogin
 from overgrow.exchange import Failure
 from overgrow.routing.model import plain_address
 from overgrow.server.listener import ListenerState
-from overgrow.server.pace import Pace, kernel_unsent_bytes
+from overgrow.server.pace import Pace, unacknowledged_bytes
 from overgrow.server.request_cycle import ClientDisconnected, RequestCycle
 from overgrow.server.request_parser import RequestParser, failure_code
 from overgrow.server.response_head import error_response
@@ -95,8 +95,8 @@ class HttpConnection(asyncio.Protocol):
         limits = listener_state.limits
         self.parser = RequestParser(
             on_headers_complete=self._begin_request,
-            on_body=self._feed_body,
-            on_message_complete=self._end_body,
+            on_body=self._pass_chunk_to_cycle,
+            on_message_complete=self._on_body_complete,
             limit_request_line=limits.line_bytes,
             limit_request_fields=limits.fields,
             limit_request_field_size=limits.field_bytes,
@@ -110,9 +110,9 @@ class HttpConnection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BYTES)
         self._read_addresses()
         self.listener_state.connections.add(self)
-        self._wait_for("idle", self.listener_state.limits.keepalive_s)
+        self._set_deadline_for("idle", self.listener_state.limits.keepalive_s)
         if self.listener_state.is_full:
-            self.refuse(Failure("front-busy", "read", "front", retry_after_s=1))
+            self.refuse_and_close(Failure("front-busy", "read", "front", retry_after_s=1))
             self.listener_state.over_limit[self] = None
             if not self.listener_state.close_oldest_over_limit():  # even saying no has its price
                 self.abort()
@@ -140,9 +140,9 @@ class HttpConnection(asyncio.Protocol):
         """Parse the bytes; refuse what cannot be parsed."""
         if self._waits_for == "idle":
             if self.is_write_paused:
-                self._hold_back_request(data)
+                self._defer_pipelined_request(data)
                 return
-            if self.parser.take_repeated_request(data):
+            if self.parser.try_parse_repeated_request(data):
                 self._begin_request()
                 return
         if self._upgraded_protocol is not None:
@@ -157,7 +157,7 @@ class HttpConnection(asyncio.Protocol):
         try:
             self._unparsed = self._feed_parser(data)
         except (ParseError, ValueError) as error:
-            self.refuse(Failure(failure_code(error), "read", "client", str(error)))
+            self.refuse_and_close(Failure(failure_code(error), "read", "client", str(error)))
             return
         if self._unparsed:  # until then the request is not over: its body is incomplete
             self.listener_state.loop.call_soon(self._resume_parsing)
@@ -177,7 +177,7 @@ class HttpConnection(asyncio.Protocol):
         if not self._must_pause_reading:
             self._resume_reading()
 
-    def _hold_back_request(self, data: bytes) -> None:
+    def _defer_pipelined_request(self, data: bytes) -> None:
         """Start no request of a client that has not taken its last response: responses would pile up."""
         self._unparsed += data
         self._pause_reading()
@@ -218,11 +218,11 @@ class HttpConnection(asyncio.Protocol):
         cycle = self._cycle
         if cycle is None:
             if self._waits_for == "idle" and not self.parser.is_between_requests:
-                self._wait_for("head", self.listener_state.limits.head_s)
+                self._set_deadline_for("head", self.listener_state.limits.head_s)
         elif self._must_pause_reading:
             self._pause_reading()
         elif self._waits_for == "body":
-            self._wait_for("body", cycle.idle_s)
+            self._set_deadline_for("body", cycle.idle_s)
 
     def eof_received(self) -> bool:
         """Treat a client that stopped sending as gone, soon; in a tunnel the upgraded protocol decides."""
@@ -231,7 +231,7 @@ class HttpConnection(asyncio.Protocol):
         cycle = self._cycle
         if cycle is None or cycle.is_over or cycle.can_take_over or not cycle.has_whole_body:
             return False
-        self._note_client_eof()
+        self._schedule_abort_after_eof()
         return True
 
     def fileno(self) -> int:
@@ -239,7 +239,7 @@ class HttpConnection(asyncio.Protocol):
         handle = self._transport.get_extra_info("socket")
         return -1 if handle is None else int(handle.fileno())
 
-    def detect_departure(self) -> None:
+    def abort_soon_if_client_left(self) -> None:
         """Check whether a client that is made to wait has left.
 
         While reading is paused, the event loop does not report an EOF behind unread bytes. A reset
@@ -254,7 +254,7 @@ class HttpConnection(asyncio.Protocol):
         has_taken, self._has_taken = self._has_taken, False
         for _, events in poll.poll(0):
             if events & POLL_RESET or not has_taken:
-                self._note_client_eof()
+                self._schedule_abort_after_eof()
 
     def measure_pace(self, now: float) -> None:
         """Measure the pace of a client that is waited for, unless it keeps an event stream open."""
@@ -263,12 +263,12 @@ class HttpConnection(asyncio.Protocol):
             self._pace = None
             return
         handle = self._transport.get_extra_info("socket")
-        unsent = 0 if handle is None else kernel_unsent_bytes(handle.fileno())
+        unsent = 0 if handle is None else unacknowledged_bytes(handle.fileno())
         moved = self.moved_bytes - self._transport.get_write_buffer_size() - unsent
         if self._pace is None:
             self._pace = Pace(now, moved)
         else:
-            self._pace.measure(now, moved, self.listener_state.limits.slow.period_s)
+            self._pace.update_rate(now, moved, self.listener_state.limits.slow.period_s)
 
     @property
     def has_whole_body(self) -> bool:
@@ -294,15 +294,17 @@ class HttpConnection(asyncio.Protocol):
             self.abort()
             return
         self.write(error_response(failure, method=self.parser.method))
-        self._drop_cycle()
+        self._detach_cycle()
         self._close_gracefully(is_read=False)
 
-    def _note_client_eof(self) -> None:
+    def _schedule_abort_after_eof(self) -> None:
         if not self._has_ended:
             self._has_ended = True
-            self.listener_state.loop.call_later(RESPONSE_AFTER_EOF_S, self._abort_if_unanswered)
+            self.listener_state.loop.call_later(
+                RESPONSE_AFTER_EOF_S, self._abort_if_request_unfinished
+            )
 
-    def _abort_if_unanswered(self) -> None:
+    def _abort_if_request_unfinished(self) -> None:
         """Reset the connection of a request that is not over, whatever is still unsent."""
         if self._cycle is not None and not self._cycle.is_over:
             self.abort()
@@ -311,7 +313,7 @@ class HttpConnection(asyncio.Protocol):
         """Release everything, whichever side ended the connection."""
         self.listener_state.connections.discard(self)
         self.listener_state.over_limit.pop(self, None)
-        self._drop_cycle()
+        self._detach_cycle()
         if self.attached_login is not None:
             self.attached_login.end()
         self._wake_writer()
@@ -352,21 +354,21 @@ class HttpConnection(asyncio.Protocol):
         self._waits_for, self.deadline = "answer", FOREVER_S
         cycle = self._cycle = RequestCycle(self, self.parser)
         if self.parser.method == b"CONNECT":  # RFC 9110 9.3.6: this is no proxy to tunnel through
-            self.refuse(Failure("no-upgrade", "read", "client"))
+            self.refuse_and_close(Failure("no-upgrade", "read", "client"))
             return
         cycle.task = self.listener_state.loop.create_task(cycle.run_app(self.listener_state.app))
 
-    def _feed_body(self, chunk: bytes) -> None:
+    def _pass_chunk_to_cycle(self, chunk: bytes) -> None:
         self.parser.raise_if_chunk_too_large()
         self.moved_bytes += len(chunk)
         if self._cycle is not None:
             self._cycle.feed(chunk)
 
-    def _end_body(self) -> None:
+    def _on_body_complete(self) -> None:
         if self._cycle is not None:
-            self._cycle.feed_end()
+            self._cycle.mark_body_complete()
         if self._waits_for == "body":
-            self._wait_for("answer", FOREVER_S)
+            self._set_deadline_for("answer", FOREVER_S)
 
     # For the request cycle.
 
@@ -391,27 +393,27 @@ class HttpConnection(asyncio.Protocol):
 
         """
         self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._wait_for("taking", idle_s)
+        self._set_deadline_for("taking", idle_s)
         self._writable = self.listener_state.loop.create_future()
         await self._writable
         self._writable = None
         cycle = self._cycle
         if cycle is None or cycle.is_gone:
             raise ClientDisconnected("The client closed the connection")
-        self._wait_for("answer", FOREVER_S)
+        self._set_deadline_for("answer", FOREVER_S)
 
-    def expect_body(self, idle_s: float) -> None:
+    def start_body_timeout(self, idle_s: float) -> None:
         """Start the time limit for the next chunk of the request, which the app waits for."""
         if self._waits_for == "answer":
             self._has_written = False
-            self._wait_for("body", idle_s)
+            self._set_deadline_for("body", idle_s)
 
-    def note_body_taken(self) -> None:
+    def on_body_chunk_consumed(self) -> None:
         """Note that the app took a chunk; read on if reading was paused for it."""
         self._has_taken = True
         cycle = self._cycle
         if self._waits_for == "body":
-            self._wait_for("answer", FOREVER_S)
+            self._set_deadline_for("answer", FOREVER_S)
         is_low = cycle is not None and cycle.buffered_bytes <= MAX_BODY_BYTES // 2
         if (
             self.is_reading_paused
@@ -422,7 +424,7 @@ class HttpConnection(asyncio.Protocol):
             if not self._is_read_deferred:
                 self._resume_reading()
 
-    def end_cycle(self, cycle: RequestCycle, *, is_last: bool) -> None:
+    def start_next_request_or_close(self, cycle: RequestCycle, *, is_last: bool) -> None:
         """After a complete response: go on to the next request, or close."""
         if cycle is not self._cycle or self._waits_for == "lingering":
             return
@@ -448,7 +450,7 @@ class HttpConnection(asyncio.Protocol):
     def hand_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """Write `head`, and give the connection to `protocol`."""
         pipelined = self.parser.start_next_request()
-        self._wait_for("answer", FOREVER_S)
+        self._set_deadline_for("answer", FOREVER_S)
         self._resume_reading()
         self._upgraded_protocol = protocol
         if self.attached_login is not None:
@@ -467,7 +469,7 @@ class HttpConnection(asyncio.Protocol):
         if not is_framed:
             self.abort()
             return
-        self._drop_cycle()
+        self._detach_cycle()
         self._close_gracefully(is_read=False)
 
     def close_after_response(self) -> None:
@@ -479,10 +481,10 @@ class HttpConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Reset the connection."""
-        self._drop_cycle()
+        self._detach_cycle()
         reset(self._transport)
 
-    def refuse(self, failure: Failure) -> None:
+    def refuse_and_close(self, failure: Failure) -> None:
         """Send an error response, if none has started, and close."""
         if self._waits_for == "lingering":
             return
@@ -491,7 +493,7 @@ class HttpConnection(asyncio.Protocol):
         cycle = self._cycle
         if cycle is None or not cycle.is_started:
             self.write(error_response(failure, method=self.parser.method))
-            self._drop_cycle()
+            self._detach_cycle()
             self._close_gracefully(is_read=False)
         elif cycle.is_over:
             self._close_gracefully(is_read=False)
@@ -504,9 +506,9 @@ class HttpConnection(asyncio.Protocol):
         """Act on a deadline that has passed: refuse, close or reset; go on with a client that is slow."""
         if self._waits_for == "body" and self._has_written and self._cycle is not None:
             self._has_written = False  # idle is who neither sends nor is sent to
-            self._wait_for("body", self._cycle.idle_s)
+            self._set_deadline_for("body", self._cycle.idle_s)
         elif self._waits_for in ("head", "body"):
-            self.refuse(Failure("client-timeout", "read", "client"))
+            self.refuse_and_close(Failure("client-timeout", "read", "client"))
         elif not (unsent := self._transport.get_write_buffer_size()):
             self._transport.close()
         elif unsent < self._unsent_bytes:  # slow, but taking
@@ -530,7 +532,7 @@ class HttpConnection(asyncio.Protocol):
         poll.register(handle.fileno(), select.POLLIN | POLL_EOF)
         return [events for _, events in poll.poll(0)] == [select.POLLIN]
 
-    def _wait_for(self, for_what: Waiting, seconds: float) -> None:
+    def _set_deadline_for(self, for_what: Waiting, seconds: float) -> None:
         self._waits_for = for_what
         self.deadline = (
             FOREVER_S if seconds == FOREVER_S else self.listener_state.loop.time() + seconds
@@ -540,7 +542,9 @@ class HttpConnection(asyncio.Protocol):
         """Close; if the client may still be sending, read on for a while (RFC 9112 9.6)."""
         limits, transport = self.listener_state.limits, self._transport
         self._unsent_bytes = transport.get_write_buffer_size()
-        self._wait_for("lingering", limits.idle_s if self._unsent_bytes else limits.linger_s)
+        self._set_deadline_for(
+            "lingering", limits.idle_s if self._unsent_bytes else limits.linger_s
+        )
         self._linger_by = self.listener_state.loop.time() + limits.linger_max_s
         if is_read or self._has_ended or transport.is_closing():
             transport.close()
@@ -554,7 +558,7 @@ class HttpConnection(asyncio.Protocol):
             quiet_by = self.listener_state.loop.time() + self.listener_state.limits.linger_s
             self.deadline = max(self.deadline, min(quiet_by, self._linger_by))
 
-    def _drop_cycle(self) -> None:
+    def _detach_cycle(self) -> None:
         cycle, self._cycle = self._cycle, None
         if cycle is None:
             return
@@ -563,7 +567,7 @@ class HttpConnection(asyncio.Protocol):
             self.listener_state.loop.call_later(
                 self.listener_state.limits.cancel_s, cycle.task.cancel
             )
-        cycle.note_disconnect()
+        cycle.handle_disconnect()
 
     def _wake_writer(self) -> None:
         if self._writable is not None and not self._writable.done():

@@ -49,7 +49,7 @@ class Sweepable(Protocol):
         """Act on a deadline that has passed."""
         ...
 
-    def detect_departure(self) -> None:
+    def abort_soon_if_client_left(self) -> None:
         """Check whether the client has left, while reading is paused."""
         ...
 
@@ -125,12 +125,12 @@ class ListenerState:
                 connection.close()
         return excess <= MAX_OVER_LIMIT
 
-    def sweep(self, now: float) -> None:
+    def end_overdue_connections(self, now: float) -> None:
         """End connections that waited too long; while the worker leaves, idle ones too."""
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.enforce_timeout(now)
         for connection in [each for each in self.connections if each.is_reading_paused]:
-            connection.detect_departure()
+            connection.abort_soon_if_client_left()
         if now >= self._next_pace_check_s:
             self._next_pace_check_s = now + PACE_CHECK_S
             for connection in self.connections:

@@ -69,13 +69,13 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         A leaving worker counts as gone: its replacement need not wait for it.
         """
         now_s = time.monotonic()
-        self._check_workers(now_s)
-        for worker in self._workers_to_end():
+        self._record_ready_workers(now_s)
+        for worker in self._choose_workers_to_end():
             worker.was_told_to_leave = True
             self.kill_worker(worker.pid, signal.SIGTERM)
         for _ in range(self._count_workers_to_start(now_s)):
             self.spawn_worker()
-        self._log_when_ready()
+        self._log_once_if_all_accept()
 
     def _staying_workers(self) -> list[FrontWorker]:
         return [
@@ -84,15 +84,15 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             if not (each.is_leaving or each.was_told_to_leave)
         ]
 
-    def _is_current(self, worker: FrontWorker) -> bool:
+    def _is_up_to_date(self, worker: FrontWorker) -> bool:
         """Whether the worker has the current code and the team's app, like a new one."""
         return worker.age > self._stale_age and not worker.lacks_app
 
-    def _workers_to_end(self) -> list[FrontWorker]:
+    def _choose_workers_to_end(self) -> list[FrontWorker]:
         """The surplus workers: outdated ones that new ones replace, then the oldest."""
         staying = self._staying_workers()
-        current = [each for each in staying if self._is_current(each)]
-        others = [each for each in staying if not self._is_current(each)]
+        current = [each for each in staying if self._is_up_to_date(each)]
+        others = [each for each in staying if not self._is_up_to_date(each)]
         needed = max(0, self.num_workers - sum(each.is_ready for each in current))
         others.sort(key=lambda each: (each.is_ready, not each.lacks_app, each.age), reverse=True)
         current.sort(key=lambda each: (each.is_ready, each.age))
@@ -106,10 +106,10 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         )
         if gone_early > self.num_workers:  # an app that TERMs itself and hangs starts no more
             return 0
-        if self._needs_stopgap():
+        if self._must_next_worker_serve_legacy_alone():
             return int(now_s >= self._boot_failures.retry_s)
         staying = self._staying_workers()
-        current = [each for each in staying if self._is_current(each)]
+        current = [each for each in staying if self._is_up_to_date(each)]
         missing: int = max(0, self.num_workers - len(current))
         is_known = len(staying) == len(current) or any(each.is_ready for each in current)
         if is_known and not self._boot_failures.failures:
@@ -117,7 +117,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         is_booting = any(not each.is_ready for each in staying)
         return min(missing, now_s >= self._boot_failures.retry_s and not is_booting)
 
-    def _needs_stopgap(self) -> bool:
+    def _must_next_worker_serve_legacy_alone(self) -> bool:
         """Whether the next worker is to serve legacy alone: nobody serves, and loading the app kills workers."""
         can = (
             self.app.load_without is not None and self._has_served and bool(self._app_crash_reason)
@@ -128,7 +128,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
 
     # How their boots went.
 
-    def _check_workers(self, now_s: float) -> None:
+    def _record_ready_workers(self, now_s: float) -> None:
         for worker in self.WORKERS.values():
             if not worker.is_ready:
                 continue
@@ -138,14 +138,15 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
                 if not worker.without_app:
                     self._app_crash_reason = ""
                 if worker.lacks_app and not worker.without_app:
-                    self._note_failed_boot(worker.failure, worker.started_s)
+                    self._record_failed_boot(worker.failure, worker.started_s)
             if not worker.lacks_app:
-                self._note_success(worker, now_s)
+                self._record_boot_success(worker, now_s)
         current = [
-            each for each in self._staying_workers() if each.is_ready and self._is_current(each)
+            each for each in self._staying_workers() if each.is_ready and self._is_up_to_date(each)
         ]
         if (
-            len(current) >= self.num_workers and self._boot_failures.note_all_workers_present()
+            len(current) >= self.num_workers
+            and self._boot_failures.record_all_present_and_detect_recovery()
         ):  # TTOU: none is missing now
             self.app.boot_notice.write(self._boot_failures)
         serving = sum(each.is_ready for each in self.WORKERS.values())
@@ -153,34 +154,36 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             self._boot_failures.retry_s = min(self._boot_failures.retry_s, now_s)
         self._serving = serving
 
-    def _note_success(self, worker: FrontWorker, now_s: float) -> None:
+    def _record_boot_success(self, worker: FrontWorker, now_s: float) -> None:
         failures, since_s = self._boot_failures.failures, worker.ready_s or now_s
-        if self._boot_failures.note_success(
+        if self._boot_failures.record_success_and_detect_recovery(
             started_s=worker.started_s, ready_s=since_s, now_s=now_s
         ):
             logger.info("boots-again after=%d", failures)
             self.app.boot_notice.write(self._boot_failures)
 
-    def _note_failed_boot(self, reason: str, started_s: float) -> None:
+    def _record_failed_boot(self, reason: str, started_s: float) -> None:
         now_s = time.monotonic()
-        if self._boot_failures.note_failure(reason, started_s=started_s, now_s=now_s, at=utc_now()):
+        if self._boot_failures.record_failure_and_decide_to_log(
+            reason, started_s=started_s, now_s=now_s, at=utc_now()
+        ):
             logger.error("boot-failed serving=%d why=%r", len(self._staying_workers()), reason)
         self.app.boot_notice.write(self._boot_failures)
 
-    def _note_death(self, worker: FrontWorker, ending: str) -> None:
+    def _handle_death_of_serving_worker(self, worker: FrontWorker, ending: str) -> None:
         """Log a worker that served and died; if it died young, it may be part of a crash loop."""
         logger.error("worker-died pid=%d how=%r", worker.pid, ending)
         now_s = time.monotonic()
         if now_s - (worker.ready_s or now_s) >= YOUNG_S:
             return
         reason = f"workers die within {YOUNG_S:g} s of being ready: {ending}"
-        if self._boot_failures.note_crash(
+        if self._boot_failures.record_crash_and_detect_new_loop(
             reason, started_s=worker.started_s, now_s=now_s, at=utc_now()
         ):
             logger.error("boot-failed serving=%d why=%r", len(self._staying_workers()), reason)
         self.app.boot_notice.write(self._boot_failures)
 
-    def _log_when_ready(self) -> None:
+    def _log_once_if_all_accept(self) -> None:
         """Log once that all workers accept, when they do for the first time."""
         ready = sum(worker.is_ready for worker in self.WORKERS.values())
         if not self._was_ready and ready >= self.num_workers:
@@ -201,11 +204,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             if worker is None:  # as process 1 we inherit what others left
                 continue
             worker.tmp.close()
-            self.app.connection_counts.clear(worker.count_index)
+            self.app.connection_counts.remove_worker(worker.count_index)
             self.cfg.child_exit(self, worker)
-            self._note_worker_end(worker, status)
+            self._handle_worker_end(worker, status)
 
-    def _note_worker_end(self, worker: FrontWorker, status: int) -> None:
+    def _handle_worker_end(self, worker: FrontWorker, status: int) -> None:
         ending = describe_exit(status)
         has_hung = (
             worker.aborted and not worker.is_ready
@@ -217,17 +220,18 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             return
         if worker.is_ready:
             self._has_served = True
-            self._note_death(worker, ending)
+            self._handle_death_of_serving_worker(worker, ending)
             return
         why = worker.failure or f"the process ended while it started: {ending}"
         if worker.aborted:
             why = f"it was not ready after {self.app.plan.boot_s:g} s"
         if not self._has_served and os.WIFEXITED(status):
             raise HaltServer(why, self.WORKER_BOOT_ERROR)
-        self._note_failed_boot(why, worker.started_s)
+        self._record_failed_boot(why, worker.started_s)
         if not worker.without_app:
             self._app_crash_reason = "" if worker.failure else why
-            if self._needs_stopgap():  # it need not wait: what ended this one is not asked of it
+            # It need not wait: what ended this one is not asked of it.
+            if self._must_next_worker_serve_legacy_alone():
                 self._boot_failures.retry_s = time.monotonic()
 
     def murder_workers(self) -> None:
@@ -254,7 +258,9 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.app.next_count_index = self.app.connection_counts.assign_index(
             each.count_index for each in self.WORKERS.values()
         )
-        self.app.without_app = self._app_crash_reason if self._needs_stopgap() else ""
+        self.app.without_app = (
+            self._app_crash_reason if self._must_next_worker_serve_legacy_alone() else ""
+        )
         is_enough = serve_whole or len(staying) >= self.num_workers
         self.app.wants_whole = is_enough and not self.app.without_app
         started_s, master = time.monotonic(), os.getpid()
@@ -264,7 +270,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         except (OSError, MemoryError) as error:
             if os.getpid() != master:
                 raise SystemExit(1) from error
-            self._note_fork_failure(error, started_s)
+            self._handle_fork_failure(error, started_s)
             return 0
         except (Exception, KeyboardInterrupt) as error:
             if os.getpid() != master:  # else it would go on as a second master
@@ -280,11 +286,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         )
         return pid
 
-    def _note_fork_failure(self, error: BaseException, started_s: float) -> None:
+    def _handle_fork_failure(self, error: BaseException, started_s: float) -> None:
         why = f"no process can be made: {getattr(error, 'strerror', None) or 'out of memory'}"
         if not self._has_served:
             raise HaltServer(why, self.WORKER_BOOT_ERROR) from error
-        self._note_failed_boot(why, started_s)
+        self._record_failed_boot(why, started_s)
 
     # Signals.
 
@@ -306,11 +312,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         logger.info("draining delay=%gs grace=%gs", plan.drain_delay_s, plan.grace_s)
         self.app.announce_stop()
         self.kill_workers(signal.SIGWINCH)  # a worker looks whether it is announced; nothing dies
-        if self._wait_for_interrupt(plan.drain_delay_s):
+        if self._manage_workers_until_interrupt(plan.drain_delay_s):
             self.handle_int()
         super().handle_term()
 
-    def _wait_for_interrupt(self, seconds: float) -> bool:
+    def _manage_workers_until_interrupt(self, seconds: float) -> bool:
         """Wait, replacing workers that die; return True at once if INT or QUIT comes."""
         step_s = 0.1
         for _ in range(round(seconds / step_s)):
@@ -402,7 +408,7 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         """Set gunicorn's settings; tests/unit/server holds them to gunicorn's names."""
         for name, value in gunicorn_settings(self.plan).items():
             self.cfg.set(name, value)
-        self.cfg.set("when_ready", self._when_ready)
+        self.cfg.set("when_ready", self._on_master_ready)
 
     def load(self) -> AsgiApp:
         """Create the application, in a worker."""
@@ -410,8 +416,10 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
             return self.load_without(self.without_app)
         return self._load()
 
-    def _when_ready(self, arbiter: Arbiter) -> None:
-        allow_all_users(arbiter.LISTENERS if self.plan.admin_for_all else arbiter.LISTENERS[:1])
+    def _on_master_ready(self, arbiter: Arbiter) -> None:
+        allow_all_users_to_connect(
+            arbiter.LISTENERS if self.plan.admin_for_all else arbiter.LISTENERS[:1]
+        )
         if self._on_ready is not None:
             self._on_ready([str(listener) for listener in arbiter.LISTENERS])
 
@@ -420,7 +428,7 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         FrontArbiter(self).run()
 
 
-def allow_all_users(listeners: Sequence[Any]) -> None:
+def allow_all_users_to_connect(listeners: Sequence[Any]) -> None:
     """Let all users of this machine connect to those listeners that are unix sockets."""
     for listener in listeners:
         if listener.sock.family == socket.AF_UNIX:

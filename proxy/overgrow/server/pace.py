@@ -33,7 +33,7 @@ class Pace:
         self._bytes_then = moved_bytes
         self.rate: float | None = None
 
-    def measure(self, now_s: float, moved_bytes: int, period_s: float) -> None:
+    def update_rate(self, now_s: float, moved_bytes: int, period_s: float) -> None:
         """Note how many bytes have moved until now."""
         elapsed_s = now_s - self._since_s
         if elapsed_s >= period_s:
@@ -41,7 +41,7 @@ class Pace:
             self._since_s, self._bytes_then = now_s, moved_bytes
 
 
-def kernel_unsent_bytes(descriptor: int) -> int:
+def unacknowledged_bytes(descriptor: int) -> int:
     """Return how many bytes of a socket its peer has not acknowledged; 0 if the system does not say.
 
     Without this a client that reads slowly would look as if it read nothing: the kernel reports

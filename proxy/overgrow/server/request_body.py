@@ -69,15 +69,15 @@ class Channel(Protocol):
     async def wait_until_writable(self, idle_s: float) -> None:
         """Wait until the client has taken enough of what was written."""
 
-    def expect_body(self, idle_s: float) -> None:
+    def start_body_timeout(self, idle_s: float) -> None:
         """Start the time limit for the next chunk of the request."""
         ...
 
-    def note_body_taken(self) -> None:
+    def on_body_chunk_consumed(self) -> None:
         """Note that the app took a chunk; read on if reading was paused for it."""
         ...
 
-    def end_cycle(self, cycle: Any, *, is_last: bool) -> None:
+    def start_next_request_or_close(self, cycle: Any, *, is_last: bool) -> None:
         """Go on to the next request, or close."""
         ...
 
@@ -93,7 +93,7 @@ class Channel(Protocol):
         """Reset the connection."""
         ...
 
-    def refuse(self, failure: Failure) -> None:
+    def refuse_and_close(self, failure: Failure) -> None:
         """Send an error response, and close."""
         ...
 
@@ -137,29 +137,29 @@ class RequestBody:
             self._chunks = deque()
         self._chunks.append(chunk)
         self.buffered_bytes += len(chunk) + CHUNK_COST_BYTES
-        self._wake()
+        self._wake_receiver()
 
-    def feed_end(self) -> None:
+    def mark_body_complete(self) -> None:
         """Take note that the body is complete."""
         self.is_complete = True
-        self._wake()
+        self._wake_receiver()
 
     # From the request cycle.
 
     def close(self) -> None:
         """Let `receive` return the disconnect once what came has been read."""
         self._is_closed = True
-        self._wake()
+        self._wake_receiver()
 
-    def forgo_continue(self) -> None:
+    def suppress_continue(self) -> None:
         """Send no 100 (Continue): the response has started, or the app sent one."""
         self._expects_continue = False
 
-    def _wake(self) -> None:
+    def _wake_receiver(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _wait(self) -> None:
+    async def _wait_for_more(self) -> None:
         self._waiter = self._connection.listener_state.loop.create_future()
         try:
             await self._waiter
@@ -172,17 +172,17 @@ class RequestBody:
         """ASGI receive: body chunks, their end, then the disconnect; `idle_s` bounds the wait for a byte."""
         while True:
             if self._chunks:
-                return self._next_chunk()
+                return self._build_next_message()
             if self.is_complete and not self._is_delivered:
                 self._is_delivered = True
                 return _BODY_END
             if self._is_closed:
                 return _DISCONNECT
             if not self.is_complete:
-                self._ask_for_body(idle_s)
-            await self._wait()
+                self._send_continue_and_start_timeout(idle_s)
+            await self._wait_for_more()
 
-    def _next_chunk(self) -> Message:
+    def _build_next_message(self) -> Message:
         """What waits, joined as far as it is small: a message costs more than a tiny chunk."""
         chunks = self._chunks
         assert chunks  # noqa: S101 - the caller saw one
@@ -192,14 +192,14 @@ class RequestBody:
             size += len(chunks[0])
             joined.append(chunks.popleft())
         self.buffered_bytes -= size + CHUNK_COST_BYTES * len(joined)
-        self._connection.note_body_taken()
+        self._connection.on_body_chunk_consumed()
         self._is_delivered = self.is_complete and not chunks
         body = joined[0] if len(joined) == 1 else b"".join(joined)
         return {"type": "http.request", "body": body, "more_body": not self._is_delivered}
 
-    def _ask_for_body(self, idle_s: float) -> None:
+    def _send_continue_and_start_timeout(self, idle_s: float) -> None:
         """RFC 9110 10.1.1: 100 (Continue) goes out when the body is first asked for."""
         if self._expects_continue:
             self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expects_continue = False
-        self._connection.expect_body(idle_s)
+        self._connection.start_body_timeout(idle_s)

@@ -141,15 +141,15 @@ class RequestCycle:
         if self.is_gone:
             raise ClientDisconnected("The client closed the connection")
         self.is_started = self.is_over = True
-        self._close_body()
+        self._close_request_body()
         self.client_connection.hand_over(protocol, head)
 
-    def note_disconnect(self) -> None:
+    def handle_disconnect(self) -> None:
         """Note that the client is gone: end a waiting `receive`, and call the app's callback."""
         if self.is_gone:
             return
         self.is_gone = True
-        self._close_body()
+        self._close_request_body()
         callback, self._on_disconnect = self._on_disconnect, None
         if callback is not None and not self.is_over:
             callback()
@@ -161,10 +161,10 @@ class RequestCycle:
         if self._body is not None:
             self._body.feed(chunk)
 
-    def feed_end(self) -> None:
+    def mark_body_complete(self) -> None:
         """Take note that the body is complete."""
         if self._body is not None:
-            self._body.feed_end()
+            self._body.mark_body_complete()
 
     @property
     def has_whole_body(self) -> bool:
@@ -176,7 +176,7 @@ class RequestCycle:
         """Bytes of the body that the app has not taken, and what keeping them costs."""
         return 0 if self._body is None else self._body.buffered_bytes
 
-    def _close_body(self) -> None:
+    def _close_request_body(self) -> None:
         if self._body is not None:
             self._body.close()
 
@@ -201,11 +201,11 @@ class RequestCycle:
         if self.is_over or self.is_gone:
             return
         if self._body_sent:  # whole, but for trailers that never came
-            self._end_body()
+            self._send_trailers_and_finish()
         elif self.is_started:
             self._abort_response()
         else:
-            self.client_connection.refuse(Failure("migrated-crash", "head", "front"))
+            self.client_connection.refuse_and_close(Failure("migrated-crash", "head", "front"))
 
     def _minimal_scope(self) -> Message:
         """Return the part of an ASGI scope that our own app reads; the rest it reads from this object."""
@@ -278,7 +278,7 @@ class RequestCycle:
         """
         if self.is_gone:
             raise ClientDisconnected("The client closed the connection")
-        if not self._is_prepared(headers, status, body):
+        if not self._can_send_prepared_lines(headers, status, body):
             self._build_head(status, headers, reason)
             self._send_body(body, is_last=True)
             return
@@ -289,15 +289,15 @@ class RequestCycle:
         request_body = self._body
         is_read = request_body is None or request_body.is_complete
         if self._closes or not is_read or connection.listener_state.is_leaving:
-            ends = self._connection_line() + ends
+            ends = self._choose_connection_line() + ends
         if not headers.has_date:
             ends = date_line() + ends
         connection.write(b"".join((status_line(status, reason), headers.lines, ends, body)))
         if request_body is not None:
             request_body.close()
-        connection.end_cycle(self, is_last=self._closes)
+        connection.start_next_request_or_close(self, is_last=self._closes)
 
-    def _is_prepared(
+    def _can_send_prepared_lines(
         self, headers: Iterable[Pair], status: int, body: bytes
     ) -> TypeGuard[PreparedHeaders]:
         """Whether the response is a usual one: its lines are prepared, and its length is announced."""
@@ -318,42 +318,44 @@ class RequestCycle:
             self._trailers = []
         # A body that follows in the same iteration shares a write with the head; a head alone must
         # not wait for a body that may be minutes away (event streams).
-        self.client_connection.listener_state.loop.call_soon(self._flush_head)
+        self.client_connection.listener_state.loop.call_soon(self._write_pending_head)
 
     def _build_head(self, status: int, headers: Iterable[Pair], reason: bytes | None) -> None:
         if self.is_started:
             raise RuntimeError("The response has already started")
         if not 200 <= status <= 999:
             raise RuntimeError(f"{status} cannot be a final status")
-        self._head = status_line(status, reason) + self._header_lines(status, headers)
+        self._head = status_line(status, reason) + self._build_header_lines_and_framing(
+            status, headers
+        )
         if self._body is not None:
-            self._body.forgo_continue()
+            self._body.suppress_continue()
         self.is_started = True
 
-    def _flush_head(self) -> None:
+    def _write_pending_head(self) -> None:
         head, self._head = self._head, None
         if head and not self.is_gone:
             self.client_connection.write(head)
 
-    def _header_lines(self, status: int, headers: Iterable[Pair]) -> bytes:
+    def _build_header_lines_and_framing(self, status: int, headers: Iterable[Pair]) -> bytes:
         """Return the header lines; decide how the body is framed (RFC 9112 6.3)."""
         self._omits_body = self._method == b"HEAD" or status in _BODILESS
         if type(headers) is PreparedHeaders and status != 204:
-            block = headers.lines + self._framing_line(headers.length)
+            block = headers.lines + self._choose_framing_line(headers.length)
             date = b"" if headers.has_date else date_line()
-            return b"".join((block, date, self._connection_line(), b"\r\n"))
+            return b"".join((block, date, self._choose_connection_line(), b"\r\n"))
         listed = list(headers)
         layout = layout_of(tuple([name for name, _ in listed]))
         length: bytes | None = None
         if layout.length_at is not None:
             length = listed[layout.length_at][1]
         if layout.owned_at or status == 204:
-            listed, length = self._without_hop_fields(listed, layout, status)
-        block = header_block(listed) + self._framing_line(length)
+            listed, length = self._strip_hop_headers_and_find_length(listed, layout, status)
+        block = header_block(listed) + self._choose_framing_line(length)
         date = b"" if layout.has_date else date_line()
-        return b"".join((block, date, self._connection_line(), b"\r\n"))
+        return b"".join((block, date, self._choose_connection_line(), b"\r\n"))
 
-    def _without_hop_fields(
+    def _strip_hop_headers_and_find_length(
         self, headers: list[tuple[bytes, bytes]], layout: HeadLayout, status: int
     ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
         """Return the headers without those of this hop, and the length of the body."""
@@ -371,7 +373,7 @@ class RequestCycle:
             raise RuntimeError("Two Content-Length headers that differ")
         return kept, length
 
-    def _framing_line(self, length: bytes | None) -> bytes:
+    def _choose_framing_line(self, length: bytes | None) -> bytes:
         if self._omits_body:
             return b""
         if length is not None:
@@ -385,7 +387,7 @@ class RequestCycle:
         self._closes = True
         return b""
 
-    def _connection_line(self) -> bytes:
+    def _choose_connection_line(self) -> bytes:
         # RFC 9112 9.6: say so when the connection ends after this response. Half a request body
         # would have to be read to its end first; a client that waits for 100 may never send it.
         if (
@@ -403,7 +405,7 @@ class RequestCycle:
             raise RuntimeError(f"A {status} response is not possible here")
         block = header_block(list(headers))
         if status == 100 and self._body is not None:
-            self._body.forgo_continue()
+            self._body.suppress_continue()
         if self._version >= (1, 1):
             self.client_connection.write(status_line(status) + block + b"\r\n")
 
@@ -425,7 +427,7 @@ class RequestCycle:
         is_end = is_last and self._trailers is None
         self._write_chunk(head, body, is_end=is_end)
         if is_end:
-            self._finish()
+            self._finish_response()
 
     def _write_chunk(self, head: bytes, body: bytes, *, is_end: bool) -> None:
         write = self.client_connection.write
@@ -446,7 +448,7 @@ class RequestCycle:
 
     def _abort_response(self) -> None:
         """End in the middle of the response, but send at least its head: an end without one is ambiguous."""
-        self._flush_head()
+        self._write_pending_head()
         self.client_connection.abort_response(
             is_framed=self._chunked or self._left_bytes is not None
         )
@@ -456,24 +458,26 @@ class RequestCycle:
             raise RuntimeError("Trailers were not announced, or the body is not complete")
         self._trailers += message.get("headers", ())
         if not message.get("more_trailers", False):
-            self._end_body()
+            self._send_trailers_and_finish()
 
-    def _end_body(self) -> None:
+    def _send_trailers_and_finish(self) -> None:
         """End a body whose trailers were announced; they are sent only after `TE: trailers` (RFC 9110 6.5.1)."""
-        self._flush_head()
+        self._write_pending_head()
         if self._chunked:
             wanted = self._trailers if self._takes_trailers and self._trailers else []
             self.client_connection.write(b"0\r\n%b\r\n" % header_block(wanted))
-        self._finish()
+        self._finish_response()
 
-    def _finish(self) -> None:
+    def _finish_response(self) -> None:
         if self._left_bytes and not self._omits_body:
             self._abort_response()
             raise RuntimeError("The body is shorter than its Content-Length")
         self.is_over = True
         self._on_disconnect = None
-        self._close_body()
-        self.client_connection.end_cycle(self, is_last=self._closes or not self.has_whole_body)
+        self._close_request_body()
+        self.client_connection.start_next_request_or_close(
+            self, is_last=self._closes or not self.has_whole_body
+        )
 
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 Rule: what this parser accepts, gunicorn's own accepts too and frames alike (a property test checks it), with
 two exceptions: a method may be any token, and a trailer may have any name but the two that frame a message.
-It refuses more than gunicorn's: see `_read_framing`. It knows nothing of connections, time or responses; what
+It refuses more than gunicorn's: see `_parse_framing`. It knows nothing of connections, time or responses; what
 it cannot accept it raises, as gunicorn's ParseError.
 """
 
@@ -98,7 +98,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._remembered: _RememberedHead | None = None
         self._applied: _RememberedHead | None = None  # whose facts stand in the attributes
 
-    def take_repeated_request(self, data: bytes) -> bool:
+    def try_parse_repeated_request(self, data: bytes) -> bool:
         """Take `data` if it is one whole request with the headers of the one before.
 
         Most requests of a connection are. True: it is complete, and nobody was called back. False:
@@ -114,7 +114,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         if data[end:] != remembered.rest or (minor == b"1") != (remembered.version == (1, 1)):
             return False
         if self._applied is not remembered:
-            self._apply_head(remembered)
+            self._apply_remembered_head(remembered)
             self._applied = remembered
         self.method, self.path = method, path
         self._state = "complete"
@@ -197,7 +197,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
     def _parse_request_line(self) -> bool:
         """Parse a usual request line with one pattern, any other step by step."""
         if self._applied is not None:
-            self._reset_repeated()
+            self._finish_deferred_reset()
         found = _plain_start(self._buffer)
         if found is None or found.end() - 2 > self._limit_request_line:
             return self._parse_unusual_request_line()
@@ -208,7 +208,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._state = "headers"
         return True
 
-    def _reset_repeated(self) -> None:
+    def _finish_deferred_reset(self) -> None:
         """Do the reset that `start_next_request` left out, but keep the bytes that have come."""
         came, self._buffer = self._buffer, bytearray()
         self.reset()
@@ -232,11 +232,11 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         if self._header_count or end <= 0 or end > self._limit_request_field_size:
             return self._parse_header_lines()
         block = bytes(self._buffer[: end + 2])
-        if self._remembered is not None and self._is_remembered(self._remembered, block):
+        if self._remembered is not None and self._is_same_head(self._remembered, block):
             del self._buffer[: end + 4]
             self._scan_from = 0
             self._header_count = len(self._remembered.headers)
-            self._apply_head(self._remembered)
+            self._apply_remembered_head(self._remembered)
             self._emit_headers_complete()
             return True
         found = _fields_of(block) if _is_field_block(block) else None
@@ -247,13 +247,13 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._headers_list = [(name.lower(), value.rstrip(b" \t")) for name, value in found]
         self._header_count = len(found)
         self.headers = self._headers_list
-        self._read_framing()
+        self._parse_framing()
         if len(block) <= KNOWN_BYTES:
-            self._remember_head(block)
+            self._remember_head_if_repeated(block)
         self._emit_headers_complete()
         return True
 
-    def _is_remembered(self, remembered: _RememberedHead, block: bytes) -> bool:
+    def _is_same_head(self, remembered: _RememberedHead, block: bytes) -> bool:
         """Whether this is the remembered head; a target in another form has to be checked with its Host."""
         return (
             block == remembered.block
@@ -261,7 +261,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
             and self.path[:1] == b"/"
         )
 
-    def _apply_head(self, remembered: _RememberedHead) -> None:
+    def _apply_remembered_head(self, remembered: _RememberedHead) -> None:
         """Set the attributes to what the same bytes said before."""
         self.headers = remembered.headers
         self.http_version = remembered.version
@@ -270,7 +270,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self.takes_trailers = remembered.takes_trailers
         self.expects_continue = self.is_upgrade = self.is_chunked = False
 
-    def _remember_head(self, block: bytes) -> None:
+    def _remember_head_if_repeated(self, block: bytes) -> None:
         """Remember a head that came twice in a row: the first may be the only one of its connection."""
         seen = hash(block)  # a hash collision costs memory alone: the whole block is compared later
         is_second, self._previous_hash = seen == self._previous_hash, seen
@@ -302,7 +302,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
     def _finalize_headers(self) -> None:
         """Decide where the body ends and whether the connection goes on; then call back."""
         self.headers = self._headers_list
-        self._read_framing()
+        self._parse_framing()
         self._emit_headers_complete()
 
     def _emit_headers_complete(self) -> None:
@@ -318,7 +318,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
             if self._on_message_complete:
                 self._on_message_complete()
 
-    def _read_framing(self) -> None:
+    def _parse_framing(self) -> None:
         """Read how the body is framed (RFC 9112 6): one Content-Length of digits, or one `chunked`."""
         seen: dict[bytes, bytes] = {}
         for name, value in self.headers:
@@ -345,12 +345,12 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
     def _read_connection_options(self, seen: dict[bytes, bytes]) -> None:
         """Read what Connection, Expect, TE and Upgrade ask for (RFC 9112 9.3, RFC 9110 10.1.1, RFC 6455 4.1)."""
         is_current = self.http_version >= (1, 1)
-        options = _list_members(seen.get(b"connection", b""))
+        options = _split_comma_list(seen.get(b"connection", b""))
         self.should_keep_alive = b"close" not in options and (
             is_current or b"keep-alive" in options
         )
         self.expects_continue = is_current and seen.get(b"expect", b"").lower() == b"100-continue"
-        self.takes_trailers = is_current and b"trailers" in _list_members(seen.get(b"te", b""))
+        self.takes_trailers = is_current and b"trailers" in _split_comma_list(seen.get(b"te", b""))
         self.is_upgrade = (
             seen.get(b"upgrade", b"").lower() == b"websocket"
             and b"upgrade" in options
@@ -370,7 +370,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
             origin_form_of(self.path)
 
 
-def _list_members(value: bytes) -> set[bytes]:
+def _split_comma_list(value: bytes) -> set[bytes]:
     """Return the members of a comma-separated list, in lower case."""
     return {member.strip() for member in value.lower().split(b",")} if value else set()
 

@@ -190,7 +190,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             logger.warning("worker-retires why=%r", reason)
             self._leave_cause = "retires"
             self._overlap_s = OVERLAP_S
-            self._stop()
+            self._begin_leaving()
 
     def init_process(self) -> None:
         """Start and serve; if the start fails, tell the master why and end this process."""
@@ -266,14 +266,14 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
 
     def handle_exit_signal(self) -> None:
         """Leave gracefully: the handler of TERM."""
-        self._stop()
+        self._begin_leaving()
 
     def handle_quit_signal(self) -> None:
         """Leave at once, breaking open requests: the handler of INT and QUIT."""
         super().handle_quit_signal()
-        self._stop()
+        self._begin_leaving()
 
-    def _stop(self) -> None:
+    def _begin_leaving(self) -> None:
         self._flags[LEAVING] = 1
         self.alive = False
         if self._wake_event is not None:
@@ -290,10 +290,10 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         except Exception as error:  # gunicorn would take it for the end of a worker that served
             raise self._report_boot_failure(error) from error
         while self.alive and self.ppid == os.getppid():
-            await self._tick(TICK_S)
+            await self._run_upkeep_and_wait(TICK_S)
         began, open_then = self.loop.time(), len(self._open_connections())
         logger.info("worker-leaves why=%s connections=%d", self._leave_reason(), open_then)
-        broken = await self._drain()
+        broken = await self._drain_and_count_resets()
         await self._stop_app()
         logger.info("worker-left after=%.1fs broken=%d", self.loop.time() - began, broken)
 
@@ -322,24 +322,26 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         )
 
     def _create_acceptor(self, sock: socket.socket, state: ListenerState) -> Acceptor:
-        return Acceptor(sock, state, partial(HttpConnection, state), self._should_defer)
+        return Acceptor(
+            sock, state, partial(HttpConnection, state), self._report_count_and_check_defer
+        )
 
-    def _should_defer(self, connections: int) -> bool:
+    def _report_count_and_check_defer(self, connections: int) -> bool:
         """Report the number of connections; return whether other workers should accept first."""
         counts = self.app.connection_counts
-        counts.report(self.count_index, connections)
+        counts.set_count(self.count_index, connections)
         return counts.is_above_mean(connections)
 
-    async def _tick(self, seconds: float) -> None:
+    async def _run_upkeep_and_wait(self, seconds: float) -> None:
         """Tell the master that this worker lives, enforce the limits, then wait."""
         assert self._wake_event is not None  # noqa: S101 - set before the first tick
         self.notify()
         self._apply_server_stop()
         if self.servers and not self.is_leaving:
-            self.app.connection_counts.report(self.count_index, self.servers[0].connections)
+            self.app.connection_counts.set_count(self.count_index, self.servers[0].connections)
         now = self.loop.time()
         for state in self.listener_states:
-            state.sweep(now)
+            state.end_overdue_connections(now)
         self._gc_schedule.collect_if_due(
             sum(state.departed_clients for state in self.listener_states)
         )
@@ -349,18 +351,18 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             return
         self._wake_event.clear()
 
-    async def _drain(self) -> int:
+    async def _drain_and_count_resets(self) -> int:
         """Stop accepting, let open requests finish in the grace time, reset the rest; return how many."""
         for state in self.listener_states:
             state.is_leaving = True
-        await self._tick_until(lambda: False, self._overlap_s)
+        await self._run_upkeep_until(lambda: False, self._overlap_s)
         self._leave_by = self.loop.time() + self.app.plan.grace_s + SHUTDOWN_S
-        self.app.connection_counts.clear(self.count_index)
+        self.app.connection_counts.remove_worker(self.count_index)
         for server in self.servers:
             server.close()
         for state in self.listener_states:
             state.closes_idle = True
-        await self._tick_until(lambda: not self._open_connections(), self.app.plan.grace_s)
+        await self._run_upkeep_until(lambda: not self._open_connections(), self.app.plan.grace_s)
         left = self._open_connections()
         if left and not self._quick_shutdown:
             self.log.warning("Broke %d connections still open after the grace time", len(left))
@@ -371,10 +373,10 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     def _open_connections(self) -> list[Sweepable]:
         return [connection for state in self.listener_states for connection in state.connections]
 
-    async def _tick_until(self, is_done: Callable[[], bool], seconds: float) -> None:
+    async def _run_upkeep_until(self, is_done: Callable[[], bool], seconds: float) -> None:
         until = self.loop.time() + seconds
         while self.loop.time() < until and not is_done() and not self._quick_shutdown:
-            await self._tick(min(0.05, TICK_S))
+            await self._run_upkeep_and_wait(min(0.05, TICK_S))
 
     async def _start_app(self) -> None:
         self.lifespan = LifespanManager(self.asgi, self.log, self.state)
@@ -389,7 +391,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         if self.lifespan is None or self._quick_shutdown:
             return
         shutdown = self.loop.create_task(self.lifespan.shutdown())
-        await self._tick_until(shutdown.done, self._leave_by - self.loop.time())
+        await self._run_upkeep_until(shutdown.done, self._leave_by - self.loop.time())
         if not shutdown.done():
             self.log.warning("The application took too long to shut down")
 

@@ -88,13 +88,17 @@ def test_a_clients_leaving_is_told_once():
     extension = MountExtension(b"/", "192.0.2.1")
     extension.on_disconnect(lambda: told.append(True))
 
-    assert (extension.note_disconnect(), extension.note_disconnect(), told) == (True, False, [True])
+    assert (extension.handle_disconnect(), extension.handle_disconnect(), told) == (
+        True,
+        False,
+        [True],
+    )
 
 
 def test_who_asks_after_the_client_left_is_told_at_once():
     told = []
     extension = MountExtension(b"/", "192.0.2.1")
-    extension.note_disconnect()
+    extension.handle_disconnect()
     extension.on_disconnect(lambda: told.append(True))
 
     assert told == [True]

@@ -21,7 +21,7 @@ AT = "2026-11-29T18:00:00Z"
 
 def failed(boots: BootFailures, reason: str, at_s: float) -> bool:
     """A worker that was made just before it failed."""
-    return boots.note_failure(reason, started_s=at_s - 0.1, now_s=at_s, at=AT)
+    return boots.record_failure_and_decide_to_log(reason, started_s=at_s - 0.1, now_s=at_s, at=AT)
 
 
 def test_the_wait_doubles_up_to_half_a_minute():
@@ -36,7 +36,8 @@ def test_the_wait_doubles_up_to_half_a_minute():
 def test_several_workers_made_together_lengthen_the_wait_once():
     boots = BootFailures()
     news = [
-        boots.note_failure("why", started_s=0.0, now_s=1.0 + at, at=AT) for at in (0.0, 0.1, 0.2)
+        boots.record_failure_and_decide_to_log("why", started_s=0.0, now_s=1.0 + at, at=AT)
+        for at in (0.0, 0.1, 0.2)
     ]
 
     assert news == [True, False, False]
@@ -56,29 +57,29 @@ def test_a_worker_made_after_the_failure_ends_the_row():
     boots = BootFailures()
     failed(boots, "why", 10.0)
 
-    assert not boots.note_success(started_s=9.0, ready_s=10.5, now_s=10.5)
-    assert boots.note_success(started_s=11.0, ready_s=12.0, now_s=12.0)
+    assert not boots.record_success_and_detect_recovery(started_s=9.0, ready_s=10.5, now_s=10.5)
+    assert boots.record_success_and_detect_recovery(started_s=11.0, ready_s=12.0, now_s=12.0)
     assert (boots.failures, boots.reason, boots.retry_s, boots.total) == (0, "", 0.0, 1)
 
 
 def test_the_first_young_death_is_forgiven_and_the_next_one_is_a_loop():
     boots = BootFailures()
-    first = boots.note_crash("dies", started_s=0.0, now_s=1.0, at=AT)
-    together = boots.note_crash("dies", started_s=0.5, now_s=1.2, at=AT)
+    first = boots.record_crash_and_detect_new_loop("dies", started_s=0.0, now_s=1.0, at=AT)
+    together = boots.record_crash_and_detect_new_loop("dies", started_s=0.5, now_s=1.2, at=AT)
 
     assert (first, together, boots.failures) == (False, False, 0)
-    assert boots.note_crash("dies", started_s=2.0, now_s=3.0, at=AT)
+    assert boots.record_crash_and_detect_new_loop("dies", started_s=2.0, now_s=3.0, at=AT)
     assert boots.retry_s == 4.0
 
 
 def test_a_crash_loop_ends_when_a_worker_has_lived_for_a_while():
     boots = BootFailures()
-    boots.note_crash("dies", started_s=0.0, now_s=1.0, at=AT)
-    boots.note_crash("dies", started_s=2.0, now_s=3.0, at=AT)
+    boots.record_crash_and_detect_new_loop("dies", started_s=0.0, now_s=1.0, at=AT)
+    boots.record_crash_and_detect_new_loop("dies", started_s=2.0, now_s=3.0, at=AT)
 
-    assert not boots.note_success(started_s=4.0, ready_s=5.0, now_s=14.9)
-    assert boots.note_success(started_s=4.0, ready_s=5.0, now_s=15.0)
-    assert not boots.note_crash("dies", started_s=16.0, now_s=17.0, at=AT)
+    assert not boots.record_success_and_detect_recovery(started_s=4.0, ready_s=5.0, now_s=14.9)
+    assert boots.record_success_and_detect_recovery(started_s=4.0, ready_s=5.0, now_s=15.0)
+    assert not boots.record_crash_and_detect_new_loop("dies", started_s=16.0, now_s=17.0, at=AT)
 
 
 def test_a_forked_process_reads_what_is_written_after_the_fork():
@@ -118,7 +119,7 @@ def test_the_notice_says_nothing_before_and_after_a_row_of_failures():
     failed(boots, "why", 1.0)
     notice.write(boots)
     meanwhile = notice.read()
-    boots.note_success(started_s=2.0, ready_s=3.0, now_s=3.0)
+    boots.record_success_and_detect_recovery(started_s=2.0, ready_s=3.0, now_s=3.0)
     notice.write(boots)
 
     assert before == (None, 0)
@@ -156,10 +157,10 @@ def test_a_failure_is_told_in_one_line(error, reason):
 
 def test_fewer_workers_end_no_crash_loop():
     boots = BootFailures()
-    boots.note_crash("dies", started_s=0.0, now_s=1.0, at=AT)
-    boots.note_crash("dies", started_s=2.0, now_s=3.0, at=AT)
+    boots.record_crash_and_detect_new_loop("dies", started_s=0.0, now_s=1.0, at=AT)
+    boots.record_crash_and_detect_new_loop("dies", started_s=2.0, now_s=3.0, at=AT)
 
-    assert not boots.note_all_workers_present()
+    assert not boots.record_all_present_and_detect_recovery()
     assert boots.failures == 1
 
 

@@ -43,13 +43,13 @@ def test_gunicorn_is_a_release_that_was_read():
 def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, theirs):
     new = {
         "FrontWorker": {
-            "_stop",
+            "_begin_leaving",
             "_create_listener_state",
             "_create_acceptor",
-            "_tick",
-            "_drain",
+            "_run_upkeep_and_wait",
+            "_drain_and_count_resets",
             "_open_connections",
-            "_tick_until",
+            "_run_upkeep_until",
         }
         | {
             "_start_app",
@@ -59,32 +59,37 @@ def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, t
             "_start_accepting",
             "_report_boot_failure",
         }
-        | {"_apply_server_stop", "_should_defer", "_descriptors"},
+        | {"_apply_server_stop", "_report_count_and_check_defer", "_descriptors"},
         "FrontArbiter": {
-            "_wait_for_interrupt",
-            "_log_when_ready",
+            "_manage_workers_until_interrupt",
+            "_log_once_if_all_accept",
             "_staying_workers",
-            "_is_current",
+            "_is_up_to_date",
         }
         | {
-            "_workers_to_end",
+            "_choose_workers_to_end",
             "_count_workers_to_start",
-            "_check_workers",
-            "_note_success",
-            "_note_failed_boot",
+            "_record_ready_workers",
+            "_record_boot_success",
+            "_record_failed_boot",
         }
-        | {"_note_death", "_note_worker_end", "_note_fork_failure", "_needs_stopgap"},
-        "RequestParser": {"_read_framing", "_read_connection_options", "_require_host"}
+        | {
+            "_handle_death_of_serving_worker",
+            "_handle_worker_end",
+            "_handle_fork_failure",
+            "_must_next_worker_serve_legacy_alone",
+        },
+        "RequestParser": {"_parse_framing", "_read_connection_options", "_require_host"}
         | {
             "_parse_header_lines",
             "_parse_unusual_request_line",
-            "_is_remembered",
-            "_apply_head",
-            "_remember_head",
+            "_is_same_head",
+            "_apply_remembered_head",
+            "_remember_head_if_repeated",
             "_emit_headers_complete",
         }
-        | {"_reset_repeated"},
-        "FrontServer": {"_when_ready"},
+        | {"_finish_deferred_reset"},
+        "FrontServer": {"_on_master_ready"},
     }[ours.__name__]
     replaced = {
         name

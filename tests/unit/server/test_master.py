@@ -62,7 +62,7 @@ class Master(FrontArbiter):
             plan=SimpleNamespace(boot_s=30.0),
             boot_notice=SimpleNamespace(write=lambda _: None),
             connection_counts=SimpleNamespace(
-                clear=self.departed_clients.append, assign_index=lambda _: 0
+                remove_worker=self.departed_clients.append, assign_index=lambda _: 0
             ),
             announce_stop=lambda: self.settings.append(("stopping",)),
         )
@@ -76,7 +76,7 @@ class Master(FrontArbiter):
         self.ended.append((pid - 1_000_000, sig))
 
     def ages_to_end(self) -> list[int]:
-        return [each.age for each in self._workers_to_end()]
+        return [each.age for each in self._choose_workers_to_end()]
 
     def count_to_start(self, now_s: float = NOW_S) -> int:
         return self._count_workers_to_start(now_s)
@@ -117,7 +117,7 @@ def test_a_worker_made_just_before_the_reload_is_an_old_one():
     master._stale_age = 2
 
     assert master.count_to_start() == 0
-    assert [master._is_current(each) for each in master.WORKERS.values()] == [False, False, True]
+    assert [master._is_up_to_date(each) for each in master.WORKERS.values()] == [False, False, True]
 
 
 def test_each_new_worker_that_serves_lets_the_oldest_one_go():
@@ -179,18 +179,20 @@ def killed_by_its_app(*workers: Worker, has_served: bool = True) -> Master:
 
 
 def test_where_loading_the_app_ends_workers_one_serves_legacy_alone():
-    assert killed_by_its_app()._needs_stopgap()
-    assert killed_by_its_app(booting(1))._needs_stopgap()
-    assert not killed_by_its_app(Worker(1))._needs_stopgap()
-    assert not killed_by_its_app(booting(1, without_app=True))._needs_stopgap()
-    assert not killed_by_its_app(has_served=False)._needs_stopgap()
+    assert killed_by_its_app()._must_next_worker_serve_legacy_alone()
+    assert killed_by_its_app(booting(1))._must_next_worker_serve_legacy_alone()
+    assert not killed_by_its_app(Worker(1))._must_next_worker_serve_legacy_alone()
+    assert not killed_by_its_app(
+        booting(1, without_app=True)
+    )._must_next_worker_serve_legacy_alone()
+    assert not killed_by_its_app(has_served=False)._must_next_worker_serve_legacy_alone()
 
 
 def test_where_nobody_serves_any_more_the_next_boot_does_not_wait():
     master = Master(booting(1))
     master._serving = 1
     master._boot_failures = BootFailures(failures=5, retry_s=NOW_S + 30)
-    master._check_workers(NOW_S)
+    master._record_ready_workers(NOW_S)
 
     assert master._boot_failures.retry_s == NOW_S
 
@@ -207,11 +209,11 @@ def test_workers_that_are_too_many_are_told_once(monkeypatch):
 def test_that_all_serve_is_told_once_all_do(caplog):
     caplog.set_level(logging.INFO, "overgrow")
     master = Master(Worker(1), booting(2))
-    master._log_when_ready()
+    master._log_once_if_all_accept()
     before = caplog.text
     master.WORKERS = {each.pid: each for each in (Worker(1), Worker(2))}
-    master._log_when_ready()
-    master._log_when_ready()
+    master._log_once_if_all_accept()
+    master._log_once_if_all_accept()
 
     assert (before, caplog.text.count("ready workers=2")) == ("", 1)
 
@@ -403,7 +405,7 @@ def waited(monkeypatch, *signals: list[int]) -> tuple[bool, list[str]]:
     monkeypatch.setattr(Master, "wait_for_signals", lambda *_, **__: next(heard, []), raising=False)
     for name in ("reap_workers", "manage_workers", "handle_usr1"):
         monkeypatch.setattr(Master, name, lambda _, name=name: done.append(name))
-    return Master()._wait_for_interrupt(0.3), done
+    return Master()._manage_workers_until_interrupt(0.3), done
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])

@@ -137,7 +137,7 @@ def test_a_body_is_read_each_time_though_its_head_came_before():
     found = RequestParser(on_body=bodies.append)
     for _ in range(4):
         data = HEAD + b"Content-Length: 3\r\n\r\nabc"
-        assert not found.take_repeated_request(data)
+        assert not found.try_parse_repeated_request(data)
         found.feed(data)
         assert found.is_complete
         assert found.start_next_request() == b""
@@ -149,7 +149,7 @@ def test_a_body_is_read_each_time_though_its_head_came_before():
 def test_a_target_is_looked_at_each_time_though_its_headers_came_before(target):
     found = parser()
     for _ in range(3):
-        if not found.take_repeated_request(GET + b"\r\n"):
+        if not found.try_parse_repeated_request(GET + b"\r\n"):
             found.feed(GET + b"\r\n")
         found.start_next_request()
 
@@ -160,8 +160,10 @@ def test_a_target_is_looked_at_each_time_though_its_headers_came_before(target):
 def test_a_line_is_measured_each_time_though_its_headers_came_before():
     found = parser()
     for _ in range(3):
-        if not found.take_repeated_request(GET + b"\r\n"):
+        if not found.try_parse_repeated_request(GET + b"\r\n"):
             found.feed(GET + b"\r\n")
         found.start_next_request()
 
-    assert not found.take_repeated_request(b"GET /" + b"x" * 8190 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert not found.try_parse_repeated_request(
+        b"GET /" + b"x" * 8190 + b" HTTP/1.1\r\nHost: a\r\n\r\n"
+    )

@@ -44,7 +44,7 @@ def request(method, target, version, block):
 
 def read_by(parser, data):
     try:
-        if not parser.take_repeated_request(data):
+        if not parser.try_parse_repeated_request(data):
             parser.feed(data)
     except ParseError as error:
         return type(error)
@@ -106,12 +106,12 @@ def test_what_is_recalled_is_one_whole_request():
         parser.feed(whole)
         parser.start_next_request()
 
-    assert parser.take_repeated_request(whole)
+    assert parser.try_parse_repeated_request(whole)
     assert parser.start_next_request() == b""
-    assert not parser.take_repeated_request(whole + whole)
-    assert not parser.take_repeated_request(whole[:-1])
+    assert not parser.try_parse_repeated_request(whole + whole)
+    assert not parser.try_parse_repeated_request(whole[:-1])
     parser.feed(whole[:10])
-    assert not parser.take_repeated_request(whole[10:])
+    assert not parser.try_parse_repeated_request(whole[10:])
 
 
 def test_a_request_behind_a_recalled_one_waits_for_its_turn():
@@ -120,7 +120,7 @@ def test_a_request_behind_a_recalled_one_waits_for_its_turn():
     for _ in range(2):
         parser.feed(whole)
         parser.start_next_request()
-    parser.take_repeated_request(whole)
+    parser.try_parse_repeated_request(whole)
     parser.feed(whole)
 
     assert len(whole) == parser.pipelined_bytes
@@ -165,7 +165,7 @@ def test_each_request_may_follow_an_empty_line_on_a_kept_connection():
     recalled = []
     for _ in range(5):
         parser.feed(b"\r\n")  # RFC 9112 2.2
-        recalled.append(parser.take_repeated_request(whole))
+        recalled.append(parser.try_parse_repeated_request(whole))
         if not recalled[-1]:
             parser.feed(whole)
         parser.start_next_request()

@@ -32,7 +32,7 @@ def crowd_of(*connections: int, clock: FakeClock | None = None) -> ConnectionCou
     crowd, taken = ConnectionCounts(clock or FakeClock()), set()
     for count in connections:
         taken.add(crowd.assign_index(taken))
-        crowd.report(max(taken), count)
+        crowd.set_count(max(taken), count)
     return crowd
 
 
@@ -56,7 +56,7 @@ def test_a_worker_is_ahead_when_it_has_clearly_more_than_the_mean(others, own, i
 
 def test_a_worker_that_left_or_has_not_accepted_yet_does_not_count():
     crowd = crowd_of(9, 0)
-    crowd.clear(2)
+    crowd.remove_worker(2)
     crowd.assign_index({1, 2})
 
     assert not crowd.is_above_mean(9)
@@ -66,7 +66,7 @@ def test_nobody_waits_for_a_worker_that_hangs():
     clock = FakeClock()
     crowd = crowd_of(9, 0, clock=clock)
     clock.now_s += 1.5
-    crowd.report(1, 9)
+    crowd.set_count(1, 9)
 
     assert not crowd.is_above_mean(9)
 

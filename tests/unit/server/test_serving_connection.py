@@ -260,9 +260,9 @@ def test_a_slow_client_that_takes_something_is_given_more_time():
         await visitor.send(b"")
         now = visitor.connection.deadline + 0.1
         visitor.transport.unsent = 60
-        visitor.listener_state.sweep(now)
+        visitor.listener_state.end_overdue_connections(now)
         was_given_more = not visitor.transport.is_aborted and visitor.connection.deadline > now
-        visitor.listener_state.sweep(visitor.connection.deadline + 0.1)
+        visitor.listener_state.end_overdue_connections(visitor.connection.deadline + 0.1)
         await visitor.leave()
         return was_given_more, visitor.transport.is_aborted
 
@@ -284,7 +284,7 @@ def test_a_client_that_keeps_an_answer_waiting_is_not_idle(unsent, fate):
         await visitor.send(GET)
         for size in unsent:
             visitor.transport.unsent = size
-            visitor.listener_state.sweep(visitor.connection.deadline + 0.1)
+            visitor.listener_state.end_overdue_connections(visitor.connection.deadline + 0.1)
         found = "aborted" if visitor.transport.is_aborted else "closed"
         return found if visitor.transport.is_closed else "open"
 
@@ -555,7 +555,7 @@ def test_a_half_closed_client_has_left_once_its_body_is_not_read(takes, more, is
             if takes:
                 taken.release()
             await visitor.send(more)
-            visitor.listener_state.sweep(0)
+            visitor.listener_state.end_overdue_connections(0)
         await asyncio.sleep(RESPONSE_AFTER_EOF_S * 1.5)
         return visitor.transport.is_aborted
 

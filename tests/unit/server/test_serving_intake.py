@@ -131,7 +131,7 @@ def test_an_upload_that_ends_while_it_waits_lets_its_client_ask_again():
     async def act(uploads):
         uploads.send(SMALL_BYTES)
         connection, transport = uploads.made[2]
-        connection.end_cycle(connection._cycle, is_last=False)
+        connection.start_next_request_or_close(connection._cycle, is_last=False)
         return transport.is_paused, len(uploads.listener_state.read_scheduler._waiting)
 
     assert with_uploads(3, act) == (False, 0)

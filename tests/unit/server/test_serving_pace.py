@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from overgrow.server.pace import Pace, kernel_unsent_bytes
+from overgrow.server.pace import Pace, unacknowledged_bytes
 from overgrow.slow_clients.slowest import end_slowest
 
 
@@ -24,7 +24,7 @@ class FakeClient:
 
 def test_no_rate_is_known_before_a_whole_period():
     pace = Pace(100.0, 0)
-    pace.measure(109.9, 5, 10.0)
+    pace.update_rate(109.9, 5, 10.0)
 
     assert pace.rate is None
 
@@ -32,15 +32,15 @@ def test_no_rate_is_known_before_a_whole_period():
 @pytest.mark.parametrize(("moved", "rate"), [(0, 0.0), (10_000, 1000.0), (200_000, 20_000.0)])
 def test_a_rate_is_what_moved_over_the_period(moved, rate):
     pace = Pace(100.0, 7)
-    pace.measure(110.0, 7 + moved, 10.0)
+    pace.update_rate(110.0, 7 + moved, 10.0)
 
     assert pace.rate == rate
 
 
 def test_a_client_that_speeds_up_is_measured_anew():
     pace = Pace(0.0, 0)
-    pace.measure(10.0, 0, 10.0)
-    pace.measure(20.0, 100_000, 10.0)
+    pace.update_rate(10.0, 0, 10.0)
+    pace.update_rate(20.0, 100_000, 10.0)
 
     assert pace.rate == 10_000.0
 
@@ -56,16 +56,16 @@ def test_bytes_that_the_peer_has_not_read_are_unsent():
     near, far = socket.socketpair()
     with near, far:
         near.send(b"x" * 1000)
-        before = kernel_unsent_bytes(near.fileno())
+        before = unacknowledged_bytes(near.fileno())
         far.recv(1000)
 
-        assert (before >= 1000, kernel_unsent_bytes(near.fileno())) == (True, 0)
+        assert (before >= 1000, unacknowledged_bytes(near.fileno())) == (True, 0)
 
 
 def test_a_closed_socket_has_nothing_unsent():
-    assert kernel_unsent_bytes(-1) == 0
+    assert unacknowledged_bytes(-1) == 0
 
 
 def test_a_descriptor_that_is_no_socket_has_nothing_unsent(tmp_path):
     with (tmp_path / "file").open("w") as file:
-        assert kernel_unsent_bytes(file.fileno()) == 0
+        assert unacknowledged_bytes(file.fileno()) == 0
