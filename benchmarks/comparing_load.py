@@ -58,10 +58,10 @@ class Counts:
     def record_comparison(self, judgement: Judgement) -> None:
         self.compared_of[judgement.compared.route] += 1
 
-    def record_unanswered(self, served: Served) -> None:
+    def record_unanswered_copy(self, served: Served) -> None:
         self.lost_of[served.route] += 1
 
-    def record_dropped(self, _reason: str, served: Served | None = None) -> None:
+    def record_dropped_request(self, _reason: str, served: Served | None = None) -> None:
         if served is not None:
             self.lost_of[served.route] += 1
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.redacting import redact_pair
-from overgrow.shadow.findings.groups import group_of
+from overgrow.shadow.findings.groups import build_pair_group
 from overgrow.shadow.redact.redact import RedactedRequest
 from overgrow.shadow.rules.comparators import Ignore, KeyedBy, SameShape, Tolerance, Unordered
 from overgrow.shadow.rules.rules import Rule, Rules
@@ -56,7 +56,7 @@ def spent_s(data: bytes) -> float:
     found = compare(control, candidate, rules)
     if found.differences:
         pair = redact_pair(RedactedRequest("GET", "/"), control, candidate, found.differences)
-        group_of("fuzz", pair, 0.0, truncated=found.truncated)
+        build_pair_group("fuzz", pair, 0.0, truncated=found.truncated)
     return time.process_time() - began_s
 
 

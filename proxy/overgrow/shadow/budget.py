@@ -14,7 +14,7 @@ FORGET_IDLE_AFTER_S = 60.0  # a route without a copy for this long earns nothing
 
 
 @dataclass(slots=True)
-class _Account:
+class _RouteAccount:
     """What one route has left, when it last asked, and what one of its comparisons costs."""
 
     left_s: float
@@ -43,16 +43,16 @@ class CpuBudget:
         self._max_s = self._fund_s = max_s
         self._loan_s = loan_s
         self._at_s: float | None = None
-        self._accounts: dict[str, _Account] = {}
+        self._accounts: dict[str, _RouteAccount] = {}
 
     def has_budget_for(self, route: str) -> bool:
         """Whether more work may be started for a route."""
-        left_s = self._account(route).left_s
+        left_s = self._update_account(route).left_s
         return left_s > 0 or left_s + self._fund_s > 0
 
     def charge(self, route: str, work_s: float) -> None:
         """Charge a route for finished work: its own savings first, then the fund."""
-        account = self._account(route)
+        account = self._update_account(route)
         account.cost_s += (work_s - account.cost_s) * (0.1 if account.cost_s else 1.0)
         account.left_s -= work_s
         if account.left_s < 0:
@@ -65,16 +65,16 @@ class CpuBudget:
         account = self._accounts.get(route)
         return account.cost_s if account is not None else 0.0
 
-    def _account(self, route: str) -> _Account:
+    def _update_account(self, route: str) -> _RouteAccount:
         now_s = self._stopwatch()
         account = self._accounts.get(route)
         if account is None:
-            account = self._accounts[route] = _Account(self._loan_s, now_s)
+            account = self._accounts[route] = _RouteAccount(self._loan_s, now_s)
         account.asked_at_s = now_s
-        self._share_out_earnings(now_s)
+        self._distribute_earned_time(now_s)
         return account
 
-    def _share_out_earnings(self, now_s: float) -> None:
+    def _distribute_earned_time(self, now_s: float) -> None:
         """Give each route its part of what was earned since the last call."""
         if self._at_s is not None:
             earned_s = (now_s - self._at_s) * self._share / len(self._accounts)

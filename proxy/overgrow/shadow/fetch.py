@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from overgrow.exchange import BodyBroken, Failure, Inbound, Reply, Server, failure_reply
 from overgrow.routing.model import Side
-from overgrow.shadow.sampling import Copy, head_of_copy
+from overgrow.shadow.sampling import Copy, build_copy_head
 from overgrow.shadow.tee import MemoryBudget, Tee
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
@@ -93,7 +93,7 @@ async def fetch_response(
 ) -> ResponseSnapshot:
     """Fetch one side's response to a copy; raises as fetch_response_pair."""
     inbound = Inbound(
-        head_of_copy(copy.head), single_chunk(copy.body) if copy.body is not None else None
+        build_copy_head(copy.head), single_chunk(copy.body) if copy.body is not None else None
     )
     decision = copy.decision._replace(side=side)
     try:

@@ -13,8 +13,8 @@ from overgrow.evidence import Compared, Record, Served, Shape
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.redacting import redact_pair
 from overgrow.shadow.fetch import ResponsePair
-from overgrow.shadow.findings.groups import group_of
-from overgrow.shadow.findings.noise import Noise, observe_pair
+from overgrow.shadow.findings.groups import build_pair_group
+from overgrow.shadow.findings.noise import Noise, measure_pair_noise
 from overgrow.shadow.recording import DropReason
 from overgrow.shadow.redact.redact import RedactedRequest
 from overgrow.shadow.rules.rules import Rules
@@ -42,11 +42,11 @@ class EvidenceSink(Protocol):
         """Count and keep a comparison, and learn its noise."""
         ...
 
-    def record_unanswered(self, served: Served) -> None:
+    def record_unanswered_copy(self, served: Served) -> None:
         """Count and keep a copy to which a side gave no answer."""
         ...
 
-    def record_dropped(self, reason: DropReason, served: Served | None = None) -> None:
+    def record_dropped_request(self, reason: DropReason, served: Served | None = None) -> None:
         """Count and keep a request that was drawn and not compared."""
         ...
 
@@ -68,12 +68,16 @@ def judge(
     if comparison.differences:
         # Covered differences are kept too: a changed rule judges them again.
         redacted = redact_pair(
-            _asked_of(served.shape), control, candidate, comparison.differences, rules.show
+            _redacted_request_of(served.shape),
+            control,
+            candidate,
+            comparison.differences,
+            rules.show,
         )
-        group = group_of(served.route, redacted, served.at, truncated=comparison.truncated)
+        group = build_pair_group(served.route, redacted, served.at, truncated=comparison.truncated)
     is_quick = cpu_s() - began_s <= QUICK_S
     pair = pair if is_quick else pair._replace(again=None)
-    noise = _learn_noise(group.example.rank if group else "", pair, rules)
+    noise = _measure_noise(group.example.rank if group else "", pair, rules)
     names = {each.rule for each in comparison.differences if each.rule is not None}
     compared = Compared(
         served.route,
@@ -87,21 +91,21 @@ def judge(
     return Judgement(compared, noise)
 
 
-def _asked_of(shape: Shape) -> RedactedRequest:
+def _redacted_request_of(shape: Shape) -> RedactedRequest:
     return RedactedRequest(shape.method, shape.template, shape.query_keys, shape.signed_in)
 
 
-def _learn_noise(name: str, pair: ResponsePair, rules: Rules) -> Noise | None:
+def _measure_noise(name: str, pair: ResponsePair, rules: Rules) -> Noise | None:
     """Return what the second responses teach; bodies of which only a fingerprint was kept teach nothing."""
     control, candidate, again, candidate_again = pair
     if again is None:
         return None
     if any(each is not None and each.fingerprint for each in pair):
-        control, candidate, again = map(_without_body, (control, candidate, again))
-        candidate_again = _without_body(candidate_again) if candidate_again is not None else None
+        control, candidate, again = map(_drop_body, (control, candidate, again))
+        candidate_again = _drop_body(candidate_again) if candidate_again is not None else None
     migrated = (candidate, candidate_again) if candidate_again is not None else None
-    return observe_pair(name, control, again, rules, migrated)
+    return measure_pair_noise(name, control, again, rules, migrated)
 
 
-def _without_body(answer: ResponseSnapshot) -> ResponseSnapshot:
+def _drop_body(answer: ResponseSnapshot) -> ResponseSnapshot:
     return replace(answer, body=b"", fingerprint=None)

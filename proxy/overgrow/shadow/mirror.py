@@ -37,7 +37,7 @@ from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import (
     PARTIAL_STATUS,
     Copy,
-    has_unreadable_coding,
+    has_undecodable_coding,
     may_be_copied,
     shape_of_request,
 )
@@ -138,13 +138,13 @@ class Mirror:
             return None
         if self._environment.chance() * FULL_CANARY >= route.shadow:
             return None
-        reason = self._refusal_reason(route)
+        reason = self._reason_to_refuse_copy(route)
         if reason is None:
-            return self._start_recording(inbound, decision, route)
-        self._drop_request(reason, self._build_served(inbound, decision, route))
+            return self._create_recording(inbound, decision, route)
+        self._record_dropped_request(reason, self._build_served_record(inbound, decision, route))
         return None
 
-    def _build_served(
+    def _build_served_record(
         self, inbound: Inbound, decision: Decision, route: Route, reply: Reply | None = None
     ) -> Served:
         """Build the record of what the user asked, and got if that is known."""
@@ -152,13 +152,13 @@ class Mirror:
         shape = shape_of_request(inbound.head, route, self.sessions, status)
         return Served(route.name, decision.side, self._environment.clock(), shape)
 
-    def _drop_request(self, reason: DropReason, served: Served) -> None:
+    def _record_dropped_request(self, reason: DropReason, served: Served) -> None:
         """Record that a drawn request is not compared; warn if the reason is the CPU budget."""
-        self._evidence.record_dropped(reason, served)
+        self._evidence.record_dropped_request(reason, served)
         if reason == "budget":
-            self._warn_of_budget(served.route)
+            self._warn_of_cpu_budget(served.route)
 
-    def _warn_of_budget(self, route: str) -> None:
+    def _warn_of_cpu_budget(self, route: str) -> None:
         now_s = self._environment.stopwatch()
         if now_s - self._warned_at_s.get(route, -WARN_EVERY_S) < WARN_EVERY_S:
             return
@@ -170,19 +170,19 @@ class Mirror:
             self._budget.cost_s(route) * 1000,
         )
 
-    def _start_recording(self, inbound: Inbound, decision: Decision, route: Route) -> Recording:
+    def _create_recording(self, inbound: Inbound, decision: Decision, route: Route) -> Recording:
         """Return a recording that queues its copy, or drops it, when the exchange is over."""
 
         def on_done(recording: Recording) -> None:
             try:
-                self._enqueue_or_drop(recording, inbound, decision, route)
+                self._enqueue_or_drop_copy(recording, inbound, decision, route)
             except Exception:  # this runs on a user's path: nothing may escape
                 LOG.exception("a request of route %s could not be copied", route.name)
                 recording.release()
                 served = None
                 with suppress(Exception):
-                    served = self._build_served(inbound, decision, route, recording.reply)
-                self._evidence.record_dropped("fault", served)
+                    served = self._build_served_record(inbound, decision, route, recording.reply)
+                self._evidence.record_dropped_request("fault", served)
 
         return Recording(
             inbound,
@@ -195,65 +195,65 @@ class Mirror:
             ),
         )
 
-    def _enqueue_or_drop(
+    def _enqueue_or_drop_copy(
         self, recording: Recording, inbound: Inbound, decision: Decision, route: Route
     ) -> None:
         """Queue the copy of a finished recording, or drop it. Runs on the user's path, so it must be quick."""
         recording.finish()
         reply = recording.reply
-        partial = reply is not None and is_partial(inbound, reply)
+        partial = reply is not None and is_partial_response(inbound, reply)
         is_safe = inbound.head.method in SAFE_METHODS
-        reason = recording.drop_reason or self._refusal_reason(route)
+        reason = recording.drop_reason or self._reason_to_refuse_copy(route)
         if reason is None and partial and not is_safe:
             reason = "conditional"
         if reason is not None or reply is None:
             recording.release()
-            served = self._build_served(inbound, decision, route, reply)
-            self._drop_request(reason or "unfinished", served)
+            served = self._build_served_record(inbound, decision, route, reply)
+            self._record_dropped_request(reason or "unfinished", served)
             return
-        is_unreadable = is_safe and has_unreadable_coding(recording.headers)
+        is_unreadable = is_safe and has_undecodable_coding(recording.headers)
         answer = None if partial or is_unreadable else recording.answer(reply)
-        self._enqueue(
+        self._enqueue_copy(
             Copy(
                 inbound.head,
                 recording.request_body(),
                 decision,
                 route,
-                self._build_served(inbound, decision, route, reply),
+                self._build_served_record(inbound, decision, route, reply),
                 answer,
                 self._environment.stopwatch(),
-                self._is_drawn_for_noise(inbound, route),
+                self._is_sampled_for_noise(inbound, route),
                 recording.held_bytes,
             )
         )
 
-    def _refusal_reason(self, route: Route) -> DropReason | None:
+    def _reason_to_refuse_copy(self, route: Route) -> DropReason | None:
         if self._closing:
             return "closing"
         return None if self._waiting.has_room_for(route.name) else "queue-full"
 
-    def _is_drawn_for_noise(self, inbound: Inbound, route: Route) -> bool:
+    def _is_sampled_for_noise(self, inbound: Inbound, route: Route) -> bool:
         if not route.shadow_noise or inbound.head.method not in SAFE_METHODS:
             return False
         return self._environment.chance() * FULL_CANARY < route.shadow_noise
 
-    def _enqueue(self, copy: Copy) -> None:
+    def _enqueue_copy(self, copy: Copy) -> None:
         self._adopt_running_loop()
         gone = self._waiting.put(copy)
         if gone is not None:
             self._memory.release(gone.held_bytes)
-            self._drop_request("queue-full", gone.served)
-        self._start_worker()
+            self._record_dropped_request("queue-full", gone.served)
+        self._start_sender_task()
 
-    def _start_worker(self) -> None:
+    def _start_sender_task(self) -> None:
         if self._waiting and len(self._tasks) < self._limits.at_once:
-            task = asyncio.get_running_loop().create_task(self._run_worker())
+            task = asyncio.get_running_loop().create_task(self._send_waiting_copies())
             self._tasks.add(task)
-            task.add_done_callback(self._on_worker_done)
+            task.add_done_callback(self._on_sender_task_done)
 
-    def _on_worker_done(self, task: asyncio.Task[None]) -> None:
+    def _on_sender_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._start_worker()
+        self._start_sender_task()
 
     def _adopt_running_loop(self) -> None:
         """Belong to the running loop; drop what another loop had started, since that loop is gone."""
@@ -261,9 +261,9 @@ class Mirror:
         if self._loop is not loop:
             self._loop, self._thread = loop, None
             self._tasks = set()
-            self._drop_waiting("closing")
+            self._drop_waiting_copies("closing")
 
-    async def _run_worker(self) -> None:
+    async def _send_waiting_copies(self) -> None:
         """Send one copy after the other while any wait."""
         while self._waiting:
             copy = self._waiting.take()
@@ -271,27 +271,27 @@ class Mirror:
                 await self._send_copy(copy)
             except Exception:
                 LOG.exception("a copy of a request of route %s failed", copy.route.name)
-                self._drop_request("fault", copy.served)
+                self._record_dropped_request("fault", copy.served)
             finally:
                 self._memory.release(copy.held_bytes)
 
     async def _send_copy(self, copy: Copy) -> None:
         reason = self._reason_not_to_send(copy)
         if reason is not None:
-            self._drop_request(reason, copy.served)
+            self._record_dropped_request(reason, copy.served)
             return
         try:
             responses = await fetch_response_pair(copy, self._servers, self._fetch_limits)
         except NoResponse as error:
             LOG.debug("a copy of a request of route %s: %s", copy.route.name, error)
-            self._evidence.record_unanswered(copy.served)
+            self._evidence.record_unanswered_copy(copy.served)
         except ResponseTooLarge:
-            self._drop_request("answer-too-large", copy.served)
+            self._record_dropped_request("answer-too-large", copy.served)
         else:
             rules = await self._environment.rules_of(copy.route)
-            judgement = await self._judge(copy, responses, rules)
+            judgement = await self._judge_and_charge(copy, responses, rules)
             if isinstance(judgement, str):
-                self._drop_request(judgement, copy.served)
+                self._record_dropped_request(judgement, copy.served)
             else:
                 self._waiting.count_comparison(copy.route.name)
                 self._evidence.record_comparison(judgement)
@@ -304,13 +304,13 @@ class Mirror:
             return "stale"
         return None if self._budget.has_budget_for(copy.route.name) else "budget"
 
-    async def _judge(
+    async def _judge_and_charge(
         self, copy: Copy, responses: ResponsePair, rules: Rules
     ) -> Judgement | DropReason:
         """Judge a small pair on the loop and a large one in a thread; charge the route for the work."""
         spent_s = 0.0
 
-        def judge_timed() -> Judgement | DropReason:
+        def judge_and_time() -> Judgement | DropReason:
             nonlocal spent_s
             began_s = self._environment.cpu_s()
             try:
@@ -320,40 +320,40 @@ class Mirror:
 
         try:
             if responses.size_bytes <= self._limits.threaded_bytes:
-                return judge_timed()
+                return judge_and_time()
             self._thread = self._thread or ThreadPoolExecutor(1, "overgrow-compare")
-            return await asyncio.get_running_loop().run_in_executor(self._thread, judge_timed)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, judge_and_time)
         finally:
             self._budget.charge(copy.route.name, spent_s)
 
     def cancel_copies(self) -> None:
         """Drop the copies that wait and cancel those under way, because a kill file was made."""
-        self._cancel_workers("killed")
+        self._drop_and_cancel_copies("killed")
 
-    def _cancel_workers(self, reason: DropReason) -> None:
-        self._drop_waiting(reason)
+    def _drop_and_cancel_copies(self, reason: DropReason) -> None:
+        self._drop_waiting_copies(reason)
         for task in self._tasks:
             task.cancel()
-            self._evidence.record_dropped(reason)
+            self._evidence.record_dropped_request(reason)
 
-    def _drop_waiting(self, reason: DropReason) -> None:
+    def _drop_waiting_copies(self, reason: DropReason) -> None:
         for copy in self._waiting.clear():
             self._memory.release(copy.held_bytes)
-            self._drop_request(reason, copy.served)
+            self._record_dropped_request(reason, copy.served)
 
     async def aclose(self, grace_s: float = 1.0) -> None:
         """Take no more copies; give those under way `grace_s` to finish, then cancel them."""
         self._closing = True
-        self._drop_waiting("closing")
+        self._drop_waiting_copies("closing")
         if self._tasks and self._loop is asyncio.get_running_loop():
             await asyncio.wait(self._tasks, timeout=grace_s)
             left = [*self._tasks]
-            self._cancel_workers("closing")
+            self._drop_and_cancel_copies("closing")
             await asyncio.gather(*left, return_exceptions=True)
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def is_partial(inbound: Inbound, reply: Reply) -> bool:
+def is_partial_response(inbound: Inbound, reply: Reply) -> bool:
     """Return whether a condition or a range gave the user less than the whole response."""
     return reply.status in PARTIAL_STATUS and is_conditional(inbound.head.headers)

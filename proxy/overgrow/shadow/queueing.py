@@ -32,7 +32,10 @@ class CopyQueue:
 
     def has_room_for(self, route: str) -> bool:
         """Return whether a copy of a route would be taken: a full queue takes none of its busiest route."""
-        return self._size < self._max_copies or len(self._waiting.get(route, ())) < self._longest
+        return (
+            self._size < self._max_copies
+            or len(self._waiting.get(route, ())) < self._longest_line_length
+        )
 
     def put(self, copy: Copy) -> Copy | None:
         """Take a copy; return the copy that must go for it, which may be the same one."""
@@ -48,7 +51,7 @@ class CopyQueue:
 
     def take(self) -> Copy:
         """Remove and return the next copy."""
-        return self._pop(min(self._waiting, key=self._priority))
+        return self._pop(min(self._waiting, key=self._route_priority))
 
     def clear(self) -> Iterator[Copy]:
         """Remove and yield all copies."""
@@ -56,10 +59,10 @@ class CopyQueue:
             yield self._pop(next(iter(self._waiting)))
 
     @property
-    def _longest(self) -> int:
+    def _longest_line_length(self) -> int:
         return max(map(len, self._waiting.values()), default=0)
 
-    def _priority(self, route: str) -> tuple[int, float]:
+    def _route_priority(self, route: str) -> tuple[int, float]:
         return min(self._compared[route], ENOUGH_COMPARISONS), self._waiting[route][0].since_s
 
     def _pop(self, route: str) -> Copy:

@@ -45,7 +45,7 @@ class RecordingLimits(NamedTuple):
 
 
 class Recording:
-    """Records one exchange. Call wrap, take_whole or abort once; `on_done` is then called once, at the end.
+    """Records one exchange. Call wrap, record_sent_reply or abort once; `on_done` is then called once, at the end.
 
     `on_done` calls finish, and then either takes the bodies or calls release.
     """
@@ -91,7 +91,7 @@ class Recording:
 
     def wrap(self, reply: Reply) -> None:
         """Record a response on its way to the user; call `on_done` when it is closed."""
-        self._note_reply(reply, reply.headers)
+        self._store_reply(reply, reply.headers)
         if self.drop_reason is not None:
             self._on_done(self)
             return
@@ -110,12 +110,12 @@ class Recording:
 
         reply.close = close_and_report
 
-    def take_whole(self, reply: Reply, headers: Headers) -> None:
+    def record_sent_reply(self, reply: Reply, headers: Headers) -> None:
         """Take a response that has been sent whole, and call `on_done`."""
-        self._note_reply(reply, headers)
+        self._store_reply(reply, headers)
         self._on_done(self)
 
-    def _note_reply(self, reply: Reply, headers: Headers) -> None:
+    def _store_reply(self, reply: Reply, headers: Headers) -> None:
         """Remember a response as the side gave it: the front door may add headers of its own."""
         self.reply, self.headers = reply, headers
         self.drop_reason = self.drop_reason or drop_reason_of(reply, self._hashed_bytes)
@@ -146,7 +146,7 @@ class Recording:
 
     def answer(self, reply: Reply) -> ResponseSnapshot:
         """Return what the user got. Valid only without a drop reason."""
-        body, fingerprint = self._whole_body(), self._fingerprint
+        body, fingerprint = self._single_piece_body(), self._fingerprint
         if self._answer is not None:
             body, fingerprint = self._answer.whole or b"", self._answer.fingerprint
         return ResponseSnapshot(
@@ -156,7 +156,7 @@ class Recording:
             fingerprint,
         )
 
-    def _whole_body(self) -> bytes:
+    def _single_piece_body(self) -> bytes:
         """Return the body of a response that came in one piece."""
         body = self.reply.body if self.reply is not None else b""
         return body if isinstance(body, bytes) else b""
@@ -170,7 +170,7 @@ class Recording:
             self._answer, "answer-too-large"
         )
         if self.drop_reason is None and self._answer is None:
-            body = self._whole_body()
+            body = self._single_piece_body()
             size = len(body)
             if size > self._answer_bytes:
                 self._fingerprint = FingerprintBuilder([body]).fingerprint()

@@ -33,7 +33,7 @@ PARTIAL_STATUS = frozenset({206, 304, 416})
 class Copy:
     """One request to be sent to the other side, with what the user got.
 
-    `head` is the user's; head_of_copy gives what is sent. `served` says what the user asked and got, redacted.
+    `head` is the user's; build_copy_head gives what is sent. `served` says what the user asked and got, redacted.
     `answer` is what the user got; None where that was less than the whole answer: then that side is asked again.
     `since_s` is a time of the stopwatch.
     """
@@ -70,10 +70,10 @@ def _has_connection_login(inbound: Inbound) -> bool:
     return is_bound or request_carries_login(inbound.head.headers)
 
 
-def head_of_copy(head: Head) -> Head:
+def build_copy_head(head: Head) -> Head:
     """Return the head for the other side: marked, unconditional, in codings we can decode, without Expect."""
     headers = drop_conditional_headers(head.headers)
-    kept = [_limit_codings(*pair) for pair in headers if pair[0].lower() != b"expect"]
+    kept = [_limit_accepted_codings(*pair) for pair in headers if pair[0].lower() != b"expect"]
     return head._replace(headers=[*kept, MARKER])
 
 
@@ -81,7 +81,7 @@ def head_of_copy(head: Head) -> Head:
 _READABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 
 
-def _limit_codings(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+def _limit_accepted_codings(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     """Return the header line without content codings that cannot be decoded."""
     if name.lower() != b"accept-encoding":
         return name, value
@@ -90,7 +90,7 @@ def _limit_codings(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     return (name, value) if len(kept) == len(asked) else (name, b", ".join(kept) or b"identity")
 
 
-def has_unreadable_coding(headers: Headers) -> bool:
+def has_undecodable_coding(headers: Headers) -> bool:
     """Return whether a response is in a coding that cannot be decoded, such as Brotli."""
     codings = (
         each.strip().lower()
@@ -110,7 +110,7 @@ def url_of(head: Head) -> str:
 def shape_of_request(head: Head, route: Route, sessions: Sessions, status: int = 0) -> Shape:
     """Return the redacted shape of a request; `status` is what the user got, 0 where that is unknown."""
     query = head.target.partition(b"?")[2]
-    keys = _query_keys_of(query.decode("latin-1")) if query else ()
+    keys = _redacted_query_keys(query.decode("latin-1")) if query else ()
     template = route.path or route.prefix or ""
     signed_in = sessions.is_signed_in(head.headers, route.shadow_session)
     if not signed_in and head.peer_trusted and route.shadow_session is None:
@@ -134,7 +134,7 @@ def _has_identity_header(headers: Headers) -> bool:
     return any(name in _IDENTITY_HEADERS and value for name, value in headers)
 
 
-def _query_keys_of(query: str) -> tuple[str, ...]:
+def _redacted_query_keys(query: str) -> tuple[str, ...]:
     """Return the redacted names of a query; those of short queries are cached, since users repeat a few."""
     names = "&".join([part.partition("=")[0] for part in query.split("&")])
     return _cached_query_keys(names) if len(names) <= 200 else redact_query_keys(names)
@@ -150,8 +150,8 @@ def mark_shadow_requests(
 ) -> Callable[..., Iterable[bytes]]:
     """Return the app for the pool that serves only copies: it sees the mark, which no client can set."""
 
-    def with_mark(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def call_with_mark(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ["HTTP_X_OVERGROW_SHADOW"] = "1"
         return wsgi_app(environ, start_response)
 
-    return with_mark
+    return call_with_mark

@@ -33,20 +33,21 @@ class Sessions:
     def is_signed_in(self, headers: Headers, named: str | None = None) -> bool:
         """Return whether a request carries credentials; if `named` is given, only that cookie counts."""
         return any(
-            name == b"authorization" or (name == b"cookie" and self._has_session(value, named))
+            name == b"authorization"
+            or (name == b"cookie" and self._has_session_cookie(value, named))
             for name, value in headers
         )
 
-    def _has_session(self, cookie_header: bytes, named: str | None) -> bool:
+    def _has_session_cookie(self, cookie_header: bytes, named: str | None) -> bool:
         pairs = (pair.partition(b"=") for pair in cookie_header.split(b";"))
         names = (name.strip() for name, _, value in pairs if value.strip())
         if named is not None:
             return named.encode() in names
-        return any(name in self._learned or _is_session_name(name) for name in names)
+        return any(name in self._learned or _is_session_cookie_name(name) for name in names)
 
     def learn(self, head: Head, status: int, headers: Headers) -> None:
         """Remember the cookies that the response to a login sets."""
-        if not is_login(head) or status >= 400 or len(self._learned) >= MAX_LEARNED:
+        if not is_login_request(head) or status >= 400 or len(self._learned) >= MAX_LEARNED:
             return
         for cookies in cookies_of(ResponseSnapshot(status, tuple(headers))).values():
             self._learned |= {
@@ -54,7 +55,7 @@ class Sessions:
             }
 
 
-def is_login(head: Head) -> bool:
+def is_login_request(head: Head) -> bool:
     """Return whether a request looks like a login: a POST to a path that is named like one."""
     return head.method == "POST" and _LOGIN_PATH.search(head.target.partition(b"?")[0]) is not None
 
@@ -63,14 +64,14 @@ def _may_be_session_cookie(cookie: Cookie) -> bool:
     """Return whether a cookie may be a session: scripts cannot read it, and it is not being deleted."""
     name = cookie.name.encode("latin-1")
     is_kept = cookie.value not in {"", "deleted"} and cookie.attributes.get("max-age") != "0"
-    return is_kept and "httponly" in cookie.attributes and not _is_no_session_name(name)
+    return is_kept and "httponly" in cookie.attributes and not _is_excluded_cookie_name(name)
 
 
-def _is_session_name(name: bytes) -> bool:
-    return _SESSION_NAME.search(name) is not None and not _is_no_session_name(name)
+def _is_session_cookie_name(name: bytes) -> bool:
+    return _SESSION_NAME.search(name) is not None and not _is_excluded_cookie_name(name)
 
 
-def _is_no_session_name(name: bytes) -> bool:
+def _is_excluded_cookie_name(name: bytes) -> bool:
     return (
         not name
         or _OWN_COOKIE.fullmatch(name) is not None

@@ -14,7 +14,7 @@ from overgrow.routing.facts import Headers
 from overgrow.routing.model import Decision, Route
 from overgrow.shadow.mirror import Mirror
 from overgrow.shadow.recording import Recording
-from overgrow.shadow.sessions import is_login
+from overgrow.shadow.sessions import is_login_request
 
 
 class ShadowingServer:
@@ -28,7 +28,7 @@ class ShadowingServer:
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Answer as the wrapped server does."""
         route = decision.route
-        if inbound.head.method == "POST" and is_login(inbound.head):
+        if inbound.head.method == "POST" and is_login_request(inbound.head):
             return self._serve_login(inbound, decision)
         if route is None or not route.shadow:
             return self._server.serve(inbound, decision)
@@ -49,7 +49,7 @@ class ShadowingServer:
         self, inbound: Inbound, decision: Decision, route: Route
     ) -> Coroutine[Any, Any, Reply]:
         if inbound.body is None:
-            return self._serve_and_draw_late(inbound, decision, route)
+            return self._serve_then_sample(inbound, decision, route)
         recording = self._mirror.draw(inbound, decision, route)
         if recording is None:
             return self._server.serve(inbound, decision)
@@ -66,9 +66,7 @@ class ShadowingServer:
         recording.wrap(reply)
         return reply
 
-    async def _serve_and_draw_late(
-        self, inbound: Inbound, decision: Decision, route: Route
-    ) -> Reply:
+    async def _serve_then_sample(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
         """Without a body to be kept, drawing can wait: if the answer is all here, until it is through."""
         try:
             reply = await self._server.serve(inbound, decision)
@@ -78,13 +76,13 @@ class ShadowingServer:
             raise
         if isinstance(reply.body, bytes):
             draw = partial(self._mirror.draw, inbound, decision, route)
-            reply.close = partial(_close_and_draw, reply, reply.headers, reply.close, draw)
+            reply.close = partial(_close_then_sample, reply, reply.headers, reply.close, draw)
         elif recording := self._mirror.draw(inbound, decision, route):
             recording.wrap(reply)
         return reply
 
 
-async def _close_and_draw(
+async def _close_then_sample(
     reply: Reply,
     headers: Headers,
     close: Callable[[], Awaitable[None]],
@@ -96,4 +94,4 @@ async def _close_and_draw(
         await close()
     finally:
         if recording := draw():
-            recording.take_whole(reply, headers)
+            recording.record_sent_reply(reply, headers)

@@ -101,14 +101,14 @@ class Tee:
         if self._hashing is not None:
             self._hash(chunk)
         elif self.held_bytes + size > self._max_bytes:
-            self._continue_with_fingerprint(chunk)
+            self._replace_body_by_fingerprint(chunk)
         elif not self._memory.reserve(size):
             self._discard_for("memory")
         else:
             self.held_bytes += size
             self._chunks.append(chunk)
 
-    def _continue_with_fingerprint(self, chunk: bytes) -> None:
+    def _replace_body_by_fingerprint(self, chunk: bytes) -> None:
         """Drop the body and hash it instead, if a fingerprint is wanted."""
         if not self._hashed_bytes:
             self._discard_for("too-large")

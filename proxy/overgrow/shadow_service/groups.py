@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from overgrow.routing.model import Route
-from overgrow.shadow.rules.cache import read_rules_text
+from overgrow.shadow.rules.cache import read_rules_bytes
 from overgrow.shadow.rules.file import EVERYWHERE, parse_rules_file
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow_service.service import today
@@ -49,11 +49,11 @@ class OpenGroupCounts:
     def _count_open(self, routes: list[Route]) -> Mapping[str, int]:
         if not routes:
             return {}
-        from overgrow.shadow.rules.rejudge import coverage_test  # noqa: PLC0415  only where there is evidence
+        from overgrow.shadow.rules.rejudge import build_coverage_check  # noqa: PLC0415  only where there is evidence
         from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
         from overgrow.store.reader import open_reader  # noqa: PLC0415  as above
 
-        covers = {route.name: coverage_test(self._rules_of(route)) for route in routes}
+        covers = {route.name: build_coverage_check(self._rules_of(route)) for route in routes}
         try:
             with open_reader(store_url(self._state, self._store)) as reader:
                 groups = reader.groups()
@@ -73,7 +73,7 @@ class OpenGroupCounts:
     def _rules_in_file(self, name: str) -> Rules:
         path = self._folder / f"{name}.yaml"
         try:
-            return parse_rules_file(read_rules_text(path), file=path.name, today=today()).rules
+            return parse_rules_file(read_rules_bytes(path), file=path.name, today=today()).rules
         except FileNotFoundError:
             return Rules.none
         except OSError:

@@ -62,12 +62,12 @@ class EvidenceRecorder:
         if noise is not None:
             self._noise_counter.add(compared.route, compared.at, noise)
 
-    def record_unanswered(self, served: Served) -> None:
+    def record_unanswered_copy(self, served: Served) -> None:
         """Count and keep a copy to which a side gave no answer."""
         self._count_metric("overgrow_shadow_total", served.route, "unanswered")
         self._put_not_compared(served, "unanswered")
 
-    def record_dropped(self, reason: DropReason, served: Served | None = None) -> None:
+    def record_dropped_request(self, reason: DropReason, served: Served | None = None) -> None:
         """Count and keep a request that was drawn and not compared."""
         self._count_metric("overgrow_shadow_dropped_total", reason)
         if served is not None and reason not in UNSTORED_REASONS:
@@ -75,7 +75,7 @@ class EvidenceRecorder:
 
     def store_noise(self) -> None:
         """Keep what was learned of noise since the last call."""
-        for learned in self._noise_counter.take_changed():
+        for learned in self._noise_counter.pop_changed_noise():
             self.put(learned)
 
     def _put_not_compared(self, served: Served, why: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from overgrow.evidence import Compared, NoiseLearned, Served, Shape
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.redacting import redact_pair
-from overgrow.shadow.findings.groups import group_of
-from overgrow.shadow.findings.noise import Noise, observe_pair
+from overgrow.shadow.findings.groups import build_pair_group
+from overgrow.shadow.findings.noise import Noise, measure_pair_noise
 from overgrow.shadow.redact.redact import RedactedRequest
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -33,7 +33,7 @@ def compared(route, control, candidate, *, template="/orders", rules=Rules.none,
     group = None
     if found.differences:
         pair = redact_pair(asked, control, candidate, found.differences)
-        group = group_of(route, pair, at, truncated=found.truncated)
+        group = build_pair_group(route, pair, at, truncated=found.truncated)
     shape = Shape("GET", template, (), control.status)
     names = tuple({each.rule for each in found.differences if each.rule})
     return Compared(route, side, at, shape, found.verdict, group, names)
@@ -56,5 +56,7 @@ def put(state: Path, *records):
 
 def learned(route, *pairs):
     """What asking legacy twice taught of a route, as a record; pairs of answers."""
-    noise = sum((observe_pair(f"pair {n}", *pair) for n, pair in enumerate(pairs)), Noise.none)
+    noise = sum(
+        (measure_pair_noise(f"pair {n}", *pair) for n, pair in enumerate(pairs)), Noise.none
+    )
     return NoiseLearned(route, time.time(), noise.as_json())

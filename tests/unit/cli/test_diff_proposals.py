@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from overgrow.evidence import NoiseLearned
-from overgrow.shadow.findings.noise import Noise, observe_pair
+from overgrow.shadow.findings.noise import Noise, measure_pair_noise
 from overgrow.shadow.rules.file import parse_rules_file
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 from tests.unit.cli.found import answer, compared, learned, put
@@ -282,7 +282,7 @@ def still(overgrow, *, rules=RULE):
     (overgrow.folder / "compare/orders.yaml").write_text(rules)
     agreed = parse_rules_file(RULE.encode(), file="c.yaml", today=date(2026, 11, 22)).rules
     same = answer({**ORDER, "token": "0" * 32})
-    pairs = (observe_pair("p", *pair, agreed, (same, same)) for pair in tokens())
+    pairs = (measure_pair_noise("p", *pair, agreed, (same, same)) for pair in tokens())
     noise = sum(pairs, Noise.none)
     return NoiseLearned("orders", time.time(), noise.as_json())
 

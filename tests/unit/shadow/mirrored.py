@@ -82,10 +82,10 @@ class Notes:
         self.comparisons.append(judgement.compared)
         self.noises.append(judgement.noise)
 
-    def record_unanswered(self, served):
+    def record_unanswered_copy(self, served):
         self.silences.append(served.route)
 
-    def record_dropped(self, reason, served=None):
+    def record_dropped_request(self, reason, served=None):
         self.drops.append(reason)
         self.left_out.append((reason, served))
 

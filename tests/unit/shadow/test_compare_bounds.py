@@ -11,7 +11,7 @@ from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.findings import MAX_JUDGED, MAX_READ
 from overgrow.shadow.compare.json_bodies import MAX_VALUES
 from overgrow.shadow.compare.text_bodies import MAX_LINES
-from overgrow.shadow.findings.noise import observe_pair
+from overgrow.shadow.findings.noise import measure_pair_noise
 from overgrow.shadow.redact.html_tokens import MAX_ATTRIBUTES, MAX_DISTINCT, MAX_TOKENS
 from overgrow.shadow.rules.comparators import Ignore, SameShape
 from overgrow.shadow.rules.rules import Rule, Rules
@@ -122,10 +122,10 @@ def test_nobody_looks_for_pieces_in_texts_too_long_to_have_a_shape(monkeypatch):
     def refuse(_text):
         raise AssertionError
 
-    monkeypatch.setattr("overgrow.shadow.findings.path_variation.pieces_of", refuse)
+    monkeypatch.setattr("overgrow.shadow.findings.path_variation.variable_pieces_of", refuse)
     pair = [answer("text/plain", f"a{digit} " * 10_000) for digit in "12"]
 
-    assert observe_pair("pair", *pair).pairs == 1
+    assert measure_pair_noise("pair", *pair).pairs == 1
 
 
 def test_long_texts_that_rules_allow_are_read_up_to_a_bound():

@@ -8,7 +8,7 @@ import pytest
 
 from overgrow.forwarding.headers import headers_for_legacy
 from overgrow.routing.model import Route
-from overgrow.shadow.sampling import head_of_copy, mark_shadow_requests, shape_of_request
+from overgrow.shadow.sampling import build_copy_head, mark_shadow_requests, shape_of_request
 from overgrow.shadow.sessions import Sessions
 from overgrow.wsgi.environ import build_environ
 from tests.unit.shadow.mirrored import HEAD
@@ -17,7 +17,7 @@ from tests.unit.shadow.mirrored import HEAD
 def test_a_copy_keeps_target_order_and_duplicates():
     headers = [(b"host", b"h"), (b"x", b"1"), (b"accept", b"*/*"), (b"x", b"2")]
 
-    copy = head_of_copy(HEAD._replace(headers=headers, target=b"/%2f?a&a"))
+    copy = build_copy_head(HEAD._replace(headers=headers, target=b"/%2f?a&a"))
 
     assert copy.target == b"/%2f?a&a"
     assert copy.headers == [*headers, (b"x-overgrow-shadow", b"1")]
@@ -26,7 +26,7 @@ def test_a_copy_keeps_target_order_and_duplicates():
 def test_a_condition_that_guards_a_write_stays():
     headers = [(b"if-match", b'"1"'), (b"if-none-match", b"*")]
 
-    assert head_of_copy(HEAD._replace(headers=headers)).headers[:2] == headers
+    assert build_copy_head(HEAD._replace(headers=headers)).headers[:2] == headers
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_both_sides_are_told_the_user_that_a_trusted_peer_names():
     """A copy without it would be a stranger's, and every answer to it a difference."""
     head = HEAD._replace(headers=[(b"x-forwarded-user", b"alice")], peer_trusted=True)
 
-    copy = head_of_copy(head)
+    copy = build_copy_head(head)
 
     to_migrated = build_environ(copy, io.BytesIO(), multiprocess=True)
     to_old = headers_for_legacy(copy, via="x", upstream_host=None, has_body=False)

@@ -14,10 +14,10 @@ from overgrow.shadow.findings.covered_noise import (
     SURE_AFTER_PAIRS,
     CoveredNoise,
     HiddenConstant,
-    add_covered_noise,
-    find_constants,
+    find_hidden_constants,
+    sum_covered_noise,
 )
-from overgrow.shadow.findings.noise import Noise, observe_pair
+from overgrow.shadow.findings.noise import Noise, measure_pair_noise
 from overgrow.shadow.rules.comparators import Comparator, Ignore, SameShape, TimestampWithin
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -37,7 +37,7 @@ def rules(how: Comparator, path: str = "$.token") -> Rules:
 def hour(pairs: int, migrated: int, agreed: Rules) -> Noise:
     """Pairs in which legacy's token is always renewed, and migrated's in so many."""
     found = (
-        observe_pair(
+        measure_pair_noise(
             f"{at}", token(2 * at), token(2 * at + 1), agreed, (token(0), token(at < migrated))
         )
         for at in range(pairs)
@@ -47,7 +47,7 @@ def hour(pairs: int, migrated: int, agreed: Rules) -> Noise:
 
 @pytest.mark.parametrize("how", [SameShape(), Ignore()], ids=str)
 def test_a_value_that_only_legacy_renews_under_a_rule_is_told(how):
-    assert (HiddenConstant("$.token", SURE_AFTER_PAIRS),) == find_constants(
+    assert (HiddenConstant("$.token", SURE_AFTER_PAIRS),) == find_hidden_constants(
         [hour(SURE_AFTER_PAIRS, 0, rules(how))]
     )
 
@@ -63,28 +63,28 @@ def test_a_value_that_only_legacy_renews_under_a_rule_is_told(how):
     ],
 )
 def test_what_is_renewed_or_hardly_known_or_open_is_no_constant(pairs, migrated, agreed):
-    assert () == find_constants([hour(pairs, migrated, agreed)])
+    assert () == find_hidden_constants([hour(pairs, migrated, agreed)])
 
 
 def test_a_value_that_migrated_renewed_once_and_does_no_more_is_told():
     agreed = rules(SameShape())
     before, after = hour(60, 60, agreed), hour(SURE_AFTER_PAIRS, 0, agreed)
 
-    assert (HiddenConstant("$.token", SURE_AFTER_PAIRS),) == find_constants([after, before])
-    assert () == find_constants([before, after])
+    assert (HiddenConstant("$.token", SURE_AFTER_PAIRS),) == find_hidden_constants([after, before])
+    assert () == find_hidden_constants([before, after])
 
 
 def test_the_latest_hours_that_suffice_count():
     agreed = rules(SameShape())
     half = hour(SURE_AFTER_PAIRS // 2, 0, agreed)
 
-    assert (HiddenConstant("$.token", SURE_AFTER_PAIRS),) == find_constants(
+    assert (HiddenConstant("$.token", SURE_AFTER_PAIRS),) == find_hidden_constants(
         [half, half, hour(60, 60, agreed)]
     )
 
 
 def test_where_migrated_is_not_asked_twice_nothing_is_known():
-    found = observe_pair("p", token(1), token(2), rules(Ignore()))
+    found = measure_pair_noise("p", token(1), token(2), rules(Ignore()))
 
     assert {} == found.covered_noise
 
@@ -99,6 +99,6 @@ def test_what_rules_hold_is_read_as_it_was_stored():
 def test_the_rules_that_are_counted_are_bounded():
     many = {f"$.{at}": CoveredNoise(1, 0) for at in range(MAX_RULES)}
 
-    merged = add_covered_noise(many, {"$.noisy": CoveredNoise(2, 0)})
+    merged = sum_covered_noise(many, {"$.noisy": CoveredNoise(2, 0)})
 
     assert (MAX_RULES, True) == (len(merged), "$.noisy" in merged)

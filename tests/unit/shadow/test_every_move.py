@@ -73,9 +73,9 @@ EXPIRES = [
 ]
 
 
-@pytest.mark.parametrize(("control", "candidate", "are_same"), EXPIRES)
-def test_expires_is_how_long_after_the_answer(control, candidate, are_same):
-    assert found(control, candidate) == ([] if are_same else ["header-value header:expires"])
+@pytest.mark.parametrize(("control", "candidate", "are_equal_nodes"), EXPIRES)
+def test_expires_is_how_long_after_the_answer(control, candidate, are_equal_nodes):
+    assert found(control, candidate) == ([] if are_equal_nodes else ["header-value header:expires"])
 
 
 def cookie(date, *words):

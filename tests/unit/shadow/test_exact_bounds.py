@@ -11,7 +11,7 @@ import pytest
 
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.content import MAX_CODINGS, MAX_MEMBERS, unpack_body
-from overgrow.shadow.compare.json_bodies import unique_values_of
+from overgrow.shadow.compare.json_bodies import unique_member_values
 from overgrow.shadow.compare.redacting import redact_response
 from overgrow.shadow.redact.redact import MAX_BODY_BYTES, MAX_KEYS, MAX_SHOWN_CHARS
 from overgrow.shadow.rules.comparators import Ignore, SameShape
@@ -144,8 +144,8 @@ def test_times_to_live_are_alike_up_to_two_seconds(one, other, is_alike):
 
 
 def test_members_that_two_rows_share_tell_no_rows_apart():
-    assert unique_values_of([{"id": 1}, {"id": 2}], "id") == [1, 2]
-    assert unique_values_of([{"id": 1}, {"id": 1}], "id") is None
+    assert unique_member_values([{"id": 1}, {"id": 2}], "id") == [1, 2]
+    assert unique_member_values([{"id": 1}, {"id": 1}], "id") is None
 
 
 @pytest.mark.parametrize(("pieces", "allowed"), [((2,), True), ((1,), False), ((1, 2), False)])
@@ -156,7 +156,7 @@ def test_a_rule_about_one_piece_of_a_text_is_about_no_other(pieces, allowed):
 def test_a_rule_is_about_its_path_and_nothing_below_it():
     rule = Rule("$.items[*]", Ignore(), "ada", "why", date(2030, 1, 1))
 
-    assert [rule.is_at(path) for path in ("$.items[3]", "$.items[3].id")] == [True, False]
+    assert [rule.is_about_path(path) for path in ("$.items[3]", "$.items[3].id")] == [True, False]
 
 
 def test_a_leave_to_show_counts_on_its_last_day():

@@ -18,13 +18,13 @@ from overgrow.shadow.findings.gate import (
     Requirement,
     binomial_cdf,
     comparisons_needed,
-    coverage_of,
-    describe_shape,
+    coverage_of_request_shapes,
+    describe_request_shape,
     evaluate_gate,
-    format_hours,
+    format_hours_or_days,
     format_percent,
     incomplete_beta,
-    upper_bound,
+    mismatch_rate_upper_bound,
 )
 from overgrow.shadow.recording import UNSTORED_REASONS, DropReason
 
@@ -65,7 +65,7 @@ def exactly_at_most(hits, tries, rate):
 @pytest.mark.parametrize(("rate", "needed"), [(0.01, 299), (0.001, 2_995), (0.05, 59)])
 def test_so_many_clean_comparisons_bound_the_rate(rate, needed):
     assert comparisons_needed(rate) == needed
-    assert upper_bound(0, needed) <= rate < upper_bound(0, needed - 1)
+    assert mismatch_rate_upper_bound(0, needed) <= rate < mismatch_rate_upper_bound(0, needed - 1)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_so_many_clean_comparisons_bound_the_rate(rate, needed):
     ],
 )
 def test_the_upper_bound_is_that_of_published_tables(mismatched, compared, bound):
-    assert upper_bound(mismatched, compared) == pytest.approx(bound, abs=1e-5)
+    assert mismatch_rate_upper_bound(mismatched, compared) == pytest.approx(bound, abs=1e-5)
 
 
 @settings(max_examples=40, deadline=None)
@@ -87,7 +87,7 @@ def test_the_upper_bound_is_that_of_published_tables(mismatched, compared, bound
 def test_the_upper_bound_leaves_one_chance_in_twenty(compared, data):
     mismatched = data.draw(st.integers(0, compared - 1))
 
-    chance = exactly_at_most(mismatched, compared, upper_bound(mismatched, compared))
+    chance = exactly_at_most(mismatched, compared, mismatch_rate_upper_bound(mismatched, compared))
 
     assert float(chance) == pytest.approx(0.05, rel=1e-6)
 
@@ -112,14 +112,14 @@ def test_the_beta_function_is_symmetric():
 
 
 def test_a_large_number_of_comparisons_is_still_exact_enough():
-    bound = upper_bound(1_000, 10_000_000)
+    bound = mismatch_rate_upper_bound(1_000, 10_000_000)
 
     assert 1e-4 < bound < 1.06e-4
     assert binomial_cdf(1_000, 10_000_000, bound) == pytest.approx(0.05, rel=1e-4)
 
 
 def test_more_mismatches_raise_the_bound():
-    bounds = [upper_bound(k, 1_000) for k in range(20)]
+    bounds = [mismatch_rate_upper_bound(k, 1_000) for k in range(20)]
 
     assert all(one < other for one, other in pairwise(bounds))
 
@@ -201,7 +201,7 @@ def test_without_counted_requests_coverage_is_unknown_and_asks_for_nothing():
 
     result = evaluate_gate(evidence(300, shapes=shapes), Requirement(), NOW)
 
-    assert (result.ready, result.coverage, coverage_of([])) == (True, None, None)
+    assert (result.ready, result.coverage, coverage_of_request_shapes([])) == (True, None, None)
 
 
 def test_old_evidence_is_refused():
@@ -243,11 +243,11 @@ def test_the_arithmetic_is_told_whatever_the_outcome():
     ("seconds", "text"), [(90 * 60, "2 h"), (71 * 3600, "71 h"), (216 * 3600, "9 days")]
 )
 def test_ages_are_told_in_hours_then_days(seconds, text):
-    assert format_hours(seconds) == text
+    assert format_hours_or_days(seconds) == text
 
 
 def test_a_shape_reads_like_a_request():
-    told = describe_shape(shape(query_keys=("a", "b"), signed_in=True))
+    told = describe_request_shape(shape(query_keys=("a", "b"), signed_in=True))
 
     assert told == "GET /orders/<int:id>?a&b 200, signed in"
 

@@ -16,11 +16,11 @@ from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.redacting import redact_pair
 from overgrow.shadow.findings.groups import (
     MAX_PARTS,
-    group_of,
+    build_pair_group,
+    highest_severity_of,
     merge_parts,
-    severity_of,
-    title_of,
-    type_of_redacted,
+    title_of_group,
+    type_of_redacted_value,
 )
 from overgrow.shadow.redact.redact import (
     RedactedDifference,
@@ -44,7 +44,7 @@ def json_answer(value, status=200):
 def group_for(control, candidate, at=0.0, route="orders"):
     found = compare(control, candidate, Rules.none)
     pair = redact_pair(ASKED, control, candidate, found.differences)
-    return group_of(route, pair, at, truncated=found.truncated)
+    return build_pair_group(route, pair, at, truncated=found.truncated)
 
 
 def difference(path="$.price", kind="value", severity="medium", rule=None, **gaps):
@@ -53,7 +53,9 @@ def difference(path="$.price", kind="value", severity="medium", rule=None, **gap
 
 
 def group_with(*differences, at=0.0, route="orders", truncated=False):
-    return group_of(route, RedactedPair(ASKED, BLANK, BLANK, differences), at, truncated=truncated)
+    return build_pair_group(
+        route, RedactedPair(ASKED, BLANK, BLANK, differences), at, truncated=truncated
+    )
 
 
 def orders(random):
@@ -207,8 +209,8 @@ def test_the_title_counts_what_it_does_not_name():
 def test_the_title_says_where_nothing_stood_and_where_more_was_not_told():
     extra = RedactedDifference("extra", "$.new", "low", "", "<int 1 digit>")
 
-    assert title_of(group_with(extra).parts) == "extra at $.new (absent, int)"
-    assert title_of([UNLISTED]) == "more than was told"
+    assert title_of_group(group_with(extra).parts) == "extra at $.new (absent, int)"
+    assert title_of_group([UNLISTED]) == "more than was told"
 
 
 def test_the_widest_gap_counts_and_none_is_wider_than_all():
@@ -238,15 +240,15 @@ def test_the_widest_gap_counts_and_none_is_wider_than_all():
     ],
 )
 def test_a_redacted_value_has_a_type(shown, word):
-    assert type_of_redacted(shown) == word
+    assert type_of_redacted_value(shown) == word
 
 
 def test_a_word_of_a_vocabulary_is_bounded():
-    assert len(type_of_redacted("private, " * 100)) == 120
+    assert len(type_of_redacted_value("private, " * 100)) == 120
 
 
 def test_nothing_is_of_low_severity():
-    assert severity_of([]) == "low"
+    assert highest_severity_of([]) == "low"
 
 
 def observations():

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.findings import EnoughFindings, Findings
-from overgrow.shadow.compare.html_bodies import compare_trees
+from overgrow.shadow.compare.html_bodies import compare_html_trees
 from overgrow.shadow.compare.html_tree import Element, parse_html, parse_html_pair
 from overgrow.shadow.compare.pairing import TooDeep
-from overgrow.shadow.redact.html_tokens import MAX_UNCLOSED, split_tokens
+from overgrow.shadow.redact.html_tokens import MAX_UNCLOSED, split_html_tokens
 
 
 def data_of(node):
@@ -63,7 +63,7 @@ def test_a_page_is_read_as_a_browser_reads_it(text, found):
 @pytest.mark.parametrize("mark", ["<!--", "<!x", "<?x", "</x ", "<x ", '<x y="', "<script>"])
 def test_a_page_whose_markup_never_ends_is_none(mark):
     with pytest.raises(ValueError, match="never ends"):
-        split_tokens(f"<p>{mark * MAX_UNCLOSED}")
+        split_html_tokens(f"<p>{mark * MAX_UNCLOSED}")
 
 
 def test_a_page_nested_without_end_is_none():
@@ -115,7 +115,7 @@ def test_trees_that_share_parts_are_the_trees_of_either_page(pages):
 def found(control: Element, candidate: Element):
     findings = Findings()
     with contextlib.suppress(EnoughFindings):
-        compare_trees("html:", control, candidate, findings)
+        compare_html_trees("html:", control, candidate, findings)
     return [
         (each.kind, each.path, str(each.control), str(each.candidate)) for each in findings.kept
     ]

@@ -12,7 +12,7 @@ from decimal import Decimal
 import pytest
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.findings.noise import observe_pair
+from overgrow.shadow.findings.noise import measure_pair_noise
 from overgrow.shadow.findings.proposing import propose_rules
 from overgrow.shadow.rules.comparators import Ignore
 from overgrow.shadow.rules.rules import Rule, Rules
@@ -62,7 +62,7 @@ def accepted(answer_of: Callable[[int], ResponseSnapshot]) -> Rules:
     agreed = Rules.none
     for _ in range(3):
         found = (
-            observe_pair(f"{at}", answer_of(2 * at), answer_of(2 * at + 1), agreed)
+            measure_pair_noise(f"{at}", answer_of(2 * at), answer_of(2 * at + 1), agreed)
             for at in range(PAIRS)
         )
         noise = functools.reduce(operator.add, found)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from overgrow.shadow.findings.noise import Noise, observe_pair
+from overgrow.shadow.findings.noise import Noise, measure_pair_noise
 from overgrow.shadow.findings.noise_counter import NoiseCounter
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 JSON = ((b"content-type", b"application/json"),)
-PAIR = observe_pair(
+PAIR = measure_pair_noise(
     "", ResponseSnapshot(200, JSON, b'{"n": 1}'), ResponseSnapshot(200, JSON, b'{"n": 2}')
 )
 
@@ -15,7 +15,7 @@ PAIR = observe_pair(
 def told(learning):
     return [
         (each.route, each.at, Noise.from_json(each.learned).pairs)
-        for each in learning.take_changed()
+        for each in learning.pop_changed_noise()
     ]
 
 
@@ -30,7 +30,7 @@ def test_pairs_of_one_hour_add_up():
 def test_what_has_not_grown_is_not_told_again():
     learning = NoiseCounter()
     learning.add("orders", 3600.0, PAIR)
-    learning.take_changed()
+    learning.pop_changed_noise()
 
     assert told(learning) == []
 
@@ -38,7 +38,7 @@ def test_what_has_not_grown_is_not_told_again():
 def test_what_grows_is_told_as_a_whole():
     learning = NoiseCounter()
     learning.add("orders", 3600.0, PAIR)
-    learning.take_changed()
+    learning.pop_changed_noise()
     learning.add("orders", 3601.0, PAIR)
 
     assert told(learning) == [("orders", 3601.0, 2)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.redacting import redact_pair
-from overgrow.shadow.findings.groups import group_of
+from overgrow.shadow.findings.groups import build_pair_group
 from overgrow.shadow.redact.redact import RedactedRequest
 from overgrow.shadow.rules.comparators import (
     Ignore,
@@ -22,7 +22,7 @@ from overgrow.shadow.rules.comparators import (
     Tolerance,
     Unordered,
 )
-from overgrow.shadow.rules.rejudge import coverage_test
+from overgrow.shadow.rules.rejudge import build_coverage_check
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.kinds import RULE_KINDS
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -144,7 +144,7 @@ def stored(control, candidate, rules):
     if not found.differences:
         return []
     pair = redact_pair(ASKED, control, candidate, found.differences)
-    parts = group_of("orders", pair, 0.0, truncated=found.truncated).parts
+    parts = build_pair_group("orders", pair, 0.0, truncated=found.truncated).parts
     rows = [_part_row(part) for part in parts]
     return [part_from_row(SimpleNamespace(**row)) for row in rows]
 
@@ -154,7 +154,7 @@ def is_clean_live(control, candidate, rules):
 
 
 def is_clean_stored(parts, rules):
-    return all(map(coverage_test(rules), parts))
+    return all(map(build_coverage_check(rules), parts))
 
 
 def pairing(rules):

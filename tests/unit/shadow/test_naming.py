@@ -9,8 +9,8 @@ import pytest
 
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.html_tree import parse_html
-from overgrow.shadow.compare.naming import HtmlNames, JsonNames
-from overgrow.shadow.redact.paths import is_readable_path, redacted_shape
+from overgrow.shadow.compare.naming import HtmlPathNaming, JsonPathNaming
+from overgrow.shadow.redact.paths import is_showable_path_shape, redacted_path_shape
 from overgrow.shadow.rules.comparators import Comparator, Ignore, SameShape
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -175,7 +175,7 @@ def test_same_shape_of_a_kind_covers_no_other_type_of_number():
 def test_names_stay_readable_in_what_is_stored():
     path = "html:/form/input[@name=csrfmiddlewaretoken]/@value"
 
-    assert (path, True) == (redacted_shape(path), is_readable_path(path))
+    assert (path, True) == (redacted_path_shape(path), is_showable_path_shape(path))
 
 
 KEYS = ("key", "code", "slug", "metric", "field", "name")
@@ -196,19 +196,19 @@ def test_each_step_to_an_element_is_named_but_one_that_the_control_lacks(kind, p
         "<row-7731 name=total>1</row-7731>"
     )
 
-    assert (named, path) == HtmlNames(root).paths(kind, path)
+    assert (named, path) == HtmlPathNaming(root).paths(kind, path)
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_row_is_called_by_each_of_the_keys(key):
-    names = JsonNames([{key: "took_ms"}, {key: "all_items"}])
+    names = JsonPathNaming([{key: "took_ms"}, {key: "all_items"}])
 
     assert f"$[{key}=all_items].n" == names.paths("value", "$[1].n").other
 
 
 def test_a_row_is_called_by_the_first_key_of_the_list():
     row = dict.fromkeys(reversed(KEYS), "took_ms")
-    names = JsonNames([row, dict.fromkeys(KEYS, "all_items")])
+    names = JsonPathNaming([row, dict.fromkeys(KEYS, "all_items")])
 
     assert ("$[key=took_ms]", KEYS[0]) == (names.paths("value", "$[0]").other, "key")
 
@@ -223,12 +223,12 @@ def test_a_row_is_called_by_the_first_key_of_the_list():
     ],
 )
 def test_a_row_that_cannot_be_known_keeps_its_index(kind, path):
-    assert (path, path) == JsonNames(ROWS).paths(kind, path)
+    assert (path, path) == JsonPathNaming(ROWS).paths(kind, path)
 
 
 def test_rows_of_each_list_are_called_by_its_own_key():
     lists = {"by_key": ROWS, "by_code": [{"code": "net"}, {"code": "gross"}]}
-    names = JsonNames(lists)
+    names = JsonPathNaming(lists)
     found = [names.paths("value", path).other for path in ("$.by_key[0]", "$.by_code[1]")]
 
     assert ["$.by_key[key=took_ms]", "$.by_code[code=gross]"] == found

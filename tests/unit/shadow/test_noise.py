@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.findings.noise import MAX_SHAPES, Noise, observe_pair
+from overgrow.shadow.findings.noise import MAX_SHAPES, Noise, measure_pair_noise
 from overgrow.shadow.findings.path_variation import (
     MAX_EXAMPLES,
     NoiseExample,
@@ -50,7 +50,7 @@ def learned(pairs: int, pair: Callable[[int], tuple[object, object]]) -> Noise:
     found = Noise.none
     for at in range(pairs):
         control, again = pair(at)
-        found += observe_pair(f"p{at:03}", answer({"v": control}), answer({"v": again}))
+        found += measure_pair_noise(f"p{at:03}", answer({"v": control}), answer({"v": again}))
     return found
 
 
@@ -211,7 +211,7 @@ def test_header_lines_in_another_order_are_no_list():
     lines = ((b"x-hops", b"red"), (b"x-hops", b"green"))
     pair = ResponseSnapshot(200, lines), ResponseSnapshot(200, lines[::-1])
 
-    noise = functools.reduce(operator.add, (observe_pair(f"{at}", *pair) for at in range(60)))
+    noise = functools.reduce(operator.add, (measure_pair_noise(f"{at}", *pair) for at in range(60)))
 
     assert proposed(noise) == [("header:x-hops", Ignore())]
 
@@ -224,7 +224,7 @@ def test_a_cookie_with_a_token_is_proposed_by_its_shape():
         for sign in (b"1a65917847", b"7515f46200")
     ]
 
-    noise = functools.reduce(operator.add, (observe_pair(f"{at}", *pair) for at in range(60)))
+    noise = functools.reduce(operator.add, (measure_pair_noise(f"{at}", *pair) for at in range(60)))
 
     assert proposed(noise) == [("cookie:s", SameShape())]
 
@@ -239,7 +239,7 @@ def test_a_token_in_a_page_is_proposed_at_its_attribute():
         for token in ("cc5407fdf68909c1", "d8bc3550c70423b3")
     ]
 
-    noise = functools.reduce(operator.add, (observe_pair(f"{at}", *pair) for at in range(60)))
+    noise = functools.reduce(operator.add, (measure_pair_noise(f"{at}", *pair) for at in range(60)))
 
     assert proposed(noise) == [("html:/form/input[1]/@value", SameShape())]
 
@@ -248,7 +248,7 @@ def test_what_a_rule_covers_is_learned_no_more():
     agreed = Rules((Rule("$.v", Ignore(), "ada", "known", DAY),))
     pair = answer({"v": 1}), answer({"v": 2})
 
-    noise = observe_pair("p", *pair, agreed)
+    noise = measure_pair_noise("p", *pair, agreed)
 
     assert noise.shapes["$.v"].different == 0
 
@@ -267,13 +267,15 @@ def test_a_path_with_a_step_that_looks_like_data_is_not_learned(document, header
     control = ResponseSnapshot(200, ((b"content-type", b"application/json"), *headers), body)
     again = ResponseSnapshot(200, control.headers[:1], b'{"name": 2}')
 
-    told = json.dumps(observe_pair("p", control, again).as_json()).lower()
+    told = json.dumps(measure_pair_noise("p", control, again).as_json()).lower()
     assert "$.name" in told
     assert not any(each in told for each in ("jane", "zq7k"))
 
 
 def test_paths_that_are_not_kept_are_counted():
-    learned = observe_pair("p", answer({"jane@example.com": 1, "name": 1}), answer({"name": 1}))
+    learned = measure_pair_noise(
+        "p", answer({"jane@example.com": 1, "name": 1}), answer({"name": 1})
+    )
 
     assert learned.left_out == 1
 
@@ -331,7 +333,7 @@ PAIRS = st.tuples(
 LEARNED = st.lists(PAIRS, max_size=4).map(
     lambda pairs: functools.reduce(
         operator.add,
-        (observe_pair(name, answer(one), answer(two)) for name, one, two in pairs),
+        (measure_pair_noise(name, answer(one), answer(two)) for name, one, two in pairs),
         Noise.none,
     )
 )
@@ -353,7 +355,7 @@ def test_paths_beyond_the_limit_are_left_out_and_counted_noisy_ones_last():
     words = ("".join(each) for each in product(SYLLABLES, repeat=3))
     many = dict.fromkeys(islice(words, MAX_SHAPES + 50), 1)
     *_, last = many
-    noise = observe_pair("p", answer(many), answer({**many, last: 2}))
+    noise = measure_pair_noise("p", answer(many), answer({**many, last: 2}))
 
     assert (len(noise.shapes), f"$.{last}" in noise.shapes) == (MAX_SHAPES, True)
     assert noise.left_out > 50

@@ -15,12 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.findings.noise import Noise, observe_pair
-from overgrow.shadow.findings.proposing import find_one_sided, find_too_wide, propose_rules
+from overgrow.shadow.findings.noise import Noise, measure_pair_noise
+from overgrow.shadow.findings.proposing import (
+    find_migrated_only_noise,
+    find_paths_too_wide_for_rule,
+    propose_rules,
+)
 from overgrow.shadow.rules.comparators import Ignore, SameShape, TimestampWithin
 from overgrow.shadow.rules.file import parse_rules_file
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.rules.writing import with_rule
+from overgrow.shadow.rules.writing import file_text_with_rule
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 DAY = date(2027, 1, 1)
@@ -42,7 +46,9 @@ def table(text: str) -> ResponseSnapshot:
 
 def learned(answer_of: Callable[[int], ResponseSnapshot], pairs: int = PAIRS) -> Noise:
     """What pairs teach of which no two answers are drawn from the same number."""
-    found = (observe_pair(f"{at}", answer_of(2 * at), answer_of(2 * at + 1)) for at in range(pairs))
+    found = (
+        measure_pair_noise(f"{at}", answer_of(2 * at), answer_of(2 * at + 1)) for at in range(pairs)
+    )
     return functools.reduce(operator.add, found)
 
 
@@ -444,7 +450,7 @@ def in_two_rounds(answer_of: Callable[[int], ResponseSnapshot]) -> Rules:
     """What is accepted of noise, and then of what is left."""
     first = accepted(learned(answer_of))
     more = (
-        observe_pair(f"{at}", answer_of(2 * at), answer_of(2 * at + 1), first)
+        measure_pair_noise(f"{at}", answer_of(2 * at), answer_of(2 * at + 1), first)
         for at in range(PAIRS)
     )
     return first.with_shared_rules(accepted(functools.reduce(operator.add, more)))
@@ -536,7 +542,7 @@ def test_no_rule_is_proposed_that_would_hide_the_whole_answer(noisy, paths):
     noise = learned(noisy)
 
     assert [] == proposed(noise)
-    assert paths == [each.path for each in find_too_wide(noise)]
+    assert paths == [each.path for each in find_paths_too_wide_for_rule(noise)]
 
 
 def test_tokens_that_now_and_then_do_not_look_like_one_are_not_ignored():
@@ -579,7 +585,7 @@ PACKED = [
 
 def written(proposal) -> Rule:
     """The rule of a proposal as a file has it after it was accepted."""
-    text = with_rule(None, proposal.rule("ada", "noise", DAY))
+    text = file_text_with_rule(None, proposal.rule("ada", "noise", DAY))
     found = parse_rules_file(text, file="c.yaml", today=date(2026, 1, 1))
     assert found.problems == ()
     return found.rules.rules[0]
@@ -637,14 +643,14 @@ def test_every_proposal_is_valid_in_a_file_and_not_made_again(drawn):
 
     rules = [written(each) for each in propose_rules(noise)]
 
-    text = functools.reduce(with_rule, rules, None)
+    text = functools.reduce(file_text_with_rule, rules, None)
     agreed = (
         parse_rules_file(text, file="c.yaml", today=date(2026, 1, 1)).rules if text else Rules.none
     )
     again = functools.reduce(
         operator.add,
         (
-            observe_pair(f"{n}", drawn[n % len(drawn)], drawn[(n + 1) % len(drawn)], agreed)
+            measure_pair_noise(f"{n}", drawn[n % len(drawn)], drawn[(n + 1) % len(drawn)], agreed)
             for n in range(40)
         ),
     )
@@ -661,7 +667,7 @@ def both(
 ) -> Noise:
     """What pairs teach of which migrated was asked twice as well."""
     found = (
-        observe_pair(
+        measure_pair_noise(
             f"{at}",
             answer_of(2 * at),
             answer_of(2 * at + 1),
@@ -692,7 +698,9 @@ def test_a_value_that_only_migrated_renews_is_told_and_not_proposed():
     noise = both(lambda n: token("0"), lambda n: token(hex_of(n)))
 
     assert () == propose_rules(noise)
-    assert [("html:/form/input[@name=csrf]/@value", PAIRS, PAIRS)] == [*find_one_sided(noise)]
+    assert [("html:/form/input[@name=csrf]/@value", PAIRS, PAIRS)] == [
+        *find_migrated_only_noise(noise)
+    ]
 
 
 # As an earlier version stored it: neither kinds nor places were counted.

@@ -18,14 +18,14 @@ from overgrow.shadow.redact.paths import (
     looks_like_a_name,
     reason_not_to_show,
     redact_path,
-    redacted_shape,
+    redacted_path_shape,
 )
 from overgrow.shadow.redact.redact import (
     MAX_BODY_BYTES,
     RedactedRequest,
     redact_difference,
     redact_query_keys,
-    redact_value,
+    redact_rendered_json,
 )
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.difference import MAX_RENDERED, Difference, member_path
@@ -75,11 +75,11 @@ def pair_of(one, other, show=frozenset()):
     ],
 )
 def test_a_value_becomes_its_type_and_length(value, kept):
-    assert redact_value(value) == kept
+    assert redact_rendered_json(value) == kept
 
 
 def test_a_value_that_imitates_a_cut_one_keeps_its_real_length():
-    assert redact_value("short… (987654 characters)") == "<text 26>"
+    assert redact_rendered_json("short… (987654 characters)") == "<text 26>"
 
 
 @pytest.mark.parametrize("value", [object(), b"bytes"])
@@ -208,7 +208,7 @@ def test_at_most_one_random_token_in_a_hundred_passes_for_a_name(token):
     ],
 )
 def test_a_path_keeps_its_structure_and_hides_data(path, kept, shape):
-    assert (redact_path(path), redacted_shape(path)) == (kept, shape)
+    assert (redact_path(path), redacted_path_shape(path)) == (kept, shape)
 
 
 def test_a_path_without_end_is_cut():

@@ -11,7 +11,7 @@ from overgrow.shadow.rules.comparators import (
     Tolerance,
     Unordered,
 )
-from overgrow.shadow.rules.rejudge import coverage_test, possible_rule_finder
+from overgrow.shadow.rules.rejudge import build_coverage_check, build_possible_rule_finder
 from overgrow.shadow.rules.rules import Rule, Rules
 
 
@@ -37,7 +37,7 @@ def rule(how, path="$.a"):
 
 
 def covers(how, part, path="$.a"):
-    return coverage_test(Rules((rule(how, path),)))(part)
+    return build_coverage_check(Rules((rule(how, path),)))(part)
 
 
 CENT = Tolerance.parse("0.01")
@@ -78,7 +78,10 @@ def test_what_a_rule_covered_at_a_hidden_step_it_covers_still():
     before = rule(Ignore(), '$["a name of data"]')
     part = Part(path="$.<key>", rule=before.name)
 
-    assert (True, False) == (coverage_test(Rules((before,)))(part), coverage_test(Rules.none)(part))
+    assert (True, False) == (
+        build_coverage_check(Rules((before,)))(part),
+        build_coverage_check(Rules.none)(part),
+    )
 
 
 def test_a_rule_covers_its_own_path_only():
@@ -89,7 +92,7 @@ def test_a_rule_covers_its_own_path_only():
 
 
 def test_without_rules_nothing_is_covered():
-    assert not coverage_test(Rules.none)(Part(rule="$.a ignore"))
+    assert not build_coverage_check(Rules.none)(Part(rule="$.a ignore"))
 
 
 def test_what_was_never_told_is_covered_by_no_rule():
@@ -118,7 +121,7 @@ IGNORED = rule(Ignore(), ROWS)
     ],
 )
 def test_what_hangs_on_how_items_were_paired_is_open_when_that_changed(rules, part, expected):
-    assert coverage_test(Rules(rules))(part) is expected
+    assert build_coverage_check(Rules(rules))(part) is expected
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_what_hangs_on_how_items_were_paired_is_open_when_that_changed(rules, pa
 def test_a_rule_about_one_place_covers_what_was_found_there(place, expected):
     there = rule(Ignore(), "$.rows[3].n")
 
-    assert coverage_test(Rules((there,)))(Part(path=ROWS, place=place)) is expected
+    assert build_coverage_check(Rules((there,)))(Part(path=ROWS, place=place)) is expected
 
 
 @pytest.mark.parametrize(
@@ -154,4 +157,4 @@ def test_a_rule_about_one_place_covers_what_was_found_there(place, expected):
     ],
 )
 def test_the_rule_is_named_that_may_cover_what_is_in_doubt(rules, part, expected):
-    assert possible_rule_finder(Rules(rules))(part) == expected
+    assert build_possible_rule_finder(Rules(rules))(part) == expected

@@ -21,7 +21,7 @@ from overgrow.shadow.rules.comparators import (
     Unordered,
 )
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.values.likeness import have_same_shape, likeness_of, seconds_between
+from overgrow.shadow.values.likeness import have_same_value_shape, likeness_of, seconds_between
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 UUID = "0c8a3a0e-5f2e-4a39-9d7e-2b1f7c4d5e6f"
@@ -291,7 +291,7 @@ SHAPES = [
 
 @pytest.mark.parametrize(("control", "candidate", "alike"), SHAPES)
 def test_two_values_look_alike_or_not(control, candidate, alike):
-    assert alike == have_same_shape(control, candidate)
+    assert alike == have_same_value_shape(control, candidate)
 
 
 TIMES = [
@@ -391,4 +391,4 @@ def test_a_rule_of_the_route_decides_before_those_for_every_route(
 def test_a_rule_of_the_route_pairs_items_before_one_for_every_route():
     own, shared = rule(KeyedBy("sku"), path="$.i"), rule(Unordered(), path="$.i")
 
-    assert KeyedBy("sku") == own.with_shared_rules(shared).pairing_at("$.i")
+    assert KeyedBy("sku") == own.with_shared_rules(shared).pairing_comparator_at("$.i")

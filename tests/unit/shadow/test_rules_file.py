@@ -21,7 +21,7 @@ from overgrow.shadow.rules.comparators import (
 )
 from overgrow.shadow.rules.file import CODES, parse_rules_file
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.rules.writing import CannotAddRule, with_rule
+from overgrow.shadow.rules.writing import CannotAddRule, file_text_with_rule
 from overgrow.shadow.values.difference import member_path
 from overgrow.shadow.values.path_syntax import reason_not_a_path
 
@@ -443,7 +443,7 @@ def test_a_problem_with_a_rule_shows_nothing():
 def test_a_rule_is_added_above_what_may_be_shown():
     rule = Rule("$.b", Ignore(), "ada", "why", TODAY)
 
-    text = with_rule(with_rule(showing(), rule), replace(rule, path="$.c"))
+    text = file_text_with_rule(file_text_with_rule(showing(), rule), replace(rule, path="$.c"))
 
     found = parse_rules_file(text, file="c.yaml", today=TODAY)
     assert ["$.b", "$.c"] == [each.path for each in found.rules.rules]
@@ -526,7 +526,7 @@ def rules_of(text: bytes) -> list[Rule]:
 
 
 def test_a_rule_is_added_at_the_end_and_the_rest_stays_byte_for_byte():
-    text = with_rule(SOUND, rule())
+    text = file_text_with_rule(SOUND, rule())
 
     assert SOUND == text[: len(SOUND)]
     assert text[len(SOUND) :].decode() == (
@@ -548,7 +548,7 @@ FILES = [
 
 @pytest.mark.parametrize(("text", "before"), FILES)
 def test_a_rule_can_be_added_to_a_file(text, before):
-    found = rules_of(with_rule(text, rule()))
+    found = rules_of(file_text_with_rule(text, rule()))
 
     assert (before + 1, "$.b") == (len(found), found[-1].path)
 
@@ -569,7 +569,7 @@ REFUSED = [
 @pytest.mark.parametrize(("text", "why"), REFUSED)
 def test_a_rule_is_not_added_where_the_file_would_not_be_sound(text, why):
     with pytest.raises(CannotAddRule, match=why.replace("$", r"\$")):
-        with_rule(text, rule())
+        file_text_with_rule(text, rule())
 
 
 @settings(max_examples=100, deadline=None)
@@ -579,7 +579,7 @@ def test_a_rule_is_not_added_where_the_file_would_not_be_sound(text, why):
     st.text(min_size=1).filter(str.strip),
 )
 def test_a_rule_that_was_written_is_read_as_it_was(path, how, reason):
-    [found] = rules_of(with_rule(None, rule(path, how, reason)))
+    [found] = rules_of(file_text_with_rule(None, rule(path, how, reason)))
 
     assert (path, how) == (found.path, found.how)
     assert reason.strip() == found.reason or not reason.isprintable() or reason != reason.strip()
@@ -589,6 +589,6 @@ def test_a_rule_that_was_written_is_read_as_it_was(path, how, reason):
     "how", [KeyedBy("a: b"), KeyedBy("x]"), TimestampWithin(3600), Unordered()]
 )
 def test_a_comparator_that_was_written_is_read_as_it_was(how):
-    [found] = rules_of(with_rule(None, rule("$", how)))
+    [found] = rules_of(file_text_with_rule(None, rule("$", how)))
 
     assert how == found.how

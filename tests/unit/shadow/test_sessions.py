@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overgrow.exchange import Reply
-from overgrow.shadow.sessions import Sessions, is_login
+from overgrow.shadow.sessions import Sessions, is_login_request
 from tests.unit.shadow.mirrored import HEAD, Side, Stage, decided
 
 
@@ -60,8 +60,8 @@ def test_the_cookie_that_a_table_names_counts_alone():
     ],
 )
 def test_a_login_is_a_post_to_a_path_that_says_so(target, expected):
-    assert is_login(HEAD._replace(method="POST", target=target)) is expected
-    assert not is_login(HEAD._replace(target=target))
+    assert is_login_request(HEAD._replace(method="POST", target=target)) is expected
+    assert not is_login_request(HEAD._replace(target=target))
 
 
 def after_login(line, *, target=b"/login", status=302, route=None):

@@ -16,7 +16,7 @@ from overgrow.settings import Settings
 from overgrow.shadow.findings.gate import Requirement, evaluate_gate
 from overgrow.shadow.findings.noise import Noise
 from overgrow.shadow.rules.comparators import SameShape
-from overgrow.shadow.rules.rejudge import coverage_test
+from overgrow.shadow.rules.rejudge import build_coverage_check
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow_service.recorder import EvidenceRecorder
 from overgrow.shadow_service.service import ProcessEnvironment, Shadowing
@@ -91,8 +91,8 @@ def test_noise_is_told_in_pieces_of_an_hour(recorder):
 def test_drops_and_silences_are_counted(recorder, tmp_path):
     asked = Served("orders", "legacy", 1.0, Shape("GET", "/a", status=200))
     for reason in ("stale", "killed"):
-        recorder.record_dropped(reason, asked)
-    recorder.record_unanswered(asked)
+        recorder.record_dropped_request(reason, asked)
+    recorder.record_unanswered_copy(asked)
 
     assert [(each.route, each.why) for each in recorder.writer.put_down] == [
         ("orders", "stale"),
@@ -136,7 +136,7 @@ def test_before_a_worker_opened_it_nothing_is_kept_and_nothing_breaks():
 
     played(recorder, b'{"n": 1}', b'{"n": 2}', shadow_noise=10_000)
     recorder.record(exchange(status=200)._replace(decision=decided(), head=HEAD))
-    recorder.record_dropped("stale")
+    recorder.record_dropped_request("stale")
     recorder.store_noise()
 
     assert (recorder.metrics, recorder.writer) == (None, None)
@@ -260,7 +260,7 @@ def test_a_gate_is_not_ready_while_large_answers_are_wrong(tmp_path, rules, reas
     recorder.writer.close()
 
     with open_reader(store_url(tmp_path, None)) as reader:
-        found = reader.evidence("orders", "legacy", explains=coverage_test(rules))
+        found = reader.evidence("orders", "legacy", explains=build_coverage_check(rules))
     result = evaluate_gate(found, Requirement(clean=59), 1_700_000_060.0)
 
     assert not result.ready

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from overgrow.shadow.findings.gate import Requirement, format_percent, upper_bound
+from overgrow.shadow.findings.gate import Requirement, format_percent, mismatch_rate_upper_bound
 from overgrow.store.engine import DAMAGED_SUFFIX, FILE
 from overgrow.store.pruning import Retention
 from overgrow.store.row_builder import MAX_GROUPS, MAX_SHAPES
@@ -25,7 +25,7 @@ def test_the_page_has_worked_numbers():
 
 @pytest.mark.parametrize(("compared", "mismatched", "bound"), WORKED)
 def test_every_worked_number_is_what_the_gate_computes(compared, mismatched, bound):
-    computed = upper_bound(int(mismatched), int(compared.replace(",", "")))
+    computed = mismatch_rate_upper_bound(int(mismatched), int(compared.replace(",", "")))
 
     assert format_percent(computed) == bound
 

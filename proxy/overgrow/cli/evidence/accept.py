@@ -205,7 +205,7 @@ class AcceptResult(NamedTuple):
 def _print_result(call: Invocation, done: AcceptResult) -> None:
     """Judge the stored groups by the rules as they are now, and print what is still open."""
     from overgrow.cli.evidence.rules_text import rule_json  # noqa: PLC0415  as above
-    from overgrow.shadow.values.difference import shape_of  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.values.difference import path_shape_of  # noqa: PLC0415  only where there is evidence
 
     route, key, wanted = done.route, done.key, done.rules
     with open_store(call) as reader:
@@ -232,7 +232,7 @@ def _print_result(call: Invocation, done: AcceptResult) -> None:
     lines = [f"{done.file}: {len(wanted)} {noun} added, valid until {wanted[0].expires}"]
     lines += [f"  {rule.path}  {rule.words}" for rule in wanted]
     lines += [f"  {line}" for line in hidden_lines(done.hides)]
-    ruled = {path for rule in wanted for path in (rule.path, shape_of(rule.path))}
+    ruled = {path for rule in wanted for path in (rule.path, path_shape_of(rule.path))}
     lines += _group_verdict(key, own, ruled) if key else []
     lines += _undecided_note(open_paths & ruled)
     count = len(keys)

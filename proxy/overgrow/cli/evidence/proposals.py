@@ -18,7 +18,11 @@ from overgrow.cli.evidence.store import CurrentRules, open_store
 if TYPE_CHECKING:
     from overgrow.shadow.findings.covered_noise import HiddenConstant
     from overgrow.shadow.findings.noise import Noise
-    from overgrow.shadow.findings.proposing import OneSided, RuleProposal, TooWide
+    from overgrow.shadow.findings.proposing import (
+        MigratedOnlyNoise,
+        PathTooWideForRule,
+        RuleProposal,
+    )
     from overgrow.shadow.rules.rules import Rule, Rules
     from overgrow.store.reader import Reader
 
@@ -77,7 +81,7 @@ class OneSidedNote(NamedTuple):
     """A path at which two responses of migrated differ, but never two of legacy."""
 
     route: str
-    found: OneSided
+    found: MigratedOnlyNoise
 
     def __str__(self) -> str:
         times = f"{self.found.different} of {self.found.seen} pairs"
@@ -91,7 +95,7 @@ class TooWideNote(NamedTuple):
     """A path at which legacy's own responses differ, but whose rule would hide the whole response."""
 
     route: str
-    found: TooWide
+    found: PathTooWideForRule
 
     def __str__(self) -> str:
         times = f"{self.found.different} of {self.found.seen} pairs"
@@ -185,13 +189,13 @@ def find_proposals(
 
 def constant_notes(reader: Reader, route: str, rules: CurrentRules) -> list[ConstantNote]:
     """Return the rules of a route that may hide a constant value of migrated."""
-    from overgrow.shadow.findings.covered_noise import find_constants  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.findings.covered_noise import find_hidden_constants  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)
     if not today.rules:
         return []
-    found = find_constants(reversed(_hourly_noise(reader, route)))
-    return [ConstantNote(route, each) for each in found if today.rules_about(each.path)]
+    found = find_hidden_constants(reversed(_hourly_noise(reader, route)))
+    return [ConstantNote(route, each) for each in found if today.rules_about_shape(each.path)]
 
 
 def _sum_noise(reader: Reader, route: str) -> Noise:
@@ -230,7 +234,7 @@ def _as_rule(proposal: RuleProposal) -> Rule:
 
 def _without_covered_kinds(proposal: RuleProposal, today: Rules) -> RuleProposal | None:
     """Return the proposal for the kinds that no rule at its path covers; None if none is left."""
-    from overgrow.shadow.findings.proposing import default_kind  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.findings.proposing import default_rule_kind  # noqa: PLC0415  only where there is evidence
 
     there = today.rules_at(proposal.path)
     if not there:
@@ -238,17 +242,20 @@ def _without_covered_kinds(proposal: RuleProposal, today: Rules) -> RuleProposal
     if any(not rule.kinds for rule in there):
         return None
     # If a rule at this path names kinds, another rule has to name its kinds too.
-    kinds = proposal.kinds or (default_kind(proposal.path, proposal.how),)
-    left = tuple(kind for kind in kinds if not any(rule.is_about(kind) for rule in there))
+    kinds = proposal.kinds or (default_rule_kind(proposal.path, proposal.how),)
+    left = tuple(kind for kind in kinds if not any(rule.is_about_kind(kind) for rule in there))
     return replace(proposal, kinds=left) if left else None
 
 
 def _noise_notes(route: str, noise: Noise, rules: CurrentRules) -> list[Note]:
-    from overgrow.shadow.findings.proposing import find_one_sided, find_too_wide  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.findings.proposing import (  # noqa: PLC0415  only where there is evidence
+        find_migrated_only_noise,
+        find_paths_too_wide_for_rule,
+    )
 
     today = rules.rules(route)
     found: list[OneSidedNote | TooWideNote] = [
-        *(TooWideNote(route, each) for each in find_too_wide(noise)),
-        *(OneSidedNote(route, each) for each in find_one_sided(noise)),
+        *(TooWideNote(route, each) for each in find_paths_too_wide_for_rule(noise)),
+        *(OneSidedNote(route, each) for each in find_migrated_only_noise(noise)),
     ]
-    return [each for each in found if not today.rules_about(each.found.path)]
+    return [each for each in found if not today.rules_about_shape(each.found.path)]

@@ -20,14 +20,14 @@ from overgrow.files import replace_file
 from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
+    describe_comparators,
     narrowest_comparator,
     parse_comparator,
-    usage_of_comparators,
 )
 from overgrow.shadow.rules.file import overlaps, parse_rules_file
-from overgrow.shadow.rules.rejudge import rule_kind_of_stored
+from overgrow.shadow.rules.rejudge import rule_kind_of_part
 from overgrow.shadow.rules.rules import Rule
-from overgrow.shadow.rules.writing import CannotAddRule, with_rule
+from overgrow.shadow.rules.writing import CannotAddRule, file_text_with_rule
 from overgrow.shadow.values.path_syntax import reason_not_a_path
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Terms(NamedTuple):
         return cls("-", "-", date.max)
 
 
-HOW = usage_of_comparators("'{word} {argument}'")
+HOW = describe_comparators("'{word} {argument}'")
 
 
 def comparator(text: str) -> Comparator | None:
@@ -84,7 +84,7 @@ def place_of(part: Part) -> str:
 
 def _draft_rule(path: str, how: Comparator, found: Iterable[Part], terms: Terms) -> Rule:
     # Comparators other than ignore define which kinds they cover.
-    kinds: tuple[Any, ...] = tuple(sorted({rule_kind_of_stored(part) for part in found}))
+    kinds: tuple[Any, ...] = tuple(sorted({rule_kind_of_part(part) for part in found}))
     return Rule(path, how, *terms, kinds=kinds if isinstance(how, Ignore) else ())
 
 
@@ -109,7 +109,7 @@ def accept_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:
     text = found
     try:
         for rule in rules:
-            text = with_rule(text, rule)
+            text = file_text_with_rule(text, rule)
         _replace(path, text or b"")
     except CannotAddRule as error:
         raise Failed("rules-unusable", f"{path}: {error}", "Write the rule by hand.") from error

@@ -66,9 +66,9 @@ class CurrentRules:
 
     def explains(self, route: str) -> Callable[[Part], bool]:
         """Return a function that says whether the route's current rules cover a difference."""
-        from overgrow.shadow.rules.rejudge import coverage_test  # noqa: PLC0415  only where there is evidence
+        from overgrow.shadow.rules.rejudge import build_coverage_check  # noqa: PLC0415  only where there is evidence
 
-        return coverage_test(self.rules(route))
+        return build_coverage_check(self.rules(route))
 
     def rules(self, route: str) -> Rules:
         """Return the rules that apply today, those for every route last; none of a file with problems."""
@@ -119,12 +119,12 @@ def _compare_names(call: Invocation) -> dict[str, str]:
 
 def read_rules(path: Path) -> RulesFile:
     """Return the current rules of a file; none if it does not exist."""
-    from overgrow.shadow.rules.cache import read_rules_text  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.rules.cache import read_rules_bytes  # noqa: PLC0415  only where there is evidence
     from overgrow.shadow.rules.file import RulesFile, parse_rules_file  # noqa: PLC0415  as above
     from overgrow.shadow.rules.rules import Rules  # noqa: PLC0415  as above
 
     try:
-        text = read_rules_text(path)
+        text = read_rules_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return RulesFile(Rules.none)
     except OSError as error:
@@ -167,10 +167,10 @@ def judge_groups(groups: Sequence[Group], rules: CurrentRules) -> list[JudgedGro
 
 
 def _judge_group(group: Group, rules: CurrentRules) -> JudgedGroup:
-    from overgrow.shadow.rules.rejudge import coverage_test, possible_rule_finder  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.rules.rejudge import build_coverage_check, build_possible_rule_finder  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(group.route)
-    explained, rule_of = coverage_test(today), possible_rule_finder(today)
+    explained, rule_of = build_coverage_check(today), build_possible_rule_finder(today)
     open_parts = tuple(part for part in group.parts if not explained(part))
     doubted = dict.fromkeys(filter(None, map(rule_of, open_parts)))
     return JudgedGroup(group, open_parts, tuple(doubted))

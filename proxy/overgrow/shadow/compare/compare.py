@@ -17,16 +17,16 @@ from overgrow.shadow.compare.content import (
 )
 from overgrow.shadow.compare.cookies import compare_cookies
 from overgrow.shadow.compare.entity_tags import is_implied_by_body
-from overgrow.shadow.compare.families import BYTES, TEXT, UNREADABLE, Family, common_family
+from overgrow.shadow.compare.families import BYTES, TEXT, UNREADABLE, Family, family_to_compare_by
 from overgrow.shadow.compare.findings import EnoughFindings, Finding, Findings
 from overgrow.shadow.compare.headers import (
+    are_bodies_unseen,
     compare_content_types,
     compare_headers,
     compare_status,
     content_codings_of,
-    has_unseen_body,
 )
-from overgrow.shadow.compare.large_bodies import compare_large
+from overgrow.shadow.compare.large_bodies import compare_large_bodies
 from overgrow.shadow.compare.text_bodies import compare_bytes, compare_lines, describe_length
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.difference import ABSENT, Comparison
@@ -61,10 +61,10 @@ def _collect_findings(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> Findings:
     try:
-        is_unseen = has_unseen_body(control, candidate)
+        is_unseen = are_bodies_unseen(control, candidate)
         compare_status(control, candidate, findings)
         if not is_unseen:
-            are_ascii = partial(_are_ascii, control, candidate)
+            are_ascii = partial(_have_ascii_bodies, control, candidate)
             compare_content_types(control, candidate, findings, are_ascii)
         compare_headers(
             control, candidate, findings, partial(_are_tags_implied, control, candidate)
@@ -77,7 +77,7 @@ def _collect_findings(
     return findings
 
 
-def _are_ascii(*responses: ResponseSnapshot) -> bool:
+def _have_ascii_bodies(*responses: ResponseSnapshot) -> bool:
     """Return whether all bodies are present, can be unpacked, and are plain ASCII; a response to HEAD has none."""
     if any(each.fingerprint is not None for each in responses):
         return False
@@ -103,7 +103,7 @@ def _compare_bodies(
     if codings[0] != codings[1]:
         findings.add("content-coding", "header:content-encoding", codings[0], codings[1])
     if control.fingerprint is not None or candidate.fingerprint is not None:
-        compare_large(control, candidate, findings)
+        compare_large_bodies(control, candidate, findings)
         return
     if codings[0] == codings[1] and control.body == candidate.body:
         return
@@ -119,27 +119,27 @@ def _compare_bodies(
     elif first.trouble or second.trouble:  # a packed body has no lines
         compare_bytes(first.body, second.body, findings)
     else:
-        _compare_contents(control, candidate, (first.body, second.body), findings)
+        _compare_unpacked_bodies(control, candidate, (first.body, second.body), findings)
 
 
-def _compare_contents(
+def _compare_unpacked_bodies(
     control: ResponseSnapshot,
     candidate: ResponseSnapshot,
     bodies: tuple[bytes, bytes],
     findings: Findings,
 ) -> None:
     """Compare two unpacked bodies in the most precise way that suits both."""
-    family = common_family(control, candidate)
+    family = family_to_compare_by(control, candidate)
     if family is BYTES or max(map(len, bodies)) > MAX_BODY:
         compare_bytes(*bodies, findings)
         return
     first, second = decode_body(control, bodies[0]), decode_body(candidate, bodies[1])
     if first.flaw != second.flaw:
         findings.add("encoding", "body", first.flaw or "sound", second.flaw or "sound")
-    _compare_texts(family, first, second, findings)
+    _compare_decoded_texts(family, first, second, findings)
 
 
-def _compare_texts(
+def _compare_decoded_texts(
     family: Family, control: DecodedText, candidate: DecodedText, findings: Findings
 ) -> None:
     if control.text == candidate.text:

@@ -10,7 +10,11 @@ import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from overgrow.shadow.compare.headers import charset_of, content_codings_of, media_type_of
+from overgrow.shadow.compare.headers import (
+    charset_of_label,
+    content_codings_of,
+    media_type_and_parameters_of,
+)
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, unpacked: larger bodies are compared as bytes
@@ -51,14 +55,14 @@ def unpack_body(response: ResponseSnapshot) -> UnpackedBody:
     if len(codings) > MAX_CODINGS:
         return UnpackedBody(body, f"more than {MAX_CODINGS} content codings")
     for coding in reversed(codings):
-        unpacked = _remove_coding(body, coding)
+        unpacked = _remove_content_coding(body, coding)
         if isinstance(unpacked, str):
             return UnpackedBody(response.body, unpacked)
         body = unpacked
     return UnpackedBody(body)
 
 
-def _remove_coding(body: bytes, coding: str) -> bytes | str:
+def _remove_content_coding(body: bytes, coding: str) -> bytes | str:
     """Return the body without one coding, or why the coding cannot be removed."""
     windows = {"gzip": (31,), "deflate": (15, -15)}.get(
         coding
@@ -93,7 +97,7 @@ def _inflate(body: bytes, window: int) -> bytes | str:
 
 def decode_body(response: ResponseSnapshot, body: bytes) -> DecodedText:
     """Return the text of a body, decoded by its charset, or as UTF-8 if it names no known one."""
-    charset = charset_of(media_type_of(response)[1].get("charset", ""))
+    charset = charset_of_label(media_type_and_parameters_of(response)[1].get("charset", ""))
     return decode_text(body, charset if charset in CHARSETS else "utf-8")
 
 

@@ -13,7 +13,7 @@ from overgrow.shadow.compare.findings import Findings
 from overgrow.shadow.compare.lifetimes import (
     EXPIRED,
     are_lifetimes_near,
-    cookie_lifetimes,
+    cookie_lifetimes_s,
     lifetime_slack_s,
 )
 from overgrow.shadow.compare.pairing import pair_equal, pair_leftovers
@@ -45,11 +45,13 @@ def parse_set_cookie(line: str) -> Cookie:
     if not separator:
         name, value = "", pair
     return Cookie(
-        name.strip(), value.strip(), dict(_parse_attribute(each) for each in rest if each.strip())
+        name.strip(),
+        value.strip(),
+        dict(_parse_cookie_attribute(each) for each in rest if each.strip()),
     )
 
 
-def _parse_attribute(text: str) -> tuple[str, str]:
+def _parse_cookie_attribute(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
     key, value = name.strip().lower(), value.strip()
     if key == "domain":
@@ -80,18 +82,18 @@ def compare_cookies(
                 _compare_two_cookies(path, one, other, findings)
             else:
                 _compare_two_cookies(
-                    path, *_without_equal_lifetimes(control, candidate, one, other), findings
+                    path, *_drop_equal_lifetimes(control, candidate, one, other), findings
                 )
 
 
-def _without_equal_lifetimes(
+def _drop_equal_lifetimes(
     control: ResponseSnapshot, candidate: ResponseSnapshot, first: Cookie, second: Cookie
 ) -> tuple[Cookie, Cookie]:
     """Return two cookies without their lifetimes if these are the same, however they are written.
 
     A deleted cookie loses its value as well, because nobody will see it.
     """
-    lifetimes = cookie_lifetimes(control, candidate, first.attributes, second.attributes)
+    lifetimes = cookie_lifetimes_s(control, candidate, first.attributes, second.attributes)
     have_ages = all("max-age" in each.attributes for each in (first, second))
     slack_s = 0 if have_ages else lifetime_slack_s(control, candidate)
     if lifetimes is None or not are_lifetimes_near(*lifetimes, slack_s):
@@ -134,10 +136,10 @@ def _compare_two_cookies(
     else:
         if control.value != candidate.value:
             findings.add("cookie-value", path, control.value, candidate.value)
-        _compare_attributes(path, control.attributes, candidate.attributes, findings)
+        _compare_cookie_attributes(path, control.attributes, candidate.attributes, findings)
 
 
-def _compare_attributes(
+def _compare_cookie_attributes(
     path: str, control: dict[str, str], candidate: dict[str, str], findings: Findings
 ) -> None:
     for name in sorted(control.keys() | candidate.keys()):

@@ -11,13 +11,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from overgrow.shadow.compare.findings import Findings
-from overgrow.shadow.compare.headers import media_type_of
-from overgrow.shadow.compare.html_bodies import compare_trees
+from overgrow.shadow.compare.headers import media_type_and_parameters_of
+from overgrow.shadow.compare.html_bodies import compare_html_trees
 from overgrow.shadow.compare.html_tree import parse_html_pair
 from overgrow.shadow.compare.json_bodies import NotJson, compare_json, parse_json
-from overgrow.shadow.compare.naming import HtmlNames, JsonNames
+from overgrow.shadow.compare.naming import HtmlPathNaming, JsonPathNaming
 from overgrow.shadow.compare.pairing import TooDeep
-from overgrow.shadow.compare.places import bytes_places, html_places, json_places, line_places
+from overgrow.shadow.compare.places import (
+    paths_in_html,
+    paths_in_json,
+    paths_of_bytes,
+    paths_of_lines,
+)
 from overgrow.shadow.compare.text_bodies import compare_lines
 from overgrow.shadow.redact.redact import html_structure, json_structure
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -26,7 +31,7 @@ from overgrow.shadow.values.snapshot import ResponseSnapshot
 UNREADABLE = (NotJson, TooDeep, ValueError)
 
 
-def has_no_structure(text: str, show: frozenset[str]) -> None:
+def omit_structure(text: str, show: frozenset[str]) -> None:
     """Return None: only the size of such a body is kept."""
 
 
@@ -43,13 +48,13 @@ class Family:
     name: str
     includes: Callable[[str], bool]
     compare: Callable[[str, str, Findings], None] = compare_lines
-    places: Callable[[str], Iterator[tuple[str, str]]] = line_places
-    structure: Callable[[str, frozenset[str]], str | None] = has_no_structure
+    places: Callable[[str], Iterator[tuple[str, str]]] = paths_of_lines
+    structure: Callable[[str, frozenset[str]], str | None] = omit_structure
     max_chars: int = sys.maxsize
     may_be_lines: bool = True
 
 
-def _is_json(media: str) -> bool:
+def _is_json_media_type(media: str) -> bool:
     return media == "application/json" or media.endswith("+json")
 
 
@@ -62,47 +67,49 @@ _TEXTUAL = frozenset(
 )
 
 
-def _is_text(media: str) -> bool:
+def _is_text_media_type(media: str) -> bool:
     return media.startswith("text/") or media in _TEXTUAL or media.endswith("+xml")
 
 
 def _compare_json_texts(control: str, candidate: str, findings: Findings) -> None:
     document = parse_json(control)
-    findings.naming = JsonNames(document)
+    findings.naming = JsonPathNaming(document)
     compare_json(document, parse_json(candidate), findings)
 
 
 def _compare_html_texts(control: str, candidate: str, findings: Findings) -> None:
     tree, other = parse_html_pair(control, candidate)
-    findings.naming = HtmlNames(tree)
-    compare_trees("html:", tree, other, findings)
+    findings.naming = HtmlPathNaming(tree)
+    compare_html_trees("html:", tree, other, findings)
 
 
 # The most precise first: bodies of two families are compared as the first of them. A tag takes ten times as
 # long as a number, so HTML has the smaller limit.
 FAMILIES = (
-    Family("json", _is_json, _compare_json_texts, json_places, json_structure, 1024 * 1024),
+    Family(
+        "json", _is_json_media_type, _compare_json_texts, paths_in_json, json_structure, 1024 * 1024
+    ),
     Family(
         "html",
         frozenset({"text/html", "application/xhtml+xml"}).__contains__,
         _compare_html_texts,
-        html_places,
+        paths_in_html,
         html_structure,
         512 * 1024,
         may_be_lines=False,
     ),
-    TEXT := Family("text", _is_text),
+    TEXT := Family("text", _is_text_media_type),
     # Compared as bytes, never as text.
-    BYTES := Family("bytes", lambda media: True, places=bytes_places, may_be_lines=False),  # noqa: ARG005
+    BYTES := Family("bytes", lambda media: True, places=paths_of_bytes, may_be_lines=False),  # noqa: ARG005
 )
 
 
-def family_of(response: ResponseSnapshot) -> Family:
+def body_family_of(response: ResponseSnapshot) -> Family:
     """Return the family of a response's media type."""
-    media = media_type_of(response)[0]
+    media = media_type_and_parameters_of(response)[0]
     return next(each for each in FAMILIES if each.includes(media))
 
 
-def common_family(control: ResponseSnapshot, candidate: ResponseSnapshot) -> Family:
+def family_to_compare_by(control: ResponseSnapshot, candidate: ResponseSnapshot) -> Family:
     """Return the family by which both bodies are compared: the first in FAMILIES that one of them belongs to."""
-    return min(family_of(control), family_of(candidate), key=FAMILIES.index)
+    return min(body_family_of(control), body_family_of(candidate), key=FAMILIES.index)

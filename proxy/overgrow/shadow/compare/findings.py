@@ -22,10 +22,10 @@ from overgrow.shadow.values.difference import (
     Likeness,
     Undecided,
     Verdict,
-    render_value,
+    render_json_value,
     shorten,
 )
-from overgrow.shadow.values.likeness import likeness_of, reading_cost
+from overgrow.shadow.values.likeness import characters_to_read, likeness_of
 
 MAX_KEPT = 100
 MAX_JUDGED = 3_000  # covered differences; the comparison ends after these
@@ -36,7 +36,7 @@ class EnoughFindings(Exception):
     """The comparison has found all it may, and ends."""
 
 
-class Paths(NamedTuple):
+class DifferencePaths(NamedTuple):
     """The path that is reported for a place, and the other path that rules may use for it."""
 
     reported: str
@@ -46,7 +46,7 @@ class Paths(NamedTuple):
 class PathNaming(Protocol):
     """Finds the paths of a place in one document."""
 
-    def paths(self, kind: str, path: str) -> Paths:
+    def paths(self, kind: str, path: str) -> DifferencePaths:
         """Return both paths of a difference; `path` has indexes only."""
         ...
 
@@ -72,7 +72,7 @@ class Finding(NamedTuple):
 
     def to_difference(self, rules: Rules, likeness: Likeness) -> Difference:
         """Return the finding with its values as text, and the rules by which items above it are paired."""
-        show = render_value if self.path.startswith("$") else _shorten_text
+        show = render_json_value if self.path.startswith("$") else _shorten_if_text
         return Difference(
             self.kind,
             self.path,
@@ -86,7 +86,7 @@ class Finding(NamedTuple):
         )
 
 
-def _shorten_text(value: object) -> str:
+def _shorten_if_text(value: object) -> str:
     return shorten(value) if isinstance(value, str) else ""
 
 
@@ -110,7 +110,9 @@ class Findings:
         path, other = self.naming.paths(kind, path) if self.naming else (path, path)
         measured: list[Likeness] = []
         rule = self.rules.find_covering_rule(
-            kind, (path, other), partial(self._likeness_for_rule, measured, control, candidate)
+            kind,
+            (path, other),
+            partial(self._measure_likeness_for_rule, measured, control, candidate),
         )
         if rule is not None:
             self.covered += 1
@@ -128,7 +130,7 @@ class Findings:
         likeness = measured[0] if measured else None
         self.kept.append(Finding(kind, path, control, candidate, rule, other, likeness))
 
-    def _likeness_for_rule(
+    def _measure_likeness_for_rule(
         self, measured: list[Likeness], control: object, candidate: object
     ) -> Likeness:
         """Return how alike two values are, for a rule; raise EnoughFindings if that takes too much work."""
@@ -141,10 +143,10 @@ class Findings:
 
     def _measure_likeness(self, control: object, candidate: object) -> Likeness | None:
         """Return how alike two values are; None once MAX_READ characters have been read."""
-        self.read += reading_cost(control, candidate)
+        self.read += characters_to_read(control, candidate)
         return likeness_of(control, candidate) if self.read <= MAX_READ else None
 
-    def _likeness_to_keep(self, finding: Finding) -> Likeness:
+    def _likeness_to_store(self, finding: Finding) -> Likeness:
         """Return the likeness to store for a finding; UNLIKE if too much has been read already."""
         known = finding.likeness or self._measure_likeness(finding.control, finding.candidate)
         return known or UNLIKE
@@ -152,7 +154,7 @@ class Findings:
     def comparison(self) -> Comparison:
         """Return the result of the comparison."""
         reported = tuple(
-            each.to_difference(self.rules, self._likeness_to_keep(each)) for each in self.kept
+            each.to_difference(self.rules, self._likeness_to_store(each)) for each in self.kept
         )
         return Comparison(self._verdict(), reported, self.truncated, self.undecided)
 

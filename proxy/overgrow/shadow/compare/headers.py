@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from overgrow.http import CONNECTION_HEADERS
 from overgrow.shadow.compare.findings import Findings
 from overgrow.shadow.compare.lifetimes import have_same_expiry
-from overgrow.shadow.compare.origins import REFERRING, resolve_references
-from overgrow.shadow.compare.policies import POLICIES, compare_policies
+from overgrow.shadow.compare.origins import REFERRING, resolve_references_in_field
+from overgrow.shadow.compare.policies import POLICIES, try_compare_policies
 from overgrow.shadow.values.difference import ABSENT, Kind, escape_unprintable
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
@@ -49,7 +49,7 @@ NO_BODY = frozenset({204, 205, 304})
 FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
 
-def has_unseen_body(control: ResponseSnapshot, candidate: ResponseSnapshot) -> bool:
+def are_bodies_unseen(control: ResponseSnapshot, candidate: ResponseSnapshot) -> bool:
     """Return whether no client sees either body: there can be none, or both redirect somewhere."""
     if control.status != candidate.status:
         return False
@@ -77,12 +77,15 @@ def compare_headers(
 
     `are_tags_implied` returns whether neither ETag says more than its body; it is asked if they differ.
     """
-    first, second = compared_headers(control), compared_headers(candidate)
-    if has_unseen_body(control, candidate):  # which of several bodies it is says nothing then
+    first, second = headers_to_compare(control), headers_to_compare(candidate)
+    if are_bodies_unseen(control, candidate):  # which of several bodies it is says nothing then
         first.pop("vary", None)
         second.pop("vary", None)
     if content_codings_of(control) != content_codings_of(candidate):
-        first, second = _without_coding_effects(first), _without_coding_effects(second)
+        first, second = (
+            _drop_effects_of_content_coding(first),
+            _drop_effects_of_content_coding(second),
+        )
     for name in first | second:  # the control's fields in order, then extra ones
         if name == "etag" and first.get(name) != second.get(name) and are_tags_implied():
             continue
@@ -96,10 +99,10 @@ def compare_headers(
                 control, candidate, first[name][0], second[name][0]
             ):
                 continue
-            _compare_values(name, path, first[name], second[name], findings)
+            _compare_field_values(name, path, first[name], second[name], findings)
 
 
-def _without_coding_effects(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
+def _drop_effects_of_content_coding(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """Return header fields without the effects of the body's content coding."""
     kept = {name: values for name, values in fields.items() if name != "vary"}
     names = [each.strip() for each in ", ".join(fields.get("vary", [])).split(",")]
@@ -110,13 +113,13 @@ def _without_coding_effects(fields: Mapping[str, list[str]]) -> dict[str, list[s
     return kept
 
 
-def _compare_values(
+def _compare_field_values(
     name: str, path: str, control: list[str], candidate: list[str], findings: Findings
 ) -> None:
-    if name in POLICIES and compare_policies(path, control, candidate, findings):
+    if name in POLICIES and try_compare_policies(path, control, candidate, findings):
         return
     first, second = (
-        comparable_values(name, _with_references_resolved(name, values, findings.base))
+        normalise_field_values(name, _resolve_references_in_values(name, values, findings.base))
         for values in (control, candidate)
     )
     if first != second:
@@ -124,13 +127,15 @@ def _compare_values(
         findings.add(kind, path, ", ".join(control), ", ".join(candidate))
 
 
-def _with_references_resolved(name: str, values: list[str], base: str) -> list[str]:
+def _resolve_references_in_values(name: str, values: list[str], base: str) -> list[str]:
     return (
-        [resolve_references(name, each, base) for each in values] if name in REFERRING else values
+        [resolve_references_in_field(name, each, base) for each in values]
+        if name in REFERRING
+        else values
     )
 
 
-def compared_headers(response: ResponseSnapshot) -> dict[str, list[str]]:
+def headers_to_compare(response: ResponseSnapshot) -> dict[str, list[str]]:
     """Return the header fields that are compared here, each with its values in order."""
     fields: dict[str, list[str]] = {}
     for key, value in response.headers:
@@ -146,17 +151,17 @@ def compared_headers(response: ResponseSnapshot) -> dict[str, list[str]]:
     }
 
 
-def comparable_values(name: str, values: list[str]) -> list[str]:
+def normalise_field_values(name: str, values: list[str]) -> list[str]:
     """Return a field's values in a form that is equal for values of equal meaning."""
     joined = ", ".join(values)  # RFC 9110 5.3: several lines are one list
     if name in TOKEN_SETS:
         return sorted({each.strip().lower() for each in joined.split(",")} - {""})
     if name in MEMBER_SETS:
-        return sorted(each.strip() for each in _split_list(joined) if each.strip())
+        return sorted(each.strip() for each in _split_list_members(joined) if each.strip())
     return [joined]
 
 
-def _split_list(joined: str) -> list[str]:
+def _split_list_members(joined: str) -> list[str]:
     """Return the members of a list; a comma in quotes or in <...> does not separate."""
     members, start, closing = [], 0, ""
     for at, character in enumerate(joined):
@@ -170,13 +175,15 @@ def _split_list(joined: str) -> list[str]:
     return [*members, joined[start:]]
 
 
-def media_type_of(response: ResponseSnapshot) -> tuple[str, dict[str, str]]:
+def media_type_and_parameters_of(response: ResponseSnapshot) -> tuple[str, dict[str, str]]:
     """Return the media type of a response's body in lower case, empty without one, and its parameters."""
     media, *pieces = (response.joined_header(b"content-type") or "").split(";")
-    return media.strip().lower(), dict(_parse_parameter(each) for each in pieces if each.strip())
+    return media.strip().lower(), dict(
+        _parse_media_type_parameter(each) for each in pieces if each.strip()
+    )
 
 
-def _parse_parameter(text: str) -> tuple[str, str]:
+def _parse_media_type_parameter(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
     key, value = name.strip().lower(), value.strip().strip('"')
     return key, value.lower() if key == "charset" else value
@@ -184,9 +191,9 @@ def _parse_parameter(text: str) -> tuple[str, str]:
 
 def _canonical_content_type(response: ResponseSnapshot) -> tuple[str, dict[str, str]]:
     """Return the media type and its parameters in one form for one meaning."""
-    media, parameters = media_type_of(response)
+    media, parameters = media_type_and_parameters_of(response)
     if "charset" in parameters:
-        parameters["charset"] = charset_of(parameters["charset"])
+        parameters["charset"] = charset_of_label(parameters["charset"])
     is_json = media == "application/json" or media.endswith("+json")
     if is_json and parameters.get("charset") == "utf-8":
         del parameters["charset"]  # RFC 8259 11: there is no such parameter, and JSON is UTF-8
@@ -211,7 +218,7 @@ _LABELS = {
 }
 
 
-def charset_of(label: str) -> str:
+def charset_of_label(label: str) -> str:
     """Return the charset that a label names."""
     return _LABELS.get(label, label)
 
@@ -241,5 +248,8 @@ def compare_content_types(
             if name == "charset" and named == {None, "utf-8"} and are_ascii():
                 continue
             # The difference shows them as they are written.
-            one, other = (media_type_of(each)[1].get(name, ABSENT) for each in (control, candidate))
+            one, other = (
+                media_type_and_parameters_of(each)[1].get(name, ABSENT)
+                for each in (control, candidate)
+            )
             findings.add("content-type", f"{path};{escape_unprintable(name)}", one, other)

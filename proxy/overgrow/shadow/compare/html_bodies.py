@@ -25,13 +25,15 @@ from overgrow.shadow.values.difference import ABSENT, MAX_PATH, Kind, escape_unp
 Node = Element | str
 
 
-def compare_trees(root_path: str, control: Element, candidate: Element, findings: Findings) -> None:
+def compare_html_trees(
+    root_path: str, control: Element, candidate: Element, findings: Findings
+) -> None:
     """Report where two trees differ; all paths begin with `root_path`, such as `html:`."""
-    _TreeComparer(findings).compare_elements(root_path, control, candidate)
+    _HtmlTreeComparer(findings).compare_elements(root_path, control, candidate)
 
 
 @dataclass(slots=True)
-class _TreeComparer:
+class _HtmlTreeComparer:
     """Walks both trees at once."""
 
     findings: Findings
@@ -42,14 +44,14 @@ class _TreeComparer:
     def number_of(self, node: Node) -> int:
         """Return a number that equal nodes share. The caller must keep the trees alive."""
         if isinstance(node, str):
-            return self.interner.number_of_key(("text", node))
+            return self.interner.intern_key(("text", node))
         if id(node) not in self.node_numbers:
             inside = tuple([self.number_of(child) for child in node.children])
             content = (node.tag, tuple(node.attributes.items()), inside)
-            self.node_numbers[id(node)] = self.interner.number_of_key(content)
+            self.node_numbers[id(node)] = self.interner.intern_key(content)
         return self.node_numbers[id(node)]
 
-    def are_same(self, control: Node, candidate: Node) -> bool:
+    def are_equal_nodes(self, control: Node, candidate: Node) -> bool:
         """Return whether two nodes are equal; nodes that both trees share are equal at once."""
         if control is candidate:
             return True
@@ -61,25 +63,25 @@ class _TreeComparer:
                 control.tag == candidate.tag
                 and control.attributes == candidate.attributes
                 and len(control.children) == len(candidate.children)
-                and all(map(self.are_same, control.children, candidate.children))
+                and all(map(self.are_equal_nodes, control.children, candidate.children))
             )
         return self.known_equal[pair]
 
     def compare_elements(self, path: str, control: Element, candidate: Element) -> None:
         """Compare two elements at one path."""
-        if self.are_same(control, candidate):
+        if self.are_equal_nodes(control, candidate):
             return
         if control.attributes is not candidate.attributes:
             self.compare_attributes(path, control.attributes, candidate.attributes)
-        if self.are_reordered(control.children, candidate.children):
+        if self.are_children_reordered(control.children, candidate.children):
             shown = (", ".join(_child_names(each)) for each in (control, candidate))
             self.findings.add("order", path, *shown)
             return
-        found = self.pair_by_field_name(control, candidate) or self.pair_children(
+        found = self.pair_children_by_field_name(control, candidate) or self.pair_children(
             control, candidate
         )
         if found.reordered:
-            shown = (", ".join(_field_labels(each)) for each in (control, candidate))
+            shown = (", ".join(_form_field_labels(each)) for each in (control, candidate))
             self.findings.add("order", path, *shown)
         places = list(child_paths(path, control.children))
         for at in found.missing:
@@ -90,12 +92,12 @@ class _TreeComparer:
         for at in found.extra:
             self.findings.add("extra", others[at], ABSENT, _describe_node(candidate.children[at]))
 
-    def are_reordered(self, control: list[Node], candidate: list[Node]) -> bool:
+    def are_children_reordered(self, control: list[Node], candidate: list[Node]) -> bool:
         """Return whether two elements have equal children in another order."""
         if len(control) != len(candidate):
             return False
         pairs = zip(control, candidate, strict=True)
-        rest = [pair for pair in pairs if not self.are_same(*pair)]
+        rest = [pair for pair in pairs if not self.are_equal_nodes(*pair)]
         names = [[_node_name(pair[at]) for pair in rest] for at in (0, 1)]
         often = Counter(names[0])
         # A child that is the only one of its name on both sides, and differs, has no equal elsewhere.
@@ -124,16 +126,16 @@ class _TreeComparer:
                 kind = kind if ABSENT in (first, second) else "value"
                 self.findings.add(kind, f"{path}/@{escape_unprintable(name)}", first, second)
 
-    def child_numbers(self, element: Element) -> list[int]:
+    def intern_children(self, element: Element) -> list[int]:
         """Return the numbers of an element's children."""
         return [self.number_of(child) for child in element.children]
 
     def pair_children(self, control: Element, candidate: Element) -> Pairing:
         """Pair equal children at both ends, and the children in between by name, in order."""
-        names = [self.numbers_of_names(_child_names(each)) for each in (control, candidate)]
+        names = [self.intern_names(_child_names(each)) for each in (control, candidate)]
         if names[0] == names[1]:
             return pair_by_position(*names)
-        first, second = self.child_numbers(control), self.child_numbers(candidate)
+        first, second = self.intern_children(control), self.intern_children(candidate)
         left = _common_prefix_length(first, second)
         right = _common_prefix_length(first[left:][::-1], second[left:][::-1])
         inner = [each[left : len(each) - right] for each in names]
@@ -145,21 +147,21 @@ class _TreeComparer:
             pairs, [at + left for at in found.missing], [at + left for at in found.extra]
         )
 
-    def pair_by_field_name(self, control: Element, candidate: Element) -> Pairing | None:
+    def pair_children_by_field_name(self, control: Element, candidate: Element) -> Pairing | None:
         """Pair children by their field names if the same fields are in another order; None otherwise."""
-        first, second = _field_labels(control), _field_labels(candidate)
+        first, second = _form_field_labels(control), _form_field_labels(candidate)
         if not first or first == second or Counter(first) != Counter(second):
             return None
         keys = [
-            [_field_label(child) or _node_name(child) for child in each.children]
+            [_form_field_label(child) or _node_name(child) for child in each.children]
             for each in (control, candidate)
         ]
-        found = pair_equal(*map(self.numbers_of_names, keys))
+        found = pair_equal(*map(self.intern_names, keys))
         return found if found.reordered and not (found.missing or found.extra) else None
 
-    def numbers_of_names(self, names: Iterable[str]) -> list[int]:
+    def intern_names(self, names: Iterable[str]) -> list[int]:
         """Return a number for each name; equal names have equal numbers."""
-        return [self.interner.number_of_key(("name", name)) for name in names]
+        return [self.interner.intern_key(("name", name)) for name in names]
 
 
 def _common_prefix_length(control: list[int], candidate: list[int]) -> int:
@@ -174,12 +176,12 @@ def _child_names(element: Element) -> list[str]:
     return [_node_name(child) for child in element.children]
 
 
-def _field_labels(element: Element) -> list[str]:
+def _form_field_labels(element: Element) -> list[str]:
     """Return the labels of an element's children that have a `name`: `input amount`."""
-    return [field for child in element.children if (field := _field_label(child))]
+    return [field for child in element.children if (field := _form_field_label(child))]
 
 
-def _field_label(node: Node) -> str:
+def _form_field_label(node: Node) -> str:
     name = "" if isinstance(node, str) else node.attributes.get("name", "")
     return f"{_node_name(node)} {escape_unprintable(name)}" if name else ""
 

@@ -20,7 +20,7 @@ from overgrow.shadow.redact.html_tokens import (
     Markup,
     Token,
     parse_markup,
-    split_tokens,
+    split_html_tokens,
     unescape_text,
 )
 
@@ -79,12 +79,12 @@ Node = Element | str
 
 def parse_html(text: str) -> Element:
     """Return the document as an element without a name; raise TooDeep or ValueError."""
-    return _HtmlTreeBuilder({}).build_tree(split_tokens(text))
+    return _HtmlTreeBuilder({}).build_tree(split_html_tokens(text))
 
 
 def parse_html_pair(control: str, candidate: str) -> tuple[Element, Element]:
     """Return both documents, which may share equal elements; raise TooDeep or ValueError."""
-    first, second = split_tokens(control), split_tokens(candidate)
+    first, second = split_html_tokens(control), split_html_tokens(candidate)
     tags: dict[str, Tag] = {}
     at = _find_differing_tokens(first, second, tags)
     if at is None:
@@ -101,19 +101,20 @@ class Tag:
     attributes: dict[str, str]
 
 
-def _tag_of(text: str, known: dict[str, Tag]) -> Tag:
+def _parse_tag_cached(text: str, known: dict[str, Tag]) -> Tag:
     """Return the effect of a piece of markup; it is cached, as pages repeat most pieces."""
     tag = known.get(text)
     if tag is None:
         markup = parse_markup(text)
         pairs = {
-            name: _normalise_attribute(name, value) for name, value in reversed(markup.attributes)
+            name: _normalise_attribute_value(name, value)
+            for name, value in reversed(markup.attributes)
         }
         tag = known[text] = Tag(markup, dict(sorted(pairs.items())))
     return tag
 
 
-def _normalise_attribute(name: str, value: str) -> str:
+def _normalise_attribute_value(name: str, value: str) -> str:
     """Return an attribute's value in canonical form: the order of classes and link types has no meaning."""
     if name in {"class", "rel"}:
         return " ".join(sorted(set(value.split())))
@@ -131,14 +132,14 @@ def _find_differing_tokens(
     if len(found) > MAX_DIFFERENT:
         return None
     pairs = ((control[at][1], candidate[at][1]) for at in found)
-    return found if all(_have_same_effect(*pair, tags) for pair in pairs) else None
+    return found if all(_have_same_structure(*pair, tags) for pair in pairs) else None
 
 
-def _have_same_effect(control: str, candidate: str, tags: dict[str, Tag]) -> bool:
+def _have_same_structure(control: str, candidate: str, tags: dict[str, Tag]) -> bool:
     """Return whether two pieces of markup lead to trees of one form."""
     if control == candidate:
         return True
-    first, second = (_tag_of(each, tags).markup for each in (control, candidate))
+    first, second = (_parse_tag_cached(each, tags).markup for each in (control, candidate))
     return (
         (first.form, first.name, first.is_closed) == (second.form, second.name, second.is_closed)
         and first.form in {"start", "nothing"}
@@ -177,19 +178,19 @@ class _HtmlTreeBuilder:
         """Return the root of the tree that the tokens make."""
         for at, (text, markup) in enumerate(tokens):
             if at in self.watched:
-                self.add_watched_token(at, text, markup)
+                self.add_replaceable_token(at, text, markup)
                 continue
             if text:
                 self.add_text(text)
             if markup:
-                self.add_markup(markup)
+                self.apply_markup(markup)
         for element in self.elements_with_text.values():
             if any(type(each) is _ReplaceableText for each in element.children):
                 self.pieces[id(element)] = [*element.children]
-            element.children = _normalise_children(element)
+            element.children = _normalise_child_whitespace(element)
         return self.root
 
-    def add_watched_token(self, at: int, text: str, markup: str) -> None:
+    def add_replaceable_token(self, at: int, text: str, markup: str) -> None:
         """Add a token, and record the elements that it changed."""
         piece = _ReplaceableText(unescape_text(text))
         piece.at = at
@@ -197,7 +198,7 @@ class _HtmlTreeBuilder:
         self.elements_with_text[id(self.open[-1])] = self.open[-1]
         self.open_paths.append([*self.open])
         if markup:
-            parent = self.add_markup(markup)
+            parent = self.apply_markup(markup)
             if parent is not None:
                 self.started[at] = parent.children[-1]  # type: ignore[assignment]  # it was added
                 self.open_paths.append(
@@ -212,12 +213,12 @@ class _HtmlTreeBuilder:
             before = children[-1] if children else element
             if type(before) is Element and before.tag not in INLINE:
                 return
-        children.append(unescape_text(text))  # in pieces; _normalise_children joins them
+        children.append(unescape_text(text))  # in pieces; _normalise_child_whitespace joins them
         self.elements_with_text[id(element)] = element
 
-    def add_markup(self, text: str) -> Element | None:
+    def apply_markup(self, text: str) -> Element | None:
         """Start or end elements; return the parent of one that started."""
-        tag = self.tags.get(text) or _tag_of(text, self.tags)
+        tag = self.tags.get(text) or _parse_tag_cached(text, self.tags)
         form, name, _, is_closed, raw = tag.markup
         if form == "end":
             self.end_element(name)
@@ -232,7 +233,7 @@ class _HtmlTreeBuilder:
     ) -> Element:
         """Start an element, after ending those whose end tag may be left out before it."""
         if name in _IMPLIED:
-            self.end_implied_elements(*_IMPLIED[name])
+            self.add_implied_end_tags(*_IMPLIED[name])
         parent = self.open[-1]
         element = Element(name, attributes, [])
         parent.children.append(element)
@@ -257,7 +258,7 @@ class _HtmlTreeBuilder:
                 del self.open[at:]
                 return
 
-    def end_implied_elements(self, ended: frozenset[str], boundary: frozenset[str]) -> None:
+    def add_implied_end_tags(self, ended: frozenset[str], boundary: frozenset[str]) -> None:
         """End the open elements whose end tag may be left out before a start tag."""
         outermost = len(self.open)
         for at in range(len(self.open) - 1, 0, -1):
@@ -274,17 +275,17 @@ class _HtmlTreeBuilder:
         on_ways[id(self.root)] = self.root
         copies = {key: Element(each.tag, each.attributes, []) for key, each in on_ways.items()}
         for key, element in on_ways.items():
-            copies[key].children = self.patched_children(element, tokens, copies)
+            copies[key].children = self.build_patched_children(element, tokens, copies)
         for at, element in self.started.items():
-            tag = _tag_of(tokens[at][1], self.tags)
+            tag = _parse_tag_cached(tokens[at][1], self.tags)
             copy = copies[id(element)]
             copy.attributes = tag.attributes
             if tag.markup.raw is not None:
                 copy.children = [tag.markup.raw] if tag.markup.raw else []
-                copy.children = _normalise_children(copy)
+                copy.children = _normalise_child_whitespace(copy)
         return copies[id(self.root)]
 
-    def patched_children(
+    def build_patched_children(
         self, element: Element, tokens: Sequence[Token], copies: dict[int, Element]
     ) -> list[Node]:
         """Return the children for the copy of an element."""
@@ -296,12 +297,12 @@ class _HtmlTreeBuilder:
             unescape_text(tokens[each.at][0]) if isinstance(each, _ReplaceableText) else each
             for each in found
         ]
-        return _normalise_children(Element(element.tag, {}, texts))
+        return _normalise_child_whitespace(Element(element.tag, {}, texts))
 
 
-def _normalise_children(element: Element) -> list[Node]:
+def _normalise_child_whitespace(element: Element) -> list[Node]:
     """Return the children of an element with white space as a browser shows it; an invisible text is left out."""
-    children = list(_join_texts(element.children))
+    children = list(_join_adjacent_texts(element.children))
     if element.tag in _RAW:
         return [each.strip() if isinstance(each, str) else each for each in children]
     if element.tag in PRESERVED:
@@ -311,11 +312,11 @@ def _normalise_children(element: Element) -> list[Node]:
             )  # HTML ignores a line end right after the start tag
     else:
         ends: list[Node] = [element, *children, element]
-        children = [_collapse_spaces(*ends[at : at + 3]) for at in range(len(children))]
+        children = [_collapse_whitespace(*ends[at : at + 3]) for at in range(len(children))]
     return [each for each in children if each != ""]
 
 
-def _join_texts(children: list[Node]) -> Iterator[Node]:
+def _join_adjacent_texts(children: list[Node]) -> Iterator[Node]:
     run: list[str] = []
     for child in children:
         if isinstance(child, str):
@@ -329,7 +330,7 @@ def _join_texts(children: list[Node]) -> Iterator[Node]:
         yield "".join(run)
 
 
-def _collapse_spaces(before: Node, child: Node, after: Node) -> Node:
+def _collapse_whitespace(before: Node, child: Node, after: Node) -> Node:
     """Return a text without the white space that its neighbours or the edges of its parent make invisible."""
     if isinstance(child, Element):
         return child

@@ -30,7 +30,7 @@ from overgrow.shadow.values.difference import (
     NotANumber,
     json_type_of,
     member_path,
-    shape_of,
+    path_shape_of,
 )
 
 IDENTITIES = ("id", "uuid", "key", "slug", "sku", "code", "name")  # members that identify items
@@ -71,7 +71,7 @@ def _parse_integer(text: str) -> int | Decimal:
     return int(text) if len(text) <= _LONGEST_INT else Decimal(text)
 
 
-def _parse_number(text: str) -> Decimal | NotANumber:
+def _parse_decimal(text: str) -> Decimal | NotANumber:
     if len(text) > _LONGEST_INT:
         return NotANumber(text)  # reported as it is written
     try:
@@ -84,7 +84,7 @@ def _parse_number(text: str) -> Decimal | NotANumber:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_build_object,
     parse_int=_parse_integer,
-    parse_float=_parse_number,
+    parse_float=_parse_decimal,
     parse_constant=NotANumber,
 )
 
@@ -117,10 +117,10 @@ class _JsonComparer:
         elif isinstance(control, list) and type(control) is type(candidate):
             self.compare_arrays(path, control, candidate)
         else:
-            kind: Kind = "value" if _are_alike(control, candidate) else "type"
+            kind: Kind = "value" if _have_compatible_types(control, candidate) else "type"
             self.findings.add(kind, path, control, candidate)
 
-    def differ(self, control: object, candidate: object) -> bool:
+    def are_different(self, control: object, candidate: object) -> bool:
         """Return whether two values differ."""
         return self.interner.number_of(control) != self.interner.number_of(candidate)
 
@@ -130,7 +130,7 @@ class _JsonComparer:
         """Compare by key: the control's keys in order, then the extra ones."""
         for key, value in control.items():
             if key in candidate:
-                if self.differ(value, candidate[key]):
+                if self.are_different(value, candidate[key]):
                     self.compare_values(member_path(path, key), value, candidate[key])
             else:
                 self.findings.add("missing", member_path(path, key), value, ABSENT)
@@ -140,7 +140,7 @@ class _JsonComparer:
 
     def compare_arrays(self, path: str, control: list[object], candidate: list[object]) -> None:
         """Pair the items, report a different order or length, and compare the pairs."""
-        how = self.findings.rules.pairing_at(path)
+        how = self.findings.rules.pairing_comparator_at(path)
         found = self.pair_items(path, control, candidate, how)
         if found.reordered:
             self.findings.add("order", path, control, candidate)
@@ -149,7 +149,7 @@ class _JsonComparer:
         elif len(control) != len(candidate):
             self.findings.add("length", path, control, candidate)
         for first, second in found.pairs:
-            if self.differ(control[first], candidate[second]):
+            if self.are_different(control[first], candidate[second]):
                 self.compare_values(f"{path}[{first}]", control[first], candidate[second])
 
     def report_unpaired(
@@ -170,54 +170,59 @@ class _JsonComparer:
     ) -> Pairing:
         """Return which items belong together: by rule, by identity, as a permutation, or by position."""
         if isinstance(how, KeyedBy):
-            first, second = unique_values_of(control, how.key), unique_values_of(candidate, how.key)
+            first, second = (
+                unique_member_values(control, how.key),
+                unique_member_values(candidate, how.key),
+            )
             if first and second:
-                return pair_equal(*self.numbers_of_scalars(first, second))
+                return pair_equal(*self.intern_scalars(first, second))
         exact = [
             [self.interner.number_of(item) for item in items] for items in (control, candidate)
         ]
         if are_permutations(*exact):
             return pair_equal(*exact)
-        loose = [self.numbers_ignoring_ruled_parts(path, items) for items in (control, candidate)]
+        loose = [
+            self.intern_items_without_covered_parts(path, items) for items in (control, candidate)
+        ]
         if isinstance(how, Unordered):
-            return pair_leftovers(_pair_exact_then_loose(exact, loose))
-        keys = identifying_values(control, candidate)
+            return pair_leftovers(_pair_equal_then_loosely_equal(exact, loose))
+        keys = values_of_identifying_member(control, candidate)
         if keys and keys[0] != keys[1]:
-            return pair_leftovers(pair_equal(*self.numbers_of_scalars(*keys)))
+            return pair_leftovers(pair_equal(*self.intern_scalars(*keys)))
         return (
             pair_equal(*loose)
             if are_permutations(*loose) and loose[0] != loose[1]
             else pair_by_position(*loose)
         )
 
-    def numbers_of_scalars(self, *sequences: Sequence[object]) -> list[list[int]]:
+    def intern_scalars(self, *sequences: Sequence[object]) -> list[list[int]]:
         """Return the numbers of scalars; equal scalars have equal numbers."""
         return [[self.interner.number_of(each) for each in sequence] for sequence in sequences]
 
-    def numbers_ignoring_ruled_parts(self, path: str, items: list[object]) -> list[int]:
+    def intern_items_without_covered_parts(self, path: str, items: list[object]) -> list[int]:
         """Return numbers that are equal for items which differ only where rules apply."""
         if not self.findings.rules.rules:
             return [self.interner.number_of(item) for item in items]
-        inside = f"{shape_of(path)}[*]"
-        return [self.number_ignoring_ruled_parts(inside, item) for item in items]
+        inside = f"{path_shape_of(path)}[*]"
+        return [self.intern_without_covered_parts(inside, item) for item in items]
 
-    def number_ignoring_ruled_parts(self, shape: str, value: object) -> int:
+    def intern_without_covered_parts(self, shape: str, value: object) -> int:
         """Return a number that is equal for values which differ only where rules for any index apply."""
         seen = (id(value), shape)
         if seen not in self.numbers_by_shape:
-            how = self.comparator_at(shape)
-            self.numbers_by_shape[seen] = self.interner.number_of_key(
-                self.content_without_ruled_parts(shape, value, how)
+            how = self.comparator_at_path_shape(shape)
+            self.numbers_by_shape[seen] = self.interner.intern_key(
+                self.content_without_covered_parts(shape, value, how)
             )
         return self.numbers_by_shape[seen]
 
-    def member_shape(self, shape: str, key: str) -> str:
+    def member_path_shape(self, shape: str, key: str) -> str:
         """Return the shape of a member's path; it is cached, as rows repeat most of them."""
         if (shape, key) not in self.shapes:
             self.shapes[shape, key] = member_path(shape, key)
         return self.shapes[shape, key]
 
-    def comparator_at(self, shape: str) -> Comparator | None:
+    def comparator_at_path_shape(self, shape: str) -> Comparator | None:
         """Return the comparator of the first rule about a shape."""
         if shape not in self.comparators:
             self.comparators[shape] = next(
@@ -225,26 +230,26 @@ class _JsonComparer:
             )
         return self.comparators[shape]
 
-    def content_without_ruled_parts(
+    def content_without_covered_parts(
         self, shape: str, value: object, how: Comparator | None
     ) -> Hashable:
         """Return the part of a value that counts if `how` is the rule for it."""
         if isinstance(value, list) and isinstance(how, Unordered | KeyedBy):
-            return "loose set", tuple(sorted(self.numbers_ignoring_ruled_parts(shape, value)))
+            return "loose set", tuple(sorted(self.intern_items_without_covered_parts(shape, value)))
         if how is not None:
             return "loose"
         if isinstance(value, dict):
             pairs = [
-                (key, self.number_ignoring_ruled_parts(self.member_shape(shape, key), each))
+                (key, self.intern_without_covered_parts(self.member_path_shape(shape, key), each))
                 for key, each in value.items()
             ]
             return "loose object", frozenset(pairs)
         if isinstance(value, list):
-            return "loose array", tuple(self.numbers_ignoring_ruled_parts(shape, value))
+            return "loose array", tuple(self.intern_items_without_covered_parts(shape, value))
         return "exact", self.interner.number_of(value)
 
 
-def _pair_exact_then_loose(exact: list[list[int]], loose: list[list[int]]) -> Pairing:
+def _pair_equal_then_loosely_equal(exact: list[list[int]], loose: list[list[int]]) -> Pairing:
     """Pair equal items, then items that are equal except where rules apply."""
     found = pair_equal(*exact)
     missing, extra = found.missing, found.extra
@@ -254,7 +259,7 @@ def _pair_exact_then_loose(exact: list[list[int]], loose: list[list[int]]) -> Pa
     return Pairing(sorted(pairs), *left, found.reordered or rest.reordered)
 
 
-def _are_alike(control: object, candidate: object) -> bool:
+def _have_compatible_types(control: object, candidate: object) -> bool:
     """Return whether two scalars have one type; two different numbers always have, 1 and 1.0 have not."""
     if type(control) is type(candidate):
         return True
@@ -262,7 +267,7 @@ def _are_alike(control: object, candidate: object) -> bool:
     return kinds == {"integer", "number"} and control != candidate
 
 
-def unique_values_of(items: Iterable[object], key: str) -> list[object] | None:
+def unique_member_values(items: Iterable[object], key: str) -> list[object] | None:
     """Return the value of a member in every item; None unless all items have one and all values are different."""
     values: list[object] = []
     for item in items:
@@ -272,7 +277,7 @@ def unique_values_of(items: Iterable[object], key: str) -> list[object] | None:
     return values if len(set(values)) == len(values) else None
 
 
-def identifying_values(
+def values_of_identifying_member(
     control: list[object], candidate: list[object]
 ) -> tuple[list[object], list[object]] | None:
     """Return the values of the first member that identifies the items of both arrays.
@@ -281,12 +286,12 @@ def identifying_values(
     no other member has the same texts in the same order.
     """
     for key in IDENTITIES:
-        first, second = unique_values_of(control, key), unique_values_of(candidate, key)
+        first, second = unique_member_values(control, key), unique_member_values(candidate, key)
         if first and second:
             return first, second
     found = [
-        (unique_values_of(control, key), unique_values_of(candidate, key))
-        for key in label_members(control)
+        (unique_member_values(control, key), unique_member_values(candidate, key))
+        for key in possible_identifying_keys(control)
     ]
     pairs = [(first, second) for first, second in found if first and second]
     if any(first == second for first, second in pairs):
@@ -294,7 +299,7 @@ def identifying_values(
     return next(((one, two) for one, two in pairs if {*one} == {*two}), None)
 
 
-def label_members(items: list[object]) -> list[str]:
+def possible_identifying_keys(items: list[object]) -> list[str]:
     """Return the members with a text that may identify items, other than IDENTITIES."""
     first = items[0] if items else None
     if not isinstance(first, dict):

@@ -13,14 +13,14 @@ from overgrow.shadow.values.path_syntax import BODY_PREFIXES
 from overgrow.shadow.values.snapshot import Fingerprint, FingerprintBuilder, ResponseSnapshot
 
 
-def compare_large(
+def compare_large_bodies(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> None:
     """Report whether the bodies differ; mark the findings as undecided if that cannot be known."""
-    first, second = (_fingerprint_as_sent(each) for each in (control, candidate))
+    first, second = (_fingerprint_of_sent_body(each) for each in (control, candidate))
     codings = [content_codings_of(each) for each in (control, candidate)]
     if codings[0] != codings[1]:
-        unpacked = [_fingerprint_unpacked(each) for each in (control, candidate)]
+        unpacked = [_fingerprint_of_unpacked_body(each) for each in (control, candidate)]
         if unpacked[0] is None or unpacked[1] is None:
             findings.undecided = "answer-too-large"
             return
@@ -38,11 +38,11 @@ def compare_large(
         findings.add("bytes", "bytes", _describe_size(first), _describe_size(second))
 
 
-def _fingerprint_as_sent(response: ResponseSnapshot) -> Fingerprint:
+def _fingerprint_of_sent_body(response: ResponseSnapshot) -> Fingerprint:
     return response.fingerprint or FingerprintBuilder([response.body]).fingerprint()
 
 
-def _fingerprint_unpacked(response: ResponseSnapshot) -> Fingerprint | None:
+def _fingerprint_of_unpacked_body(response: ResponseSnapshot) -> Fingerprint | None:
     """Return the fingerprint of a body without its codings; None if they cannot be removed."""
     if response.fingerprint is not None:
         return None if content_codings_of(response) else response.fingerprint

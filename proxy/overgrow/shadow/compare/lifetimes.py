@@ -33,7 +33,7 @@ def have_same_expiry(
     ):
         return True
     one, other = (_parse_http_time(each) for each in (first, second))
-    dates = _dates_of_both(control, candidate)
+    dates = _date_headers_of_both(control, candidate)
     if dates is None:
         return False
     # RFC 9111 5.3: a value that is not a date, such as 0, means expired.
@@ -44,7 +44,7 @@ def have_same_expiry(
     )
 
 
-def cookie_lifetimes(
+def cookie_lifetimes_s(
     control: ResponseSnapshot,
     candidate: ResponseSnapshot,
     first: Mapping[str, str],
@@ -54,10 +54,10 @@ def cookie_lifetimes(
 
     None in place of both means that it is unknown: a time is unreadable, or neither response has a Date.
     """
-    dates = _dates_of_both(control, candidate) or (None, None)
+    dates = _date_headers_of_both(control, candidate) or (None, None)
     found = []
     for attributes, date in zip((first, second), dates, strict=True):
-        lifetime = _cookie_lifetime(attributes, date)
+        lifetime = _cookie_lifetime_s(attributes, date)
         if lifetime == "unknown":
             return None
         found.append(lifetime)
@@ -75,11 +75,11 @@ def are_lifetimes_near(first: float | None, second: float | None, slack_s: float
 
 def lifetime_slack_s(control: ResponseSnapshot, candidate: ResponseSnapshot) -> int:
     """Return how many seconds two equal lifetimes may appear to differ by."""
-    has_dates = all(_date_of(each) is not None for each in (control, candidate))
+    has_dates = all(_date_header_of(each) is not None for each in (control, candidate))
     return SLACK_S if has_dates else WIDE_SLACK_S
 
 
-def _cookie_lifetime(attributes: Mapping[str, str], date: datetime | None) -> float | str | None:
+def _cookie_lifetime_s(attributes: Mapping[str, str], date: datetime | None) -> float | str | None:
     age = attributes.get("max-age", "")
     if re.fullmatch(r"-?\d{1,15}", age, re.ASCII):
         return max(float(age), EXPIRED)
@@ -97,16 +97,16 @@ def _remaining_s(ends: datetime | None, date: datetime) -> float:
     return EXPIRED if ends is None else max((ends - date).total_seconds(), EXPIRED)
 
 
-def _dates_of_both(
+def _date_headers_of_both(
     control: ResponseSnapshot, candidate: ResponseSnapshot
 ) -> tuple[datetime, datetime] | None:
     """Return when each response was sent; a response without a Date takes the other's."""
-    first, second = _date_of(control), _date_of(candidate)
+    first, second = _date_header_of(control), _date_header_of(candidate)
     one, other = first or second, second or first
     return None if one is None or other is None else (one, other)
 
 
-def _date_of(response: ResponseSnapshot) -> datetime | None:
+def _date_header_of(response: ResponseSnapshot) -> datetime | None:
     return _parse_http_time(response.joined_header(b"date") or "")
 
 

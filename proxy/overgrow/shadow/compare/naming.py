@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from overgrow.shadow.compare.findings import Paths
+from overgrow.shadow.compare.findings import DifferencePaths
 from overgrow.shadow.compare.html_bodies import Node, child_paths
 from overgrow.shadow.compare.html_tree import Element
-from overgrow.shadow.compare.json_bodies import unique_values_of
+from overgrow.shadow.compare.json_bodies import unique_member_values
 from overgrow.shadow.redact.paths import looks_like_a_name
 
 # Members whose values name items in a path. A `name` may be a person's: see _is_safe_item_name.
@@ -25,13 +25,13 @@ _SEGMENT = re.compile(r"/([^/]*)")
 
 
 @dataclass(slots=True)
-class HtmlNames:
+class HtmlPathNaming:
     """The names in one page. Differences are reported by names; rules may use indexes as well."""
 
     root: Element
-    _below: dict[int, _ChildSteps] = field(default_factory=dict)
+    _below: dict[int, _ChildPathSteps] = field(default_factory=dict)
 
-    def paths(self, kind: str, path: str) -> Paths:
+    def paths(self, kind: str, path: str) -> DifferencePaths:
         """Return the path with elements by name or id where they have one, and the path as it was."""
         node: Node | None = self.root
         steps_by_name = [path[: path.find("/")] if "/" in path else path]
@@ -39,19 +39,19 @@ class HtmlNames:
         for at, step in enumerate(steps):
             # An extra element has the candidate's index, which is not one of the control's elements.
             is_other = kind == "extra" and at == len(steps) - 1 and not step.startswith("@")
-            name, node = (step, None) if is_other else self._follow_step(node, step)
+            name, node = (step, None) if is_other else self._resolve_step(node, step)
             steps_by_name.append(name)
-        return Paths("/".join(steps_by_name), path)
+        return DifferencePaths("/".join(steps_by_name), path)
 
-    def _follow_step(self, node: Node | None, step: str) -> tuple[str, Node | None]:
+    def _resolve_step(self, node: Node | None, step: str) -> tuple[str, Node | None]:
         if not isinstance(node, Element):
             return step, None
         if id(node) not in self._below:
-            self._below[id(node)] = _ChildSteps(node.children)
+            self._below[id(node)] = _ChildPathSteps(node.children)
         return self._below[id(node)].step(step)
 
 
-class _ChildSteps:
+class _ChildPathSteps:
     """The steps to an element's children; the step by name is computed when it is asked for."""
 
     def __init__(self, children: list[Node]) -> None:
@@ -72,7 +72,7 @@ class _ChildSteps:
         # An id only replaces an index: pages have many ids, and most steps are clear without.
         for attribute in _NAMING_ATTRIBUTES if "[" in place else _NAMING_ATTRIBUTES[:1]:
             value = child.attributes.get(attribute, "")
-            if value and is_usable_name(value) and looks_like_a_name(child.tag):
+            if value and is_usable_as_step_name(value) and looks_like_a_name(child.tag):
                 is_alone = self._often[child.tag, attribute, value] == 1
                 return f"{child.tag}[@{attribute}={value}]" if is_alone else place, child
         return place, child
@@ -81,68 +81,68 @@ class _ChildSteps:
         return ((place, self.step(place)[0], child) for place, child in self._at.items())
 
 
-def child_steps(children: list[Node]) -> Iterator[tuple[str, str, Node]]:
+def child_path_steps(children: list[Node]) -> Iterator[tuple[str, str, Node]]:
     """Yield the step by index, the step by name and the child, for each child."""
-    return iter(_ChildSteps(children))
+    return iter(_ChildPathSteps(children))
 
 
-def is_usable_name(value: str) -> bool:
+def is_usable_as_step_name(value: str) -> bool:
     """Return whether a value may be used as a name in a path."""
     return not any(map(str.isdigit, value)) and looks_like_a_name(value)
 
 
 @dataclass(slots=True)
-class JsonNames:
+class JsonPathNaming:
     """The keys of array items in one document. Differences are reported by index; rules may use keys as well."""
 
     document: object
     _keys: dict[int, tuple[str, list[object]] | None] = field(default_factory=dict)
 
-    def paths(self, kind: str, path: str) -> Paths:
+    def paths(self, kind: str, path: str) -> DifferencePaths:
         """Return the path as it was, and the path with items by key where they have one."""
         if "[" not in path:
-            return Paths(path, path)
+            return DifferencePaths(path, path)
         steps = list(_STEP.finditer(path))
         value, keyed, at = self.document, "$", 1
         for number, step in enumerate(steps):
             if step.start() != at:
-                return Paths(path, path)  # cut
+                return DifferencePaths(path, path)  # cut
             at = step.end()
             is_other = kind == "extra" and number == len(steps) - 1
-            name, value = (step[0], None) if is_other else self._follow_step(value, step)
+            name, value = (step[0], None) if is_other else self._resolve_step(value, step)
             keyed += name
-        return Paths(path, keyed if at == len(path) else path)
+        return DifferencePaths(path, keyed if at == len(path) else path)
 
-    def _follow_step(self, value: object, step: re.Match[str]) -> tuple[str, object]:
+    def _resolve_step(self, value: object, step: re.Match[str]) -> tuple[str, object]:
         if isinstance(value, dict) and step[1]:
             return step[0], value.get(step[1])
         if isinstance(value, list) and step[2] and step[2].isdigit():
             at = int(step[2])
-            return self._step_to_item(value, at) if at < len(value) else (step[0], None)
+            return self._step_and_item_at(value, at) if at < len(value) else (step[0], None)
         return step[0], None
 
-    def _step_to_item(self, items: list[object], at: int) -> tuple[str, object]:
+    def _step_and_item_at(self, items: list[object], at: int) -> tuple[str, object]:
         if id(items) not in self._keys:
-            self._keys[id(items)] = _naming_key(items)
-        return _item_step(self._keys[id(items)], at), items[at]
+            self._keys[id(items)] = _naming_key_and_values(items)
+        return _item_path_step(self._keys[id(items)], at), items[at]
 
 
-def item_steps(items: list[object]) -> list[str]:
+def item_path_steps(items: list[object]) -> list[str]:
     """Return the step to each item: by key if it has one, else by index."""
-    keyed = _naming_key(items)
-    return [_item_step(keyed, at) for at in range(len(items))]
+    keyed = _naming_key_and_values(items)
+    return [_item_path_step(keyed, at) for at in range(len(items))]
 
 
-def _item_step(keyed: tuple[str, list[object]] | None, at: int) -> str:
+def _item_path_step(keyed: tuple[str, list[object]] | None, at: int) -> str:
     if keyed is None or not _is_safe_item_name(keyed[0], keyed[1][at]):
         return f"[{at}]"
     return f"[{keyed[0]}={keyed[1][at]}]"
 
 
-def _naming_key(items: list[object]) -> tuple[str, list[object]] | None:
+def _naming_key_and_values(items: list[object]) -> tuple[str, list[object]] | None:
     """Return the member whose values identify the items, and these values; None without such a member."""
     for key in KEYS:
-        values = unique_values_of(items, key)
+        values = unique_member_values(items, key)
         if values:
             return key, values
     return None
@@ -150,4 +150,6 @@ def _naming_key(items: list[object]) -> tuple[str, list[object]] | None:
 
 def _is_safe_item_name(key: str, value: object) -> bool:
     """Return whether an item's value may be its name in a path: `took_ms` may, `mary` could be a person."""
-    return isinstance(value, str) and is_usable_name(value) and (key != "name" or "_" in value)
+    return (
+        isinstance(value, str) and is_usable_as_step_name(value) and (key != "name" or "_" in value)
+    )

@@ -15,19 +15,19 @@ _TARGET = re.compile(r"<([^<>]*)>")
 _PORTS = {"http": ":80", "https": ":443"}
 
 
-def resolve_references(name: str, value: str, base: str) -> str:
+def resolve_references_in_field(name: str, value: str, base: str) -> str:
     """Return a field's value with absolute references; unchanged if the base is not known."""
     if not base:
         return value
     if name == "link":
-        return _TARGET.sub(lambda found: f"<{_resolve(found[1], base)}>", value)
+        return _TARGET.sub(lambda found: f"<{_resolve_reference(found[1], base)}>", value)
     if name == "refresh":
         found = _REFRESH.fullmatch(value)
-        return f"{found[1]};{_resolve(found[3], base)}" if found else value
-    return _resolve(value, base)
+        return f"{found[1]};{_resolve_reference(found[3], base)}" if found else value
+    return _resolve_reference(value, base)
 
 
-def _resolve(reference: str, base: str) -> str:
+def _resolve_reference(reference: str, base: str) -> str:
     try:
         full = urlsplit(urljoin(base, reference))
     except ValueError:

@@ -30,7 +30,7 @@ class ValueInterner:
         self._known: dict[Hashable, int] = {}
         self._seen: dict[int, int] = {}
 
-    def number_of_key(self, key: Hashable) -> int:
+    def intern_key(self, key: Hashable) -> int:
         """Return the number of a hashable value."""
         return self._known.setdefault(key, len(self._known))
 
@@ -38,13 +38,13 @@ class ValueInterner:
         """Return the number of a JSON value; raise TooDeep beyond MAX_DEPTH."""
         kind = type(value)
         if kind not in _CONTAINERS:
-            known = self._known  # number_of_key, inlined: this runs for every value of a document
+            known = self._known  # intern_key, inlined: this runs for every value of a document
             return known.setdefault((kind, value), len(known))
         seen = self._seen.get(id(value))
         if seen is None:
             if depth > MAX_DEPTH:
                 raise TooDeep
-            number = self._seen[id(value)] = self.number_of_key(
+            number = self._seen[id(value)] = self.intern_key(
                 self._hashable_content(value, depth + 1)
             )
             return number

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 from overgrow.shadow.compare.html_tree import Element, parse_html
 from overgrow.shadow.compare.json_bodies import parse_json
-from overgrow.shadow.compare.naming import child_steps, item_steps
-from overgrow.shadow.values.difference import escape_unprintable, member_path, shape_of
+from overgrow.shadow.compare.naming import child_path_steps, item_path_steps
+from overgrow.shadow.values.difference import escape_unprintable, member_path, path_shape_of
 
-Places = Iterator[tuple[str, str]]
+ShapesAndPaths = Iterator[tuple[str, str]]
 
 
-def json_places(text: str) -> Places:
+def paths_in_json(text: str) -> ShapesAndPaths:
     """Yield the places of a JSON document; raise NotJson for any other text."""
     open_: list[tuple[str, str, object]] = [("$", "$", parse_json(text))]
     while open_:
@@ -27,38 +27,38 @@ def json_places(text: str) -> Places:
                 for key, each in value.items()
             ]
         elif isinstance(value, list):
-            steps = item_steps(value)
+            steps = item_path_steps(value)
             open_ += [
                 (f"{shape}[*]", f"{place}{step}", each)
                 for step, each in zip(steps, value, strict=True)
             ]
 
 
-def html_places(text: str) -> Places:
+def paths_in_html(text: str) -> ShapesAndPaths:
     """Yield the places of an HTML page; raise TooDeep or ValueError for a page that cannot be read."""
-    return tree_places("html:", parse_html(text))
+    return paths_in_html_tree("html:", parse_html(text))
 
 
-def tree_places(root_path: str, root: Element) -> Places:
+def paths_in_html_tree(root_path: str, root: Element) -> ShapesAndPaths:
     """Yield the places of a tree; all paths begin with `root_path`."""
     open_: list[tuple[str, Element]] = [(root_path, root)]
     while open_:
         place, element = open_.pop()
-        shape = shape_of(place)
+        shape = path_shape_of(place)
         for name in element.attributes:
             yield f"{shape}/@{escape_unprintable(name)}", f"{place}/@{escape_unprintable(name)}"
-        for _, step, child in child_steps(element.children):
+        for _, step, child in child_path_steps(element.children):
             below = f"{place}/{step}"
-            yield shape_of(below), below
+            yield path_shape_of(below), below
             if isinstance(child, Element):
                 open_.append((below, child))
 
 
-def line_places(text: str) -> Places:
+def paths_of_lines(text: str) -> ShapesAndPaths:
     """Yield the lines of a text."""
     return (("text:line[*]", f"text:line[{at + 1}]") for at in range(text.count("\n") + 1))
 
 
-def bytes_places(text: str) -> Places:  # noqa: ARG001  the same of each body
+def paths_of_bytes(text: str) -> ShapesAndPaths:  # noqa: ARG001  the same of each body
     """Yield the two places of a body of bytes: its length and its first difference."""
     return iter((("bytes", "bytes"), ("bytes[*]", "bytes[*]")))

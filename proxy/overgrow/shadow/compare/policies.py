@@ -7,24 +7,24 @@ it, too. Several policies in one header are compared as one text.
 
 from __future__ import annotations
 
-from overgrow.shadow.compare.findings import Findings, Paths
+from overgrow.shadow.compare.findings import DifferencePaths, Findings
 from overgrow.shadow.values.difference import ABSENT, escape_unprintable
 
 POLICIES = frozenset({"content-security-policy", "content-security-policy-report-only"})
 
 
-class _DirectiveNames:
+class _DirectivePathNaming:
     """Lets rules for the whole header cover its directives."""
 
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def paths(self, kind: str, path: str) -> Paths:  # noqa: ARG002  a protocol's
+    def paths(self, kind: str, path: str) -> DifferencePaths:  # noqa: ARG002  a protocol's
         """Return the path of a directive and that of its header."""
-        return Paths(path, self._path)
+        return DifferencePaths(path, self._path)
 
 
-def directives_of(values: list[str]) -> dict[str, str] | None:
+def parse_policy_directives(values: list[str]) -> dict[str, str] | None:
     """Return the sources of each directive, sorted; None for several policies."""
     if len(values) != 1 or "," in values[0]:
         return None
@@ -36,20 +36,20 @@ def directives_of(values: list[str]) -> dict[str, str] | None:
     return found
 
 
-def directive_paths(name: str, values: list[str]) -> list[str]:
+def policy_directive_paths(name: str, values: list[str]) -> list[str]:
     """Return the paths of a header's directives; none if the header is not a policy."""
-    found = directives_of(values) if name in POLICIES else None
+    found = parse_policy_directives(values) if name in POLICIES else None
     return [f"header:{name};{escape_unprintable(each)}" for each in found or ()]
 
 
-def compare_policies(
+def try_compare_policies(
     path: str, control: list[str], candidate: list[str], findings: Findings
 ) -> bool:
     """Report the directives that differ; return False, and report nothing, if one side has several policies."""
-    first, second = directives_of(control), directives_of(candidate)
+    first, second = parse_policy_directives(control), parse_policy_directives(candidate)
     if first is None or second is None:
         return False
-    findings.naming = _DirectiveNames(path)
+    findings.naming = _DirectivePathNaming(path)
     try:
         for name in first | second:
             _compare_directive(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from overgrow.shadow.compare.families import family_of
+from overgrow.shadow.compare.families import body_family_of
 from overgrow.shadow.redact.redact import (
     RedactedPair,
     RedactedRequest,
     RedactedResponse,
     redact_difference,
-    redact_response_of,
+    redact_response_by_family,
 )
 from overgrow.shadow.values.difference import Difference
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -42,4 +42,4 @@ def redact_response(
     response: ResponseSnapshot, show: frozenset[str] = frozenset()
 ) -> RedactedResponse:
     """Return one response as it may be kept: status, names of headers, the structure of the body."""
-    return redact_response_of(family_of(response), response, show)
+    return redact_response_by_family(body_family_of(response), response, show)

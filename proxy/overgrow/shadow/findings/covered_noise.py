@@ -39,7 +39,7 @@ class HiddenConstant(NamedTuple):
     different: int
 
 
-def noise_covered_by_rules(
+def count_covered_noise(
     own: Iterable[Finding], others: Iterable[Finding]
 ) -> dict[str, CoveredNoise]:
     """Return the counts of one pair of each side; times and orders may be equal by chance, and do not count."""
@@ -53,7 +53,7 @@ def _paths_of_covering_rules(findings: Iterable[Finding]) -> set[str]:
     return {rule.path for rule in rules if isinstance(rule.how, SameShape | Ignore)}
 
 
-def add_covered_noise(
+def sum_covered_noise(
     one: Mapping[str, CoveredNoise], other: Mapping[str, CoveredNoise]
 ) -> dict[str, CoveredNoise]:
     """Return the sum of two counts; the order does not matter."""
@@ -68,7 +68,7 @@ def add_covered_noise(
     return {path: both[path] for path in sorted(most)}
 
 
-def find_constants(latest_first: Iterable[RuleFigures]) -> tuple[HiddenConstant, ...]:
+def find_hidden_constants(latest_first: Iterable[RuleFigures]) -> tuple[HiddenConstant, ...]:
     """Return the paths of rules that may hide a constant of migrated, judged by the latest sufficient figures."""
     sure: dict[str, CoveredNoise] = {}
     for noise in latest_first:
@@ -78,7 +78,7 @@ def find_constants(latest_first: Iterable[RuleFigures]) -> tuple[HiddenConstant,
             for path, each in noise.covered_noise.items()
             if path in newer or path not in sure
         }
-        sure |= add_covered_noise(newer, older)
+        sure |= sum_covered_noise(newer, older)
     return tuple(
         HiddenConstant(path, each.legacy)
         for path, each in sorted(sure.items())

@@ -33,7 +33,7 @@ class Requirement:
     @property
     def allowed_rate(self) -> float:
         """The highest rate of mismatches that `clean` comparisons without a mismatch leave possible."""
-        return upper_bound(0, self.clean, self.confidence)
+        return mismatch_rate_upper_bound(0, self.clean, self.confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,15 @@ class GateResult:
 def evaluate_gate(evidence: Evidence, requirement: Requirement, now: float) -> GateResult:
     """Judge the evidence; `now` is unix seconds."""
     reasons = [
-        *_too_uncertain(evidence, requirement),
-        *_too_severe(evidence),
-        *_too_narrow(evidence, requirement),
-        *_too_many_left_out(evidence, requirement),
-        *_too_old(evidence, requirement, now),
+        *_reasons_of_uncertainty(evidence, requirement),
+        *_reasons_of_severity(evidence),
+        *_reasons_of_low_coverage(evidence, requirement),
+        *_reasons_of_requests_left_out(evidence, requirement),
+        *_reasons_of_age(evidence, requirement, now),
     ]
-    bound = upper_bound(evidence.mismatched, evidence.compared, requirement.confidence)
+    bound = mismatch_rate_upper_bound(
+        evidence.mismatched, evidence.compared, requirement.confidence
+    )
     return GateResult(
         not reasons,
         tuple(reasons),
@@ -69,8 +71,8 @@ def evaluate_gate(evidence: Evidence, requirement: Requirement, now: float) -> G
         evidence.mismatched,
         bound,
         requirement.allowed_rate,
-        coverage_of(evidence.shapes),
-        _comparisons_missing(evidence, requirement),
+        coverage_of_request_shapes(evidence.shapes),
+        _clean_comparisons_missing(evidence, requirement),
     )
 
 
@@ -79,7 +81,9 @@ def comparisons_needed(rate: float, confidence: float = CONFIDENCE) -> int:
     return ceil(log(1 - confidence) / log1p(-rate))
 
 
-def upper_bound(mismatched: int, compared: int, confidence: float = CONFIDENCE) -> float:
+def mismatch_rate_upper_bound(
+    mismatched: int, compared: int, confidence: float = CONFIDENCE
+) -> float:
     """Return the highest rate of mismatches that the counts leave possible (Clopper-Pearson, one-sided)."""
     if mismatched >= compared:
         return 1.0
@@ -107,36 +111,36 @@ def incomplete_beta(x: float, a: float, b: float) -> float:
     front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x))
     # The fraction converges fast on this side of the mean; the symmetry (DLMF 8.17.4) gives the other side.
     if x < (a + 1) / (a + b + 2):
-        return front * _continued_fraction(x, a, b) / a
-    return 1 - front * _continued_fraction(1 - x, b, a) / b
+        return front * _beta_continued_fraction(x, a, b) / a
+    return 1 - front * _beta_continued_fraction(1 - x, b, a) / b
 
 
-def _continued_fraction(x: float, a: float, b: float) -> float:
+def _beta_continued_fraction(x: float, a: float, b: float) -> float:
     """The continued fraction of the beta function (DLMF 8.17.22), by Lentz's method."""
     c = 1.0
-    d = _inverse(1 - (a + b) * x / (a + 1))
+    d = _safe_inverse(1 - (a + b) * x / (a + 1))
     product = d
     for m in range(1, 100_000):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
         for term in (even, odd):
-            d = _inverse(1 + term * d)
-            c = _nonzero(1 + term / c)
+            d = _safe_inverse(1 + term * d)
+            c = _replace_zero_by_tiny(1 + term / c)
             product *= c * d
         if abs(c * d - 1) < _PRECISION:
             break
     return product
 
 
-def _nonzero(value: float) -> float:
+def _replace_zero_by_tiny(value: float) -> float:
     return value if abs(value) > _TINY else _TINY
 
 
-def _inverse(value: float) -> float:
-    return 1 / _nonzero(value)
+def _safe_inverse(value: float) -> float:
+    return 1 / _replace_zero_by_tiny(value)
 
 
-def coverage_of(shapes: Sequence[ShapeCounts]) -> float | None:
+def coverage_of_request_shapes(shapes: Sequence[ShapeCounts]) -> float | None:
     """Return the share of served requests whose shape was compared; None if none were counted."""
     served = sum(shape.served for shape in shapes)
     if not served:
@@ -144,8 +148,8 @@ def coverage_of(shapes: Sequence[ShapeCounts]) -> float | None:
     return sum(shape.served for shape in shapes if shape.compared) / served
 
 
-def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
-    missing, allowed = _comparisons_missing(evidence, requirement), requirement.allowed_rate
+def _reasons_of_uncertainty(evidence: Evidence, requirement: Requirement) -> list[str]:
+    missing, allowed = _clean_comparisons_missing(evidence, requirement), requirement.allowed_rate
     if evidence.mismatched == 0 and missing:
         return [
             (
@@ -153,7 +157,9 @@ def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
                 f"{requirement.clean:,} are required, {missing:,} more."
             )
         ]
-    bound = upper_bound(evidence.mismatched, evidence.compared, requirement.confidence)
+    bound = mismatch_rate_upper_bound(
+        evidence.mismatched, evidence.compared, requirement.confidence
+    )
     if bound <= allowed * (1 + 1e-9):
         return []
     return [
@@ -164,7 +170,7 @@ def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
     ]
 
 
-def _too_severe(evidence: Evidence) -> list[str]:
+def _reasons_of_severity(evidence: Evidence) -> list[str]:
     return [
         f"Group {group.key[:8]} is open and of high severity ({count_text(group.count, 'time')}): {group.title}."
         for group in evidence.open_groups
@@ -172,13 +178,15 @@ def _too_severe(evidence: Evidence) -> list[str]:
     ]
 
 
-def _too_narrow(evidence: Evidence, requirement: Requirement) -> list[str]:
-    share = coverage_of(evidence.shapes)
+def _reasons_of_low_coverage(evidence: Evidence, requirement: Requirement) -> list[str]:
+    share = coverage_of_request_shapes(evidence.shapes)
     if share is None or share >= requirement.coverage:
         return []
     unseen = [shape for shape in evidence.shapes if shape.served and not shape.compared]
-    most = sorted(unseen, key=lambda shape: (-shape.served, describe_shape(shape)))
-    named = "; ".join(f"{describe_shape(shape)} ({shape.served:,} served)" for shape in most[:3])
+    most = sorted(unseen, key=lambda shape: (-shape.served, describe_request_shape(shape)))
+    named = "; ".join(
+        f"{describe_request_shape(shape)} ({shape.served:,} served)" for shape in most[:3]
+    )
     more = f"; and {len(most) - 3} more" if len(most) > 3 else ""
     return [
         (
@@ -209,7 +217,7 @@ HELPS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def _too_many_left_out(evidence: Evidence, requirement: Requirement) -> list[str]:
+def _reasons_of_requests_left_out(evidence: Evidence, requirement: Requirement) -> list[str]:
     left_out = sum(evidence.not_compared.values())
     drawn = left_out + evidence.lately_compared
     if not left_out or evidence.lately_compared >= requirement.coverage * drawn:
@@ -226,14 +234,14 @@ def _too_many_left_out(evidence: Evidence, requirement: Requirement) -> list[str
     ]
 
 
-def describe_shape(shape: ShapeCounts) -> str:
+def describe_request_shape(shape: ShapeCounts) -> str:
     """Describe a shape in words: `GET /orders/<int:id>?page 200, signed in`."""
     query = f"?{'&'.join(shape.query_keys)}" if shape.query_keys else ""
     who = ", signed in" if shape.signed_in else ""
     return f"{shape.method} {shape.template}{query} {shape.status}{who}"
 
 
-def _too_old(evidence: Evidence, requirement: Requirement, now: float) -> list[str]:
+def _reasons_of_age(evidence: Evidence, requirement: Requirement, now: float) -> list[str]:
     if evidence.newest_at is None:
         return []
     age_s = now - evidence.newest_at
@@ -241,24 +249,24 @@ def _too_old(evidence: Evidence, requirement: Requirement, now: float) -> list[s
         return []
     return [
         (
-            f"The newest comparison is {format_hours(age_s)} old; at most {format_hours(requirement.max_age_s)} is allowed. "
+            f"The newest comparison is {format_hours_or_days(age_s)} old; at most {format_hours_or_days(requirement.max_age_s)} is allowed. "
             "Compare again (`shadow:`)."
         )
     ]
 
 
-def _comparisons_missing(evidence: Evidence, requirement: Requirement) -> int:
+def _clean_comparisons_missing(evidence: Evidence, requirement: Requirement) -> int:
     """Return how many more comparisons without a mismatch bring the bound down to what is allowed."""
     k, n = evidence.mismatched, evidence.compared
     if k == 0:
         return max(0, requirement.clean - n)
     low, high = max(n, k + 1), max(n, k + 1)
     allowed = requirement.allowed_rate * (1 + 1e-9)
-    while upper_bound(k, high, requirement.confidence) > allowed:
+    while mismatch_rate_upper_bound(k, high, requirement.confidence) > allowed:
         low, high = high, high * 2
     while low < high:
         middle = (low + high) // 2
-        if upper_bound(k, middle, requirement.confidence) > allowed:
+        if mismatch_rate_upper_bound(k, middle, requirement.confidence) > allowed:
             low = middle + 1
         else:
             high = middle
@@ -278,7 +286,7 @@ def _explain_arithmetic(
         ),
         f"`clean: {requirement.clean}` allows {allowed}: what {requirement.clean:,} comparisons without a mismatch prove.",
     ]
-    share = coverage_of(evidence.shapes)
+    share = coverage_of_request_shapes(evidence.shapes)
     if share is not None:
         lines.append(
             f"{format_percent(share)} of requests served are of a shape that was compared."
@@ -291,6 +299,6 @@ def format_percent(rate: float) -> str:
     return f"{rate * 100:.3g}%"
 
 
-def format_hours(seconds: float) -> str:
+def format_hours_or_days(seconds: float) -> str:
     """Format a duration: `30 h`, `9 days`."""
     return f"{seconds / 3600:.0f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} days"

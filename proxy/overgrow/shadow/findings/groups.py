@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from overgrow.evidence import SEVERAL, UNLISTED, Example, PairGroup, Part
-from overgrow.shadow.redact.paths import redacted_shape
+from overgrow.shadow.redact.paths import redacted_path_shape
 from overgrow.shadow.redact.redact import RedactedDifference, RedactedPair
 from overgrow.shadow.values.kinds import EMPTY_WORD
 
@@ -25,25 +25,27 @@ _DECISIVE = frozenset({"status", "content-type"})
 _GRAVITY = {"low": 0, "medium": 1, "high": 2}
 
 
-def group_of(route: str, pair: RedactedPair, at: float, *, truncated: bool = False) -> PairGroup:
+def build_pair_group(
+    route: str, pair: RedactedPair, at: float, *, truncated: bool = False
+) -> PairGroup:
     """Return the group of one pair; `truncated` says that the comparison found more than it listed."""
-    parts = _parts_of(pair.differences, truncated=truncated)
+    parts = _build_parts(pair.differences, truncated=truncated)
     causes = [part for part in parts if part.rule is None] or parts
     return PairGroup(
         key=_group_key(route, [part for part in causes if part.kind in _DECISIVE] or causes),
-        title=title_of(parts),
-        severity=severity_of(causes),
+        title=title_of_group(parts),
+        severity=highest_severity_of(causes),
         parts=tuple(parts),
-        example=Example(_example_rank(pair), at, pair.as_json()),
+        example=Example(_hash_pair_content(pair), at, pair.as_json()),
     )
 
 
-def severity_of(parts: Iterable[Part]) -> str:
+def highest_severity_of(parts: Iterable[Part]) -> str:
     """Return the highest severity of some parts; low for none."""
     return max((part.severity for part in parts), key=_GRAVITY.__getitem__, default="low")
 
 
-def title_of(parts: Iterable[Part]) -> str:
+def title_of_group(parts: Iterable[Part]) -> str:
     """Describe in a line what differs, without what a rule covered."""
     kept = list(parts)
     causes = [part for part in kept if part.rule is None] or kept
@@ -57,17 +59,17 @@ def _describe_part(part: Part) -> str:
     return f"{part.kind} at {part.path} ({part.control or 'absent'}, {part.candidate or 'absent'})"
 
 
-def _parts_of(differences: Iterable[RedactedDifference], *, truncated: bool) -> list[Part]:
-    found = merge_parts(_part_of(each) for each in differences)
+def _build_parts(differences: Iterable[RedactedDifference], *, truncated: bool) -> list[Part]:
+    found = merge_parts(_build_part(each) for each in differences)
     kept = [*found[:MAX_PARTS]]
     return [*kept, UNLISTED] if truncated or len(found) > MAX_PARTS else kept
 
 
-def _part_of(difference: RedactedDifference) -> Part:
-    word = str if difference.kind == "status" else type_of_redacted
+def _build_part(difference: RedactedDifference) -> Part:
+    word = str if difference.kind == "status" else type_of_redacted_value
     return Part(
         kind=difference.kind,
-        path=redacted_shape(difference.path),
+        path=redacted_path_shape(difference.path),
         control=word(difference.control),
         candidate=word(difference.candidate),
         severity=difference.severity,
@@ -88,7 +90,7 @@ _EMPTY = {
 }
 
 
-def type_of_redacted(shown: str) -> str:
+def type_of_redacted_value(shown: str) -> str:
     """Return the type of a redacted value: `<str 12>` is `str`; a word of a header's vocabulary is itself."""
     if shown in _EMPTY:
         return _EMPTY[shown]
@@ -117,7 +119,7 @@ def merge_parts(parts: Iterable[Part]) -> list[Part]:
             place=_common_or_several(before.place, part.place),
             other=_common_or_several(before.other, part.other),
             paired=_common_or_several(before.paired, part.paired),
-            severity=severity_of((before, part)),
+            severity=highest_severity_of((before, part)),
         )
     return sorted(widest.values(), key=lambda part: (part.rule is not None, part.identity))
 
@@ -132,14 +134,14 @@ def _common_or_several(one: str, other: str) -> str:
 
 
 def _group_key(route: str, causes: Iterable[Part]) -> str:
-    marks = sorted({tuple(map(_without_empty_prefix, part.identity[:4])) for part in causes})
+    marks = sorted({tuple(map(_type_without_emptiness, part.identity[:4])) for part in causes})
     return hashlib.sha256(json.dumps([route, marks]).encode()).hexdigest()[:16]
 
 
-def _without_empty_prefix(word: str) -> str:
+def _type_without_emptiness(word: str) -> str:
     return word.removeprefix(EMPTY_WORD)
 
 
-def _example_rank(pair: RedactedPair) -> str:
+def _hash_pair_content(pair: RedactedPair) -> str:
     """Return a number that depends on the content alone: equal pairs are one example, and all workers agree."""
     return hashlib.sha256(json.dumps(pair.as_json(), sort_keys=True).encode()).hexdigest()[:16]

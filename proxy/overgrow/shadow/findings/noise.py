@@ -1,6 +1,6 @@
 """Learns noise: what differs between two responses of one side to the same request.
 
-Pure. `observe_pair` looks at one pair, the control and the control again. Noise adds up in any order, so
+Pure. `measure_pair_noise` looks at one pair, the control and the control again. Noise adds up in any order, so
 workers can merge theirs. It is stored, so it must not contain data: a path with a step that looks like data
 is left out, and no rule could name that path either.
 """
@@ -15,23 +15,23 @@ from overgrow.shadow.compare.compare import findings_of
 from overgrow.shadow.compare.findings import Finding
 from overgrow.shadow.findings.covered_noise import (
     CoveredNoise,
-    add_covered_noise,
-    noise_covered_by_rules,
+    count_covered_noise,
+    sum_covered_noise,
 )
 from overgrow.shadow.findings.path_variation import (
     PathVariation,
     PlacesPresent,
-    add_places,
+    add_variation_of_places,
+    build_variation,
     limit_places,
-    variation_of,
 )
 from overgrow.shadow.findings.proposing import (
     INDEX,
 )
-from overgrow.shadow.findings.shapes import lines_without_digits, places_in
-from overgrow.shadow.redact.paths import is_readable_path
+from overgrow.shadow.findings.shapes import paths_in_response, paths_of_lines_without_digits
+from overgrow.shadow.redact.paths import is_showable_path_shape
 from overgrow.shadow.rules.rules import Rules
-from overgrow.shadow.values.difference import shape_of
+from overgrow.shadow.values.difference import path_shape_of
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 MAX_SHAPES = 2_000  # how many paths are counted for one route
@@ -57,13 +57,13 @@ class Noise:
         merged = dict(self.shapes)
         for shape, variation in other.shapes.items():
             merged[shape] = merged[shape] + variation if shape in merged else variation
-        kept = _limit_shapes(merged)
+        kept = _limit_path_shapes(merged)
         left_out = self.left_out + other.left_out + len(merged) - len(kept)
         return Noise(
             self.pairs + other.pairs,
             kept,
             left_out,
-            add_covered_noise(self.covered_noise, other.covered_noise),
+            sum_covered_noise(self.covered_noise, other.covered_noise),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Noise:
 Noise.none = Noise()
 
 
-def _limit_shapes(shapes: dict[str, PathVariation]) -> dict[str, PathVariation]:
+def _limit_path_shapes(shapes: dict[str, PathVariation]) -> dict[str, PathVariation]:
     """Return at most MAX_SHAPES shapes, preferring those that differ."""
     if len(shapes) <= MAX_SHAPES:
         return shapes
@@ -100,7 +100,7 @@ def _limit_shapes(shapes: dict[str, PathVariation]) -> dict[str, PathVariation]:
     return {shape: shapes[shape] for shape in order[:MAX_SHAPES]}
 
 
-def observe_pair(
+def measure_pair_noise(
     pair: str,
     control: ResponseSnapshot,
     again: ResponseSnapshot,
@@ -113,47 +113,49 @@ def observe_pair(
     same request: they teach no noise, but show whether migrated's values change too.
     """
     own = findings_of(control, again, rules)
-    found = _group_by_shape(own)
-    present = _places_by_shape(control, found)
+    found = _group_by_path_shape(own)
+    present = _places_by_path_shape(control, found)
     shapes = {shape: PathVariation(seen=1) for shape in present}
-    plain = lines_without_digits(control) if "text:line[*]" in found else set()
+    plain = paths_of_lines_without_digits(control) if "text:line[*]" in found else set()
     shapes |= {
-        shape: _variation_with_places(
+        shape: _build_variation_with_places(
             pair, shape, findings, PlacesPresent(present.get(shape, []), plain)
         )
         for shape, findings in found.items()
-        if not _is_of_unordered_items(shape, findings, present, rules)
+        if not _belongs_to_unordered_items(shape, findings, present, rules)
     }
     covered_noise: Mapping[str, CoveredNoise] = {}
     if migrated is not None:
         others = findings_of(*migrated, rules)
-        _count_migrated(shapes, _group_by_shape(others))
-        covered_noise = noise_covered_by_rules(own, others)
-    kept = _limit_shapes({shape: each for shape, each in shapes.items() if is_readable_path(shape)})
+        _count_migrated_noise(shapes, _group_by_path_shape(others))
+        covered_noise = count_covered_noise(own, others)
+    kept = _limit_path_shapes(
+        {shape: each for shape, each in shapes.items() if is_showable_path_shape(shape)}
+    )
     return Noise(1, dict(sorted(kept.items())), len(shapes) - len(kept), covered_noise)
 
 
-def _group_by_shape(findings: list[Finding]) -> dict[str, list[Finding]]:
+def _group_by_path_shape(findings: list[Finding]) -> dict[str, list[Finding]]:
     found: dict[str, list[Finding]] = {}
     for finding in findings:
         if finding.rule is None:
-            found.setdefault(shape_of(finding.path), []).append(finding)
+            found.setdefault(path_shape_of(finding.path), []).append(finding)
     return found
 
 
-def _places_by_shape(
+def _places_by_path_shape(
     control: ResponseSnapshot, found: Mapping[str, object]
 ) -> dict[str, list[str]]:
     """Return the shapes of a response; a shape that differs comes with all its places, others with none."""
     present: dict[str, list[str]] = {}
-    for shape, place in places_in(control):
+    for shape, place in paths_in_response(control):
         places = present.setdefault(shape, [])
         if shape in found:
             places.append(place)
     return present
 
 
-def _is_of_unordered_items(
+def _belongs_to_unordered_items(
     shape: str, findings: list[Finding], present: Mapping[str, list[str]], rules: Rules
 ) -> bool:
     """Return whether the shape belongs to nameless items of an array whose order does not matter.
@@ -161,28 +163,30 @@ def _is_of_unordered_items(
     An index says nothing of such an item: a rule for the places would be one for all items.
     """
     places = {finding.place for finding in findings}
-    if len(places) >= len(present.get(shape, ())) or not rules.pairing_rules_about(shape):
+    if len(places) >= len(present.get(shape, ())) or not rules.pairing_rules_above_shape(shape):
         return False
     return any(INDEX.search(place) for place in places)
 
 
-def _variation_with_places(
+def _build_variation_with_places(
     pair: str, shape: str, findings: list[Finding], present: PlacesPresent
 ) -> PathVariation:
-    noted = variation_of(pair, findings)
+    noted = build_variation(pair, findings)
     if "[*]" not in shape:
         return noted
-    noted = add_places(pair, noted, findings, present)
-    readable = {place: each for place, each in noted.places.items() if is_storable_place(place)}
+    noted = add_variation_of_places(pair, noted, findings, present)
+    readable = {place: each for place, each in noted.places.items() if is_storable_path(place)}
     return replace(noted, places=limit_places(readable))
 
 
-def is_storable_place(place: str) -> bool:
+def is_storable_path(place: str) -> bool:
     """Return whether a place may be stored: no step of it looks like data, apart from indexes."""
-    return is_readable_path(shape_of(place))
+    return is_showable_path_shape(path_shape_of(place))
 
 
-def _count_migrated(shapes: dict[str, PathVariation], found: Mapping[str, list[Finding]]) -> None:
+def _count_migrated_noise(
+    shapes: dict[str, PathVariation], found: Mapping[str, list[Finding]]
+) -> None:
     """Count where migrated's two responses differ, and where they do not although legacy's do."""
     for shape in {*found, *(each for each, own in shapes.items() if own.different)}:
         before = shapes.get(shape, PathVariation(seen=1))

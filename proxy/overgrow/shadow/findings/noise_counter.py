@@ -17,7 +17,7 @@ class NoiseCounter:
 
     def __init__(self) -> None:
         self._noise: dict[tuple[str, int], Noise] = {}
-        self._latest: dict[tuple[str, int], float] = {}  # what has grown since take_changed
+        self._latest: dict[tuple[str, int], float] = {}  # what has grown since pop_changed_noise
 
     def add(self, route: str, at: float, noise: Noise) -> None:
         """Add the noise of one pair."""
@@ -25,7 +25,7 @@ class NoiseCounter:
         self._noise[key] = self._noise.get(key, Noise.none) + noise
         self._latest[key] = at
 
-    def take_changed(self) -> list[NoiseLearned]:
+    def pop_changed_noise(self) -> list[NoiseLearned]:
         """Return the figures that have grown since the last call."""
         found = [
             NoiseLearned(key[0], at, self._noise[key].as_json()) for key, at in self._latest.items()

@@ -16,17 +16,21 @@ from typing import Any, NamedTuple
 
 from overgrow.durations import ROUND_BOUNDS_S
 from overgrow.shadow.compare.findings import Finding
-from overgrow.shadow.compare.json_bodies import IDENTITIES, label_members, unique_values_of
-from overgrow.shadow.values.difference import render_value
+from overgrow.shadow.compare.json_bodies import (
+    IDENTITIES,
+    possible_identifying_keys,
+    unique_member_values,
+)
+from overgrow.shadow.values.difference import render_json_value
 from overgrow.shadow.values.kinds import rule_kind_of
 from overgrow.shadow.values.likeness import (
-    differing_pieces,
+    differing_piece_numbers,
     gap_between,
-    have_same_shape,
+    have_same_value_shape,
     likeness_of,
     number_of,
-    pieces_of,
     seconds_between,
+    variable_pieces_of,
 )
 
 MAX_EXAMPLES = 5
@@ -75,28 +79,28 @@ class PathVariation:
             _sum_counts(self.explained, other.explained),
             max(self.max_gap, other.max_gap),
             max(self.max_share, other.max_share),
-            _common_keys(self.keys, other.keys),
+            _common_identifying_keys(self.keys, other.keys),
             tuple(sorted({*self.examples, *other.examples})[:MAX_EXAMPLES]),
             _sum_counts(self.kinds, other.kinds),
-            limit_places(_sum_places(self.places, other.places)),
+            limit_places(_sum_variations_by_place(self.places, other.places)),
             self.migrated_seen + other.migrated_seen,
             self.migrated_different + other.migrated_different,
         )
 
     @property
-    def is_quiet(self) -> bool:
+    def has_never_differed(self) -> bool:
         """Whether nothing ever differed here, on either side."""
         return not (self.different or self.migrated_seen)
 
     @property
-    def is_plain(self) -> bool:
+    def has_only_plain_text(self) -> bool:
         """Whether the text never had a piece that could differ, such as a UUID, a token or a number."""
         return 0 < self.explained.get("plain", 0) == self.seen
 
     def as_json(self) -> Any:
         """Return the figures as plain JSON values; a quiet path is one number, which is negative if it is plain."""
-        if self.is_quiet:
-            return -self.seen if self.is_plain else self.seen
+        if self.has_never_differed:
+            return -self.seen if self.has_only_plain_text else self.seen
         payload = {
             "seen": self.seen,
             "different": self.different,
@@ -140,7 +144,7 @@ def _sum_counts(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, i
     return dict(sorted((Counter(one) + Counter(other)).items()))
 
 
-def _sum_places(
+def _sum_variations_by_place(
     one: Mapping[str, PathVariation], other: Mapping[str, PathVariation]
 ) -> dict[str, PathVariation]:
     merged = dict(one)
@@ -154,11 +158,11 @@ def limit_places(places: Mapping[str, PathVariation]) -> dict[str, PathVariation
     noisy = [place for place, each in places.items() if each.different]
     quiet = [place for place, each in places.items() if not each.different]
     noisy.sort(key=lambda place: (-places[place].different, place))
-    quiet.sort(key=lambda place: (places[place].is_plain, -places[place].seen, place))
+    quiet.sort(key=lambda place: (places[place].has_only_plain_text, -places[place].seen, place))
     return {place: places[place] for place in sorted(noisy[:MAX_NOISY] + quiet[:MAX_QUIET])}
 
 
-def _common_keys(
+def _common_identifying_keys(
     first: tuple[str, ...] | None, second: tuple[str, ...] | None
 ) -> tuple[str, ...] | None:
     if first is None or second is None:
@@ -166,14 +170,14 @@ def _common_keys(
     return tuple(key for key in first if key in second)
 
 
-def variation_of(pair: str, findings: list[Finding]) -> PathVariation:
+def build_variation(pair: str, findings: list[Finding]) -> PathVariation:
     """Return the figures of one pair whose findings share a path."""
     reasons = set.intersection(*(harmless_reasons(each) for each in findings))
-    bounds = [_timestamp_bound(each) for each in findings]
+    bounds = [_timestamp_bound_s(each) for each in findings]
     if None not in bounds:
         reasons.add(f"timestamp {max(each for each in bounds if each is not None)}")
-    reasons |= _piece_reasons(findings)
-    gaps = [_gap_and_share(each) for each in findings]
+    reasons |= _differing_piece_reasons(findings)
+    gaps = [_absolute_and_relative_gap(each) for each in findings]
     control, again = findings[0].control, findings[0].candidate
     kinds = {
         rule_kind_of(each.kind, likeness_of(each.control, each.candidate)) for each in findings
@@ -197,7 +201,7 @@ class PlacesPresent(NamedTuple):
     plain: set[str]
 
 
-def add_places(
+def add_variation_of_places(
     pair: str, variation: PathVariation, findings: list[Finding], present: PlacesPresent
 ) -> PathVariation:
     """Return the figures of one pair together with those of each place."""
@@ -207,7 +211,7 @@ def add_places(
     places = {
         place: _PLAIN if place in present.plain else PathVariation(1) for place in present.places
     }
-    places |= {place: variation_of(pair, own) for place, own in found.items()}
+    places |= {place: build_variation(pair, own) for place, own in found.items()}
     return replace(variation, places=limit_places(places))
 
 
@@ -219,24 +223,24 @@ def harmless_reasons(finding: Finding) -> set[str]:
         reasons.add("order")
     if gap_between(control, again) is not None:
         reasons.add("number")
-    if have_same_shape(control, again):
+    if have_same_value_shape(control, again):
         reasons.add("shape")
     return reasons
 
 
-def _piece_reasons(findings: list[Finding]) -> set[str]:
+def _differing_piece_reasons(findings: list[Finding]) -> set[str]:
     """Return which pieces of the texts differ, and of how many; nothing if the number of pieces varies."""
-    found = [differing_pieces(each.control, each.candidate) for each in findings]
+    found = [differing_piece_numbers(each.control, each.candidate) for each in findings]
     if None in found:  # a text is too long to have a shape
         return set()
-    counts = {len(pieces_of(str(each.control))) for each in findings}
+    counts = {len(variable_pieces_of(str(each.control))) for each in findings}
     if len(counts) != 1:
         return set()
     pieces = {piece for each in found if each for piece in each}
     return {f"of {counts.pop()}", *(f"piece {each}" for each in pieces)}
 
 
-def _timestamp_bound(finding: Finding) -> int | None:
+def _timestamp_bound_s(finding: Finding) -> int | None:
     """Return the bound that two timestamps need; None for other values and for timestamps too far apart."""
     gap_s = seconds_between(finding.control, finding.candidate)
     if gap_s is None:
@@ -244,16 +248,16 @@ def _timestamp_bound(finding: Finding) -> int | None:
     return next((bound for bound in ROUND_BOUNDS_S if 2 * gap_s <= bound), None)
 
 
-def _gap_and_share(finding: Finding) -> tuple[Decimal, Decimal]:
+def _absolute_and_relative_gap(finding: Finding) -> tuple[Decimal, Decimal]:
     """Return the gap between two numbers, absolute and relative to the larger one."""
     gap = gap_between(finding.control, finding.candidate)
     if gap is None:
         return Decimal(0), Decimal(0)
-    greatest = _greatest_number(finding.control, finding.candidate)
+    greatest = _greatest_magnitude(finding.control, finding.candidate)
     return gap, min(_ROUND_UP.divide(gap, greatest), Decimal(1)) if greatest else Decimal(0)
 
 
-def _greatest_number(control: object, again: object) -> Decimal:
+def _greatest_magnitude(control: object, again: object) -> Decimal:
     numbers = (number_of(each) for each in (control, again))
     return max((abs(each) for each in numbers if each is not None), default=Decimal(0))
 
@@ -261,8 +265,10 @@ def _greatest_number(control: object, again: object) -> Decimal:
 def _identifying_keys(control: object, again: object, reasons: set[str]) -> tuple[str, ...] | None:
     if not ("order" in reasons and isinstance(control, list) and isinstance(again, list)):
         return None
-    names = (*IDENTITIES, *label_members(control))
-    pairs = ((key, unique_values_of(control, key), unique_values_of(again, key)) for key in names)
+    names = (*IDENTITIES, *possible_identifying_keys(control))
+    pairs = (
+        (key, unique_member_values(control, key), unique_member_values(again, key)) for key in names
+    )
     return tuple(
         key for key, one, two in pairs if one and two and (key in IDENTITIES or {*one} == {*two})
     )
@@ -270,7 +276,7 @@ def _identifying_keys(control: object, again: object, reasons: set[str]) -> tupl
 
 def mask_value(value: object) -> str:
     """Return a value with its letters as x and its digits as 9."""
-    shown = value if isinstance(value, str) else render_value(value)
+    shown = value if isinstance(value, str) else render_json_value(value)
     if isinstance(value, list | dict):
         return shown
     text = re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "9", shown[:MAX_MASKED]))

@@ -23,7 +23,7 @@ from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
     KeyedBy,
-    Need,
+    ProposalThreshold,
     SameShape,
     TimestampWithin,
     Tolerance,
@@ -49,7 +49,9 @@ TWICE_AT_LEAST = 10  # pairs of migrated that show that its value never changes
 _ROUND_UP = Context(prec=1, rounding=ROUND_UP, traps=[])
 
 
-NEEDED: Mapping[str, Need] = MappingProxyType({each.word: each.needed for each in COMPARATORS})
+NEEDED: Mapping[str, ProposalThreshold] = MappingProxyType(
+    {each.word: each.needed for each in COMPARATORS}
+)
 # Which of two responses lacks something is chance: a missing value may be an extra one the other way round.
 _OPPOSITE: Mapping[str, str] = MappingProxyType({"missing": "extra", "extra": "missing"})
 # Kinds in which both responses have a value: only these can comparators of values allow.
@@ -126,7 +128,7 @@ def _has_unsteady_indexes(variation: PathVariation) -> bool:
     return any(each.different < ALWAYS * each.seen for each in counted)
 
 
-class TooWide(NamedTuple):
+class PathTooWideForRule(NamedTuple):
     """A path at which legacy's own responses differ, and for which a rule would hide the whole response."""
 
     path: str
@@ -138,25 +140,25 @@ class TooWide(NamedTuple):
 _WHOLES = frozenset({"status", "header:content-type", "body", "bytes", "$", "text:line[*]"})
 
 
-def _is_whole_answer(path: str) -> bool:
+def _is_whole_response_path(path: str) -> bool:
     # Of bytes only the first difference is known: it stands for the whole body.
     return path in _WHOLES or path.startswith("bytes[")
 
 
-def find_too_wide(noise: NoiseFigures) -> tuple[TooWide, ...]:
+def find_paths_too_wide_for_rule(noise: NoiseFigures) -> tuple[PathTooWideForRule, ...]:
     """Return the paths at which only ignoring the whole response would cover the noise, by path."""
     return tuple(
-        TooWide(path, each.different, each.seen)
+        PathTooWideForRule(path, each.different, each.seen)
         for shape, whole in sorted(noise.shapes.items())
         if whole.different
         for path, each in paths_to_cover(shape, whole)
-        if _is_whole_answer(path)
+        if _is_whole_response_path(path)
         and isinstance(how := _narrowest_comparator(path, each)[0], Ignore)
-        if _is_justified(how, each)
+        if _is_rule_justified(how, each)
     )
 
 
-class OneSided(NamedTuple):
+class MigratedOnlyNoise(NamedTuple):
     """A path at which migrated's two responses differ and legacy's never do."""
 
     path: str
@@ -164,11 +166,11 @@ class OneSided(NamedTuple):
     seen: int
 
 
-def find_one_sided(noise: NoiseFigures) -> tuple[OneSided, ...]:
+def find_migrated_only_noise(noise: NoiseFigures) -> tuple[MigratedOnlyNoise, ...]:
     """Return the paths at which only migrated's value changes: no rule is proposed for these."""
     need = SameShape.needed
     return tuple(
-        OneSided(path, each.migrated_different, each.seen)
+        MigratedOnlyNoise(path, each.migrated_different, each.seen)
         for path, each in sorted(noise.shapes.items())
         if not each.different
         and each.migrated_different >= need.different
@@ -181,14 +183,18 @@ def _propose_rule(path: str, variation: PathVariation) -> RuleProposal | None:
     if reason_not_a_path(path):
         return None
     how, explained = _narrowest_comparator(path, variation)
-    if not _is_justified(how, variation) or (isinstance(how, Ignore) and _is_whole_answer(path)):
+    if not _is_rule_justified(how, variation) or (
+        isinstance(how, Ignore) and _is_whole_response_path(path)
+    ):
         return None
     figures = variation.seen, variation.different, explained
-    kinds = kinds_to_cover(path, how, variation)
+    kinds = rule_kinds_to_cover(path, how, variation)
     if explained < EXPLAINED_AT_LEAST * variation.different:
         # The unexplained rest is of other kinds or of another shape: the rule must not cover those.
         kinds = tuple(each for each in kinds if each != "type") or kinds
-    return RuleProposal(path, how, *figures, variation.examples, kinds, _caution(variation))
+    return RuleProposal(
+        path, how, *figures, variation.examples, kinds, _caution_about_constant(variation)
+    )
 
 
 def _narrowest_comparator(path: str, variation: PathVariation) -> tuple[Comparator, int]:
@@ -196,7 +202,11 @@ def _narrowest_comparator(path: str, variation: PathVariation) -> tuple[Comparat
 
     Before everything is ignored, one that explains most is preferred: what it leaves stays a mismatch.
     """
-    found = [each for each in _comparators_by_width(variation) if not _is_invalid_at(each[0], path)]
+    found = [
+        each
+        for each in _comparators_by_width(variation)
+        if not _is_comparator_invalid_at(each[0], path)
+    ]
     min_explained = EXPLAINED_AT_LEAST * variation.different
     enough = next(each for each in found if each[1] >= min_explained)
     if not isinstance(enough[0], Ignore):
@@ -205,14 +215,14 @@ def _narrowest_comparator(path: str, variation: PathVariation) -> tuple[Comparat
     return best if best[1] >= MOSTLY * variation.different else enough
 
 
-def _is_invalid_at(how: Comparator, path: str) -> bool:
+def _is_comparator_invalid_at(how: Comparator, path: str) -> bool:
     # Of bytes only the first that differs is known, and two bytes do not tell what they stand for.
     if path.startswith("bytes") and not isinstance(how, Ignore):
         return True
     return how.misplacement_at(path) is not None
 
 
-def _is_justified(how: Comparator, variation: PathVariation) -> bool:
+def _is_rule_justified(how: Comparator, variation: PathVariation) -> bool:
     need = how.needed
     return (
         variation.seen >= need.seen
@@ -234,11 +244,11 @@ def _comparators_by_width(variation: PathVariation) -> Iterator[tuple[Comparator
             yield TimestampWithin(bound_s), within
     if variation.max_share <= NEAR:
         yield Tolerance(_ROUND_UP.multiply(2, variation.max_gap)), explained.get("number", 0)
-    yield SameShape(_pieces_to_name(explained)), explained.get("shape", 0)
+    yield SameShape(_pieces_for_same_shape(explained)), explained.get("shape", 0)
     yield Ignore(), variation.different
 
 
-def _pieces_to_name(explained: Mapping[str, int]) -> tuple[int, ...]:
+def _pieces_for_same_shape(explained: Mapping[str, int]) -> tuple[int, ...]:
     """Return the pieces of a text that differ if others do not; rare differences do not count."""
     counted = {name: times for name, times in explained.items() if name.startswith("of ")}
     if len(counted) != 1 or {*counted.values()} != {explained.get("shape", 0)}:
@@ -250,7 +260,9 @@ def _pieces_to_name(explained: Mapping[str, int]) -> tuple[int, ...]:
     return found if len(found) < count and len(found) <= MAX_PIECES else ()
 
 
-def kinds_to_cover(path: str, how: Comparator, variation: PathVariation) -> tuple[RuleKind, ...]:
+def rule_kinds_to_cover(
+    path: str, how: Comparator, variation: PathVariation
+) -> tuple[RuleKind, ...]:
     """Return the kinds that a rule covers: those that were seen, except rare ones.
 
     Another order and times need none: their comparators allow nothing else.
@@ -264,7 +276,7 @@ def kinds_to_cover(path: str, how: Comparator, variation: PathVariation) -> tupl
     else:
         seen &= {*_OF_VALUES}
     # Figures of earlier versions have no kinds: then only the default kind is covered.
-    found: Iterable[str] = sorted(seen) or (default_kind(path, how),)
+    found: Iterable[str] = sorted(seen) or (default_rule_kind(path, how),)
     return tuple(found)  # type: ignore[arg-type]  # findings have no others
 
 
@@ -274,7 +286,7 @@ def _opposite_kind(kind: str) -> str:
     return f"{of}{dash}{_OPPOSITE.get(last, last)}"
 
 
-def default_kind(path: str, how: Comparator) -> RuleKind:
+def default_rule_kind(path: str, how: Comparator) -> RuleKind:
     """Return the kind that a comparator covers at a path by default: another order, or another value."""
     if isinstance(how, Unordered | KeyedBy):
         return "order"
@@ -288,7 +300,7 @@ def default_kind(path: str, how: Comparator) -> RuleKind:
     return {"status": "status", "bytes": "length"}.get(path, "value")  # type: ignore[return-value]
 
 
-def _caution(variation: PathVariation) -> str:
+def _caution_about_constant(variation: PathVariation) -> str:
     """Return a warning if only legacy renews the value: it may be a constant in migrated."""
     always = variation.different >= ALWAYS * variation.seen
     if always and variation.migrated_seen >= TWICE_AT_LEAST and not variation.migrated_different:
@@ -311,7 +323,7 @@ def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, Path
         return
     noisy, quiet = _split_noisy_and_quiet(whole.places)
     if whole.explained.get("shape", 0) >= EXPLAINED_AT_LEAST * whole.different:
-        quiet = {place for place in quiet if not whole.places[place].is_plain}
+        quiet = {place for place in quiet if not whole.places[place].has_only_plain_text}
     if not noisy:
         return  # figures of an earlier version do not count the places
     if not quiet:
@@ -322,7 +334,12 @@ def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, Path
         path = _widest_path(left[0], noisy, quiet)
         covered = [place for place in left if _path_covers(path, place)]
         of_all = len(covered) == len(noisy)
-        yield path, whole if of_all else _combine_places([noisy[each] for each in covered], whole)
+        yield (
+            path,
+            whole
+            if of_all
+            else _combine_variations_of_places([noisy[each] for each in covered], whole),
+        )
         left = [place for place in left if place not in covered]
 
 
@@ -346,7 +363,7 @@ def _widest_path(place: str, noisy: Mapping[str, PathVariation], quiet: set[str]
     steps = [step for step in _INDEX.finditer(place) if step[1]][:MAX_INDEXES]
     for count in range(len(steps), 0, -1):
         for chosen in combinations(steps, count):
-            path = _replace_indexes(place, chosen)
+            path = _replace_indexes_by_star(place, chosen)
             if any(_path_covers(path, each) for each in quiet):
                 continue
             if sum(_path_covers(path, each) for each in noisy) > 1:
@@ -354,7 +371,7 @@ def _widest_path(place: str, noisy: Mapping[str, PathVariation], quiet: set[str]
     return place
 
 
-def _replace_indexes(place: str, steps: Iterable[re.Match[str]]) -> str:
+def _replace_indexes_by_star(place: str, steps: Iterable[re.Match[str]]) -> str:
     for step in reversed(list(steps)):
         place = f"{place[: step.start()]}[*]{place[step.end() :]}"
     return place
@@ -368,7 +385,9 @@ def _path_covers(path: str, place: str) -> bool:
     return re.fullmatch(any_step, place) is not None
 
 
-def _combine_places(places: list[PathVariation], whole: PathVariation) -> PathVariation:
+def _combine_variations_of_places(
+    places: list[PathVariation], whole: PathVariation
+) -> PathVariation:
     """Return the figures of several places as those of one path, which differs as often as the noisiest."""
     total = sum(places[1:], places[0])
     most = max(each.different for each in places)

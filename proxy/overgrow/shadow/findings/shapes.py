@@ -10,56 +10,56 @@ from itertools import islice
 
 from overgrow.shadow.compare.content import MAX_BODY, decode_body, unpack_body
 from overgrow.shadow.compare.cookies import cookies_of
-from overgrow.shadow.compare.families import BYTES, UNREADABLE, family_of
-from overgrow.shadow.compare.headers import compared_headers
-from overgrow.shadow.compare.places import line_places
-from overgrow.shadow.compare.policies import directive_paths
+from overgrow.shadow.compare.families import BYTES, UNREADABLE, body_family_of
+from overgrow.shadow.compare.headers import headers_to_compare
+from overgrow.shadow.compare.places import paths_of_lines
+from overgrow.shadow.compare.policies import policy_directive_paths
 from overgrow.shadow.values.difference import escape_unprintable
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 MAX_NODES = 20_000
 
 
-def shapes_of(answer: ResponseSnapshot) -> set[str]:
+def path_shapes_of(answer: ResponseSnapshot) -> set[str]:
     """Return the shapes of all paths at which a response could differ from another."""
-    return {shape for shape, _ in places_in(answer)}
+    return {shape for shape, _ in paths_in_response(answer)}
 
 
-def places_in(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
+def paths_in_response(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
     """Yield the shape and the path of each place at which a response could differ from another.
 
     A path uses names where a place has one; of a large body only the first places are listed.
     """
     yield "status", "status"
     yield from ((path, path) for path in _paths_in_head(answer))
-    yield from islice(_places_in_body(answer), MAX_NODES)
+    yield from islice(_paths_in_body(answer), MAX_NODES)
 
 
 def _paths_in_head(answer: ResponseSnapshot) -> Iterator[str]:
-    for name, values in compared_headers(answer).items():
+    for name, values in headers_to_compare(answer).items():
         yield f"header:{escape_unprintable(name)}"
-        yield from directive_paths(name, values)
+        yield from policy_directive_paths(name, values)
     for name, cookies in cookies_of(answer).items():
         path = f"cookie:{escape_unprintable(name)}"
         yield path
         yield from (f"{path};{escape_unprintable(each)}" for each in cookies[0].attributes)
 
 
-def _places_in_body(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
+def _paths_in_body(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
     content = unpack_body(answer)
     is_readable = len(content.body) <= MAX_BODY and not content.trouble
-    family = family_of(answer) if is_readable else BYTES
+    family = body_family_of(answer) if is_readable else BYTES
     text = decode_body(answer, content.body).text if family is not BYTES else ""
     try:
         yield from family.places(text)
     except UNREADABLE:
-        yield from line_places(text)
+        yield from paths_of_lines(text)
 
 
-def lines_without_digits(answer: ResponseSnapshot) -> set[str]:
+def paths_of_lines_without_digits(answer: ResponseSnapshot) -> set[str]:
     """Return the places of the text lines without a digit, which no rule of shapes can hide."""
     body = unpack_body(answer).body
-    if not family_of(answer).may_be_lines or len(body) > MAX_BODY:
+    if not body_family_of(answer).may_be_lines or len(body) > MAX_BODY:
         return set()
     lines = enumerate(islice(decode_body(answer, body).text.split("\n"), MAX_NODES), 1)
     return {f"text:line[{at}]" for at, line in lines if not any(map(str.isdigit, line))}

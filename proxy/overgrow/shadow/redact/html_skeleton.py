@@ -12,9 +12,9 @@ from functools import lru_cache
 
 from overgrow.shadow.redact.html_tokens import (
     MAX_CACHED_MARKUP,
-    iter_tokens,
+    iter_html_tokens,
     parse_markup,
-    split_tokens,
+    split_html_tokens,
     unescape_text,
 )
 
@@ -48,9 +48,9 @@ def html_skeleton(
     parts: list[str] = []
     size = 0
     # Splitting a whole page at once is faster, but a long page is cut after a few thousand characters.
-    tokens = split_tokens(text) if len(text) < MAX_AT_ONCE else iter_tokens(text)
+    tokens = split_html_tokens(text) if len(text) < MAX_AT_ONCE else iter_html_tokens(text)
     for plain, markup in tokens:
-        shown = _length_mark(unescape_text(plain)) if plain and not plain.isspace() else ""
+        shown = _length_placeholder(unescape_text(plain)) if plain and not plain.isspace() else ""
         if markup:
             is_short = len(markup) <= MAX_CACHED_MARKUP
             shown += (_cached_redact_tag if is_short else _redact_tag)(markup, looks_like_a_name)
@@ -61,7 +61,7 @@ def html_skeleton(
     return "".join(parts)
 
 
-def _length_mark(text: str) -> str:
+def _length_placeholder(text: str) -> str:
     visible = text.strip()
     return f"[{len(visible)}]" if visible else ""
 
@@ -75,7 +75,7 @@ def _redact_tag(text: str, looks_like_a_name: Callable[[str], bool]) -> str:
     names = "".join(
         f" {_redact_attribute_name(name, looks_like_a_name)}" for name, _ in markup.attributes
     )
-    return f"<{_redact_element_name(markup.name)}{names}>{_length_mark(markup.raw or '')}"
+    return f"<{_redact_element_name(markup.name)}{names}>{_length_placeholder(markup.raw or '')}"
 
 
 def _redact_attribute_name(name: str, looks_like_a_name: Callable[[str], bool]) -> str:

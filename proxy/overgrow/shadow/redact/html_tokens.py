@@ -32,7 +32,7 @@ _MANY: Final = "*+" if sys.version_info >= (3, 11, 5) else "*"
 _ATTRIBUTES: Final = r"""[^>=]*+(?:=[ \t\n\r\f]*+(?:"[^"]*+"|'[^']*+'|(?!["']))[^>=]*+)"""
 
 
-def compile_tokens(many: str) -> re.Pattern[str]:
+def compile_token_pattern(many: str) -> re.Pattern[str]:
     """Return the pattern of a text and the markup after it; `many` is the operator that repeats groups."""
     attributes = _ATTRIBUTES + many
     raw_elements = "|".join(
@@ -49,7 +49,7 @@ def compile_tokens(many: str) -> re.Pattern[str]:
     )
 
 
-_TOKENS = compile_tokens(_MANY)
+_TOKENS = compile_token_pattern(_MANY)
 _ATTRIBUTE = re.compile(
     r"""([^ \t\n\r\f/=][^ \t\n\r\f/=]*+)"""
     r"""(?:[ \t\n\r\f]*+=[ \t\n\r\f]*+(?:"([^"]*+)"|'([^']*+)'|([^ \t\n\r\f]*+)))?"""
@@ -73,7 +73,7 @@ class Markup(NamedTuple):
     raw: str | None = None
 
 
-def split_tokens(text: str) -> list[Token]:
+def split_html_tokens(text: str) -> list[Token]:
     """Return a page as texts and markup, in order; raise ValueError for markup that never ends."""
     # Every token but the last has markup, and every piece of markup contains one `<`.
     if text.count("<") > MAX_TOKENS:
@@ -93,8 +93,8 @@ def split_tokens(text: str) -> list[Token]:
     return tokens
 
 
-def iter_tokens(text: str) -> Iterator[Token]:
-    """Yield what split_tokens returns, one token at a time."""
+def iter_html_tokens(text: str) -> Iterator[Token]:
+    """Yield what split_html_tokens returns, one token at a time."""
     for found in _TOKENS.finditer(text):
         rest, markup = found[3] or "", found[2] or ""
         if markup and found.end() == len(text):
@@ -140,10 +140,10 @@ def _parse_markup(text: str) -> Markup:
         if tag and name in _WITH_RAW_CONTENT and not inside.endswith("/")
         else None
     )
-    return Markup("start", name, tuple(attributes), is_closed, _unescape_if_needed(name, raw))
+    return Markup("start", name, tuple(attributes), is_closed, _unescape_raw_text(name, raw))
 
 
-def _unescape_if_needed(name: str, raw: str | None) -> str | None:
+def _unescape_raw_text(name: str, raw: str | None) -> str | None:
     return unescape(raw) if raw and name in REFERENCES else raw
 
 

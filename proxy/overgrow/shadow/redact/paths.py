@@ -77,16 +77,16 @@ def _redact_step(match: re.Match[str]) -> str:
     return redact_name(text) if match.lastgroup == "word" else "?"
 
 
-def redacted_shape(path: str) -> str:
+def redacted_path_shape(path: str) -> str:
     """Return a path with `[*]` for every index and `<key>` for every step that looks like data."""
     shape = re.sub(r"\[\d+\]", "[*]", redact_path(path))
     return re.sub(r"<key \d+>", "<key>", shape)
 
 
 @lru_cache(maxsize=4096)
-def is_readable_path(shape: str) -> bool:
+def is_showable_path_shape(shape: str) -> bool:
     """Return whether the shape of a path may be shown: none of its steps looks like data."""
-    return redacted_shape(shape) == shape
+    return redacted_path_shape(shape) == shape
 
 
 def redact_name(name: str) -> str:
@@ -115,7 +115,7 @@ def _is_a_name(word: str) -> bool:
     if any(_has_digits_inside(part) for part in parts):
         return False
     spelt = [[each for each in part if not each.isdigit()] for part in parts]
-    return _mean_length([hump for part in spelt for hump in part]) >= 2 and all(
+    return _mean_word_length([hump for part in spelt for hump in part]) >= 2 and all(
         map(_reads_like_words, spelt)
     )
 
@@ -128,19 +128,21 @@ def _has_digits_inside(part: list[str]) -> bool:
 def _reads_like_words(humps: list[str]) -> bool:
     """Return whether the text between two separators is a word, an abbreviation, or words in camelCase."""
     if (
-        len(humps) > 2 and _mean_length(humps) < 3
+        len(humps) > 2 and _mean_word_length(humps) < 3
     ):  # random text changes case at every second letter
         return False
     free = 4 if len(humps) == 1 else 3
-    return all(len(each) <= (4 if each.isupper() else free) or _is_a_word(each) for each in humps)
+    return all(
+        len(each) <= (4 if each.isupper() else free) or _looks_like_a_word(each) for each in humps
+    )
 
 
-def _is_a_word(hump: str) -> bool:
+def _looks_like_a_word(hump: str) -> bool:
     word = hump.lower()
     return len(word) <= 20 and all(next_ in _AFTER[letter] for letter, next_ in pairwise(word))
 
 
-def _mean_length(words: list[str]) -> float:
+def _mean_word_length(words: list[str]) -> float:
     return sum(map(len, words)) / len(words) if len(words) > 1 else 2
 
 
@@ -151,7 +153,7 @@ def reason_not_to_show(path: str) -> str:
     """
     if not path.startswith("$"):
         return "is not the path of a JSON value, and no other value is ever shown"
-    if not is_readable_path(path):
+    if not is_showable_path_shape(path):
         return "has a step that looks like data, or an index other than [*]"
     secret = next(
         (step for step in re.findall(r"\w[\w$-]*", path) if reads_like_a_secret(step)), None

@@ -21,7 +21,12 @@ from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
 from overgrow.shadow.redact.html_skeleton import html_skeleton
-from overgrow.shadow.redact.paths import looks_like_a_name, redact_name, redact_path, redacted_shape
+from overgrow.shadow.redact.paths import (
+    looks_like_a_name,
+    redact_name,
+    redact_path,
+    redacted_path_shape,
+)
 from overgrow.shadow.values.difference import MAX_RENDERED, Difference, member_path
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
@@ -155,8 +160,8 @@ def redact_difference(
         difference.kind,
         redact_path(difference.path),
         difference.severity,
-        _redact_rendered(difference, control, show),
-        _redact_rendered(difference, candidate, show),
+        _redact_rendered_value(difference, control, show),
+        _redact_rendered_value(difference, candidate, show),
         difference.rule,
         *difference.likeness[:4],  # all except the pieces, which are not kept
         "\n".join(difference.paired),
@@ -164,7 +169,7 @@ def redact_difference(
     )
 
 
-def _redact_rendered(difference: Difference, text: str, show: frozenset[str]) -> str:
+def _redact_rendered_value(difference: Difference, text: str, show: frozenset[str]) -> str:
     """Return a rendered value if its place has a vocabulary or a person allowed it, else its type and length."""
     if difference.kind == "status":
         return text if re.fullmatch(r"[1-5][0-9]{2}", text) else _text_placeholder(text)
@@ -180,11 +185,11 @@ def _redact_rendered(difference: Difference, text: str, show: frozenset[str]) ->
     container = _CONTAINER.fullmatch(text)
     if container:
         return f"<{container[1]} {container[2]}>"
-    allowed = redacted_shape(difference.path) in show and len(text) <= MAX_SHOWN_CHARS
-    return text if allowed else redact_value(text)
+    allowed = redacted_path_shape(difference.path) in show and len(text) <= MAX_SHOWN_CHARS
+    return text if allowed else redact_rendered_json(text)
 
 
-def redact_value(text: str) -> str:
+def redact_rendered_json(text: str) -> str:
     """Return the type and length of a rendered value; JSON's true, false and null stay."""
     try:
         return _type_placeholder(json.loads(text))
@@ -215,7 +220,7 @@ def _type_placeholder(value: object) -> str:
     return "<unknown>"
 
 
-class BodyFamily(Protocol):
+class RedactableFamily(Protocol):
     """What redaction needs to know of the family of a body."""
 
     @property
@@ -227,8 +232,8 @@ class BodyFamily(Protocol):
         """The function that returns what may be kept of a text of the family, or None for nothing."""
 
 
-def redact_response_of(
-    family: BodyFamily, response: ResponseSnapshot, show: frozenset[str] = frozenset()
+def redact_response_by_family(
+    family: RedactableFamily, response: ResponseSnapshot, show: frozenset[str] = frozenset()
 ) -> RedactedResponse:
     """Return one response as it may be kept: status, names of headers, the structure of the body."""
     headers = tuple(_redact_header(name, value) for name, value in response.headers)
@@ -247,10 +252,10 @@ def _redact_header_value(name: str, text: str) -> str:
     words = READABLE.get(name)
     if words is None or name in SECRET_HEADERS:
         return f"<str {len(text)}>" if text else ""
-    return _redact_words(text, words)
+    return _hide_unlisted_words(text, words)
 
 
-def _redact_words(text: str, words: frozenset[str]) -> str:
+def _hide_unlisted_words(text: str, words: frozenset[str]) -> str:
     """Return a text with every word hidden that is not listed; a quoted text is one word."""
     parts = re.split(r'("[^"]*"|[\s,;=]+)', text)
     return "".join(
@@ -290,7 +295,7 @@ def _redact_cookie_value(text: str) -> str:
     return text if shown else f"<str {len(text)}>"
 
 
-def _redact_body(family: BodyFamily, response: ResponseSnapshot, show: frozenset[str]) -> str:
+def _redact_body(family: RedactableFamily, response: ResponseSnapshot, show: frozenset[str]) -> str:
     """Return the body's structure; its family and size alone where the structure is unknown or too long."""
     if response.fingerprint is not None:
         return f"<{family.name} {response.fingerprint.length} bytes>"

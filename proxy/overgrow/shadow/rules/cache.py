@@ -41,7 +41,7 @@ class _LoadedRules(NamedTuple):
         listed = (self.file.rules.rules, self.file.shown, self.file.expired)
         return sum(len(each) for each in listed)
 
-    def may_be_incomplete(self, before: _LoadedRules) -> bool:
+    def may_be_beginning_of_file(self, before: _LoadedRules) -> bool:
         """Return whether this may be the beginning of a file, compared with its previous content."""
         return bool(self.file.problems) or not self.ends_line or self.size < before.size
 
@@ -62,14 +62,16 @@ class _CacheEntry:
         """The rules that apply."""
         return self.found.file.rules
 
-    def is_settling(self, signature: Signature, found: _LoadedRules, now_s: float) -> bool:
+    def record_change_and_check_settling(
+        self, signature: Signature, found: _LoadedRules, now_s: float
+    ) -> bool:
         """Return whether somebody may still be writing the file, so that the new content may be incomplete."""
         if self.changed != signature:
             self.changed, self.changed_at_s = signature, now_s
         is_renamed = self.signature and signature and self.signature[:2] != signature[:2]
         if is_renamed or now_s - self.changed_at_s >= STABLE_AFTER_S:
             return False
-        return found.may_be_incomplete(self.found)
+        return found.may_be_beginning_of_file(self.found)
 
 
 class RulesCache:
@@ -108,19 +110,23 @@ class RulesCache:
             return entry.rules
         refresh = self._refreshes.get(name)
         if refresh is None or refresh.done():
-            refresh = self._refreshes[name] = asyncio.ensure_future(self._refresh(name))
+            refresh = self._refreshes[name] = asyncio.ensure_future(self._refresh_file(name))
         done, _ = await asyncio.wait({refresh}, timeout=self._patience_s)
         if not done:
             return self._last_known_rules(name)
         return refresh.result()
 
-    async def _refresh(self, name: str) -> Rules:
+    async def _refresh_file(self, name: str) -> Rules:
         """Check a file in a thread of its own, and read it if it changed."""
         path, day, entry = self._folder / f"{name}.yaml", self._today(), self._entries.get(name)
         now_s, signature = self._stopwatch(), await self._files.call(signature_of, path)
         if entry is None or (entry.signature, entry.day) != (signature, day):
-            found = await self._files.call(_load, path, day) if signature else _LoadedRules()
-            if entry is None or signature is None or not entry.is_settling(signature, found, now_s):
+            found = await self._files.call(_load_rules, path, day) if signature else _LoadedRules()
+            if (
+                entry is None
+                or signature is None
+                or not entry.record_change_and_check_settling(signature, found, now_s)
+            ):
                 entry = self._entries[name] = _CacheEntry(now_s, signature, day, found)
                 _log_problems(found, path)
         entry.refreshed_at_s = now_s
@@ -137,14 +143,14 @@ class RulesCache:
         return entry.rules if entry is not None else Rules.none
 
 
-def read_rules_text(path: Path) -> bytes:
+def read_rules_bytes(path: Path) -> bytes:
     """Return the bytes of a rules file, or enough of them to show that it is too large."""
     return read_regular(path, MAX_BYTES + 1)
 
 
-def _load(path: Path, day: date) -> _LoadedRules:
+def _load_rules(path: Path, day: date) -> _LoadedRules:
     try:
-        text = read_rules_text(path)
+        text = read_rules_bytes(path)
     except OSError as error:
         return _LoadedRules(RulesFile(Rules(is_broken=True)), why_not=error.strerror or str(error))
     file = parse_rules_file(text, file=f"compare/{path.name}", today=day)

@@ -33,7 +33,7 @@ def has_comparable_types(part: Part) -> bool:
     return types <= _NUMBERS or types == {"str"}
 
 
-class Need(NamedTuple):
+class ProposalThreshold(NamedTuple):
     """What is needed before a comparator is proposed: pairs with the path, pairs that differ there, and their share."""
 
     seen: int
@@ -50,7 +50,7 @@ class _Comparator:
     __slots__ = ()
     word: ClassVar[str]
     argument: ClassVar[str] = ""
-    needed: ClassVar[Need]
+    needed: ClassVar[ProposalThreshold]
     needs_values: ClassVar[bool] = True
 
     @classmethod
@@ -74,7 +74,7 @@ class _ArrayComparator(_Comparator):
     """A comparator of arrays, which only JSON bodies have."""
 
     __slots__ = ()
-    needed = Need(30, 3, 0.01)
+    needed = ProposalThreshold(30, 3, 0.01)
     needs_values = False
 
     def misplacement_at(self, path: str) -> tuple[str, str] | None:
@@ -92,7 +92,7 @@ class Ignore(_Comparator):
     word = "ignore"
     # It hides everything, so the path must differ often. A text with two variants differs in half of the
     # pairs, in fewer if one variant is rare.
-    needed = Need(50, 15, 0.25)
+    needed = ProposalThreshold(50, 15, 0.25)
     needs_values = False
 
     @classmethod
@@ -158,7 +158,7 @@ class Tolerance(_Comparator):
 
     word = "tolerance"
     argument = "NUMBER"
-    needed = Need(30, 5, 0.05)
+    needed = ProposalThreshold(30, 5, 0.05)
 
     max_gap: Decimal
 
@@ -192,7 +192,7 @@ class TimestampWithin(_Comparator):
     word = "timestamp_within"
     argument = "5s"
     # A clock in whole seconds differs rarely between two quick responses, and the comparator is narrow.
-    needed = Need(30, 3, 0.001)
+    needed = ProposalThreshold(30, 3, 0.001)
 
     max_s: int
 
@@ -232,7 +232,7 @@ class SameShape(_Comparator):
     """
 
     word = "same_shape"
-    needed = Need(30, 5, 0.05)
+    needed = ProposalThreshold(30, 5, 0.05)
 
     pieces: tuple[int, ...] = ()
 
@@ -277,7 +277,7 @@ def parse_comparator(word: str, argument: str = "") -> Comparator | None:
     return found.parse(argument) if found is not None else None
 
 
-def usage_of_comparators(form: str) -> str:
+def describe_comparators(form: str) -> str:
     """Return all comparators as a list for people; `form` shows how a word is written with its argument."""
     return join_or(
         [

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from overgrow.shadow.redact.paths import reason_not_to_show
-from overgrow.shadow.rules.comparators import Comparator, parse_comparator, usage_of_comparators
+from overgrow.shadow.rules.comparators import Comparator, describe_comparators, parse_comparator
 from overgrow.shadow.rules.rules import Rule, Rules, ShownPath
 from overgrow.shadow.values.kinds import RULE_KINDS, RuleKind
 from overgrow.shadow.values.path_syntax import reason_not_a_path
@@ -136,18 +136,18 @@ def _read_version(reading: FileReading, node: Node, label: str) -> None:  # noqa
         raise FieldError("version", "version is not 1", "Write version: 1.")
 
 
-def _list_reader(read_one: Callable[[FileReading, Node], Entry | None]) -> Reader:
+def _build_list_reader(read_one: Callable[[FileReading, Node], Entry | None]) -> Reader:
     """Return a reader for a list of entries; it drops and reports an entry that repeats an earlier one."""
 
     def read_list(reading: FileReading, node: Node, label: str) -> list[Entry]:
         if node.kind != "list":
             raise FieldError("list-expected", f"{label} is not a list", "Begin each entry with - .")
-        return list(_different_entries(reading, node.children, read_one))
+        return list(_read_unrepeated_entries(reading, node.children, read_one))
 
     return read_list
 
 
-def _different_entries(
+def _read_unrepeated_entries(
     reading: FileReading,
     nodes: Iterable[Node],
     read_one: Callable[[FileReading, Node], Entry | None],
@@ -177,7 +177,7 @@ def _read_rule(reading: FileReading, node: Node) -> Rule | None:
     return Rule(**values, line=node.line) if len(reading.problems) == before else None
 
 
-def _read_shown(reading: FileReading, node: Node) -> ShownPath | None:
+def _read_shown_path(reading: FileReading, node: Node) -> ShownPath | None:
     """Return the entry of show at a node, or None after reporting its problems."""
     before = len(reading.problems)
     values, nodes = _read_entry(reading, node, _SHOWN)
@@ -216,7 +216,7 @@ def _read_path(reading: FileReading, node: Node, label: str) -> str:
     return text
 
 
-def _read_day(reading: FileReading, node: Node, label: str) -> date:
+def _read_date(reading: FileReading, node: Node, label: str) -> date:
     text = _read_text(reading, node, label)
     try:
         if _DATE.fullmatch(text):
@@ -226,7 +226,7 @@ def _read_day(reading: FileReading, node: Node, label: str) -> date:
     raise FieldError("date-syntax", f"{label} is {text[:40]}, which is not a date", _WANTED[label])
 
 
-def _read_how(reading: FileReading, node: Node, label: str) -> Comparator:  # noqa: ARG001  a Reader
+def _read_comparator(reading: FileReading, node: Node, label: str) -> Comparator:  # noqa: ARG001  a Reader
     """Return the comparator of a rule, written as a word or as a mapping of one word to its argument."""
     found: Comparator | None = None
     if node.kind == "scalar":
@@ -269,7 +269,7 @@ def overlaps(one: Rule | ShownPath, other: Rule | ShownPath) -> bool:
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _WANTED = {
     "path": "Copy it from a difference; [*] stands for any index.",
-    "how": f"Write {usage_of_comparators('{{{word}: {argument}}}')}.",
+    "how": f"Write {describe_comparators('{{{word}: {argument}}}')}.",
     "kinds": "Write kinds of differences, such as [value, missing], or leave kinds out.",
     "author": "Write who is responsible for it.",
     "reason": "Write why the difference is harmless.",
@@ -279,19 +279,19 @@ _SHOWN: Mapping[str, Reader] = {
     "path": _read_path,
     "author": _read_text,
     "reason": _read_text,
-    "expires": _read_day,
+    "expires": _read_date,
 }
 _RULE: Mapping[str, Reader] = {
     "path": _read_path,
-    "how": _read_how,
+    "how": _read_comparator,
     "kinds": _read_kinds,
     "author": _read_text,
     "reason": _read_text,
-    "expires": _read_day,
+    "expires": _read_date,
 }
 _TOP: Mapping[str, Reader] = {
     "version": _read_version,
-    "rules": _list_reader(_read_rule),
-    "show": _list_reader(_read_shown),
+    "rules": _build_list_reader(_read_rule),
+    "show": _build_list_reader(_read_shown_path),
 }
 TOP, FIELDS, SHOWN_FIELDS = tuple(_TOP), tuple(_RULE), tuple(_SHOWN)

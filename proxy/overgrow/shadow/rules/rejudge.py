@@ -16,44 +16,49 @@ from overgrow.shadow.values.difference import Likeness
 from overgrow.shadow.values.kinds import change_between_stored_types, rule_kind_of
 
 
-def coverage_test(rules: Rules) -> Callable[[Part], bool]:
+def build_coverage_check(rules: Rules) -> Callable[[Part], bool]:
     """Return a function that says whether these rules cover one kind of difference."""
     # Rules are compared by name, because a step of the stored path may be hidden.
     names = {rule.name for rule in rules.rules}
-    deciding = names - {rule.name for rule in rules.rules if _is_contested(rule, rules)}
+    deciding = names - {rule.name for rule in rules.rules if _may_be_overridden(rule, rules)}
 
     def is_covered(part: Part) -> bool:
         if part.kind == "untold" or not _is_paired_as_when_captured(part, rules, names):
             return False
-        return part.rule in deciding or _covering_rule(rules, part) is not None
+        return part.rule in deciding or _find_covering_rule(rules, part) is not None
 
     return is_covered
 
 
-def _is_contested(rule: Rule, rules: Rules) -> bool:
+def _may_be_overridden(rule: Rule, rules: Rules) -> bool:
     """Return whether a rule for every route meets a rule of the route itself at its path."""
-    return rule.everywhere and not all(each.everywhere for each in rules.rules_about(rule.path))
+    return rule.everywhere and not all(
+        each.everywhere for each in rules.rules_about_shape(rule.path)
+    )
 
 
-def possible_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
+def build_possible_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
     """Return a function that finds the rule that may cover a difference, where too little was kept to know."""
-    explained = coverage_test(rules)
+    explained = build_coverage_check(rules)
     names = {rule.name for rule in rules.rules}
 
-    def possible_rule(part: Part) -> Rule | None:
+    def find_possible_rule(part: Part) -> Rule | None:
         if part.kind == "untold" or explained(part):
             return None
         if not _is_paired_as_when_captured(part, rules, names):
-            return next(iter(_pairing_rules_now(part, rules)), None)
+            return next(iter(_current_pairing_rules(part, rules)), None)
         if part.alike and (
             rule := next(filter(_is_limited_to_pieces, rules.rules_at(part.path)), None)
         ):
             return rule
         if SEVERAL not in {part.place, part.other}:
             return None
-        return next((each for each in rules.rules_about(part.path) if _allows(each, part)), None)
+        return next(
+            (each for each in rules.rules_about_shape(part.path) if _rule_allows_part(each, part)),
+            None,
+        )
 
-    return possible_rule
+    return find_possible_rule
 
 
 def _is_limited_to_pieces(rule: Rule) -> bool:
@@ -61,34 +66,38 @@ def _is_limited_to_pieces(rule: Rule) -> bool:
     return isinstance(rule.how, SameShape) and bool(rule.how.pieces)
 
 
-def rule_kind_of_stored(part: Part) -> str:
+def rule_kind_of_part(part: Part) -> str:
     """Return the kind by which `kinds` of a rule name a stored difference."""
-    return rule_kind_of(part.kind, _likeness(part))
+    return rule_kind_of(part.kind, _likeness_of_part(part))
 
 
-def _covering_rule(rules: Rules, part: Part) -> Rule | None:
-    return rules.find_covering_rule(part.kind, _places_of(part), lambda: _likeness(part))
+def _find_covering_rule(rules: Rules, part: Part) -> Rule | None:
+    return rules.find_covering_rule(
+        part.kind, _rule_paths_of_part(part), lambda: _likeness_of_part(part)
+    )
 
 
-def _allows(rule: Rule, part: Part) -> bool:
-    return rule.allows(part.kind, _likeness(part))
+def _rule_allows_part(rule: Rule, part: Part) -> bool:
+    return rule.allows(part.kind, _likeness_of_part(part))
 
 
-def _likeness(part: Part) -> Likeness:
+def _likeness_of_part(part: Part) -> Likeness:
     change = change_between_stored_types(part.path, part.control, part.candidate)
     return Likeness(part.gap, part.gap_s, part.alike, part.one_type, change=change)
 
 
-def _places_of(part: Part) -> tuple[str, ...]:
+def _rule_paths_of_part(part: Part) -> tuple[str, ...]:
     """Return the paths that rules may use for the place of a difference."""
     known = tuple(each for each in (part.place, part.other) if each not in {"", SEVERAL})
     return known if part.place in known else (part.path, *known)
 
 
-def _pairing_rules_now(part: Part, rules: Rules) -> list[Rule]:
-    place = _places_of(part)[0]
+def _current_pairing_rules(part: Part, rules: Rules) -> list[Rule]:
+    place = _rule_paths_of_part(part)[0]
     return (
-        rules.pairing_rules_about(place) if place == part.path else rules.pairing_rules_above(place)
+        rules.pairing_rules_above_shape(place)
+        if place == part.path
+        else rules.pairing_rules_above(place)
     )
 
 
@@ -98,4 +107,6 @@ def _is_paired_as_when_captured(part: Part, rules: Rules, names: Collection[str]
     Other rules would pair other items, and other differences would be found.
     """
     then = set(part.paired.split("\n")) - {""}
-    return then <= set(names) and {rule.name for rule in _pairing_rules_now(part, rules)} <= then
+    return (
+        then <= set(names) and {rule.name for rule in _current_pairing_rules(part, rules)} <= then
+    )

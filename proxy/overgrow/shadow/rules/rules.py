@@ -16,7 +16,13 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from overgrow.shadow.rules.comparators import Comparator, KeyedBy, Unordered
-from overgrow.shadow.values.difference import KEYED_STEP, NAMED_STEP, UNLIKE, Likeness, shape_of
+from overgrow.shadow.values.difference import (
+    KEYED_STEP,
+    NAMED_STEP,
+    UNLIKE,
+    Likeness,
+    path_shape_of,
+)
 from overgrow.shadow.values.kinds import RuleKind, is_kind_covered, rule_kind_of
 from overgrow.shadow.values.path_syntax import TREE_PREFIXES
 
@@ -65,17 +71,17 @@ class Rule:
         """Return whether the rule has not expired."""
         return today <= self.expires
 
-    def is_at(self, path: str) -> bool:
+    def is_about_path(self, path: str) -> bool:
         """Return whether the rule is about this path; `[*]` stands for any index or name."""
-        return self.path == path or _path_pattern(self.path).fullmatch(path) is not None
+        return self.path == path or _compile_path_pattern(self.path).fullmatch(path) is not None
 
-    def is_about(self, kind: str) -> bool:
+    def is_about_kind(self, kind: str) -> bool:
         """Return whether the rule covers differences of a kind at all."""
         return not self.kinds or is_kind_covered(kind, self.kinds)
 
     def allows(self, kind: str, likeness: Likeness) -> bool:
         """Return whether the rule allows a difference at its path."""
-        return self.is_about(rule_kind_of(kind, likeness)) and self.how.allows(kind, likeness)
+        return self.is_about_kind(rule_kind_of(kind, likeness)) and self.how.allows(kind, likeness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ class ShownPath:
         return today <= self.expires
 
 
-def _arrays_above(path: str) -> Iterator[str]:
+def _array_paths_above(path: str) -> Iterator[str]:
     """Yield the paths of the arrays that a path passes through."""
     return (path[: at.start()] for at in _ITEM.finditer(path) if at[1])
 
@@ -109,14 +115,14 @@ _ANY_ITEM = rf"(?:\[(?:\d+|\*)\]|{KEYED_STEP})"
 
 
 @lru_cache(maxsize=1024)
-def _path_pattern(path: str) -> re.Pattern[str]:
+def _compile_path_pattern(path: str) -> re.Pattern[str]:
     index = _ANY_ELEMENT if path.startswith(TREE_PREFIXES) else _ANY_ITEM
     return re.compile(re.escape(path).replace(re.escape("[*]"), index))
 
 
 def _index_key(path: str) -> str:
     """Return a key that a rule shares with every path it is about."""
-    shape = shape_of(path)
+    shape = path_shape_of(path)
     if path.startswith(TREE_PREFIXES):
         return re.sub(rf"{NAMED_STEP}|\[\*\]", "", shape)
     return re.sub(KEYED_STEP, "[*]", shape) if "=" in shape else shape
@@ -159,7 +165,7 @@ class Rules:
         near = self.index.get(_index_key(path)) if self.index else None
         if near is None:
             return []
-        found = [rule for rule in near if rule.is_at(path)]
+        found = [rule for rule in near if rule.is_about_path(path)]
         if len(found) < 2:  # nearly always
             return found
         return sorted(found, key=lambda rule: (rule.everywhere, rule.path != path))
@@ -180,12 +186,12 @@ class Rules:
             near = _deciding_rules(near, rule_kind_of(kind, values))
         return next((rule for rule in near if rule.allows(kind, values)), None)
 
-    def pairing_at(self, path: str) -> Unordered | KeyedBy | None:
+    def pairing_comparator_at(self, path: str) -> Unordered | KeyedBy | None:
         """Return how a rule pairs the items of the array at a path; None without such a rule."""
-        rule = self._pairing_rule(path)
+        rule = self._find_pairing_rule_at(path)
         return rule.how if rule is not None and isinstance(rule.how, Unordered | KeyedBy) else None
 
-    def rules_about(self, path: str) -> tuple[Rule, ...]:
+    def rules_about_shape(self, path: str) -> tuple[Rule, ...]:
         """Return the rules about a path or about any path of its shape, whatever the indexes."""
         return self.index.get(_index_key(path), ())
 
@@ -193,24 +199,26 @@ class Rules:
         """Return the rules that pair the items of the arrays that a path passes through."""
         if not self.has_pairings:
             return []
-        found = (self._pairing_rule(array) for array in _arrays_above(path))
+        found = (self._find_pairing_rule_at(array) for array in _array_paths_above(path))
         return [rule for rule in found if rule is not None]
 
-    def pairing_rules_about(self, shape: str) -> list[Rule]:
+    def pairing_rules_above_shape(self, shape: str) -> list[Rule]:
         """Return the rules that pair items of any array that a path of this shape passes through."""
         if not self.has_pairings:
             return []
-        near = (rule for array in _arrays_above(shape) for rule in self.rules_about(array))
+        near = (
+            rule for array in _array_paths_above(shape) for rule in self.rules_about_shape(array)
+        )
         return [rule for rule in near if isinstance(rule.how, Unordered | KeyedBy)]
 
-    def _pairing_rule(self, path: str) -> Rule | None:
+    def _find_pairing_rule_at(self, path: str) -> Rule | None:
         found = (rule for rule in self.rules_at(path) if isinstance(rule.how, Unordered | KeyedBy))
         return next(found, None)
 
 
 def _deciding_rules(near: list[Rule], kind: str) -> list[Rule]:
     """Return the rules that decide about a kind of difference: the route's own if there are any, else the shared ones."""
-    about = [rule for rule in near if rule.is_about(kind)]
+    about = [rule for rule in near if rule.is_about_kind(kind)]
     return [rule for rule in about if not rule.everywhere] or about
 
 

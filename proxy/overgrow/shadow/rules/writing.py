@@ -20,7 +20,7 @@ class CannotAddRule(Exception):
     """A rule cannot be added to a file; the text says why and how to fix it."""
 
 
-def with_rule(text: bytes | None, rule: Rule) -> bytes:
+def file_text_with_rule(text: bytes | None, rule: Rule) -> bytes:
     """Return a file with one rule added at the end of its list.
 
     `text` is None for a file that does not exist yet. Raises CannotAddRule if the result would not be a valid file.
@@ -34,7 +34,7 @@ def with_rule(text: bytes | None, rule: Rule) -> bytes:
 
 
 def _append_rule(text: str, rule: Rule) -> str:
-    listed = _find_rules(text)
+    listed = _find_rules_node(text)
     if listed is None or listed.kind != "list":
         raise CannotAddRule("The file has no list of rules. Fix it first.")
     if not listed.children:
@@ -44,12 +44,12 @@ def _append_rule(text: str, rule: Rule) -> str:
         raise CannotAddRule(
             "The rules are written in [ ]. Write each on a line of its own that begins with -."
         )
-    end = text.find("\n", _last_node(listed).end)
+    end = text.find("\n", _last_leaf_node(listed).end)
     head, tail = (text + "\n", "") if end < 0 else (text[: end + 1], text[end + 1 :])
     return head + render_rule(rule, " " * (listed.column - 1)) + tail
 
 
-def _find_rules(text: str) -> Node | None:
+def _find_rules_node(text: str) -> Node | None:
     """Return the value of the key rules; None if a file has no such key."""
     try:
         root = parse_rules_tree(text)
@@ -59,7 +59,7 @@ def _find_rules(text: str) -> Node | None:
     return next((value for key, value in pairs if key.text == "rules"), None)
 
 
-def _last_node(node: Node) -> Node:
+def _last_leaf_node(node: Node) -> Node:
     """Return the last scalar, or the last flow collection, within a node."""
     while node.kind != "scalar" and node.style != "flow":
         last = node.children[-1]

@@ -135,7 +135,7 @@ class Difference:
     @property
     def shape(self) -> str:
         """The path with every index as `[*]`."""
-        return shape_of(self.path)
+        return path_shape_of(self.path)
 
     def __str__(self) -> str:
         values = f"{self.control or '(none)'} -> {self.candidate or '(none)'}"
@@ -182,7 +182,7 @@ _INDEX = re.compile(r'("(?:[^"\\]|\\.)*")|\[\d+\]')
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
-def shape_of(path: str) -> str:
+def path_shape_of(path: str) -> str:
     """Return a path with every index as `[*]`: `$.items[3].id` becomes `$.items[*].id`."""
     return _INDEX.sub(lambda found: found[1] or "[*]", path) if "[" in path else path
 
@@ -252,7 +252,7 @@ _TYPES: Mapping[type, str] = MappingProxyType(
 )
 
 
-def render_value(value: object) -> str:
+def render_json_value(value: object) -> str:
     """Return a JSON value as text: scalars as JSON, containers by type and length."""
     match value:
         case Absent():

@@ -48,7 +48,7 @@ _MAY_BE_EMPTY = frozenset(
 EMPTY_WORD = "empty "  # precedes the type of an empty value in the store
 
 
-class _Class(NamedTuple):
+class _ValueClass(NamedTuple):
     """The class of a value; an integer and a decimal are both numbers."""
 
     name: str
@@ -76,31 +76,33 @@ _CONTAINERS = frozenset({"array", "object"})
 
 def change_between(control: object, candidate: object) -> Change:
     """Return how the classes of two JSON values, or of two texts, differ; empty where they do not."""
-    return _class_change(_class_of(control), _class_of(candidate))
+    return _class_change(_class_of_value(control), _class_of_value(candidate))
 
 
 def change_between_stored_types(path: str, control: str, candidate: str) -> Change:
     """Return what change_between returned for two values, from the types that the store keeps of them."""
     if not path.startswith("$"):  # texts: only empty ones are a class of their own
-        return _class_change(_Class("text", "", not control), _Class("text", "", not candidate))
-    return _class_change(_class_of_word(control), _class_of_word(candidate))
+        return _class_change(
+            _ValueClass("text", "", not control), _ValueClass("text", "", not candidate)
+        )
+    return _class_change(_class_of_type_word(control), _class_of_type_word(candidate))
 
 
-def _class_of(value: object) -> _Class:
+def _class_of_value(value: object) -> _ValueClass:
     name = json_type_of(value)
     is_empty = isinstance(value, str | list) and not value
-    return _Class(_CLASSES.get(name, ""), name, is_empty)
+    return _ValueClass(_CLASSES.get(name, ""), name, is_empty)
 
 
-def _class_of_word(word: str) -> _Class:
+def _class_of_type_word(word: str) -> _ValueClass:
     plain = word.removeprefix(EMPTY_WORD)
     name = _TYPES_OF_WORDS.get(plain, plain)
-    return _Class(_CLASSES.get(name, ""), name, plain != word)
+    return _ValueClass(_CLASSES.get(name, ""), name, plain != word)
 
 
-def _class_change(control: _Class, candidate: _Class) -> Change:
+def _class_change(control: _ValueClass, candidate: _ValueClass) -> Change:
     if control.name == candidate.name:
-        return _change_within(control, candidate)
+        return _change_within_class(control, candidate)
     names = {control.name, candidate.name}
     if "" in names:
         return ""
@@ -117,14 +119,14 @@ def _class_change(control: _Class, candidate: _Class) -> Change:
     return "number-text"
 
 
-def _change_within(control: _Class, candidate: _Class) -> Change:
+def _change_within_class(control: _ValueClass, candidate: _ValueClass) -> Change:
     """Return how two values of one class differ: whole or decimal number, empty or not."""
     if control.name == "number":
         return "integer-decimal" if control.type != candidate.type else ""
     return "empty" if control.name and control.is_empty is not candidate.is_empty else ""
 
 
-def _change_from_null(other: _Class) -> Change:
+def _change_from_null(other: _ValueClass) -> Change:
     if other.is_empty:
         return "null-empty"
     names: Mapping[str, Change] = {

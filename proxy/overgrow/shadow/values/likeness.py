@@ -25,9 +25,9 @@ def likeness_of(control: object, candidate: object) -> Likeness:
     return Likeness(
         None if gap is None else round_up_gap(gap),
         None if gap_s is None else round_up_gap_s(gap_s),
-        have_same_shape(control, candidate),
+        have_same_value_shape(control, candidate),
         type(control) is type(candidate),
-        differing_pieces(control, candidate),
+        differing_piece_numbers(control, candidate),
         change_between(control, candidate),
     )
 
@@ -166,10 +166,10 @@ _PIECES = re.compile(
 MAX_SHAPED = 4096  # characters: longer values have no shape
 
 
-def have_same_shape(control: object, candidate: object) -> bool:
+def have_same_value_shape(control: object, candidate: object) -> bool:
     """Return whether two values of one type look alike; containers and null never do."""
     if isinstance(control, str) and isinstance(candidate, str):
-        return _look_alike(control, candidate)
+        return _have_same_text_shape(control, candidate)
     if bool in (type(control), type(candidate)):
         return False
     numbers = isinstance(control, int | Decimal) and isinstance(candidate, int | Decimal)
@@ -177,20 +177,24 @@ def have_same_shape(control: object, candidate: object) -> bool:
     return numbers and (type(control) is type(candidate) or control != candidate)
 
 
-def _look_alike(control: str, candidate: str) -> bool:
+def _have_same_text_shape(control: str, candidate: str) -> bool:
     if max(len(control), len(candidate)) > MAX_SHAPED:
         return False
-    return _are_tokens(control, candidate) or shape_skeleton(control) == shape_skeleton(candidate)
+    return _are_tokens_of_one_form(control, candidate) or text_skeleton(control) == text_skeleton(
+        candidate
+    )
 
 
-def _are_tokens(control: str, candidate: str) -> bool:
-    if len(control) != len(candidate) or _dotted_lengths(control) != _dotted_lengths(candidate):
+def _are_tokens_of_one_form(control: str, candidate: str) -> bool:
+    if len(control) != len(candidate) or _lengths_between_dots(control) != _lengths_between_dots(
+        candidate
+    ):
         return False
     forms = (_UUID, _HEX, _TOKEN)
     return any(form.fullmatch(control) and form.fullmatch(candidate) for form in forms)
 
 
-def _dotted_lengths(text: str) -> list[int]:
+def _lengths_between_dots(text: str) -> list[int]:
     return [len(part) for part in text.split(".")]
 
 
@@ -204,18 +208,18 @@ _JOINED = re.compile(
 )
 
 
-def shape_skeleton(text: str) -> str:
+def text_skeleton(text: str) -> str:
     """Return text with each uuid, token, nonce and number replaced by its kind; the rest is unchanged."""
-    return _dissect(text)[0]
+    return _split_skeleton_and_pieces(text)[0]
 
 
-def pieces_of(text: str) -> list[str]:
+def variable_pieces_of(text: str) -> list[str]:
     """Return the pieces that a skeleton replaces; numbers that belong together are one piece."""
-    return [*_dissect(text)[1]]
+    return [*_split_skeleton_and_pieces(text)[1]]
 
 
 @lru_cache(maxsize=8)  # one difference asks for both texts, several times
-def _dissect(text: str) -> tuple[str, tuple[str, ...]]:
+def _split_skeleton_and_pieces(text: str) -> tuple[str, tuple[str, ...]]:
     """Return the skeleton and the pieces of a text, found in one pass."""
     skeleton: list[str] = []
     pieces: list[str] = []
@@ -236,7 +240,7 @@ def _piece_placeholder(found: re.Match[str]) -> str:
     return f"<{found.lastgroup} {len(found[0])}>" if has_length else f"<{found.lastgroup}>"
 
 
-def reading_cost(control: object, candidate: object) -> int:
+def characters_to_read(control: object, candidate: object) -> int:
     """Return how many characters must be read to measure how alike two values are."""
     if not (isinstance(control, str) and isinstance(candidate, str)):
         return 0
@@ -244,13 +248,17 @@ def reading_cost(control: object, candidate: object) -> int:
     return 0 if length > MAX_SHAPED else 2 * length
 
 
-def differing_pieces(control: object, candidate: object) -> tuple[int, ...] | None:
+def differing_piece_numbers(control: object, candidate: object) -> tuple[int, ...] | None:
     """Return the numbers of the pieces that differ in two texts of one skeleton; None where there are no such pieces."""
     if not (isinstance(control, str) and isinstance(candidate, str)):
         return None
-    if max(len(control), len(candidate)) > MAX_SHAPED or _are_tokens(control, candidate):
+    if max(len(control), len(candidate)) > MAX_SHAPED or _are_tokens_of_one_form(
+        control, candidate
+    ):
         return None
-    if shape_skeleton(control) != shape_skeleton(candidate):
+    if text_skeleton(control) != text_skeleton(candidate):
         return None
-    pairs = enumerate(zip(pieces_of(control), pieces_of(candidate), strict=True), 1)
+    pairs = enumerate(
+        zip(variable_pieces_of(control), variable_pieces_of(candidate), strict=True), 1
+    )
     return tuple(at for at, (one, other) in pairs if one != other)

@@ -38,13 +38,13 @@ def reason_not_a_path(path: str) -> str:
         step = _STEP.match(path, at)
         if step is None:
             return f"cannot be read from character {at + 1} on"
-        if step[2] and (canonical := _write_canonically(step[2])) != step[0]:
+        if step[2] and (canonical := _canonical_member_step(step[2])) != step[0]:
             return f"has {step[0]}, which is written {canonical}"
         at = step.end()
     return ""
 
 
-def _write_canonically(key: str) -> str:
+def _canonical_member_step(key: str) -> str:
     try:
         return member_path("", json.loads(key))
     except ValueError:

@@ -55,7 +55,7 @@ class ResponseSnapshot:
 
     def header_values(self, name: bytes) -> list[str]:
         """Return the values of a header in order, without surrounding spaces."""
-        return [_strip_spaces(value) for key, value in self.headers if key.lower() == name]
+        return [_decode_and_strip(value) for key, value in self.headers if key.lower() == name]
 
     def joined_header(self, name: bytes) -> str | None:
         """Return a header's values joined to one, as RFC 9110 5.3 joins them; None without any."""
@@ -63,7 +63,7 @@ class ResponseSnapshot:
         return ", ".join(values) if values else None
 
 
-def _strip_spaces(value: bytes) -> str:
+def _decode_and_strip(value: bytes) -> str:
     return value.decode("latin-1").strip(" \t")
 
 
@@ -77,14 +77,14 @@ def drop_conditional_headers(headers: Headers) -> tuple[tuple[bytes, bytes], ...
     Conditions that protect a write stay (If-Match, If-Unmodified-Since, If-None-Match: *): without them a copy
     would write where the request itself may not.
     """
-    return tuple(each for each in headers if not _is_condition(*each))
+    return tuple(each for each in headers if not _is_conditional_header(*each))
 
 
 def is_conditional(headers: Headers) -> bool:
     """Return whether a request asks for a part or for changes only, so that its response cannot be compared."""
-    return any(_is_condition(*each) for each in headers)
+    return any(_is_conditional_header(*each) for each in headers)
 
 
-def _is_condition(name: bytes, value: bytes) -> bool:
+def _is_conditional_header(name: bytes, value: bytes) -> bool:
     key = name.lower()
     return key in _CONDITIONS and not (key == b"if-none-match" and value.strip() == b"*")
