@@ -96,6 +96,11 @@ def get(port: int, path: str) -> tuple[int, str | None]:
         return error.code, error.headers["X-Overgrow"]
 
 
+def body_of(port: int, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S) as answer:
+        return bytes(answer.read())
+
+
 def answers(port: int) -> bool:
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE_S).close()
@@ -120,6 +125,17 @@ def test_both_sides_answer_in_one_terminal_until_ctrl_c(started):
     assert (False, False) == (answers(dev.port), answers(dev.legacy_port))
 
 
+def test_a_changed_view_is_served_without_a_further_command(started, tmp_path):
+    dev = started()
+    dev.read_until(" ready ")
+    assert b"hello\n" == body_of(dev.port, "/hello")
+
+    (tmp_path / "shop.py").write_text(APP.replace("hello\\n", "changed\\n"))
+    dev.read_until("Reloaded")
+
+    assert b"changed\n" == body_of(dev.port, "/hello")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_other_signals_stop_both_as_well(started, number):
     dev = started()
@@ -140,6 +156,19 @@ def test_a_legacy_command_that_ends_stops_the_front_door_and_says_so(started):
     assert "legacy | no such app" in told
     assert "legacy ended with exit status 3, so the other was stopped too" in told
     assert not answers(dev.port)
+
+
+def test_a_front_door_alone_that_cannot_start_stops_nothing_else(tmp_path):
+    words = [sys.executable, "-m", "overgrow", "dev"]
+    environment = {**os.environ, "PYTHONPATH": IMPORT_PATH, "COLUMNS": "400"}
+
+    done = subprocess.run(
+        words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert 1 == done.returncode
+    assert "door ended with exit status 2. See its last lines" in done.stderr
+    assert "Without a table, give --legacy URL." in done.stdout
 
 
 def test_a_front_door_that_cannot_start_stops_legacy_and_says_why(started, tmp_path):

@@ -60,12 +60,13 @@ class Interrupted(Exception):
 def dev(legacy_command: str | None, **flags: Any) -> None:
     """Start the legacy app and the front door, show what both print, and stop both on Ctrl-C.
 
-    The front door follows changes of the table, and every response says which side served it
-    (X-Overgrow). A shell runs the legacy command in the folder of the table.
+    The front door is `overgrow serve --reload`: it follows the table and the app's code as they are saved.
+    Every response says which side served it (X-Overgrow). A shell runs the legacy command in the folder
+    of the table.
     """
     settings = settings_of({"config": flags["config"], "state": flags["state"]})
     command = legacy_command or _command_in_table(settings.config)
-    serve = [sys.executable, "-m", "overgrow", "serve"]
+    serve = [sys.executable, "-m", "overgrow", "serve", "--reload"]
     for name, value in flags.items():
         serve += [f"--{name}", str(value)] if value is not None else []
     folder = settings.config.parent.absolute()
@@ -117,9 +118,8 @@ def _run_until_one_ends(commands: Iterator[Callable[[], DevProcess]]) -> int:
             shown.append(_show_output(running[-1]))
         ended = _wait_for_end(running)
         what = f"{ended.name} ended with exit status {ended.process.returncode}"
-        raise Failed(
-            "ended", f"{what}, so the other was stopped too.", "See its last lines for the reason."
-        )
+        rest = ", so the other was stopped too" if len(running) > 1 else ""
+        raise Failed("ended", f"{what}{rest}.", "See its last lines for the reason.")
     except Interrupted:
         echo_safe("\nStopping ...", err=True)
         return 0

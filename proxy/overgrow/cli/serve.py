@@ -283,9 +283,10 @@ def _check(settings: Settings, named: Path, *, from_last_good: bool) -> StartChe
     for problem in checked.problems:
         echo_safe(_problem_text(problem, settings.config, named), err=True)
     if checked.problems:
-        raise CannotStart(
-            f"{named} has {count_text(len(checked.problems), 'problem')}; nothing was started."
-        )
+        has = f"{named} has {count_text(len(checked.problems), 'problem')}"
+        # lexists: a link that leads nowhere is a table, of which the problem says enough
+        fix = "" if os.path.lexists(named) else " Without a table, give --legacy URL."
+        raise CannotStart(f"{has}; nothing was started.{fix}")
     return checked
 
 
