@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ class TrafficReport(NamedTuple):
     comparison: TrafficComparison
     unread: int
     first_unread: tuple[int, str] | None
+    unit: str = "line"  # what is numbered: `entry` in a HAR file
 
 
 def read_traffic(file: Path, before: RouteTable | None, after: RouteTable) -> TrafficReport:
@@ -36,12 +38,14 @@ def read_traffic(file: Path, before: RouteTable | None, after: RouteTable) -> Tr
     try:
         comparison = compare_tables(reader, former, Matcher(after))
     except TrafficUnreadable as error:
-        fix = "Give an access log in one of these formats, or a HAR file."
+        fix = "Give an access log of overgrow serve, nginx or Apache, or a whole HAR file."
         raise Failed("traffic-unreadable", f"{error}.", fix) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:  # the last two: a damaged gzip file
         what = f"{file} cannot be read: {getattr(error, 'strerror', None) or error}."
         raise Failed("traffic-unreadable", what, "Name a file that you may read.") from error
-    return TrafficReport(file, before, after, comparison, reader.unread, reader.first_unread)
+    return TrafficReport(
+        file, before, after, comparison, reader.unread, reader.first_unread, reader.unit
+    )
 
 
 def traffic_json(report: TrafficReport) -> dict[str, Any]:
@@ -79,7 +83,7 @@ def traffic_text(report: TrafficReport) -> str:
     total, changed = comparison.requests, comparison.changed_requests
     table = f"revision {report.before.revision}" if report.before else "everything on legacy"
     moved = f"{count_text(changed, 'request')} ({changed / total:.1%}) change side"
-    lines = [f"{total:,} requests of {report.file}, compared with {table}: {moved}"]
+    lines = [f"{count_text(total, 'request')} of {report.file}, compared with {table}: {moved}"]
     if changed:
         rows: list[tuple[str, ...]] = [("ROUTE", "FROM", "TO", "REQUESTS", "SHARE", "EXAMPLE")]
         rows += [
@@ -105,8 +109,9 @@ def traffic_notes(report: TrafficReport) -> Iterator[str]:
     """Give notes for the reader: lines that were not read, conditions that a log does not show."""
     if report.first_unread is not None:
         number, line = report.first_unread
-        lines = "line is" if report.unread == 1 else "lines are"
-        yield f"{report.unread:,} {lines} not a request; the first is line {number}: {line!r}"
+        plural = "lines" if report.unit == "line" else "entries"
+        units = f"{report.unit} is" if report.unread == 1 else f"{plural} are"
+        yield f"{report.unread:,} {units} not a request; the first is {report.unit} {number}: {line!r}"
     if report.file.suffix.lower() == ".har":
         return
     for route in report.after.routes:

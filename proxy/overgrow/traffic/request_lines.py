@@ -11,7 +11,6 @@ import gzip
 import json
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import quote
@@ -56,12 +55,13 @@ class TrafficUnreadable(Exception):
 class TrafficReader:
     """The requests of one file, and what could not be read of it.
 
-    Iterate once; afterwards `unread` says how many lines were no requests and `first_unread` gives
-    the number (from 1) and the beginning of the first of them.
+    Iterate once; afterwards `unread` says how many lines (of a HAR file: entries) were no requests and
+    `first_unread` gives the number (from 1) and the beginning of the first of them.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.unit = "line"  # what is numbered: `entry` in a HAR file
         self.requests = 0
         self.unread = 0
         self.first_unread: tuple[int, str] | None = None
@@ -69,7 +69,7 @@ class TrafficReader:
     def __iter__(self) -> Iterator[RequestLine]:
         """Give each request; raises OSError for the file, TrafficUnreadable where nothing is one."""
         with self._open() as stream:
-            found = _read_har(stream) if _is_har(stream) else self._read_lines(stream)
+            found = self._read_har(stream) if _is_har(stream) else self._read_lines(stream)
             for request in found:
                 self.requests += 1
                 yield request
@@ -92,6 +92,21 @@ class TrafficReader:
             else:
                 self._count_unread(number, text)
 
+    def _read_har(self, stream: IO[bytes]) -> Iterator[RequestLine]:
+        """Read the requests of a HAR file; an entry that is none is counted, such as a data: URL."""
+        self.unit = "entry"
+        data = stream.read(MAX_HAR_BYTES + 1)
+        if len(data) > MAX_HAR_BYTES:
+            limit = f"{MAX_HAR_BYTES >> 20} MiB"
+            raise TrafficUnreadable(f"the HAR file {self._path} has more than {limit}")
+        for number, entry in enumerate(_har_entries(data, self._path), start=1):
+            request = _read_har_entry(entry)
+            if request is not None:
+                yield request
+            else:
+                shown = json.dumps(entry, ensure_ascii=False)[:_SHOWN_CHARACTERS]
+                self._count_unread(number, shown.encode("utf-8", "replace"))
+
     def _count_unread(self, number: int, line: bytes) -> None:
         self.unread += 1
         if self.first_unread is None:
@@ -103,7 +118,11 @@ class TrafficReader:
         if self.first_unread is None:
             return f"{self._path} has no requests. Formats that are read: {tried}"
         number, line = self.first_unread
-        return f"no line of {self._path} is a request. Tried: {tried}. Line {number} is {line!r}"
+        unit = self.unit
+        return (
+            f"no {unit} of {self._path} is a request. Tried: {tried}. "
+            f"{unit.capitalize()} {number} is {line!r}"
+        )
 
 
 def _bounded_lines(stream: IO[bytes]) -> Iterator[bytes]:
@@ -118,7 +137,7 @@ def _read_json_line(line: bytes) -> RequestLine | None:
     """Read a line of our own access log; its path has no query (docs/operations.md#the-access-log)."""
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     method, path = fields.get("http.request.method"), fields.get("url.path")
     if not isinstance(method, str) or not isinstance(path, str) or path[:1] not in "/*":
@@ -163,7 +182,8 @@ def _from_url(
 
 def encode_target(target: str | bytes) -> bytes:
     """Percent-encode blanks, control characters and bytes beyond ASCII; the rest stays as it is."""
-    return quote(target, safe=_SAFE).encode()
+    data = target.encode("utf-8", "surrogatepass") if isinstance(target, str) else target
+    return quote(data, safe=_SAFE).encode()
 
 
 def _text(value: object) -> str:
@@ -177,27 +197,32 @@ def _is_har(stream: IO[bytes]) -> bool:
     return re.match(rb'(?:\xef\xbb\xbf)?\s*\{\s*"log"\s*:\s*\{', start) is not None
 
 
-def _read_har(stream: IO[bytes]) -> Iterator[RequestLine]:
-    """Read the requests of a HAR file (HTTP Archive 1.2); HTTP/2's pseudo headers are left out."""
-    data = stream.read(MAX_HAR_BYTES + 1)
-    if len(data) > MAX_HAR_BYTES:
-        raise TrafficUnreadable(f"the HAR file has more than {MAX_HAR_BYTES >> 20} MiB")
+def _har_entries(data: bytes, path: Path) -> list[object]:
+    """Return the entries of a HAR file (HTTP Archive 1.2)."""
     try:
         entries = json.loads(data)["log"]["entries"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrafficUnreadable(f"the HAR file cannot be read: {error}") from error
-    for entry in entries if isinstance(entries, list) else ():
-        with suppress(KeyError, TypeError):
-            request = _read_har_request(entry["request"])
-            if request is not None:
-                yield request
+    except (ValueError, RecursionError) as error:
+        raise TrafficUnreadable(f"the HAR file {path} is not JSON: {error}") from error
+    except KeyError:
+        entries = None
+    if not isinstance(entries, list):
+        raise TrafficUnreadable(f"the HAR file {path} has no list log.entries")
+    return entries
 
 
-def _read_har_request(request: Any) -> RequestLine | None:
-    pairs = [(str(each["name"]), str(each["value"])) for each in request.get("headers", ())]
+def _read_har_entry(entry: Any) -> RequestLine | None:
+    """Read an entry of a HAR file; None if it is no request to a web address."""
+    try:
+        request = entry["request"]
+        method, url = request["method"], request["url"]
+        pairs = [(str(each["name"]), str(each["value"])) for each in request.get("headers") or ()]
+    except (KeyError, TypeError, AttributeError):
+        return None
+    if not isinstance(method, str) or not isinstance(url, str):
+        return None
     headers = tuple(
-        (name.lower().encode("latin-1", "replace"), value.encode("utf-8"))
+        (name.lower().encode("latin-1", "replace"), value.encode("utf-8", "surrogatepass"))
         for name, value in pairs
-        if name[:1] != ":"
+        if name[:1] != ":"  # HTTP/2's pseudo headers
     )
-    return _from_url(str(request["method"]), str(request["url"]), headers)
+    return _from_url(method, url, headers)

@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 
@@ -87,6 +88,17 @@ def test_check_refuses_traffic_without_a_request_and_names_the_first_line(overgr
 
     assert "Line 1 is 'nothing of the kind'" in told
     assert "[traffic-unreadable]" in told
+
+
+def test_check_refuses_a_damaged_compressed_log_without_a_traceback(overgrow):
+    log = overgrow.table.with_name("access.log.gz")
+    data = bytearray(gzip.compress(b'{"url.path": "/a", "http.request.method": "GET"}\n' * 9))
+    data[12:20] = b"\xff" * 8
+    log.write_bytes(data)
+
+    told = overgrow.fails("check", "--no-app", "--traffic", str(log))
+
+    assert (True, True) == ("access.log.gz cannot be read" in told, "[traffic-unreadable]" in told)
 
 
 def test_check_compares_no_traffic_with_a_table_that_has_problems(overgrow):

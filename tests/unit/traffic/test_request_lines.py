@@ -97,17 +97,45 @@ def test_a_har_file_gives_its_requests_with_headers(tmp_path):
     ] == requests
 
 
-def test_har_entries_without_a_web_address_are_left_out(tmp_path):
-    requests, _ = read(
+def test_har_entries_without_a_web_address_are_counted(tmp_path):
+    requests, reader = read(
         tmp_path,
         har(
+            {"method": "GET", "url": "http://h/"},
             {"method": "GET", "url": "data:text/plain,x"},
             {"method": "GET"},
-            {"method": "GET", "url": "http://h/"},
+            None,
+            "GET /",
+            {"method": 5, "url": None},
+            {"method": "GET", "url": "http://h/", "headers": [3]},
+            {"method": "GET", "url": "http://h/", "headers": None},
         ),
     )
 
-    assert [b"/"] == [request.target for request in requests]
+    assert [b"/", b"/"] == [request.target for request in requests]
+    assert (6, 2, "entry") == (reader.unread, (reader.first_unread or (0,))[0], reader.unit)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(OURS.replace("/orders/7", r"/\ud800"), id="our access log"),
+        pytest.param(
+            har(
+                {
+                    "method": "GET",
+                    "url": "http://h/\ud800",
+                    "headers": [{"name": "a\ud800", "value": "\ud800"}],
+                }
+            ),
+            id="HAR",
+        ),
+    ],
+)
+def test_half_a_surrogate_pair_in_json_is_read_as_its_bytes(tmp_path, text):
+    requests, _ = read(tmp_path, text)
+
+    assert [b"/%ED%A0%80"] == [request.target for request in requests]
 
 
 def test_lines_of_several_formats_may_stand_in_one_file(tmp_path):
@@ -137,7 +165,14 @@ def test_a_compressed_log_is_read_by_its_content(tmp_path):
         pytest.param("hello\nworld\n", "Line 1 is 'hello'", id="a text"),
         pytest.param(b"\x00\xff" * 100, "Line 1 is", id="binary"),
         pytest.param(har(), "has no requests", id="a HAR file without entries"),
-        pytest.param('{"log": {"entries": [', "HAR file cannot be read", id="half a HAR file"),
+        pytest.param('{"log": {"entries": [', "traffic is not JSON", id="half a HAR file"),
+        pytest.param('{"log": {}}', "traffic has no list log.entries", id="no entries"),
+        pytest.param(
+            '{"log": {"entries": 3}}', "no list log.entries", id="entries of another kind"
+        ),
+        pytest.param('{"log": {"a": ' + "[" * 100_000, "is not JSON", id="a deep HAR file"),
+        pytest.param('{"a":' + "[" * 100_000, "Line 1 is", id="a deep line"),
+        pytest.param(har(None), "Entry 1 is '{\"request\": null}'", id="no entry is a request"),
     ],
 )
 def test_a_file_without_requests_is_refused_with_what_was_tried(tmp_path, data, told):
