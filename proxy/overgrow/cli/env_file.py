@@ -34,15 +34,31 @@ def _load(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> N
     from dotenv import dotenv_values  # noqa: PLC0415 - for this option alone
 
     try:
-        text = value.read_text("utf-8")
+        text = value.read_text("utf-8-sig")
     except OSError as error:
         what = f"{value} cannot be read: {error.strerror or error}."
         raise click.BadParameter(f"{what} Name a file of NAME=VALUE lines.") from error
     except UnicodeDecodeError as error:
         raise click.BadParameter(f"{value} is not UTF-8 text. Save it as UTF-8.") from error
+    _require_readable(value, text)
     found = dotenv_values(stream=StringIO(text))
     for name, content in found.items():
         if content is None:
             what = f"{value} has a line {name!r} without an equals sign."
             raise click.BadParameter(f"{what} Write NAME=VALUE, or remove it.")
         os.environ.setdefault(name, content)
+
+
+def _require_readable(file: Path, text: str) -> None:
+    """Exit 2 and name the line where the text is not NAME=VALUE; the library would only log it."""
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - as above
+
+    for each in parse_stream(StringIO(text)):
+        string = each.original.string
+        line = each.original.line + string[: len(string) - len(string.lstrip())].count("\n")
+        if each.error:
+            what = f"line {line} of {file} is not NAME=VALUE."
+            raise click.BadParameter(f"{what} Fix it, close its quotes, or begin it with #.")
+        if "\0" in string:
+            what = f"line {line} of {file} has a NUL character, which no variable can hold."
+            raise click.BadParameter(f"{what} Remove it.")

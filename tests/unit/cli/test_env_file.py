@@ -16,6 +16,7 @@ def check(overgrow, text, **environment):
         "LEGACY_URL=http://legacy:9000",
         'export LEGACY_URL="http://legacy:9000"  # the old machine',
         "# comment\n\nLEGACY_URL = 'http://legacy:9000'",
+        "\ufeffLEGACY_URL=http://legacy:9000\r\n",
     ],
 )
 def test_variables_of_the_file_are_in_the_environment(overgrow, monkeypatch, line):
@@ -40,6 +41,9 @@ def test_a_variable_that_is_set_already_stays(overgrow, monkeypatch):
     [
         ("LEGACY_URL", "has a line 'LEGACY_URL' without an equals sign"),
         (b"LEGACY_URL=\xff", "is not UTF-8 text"),
+        ("A=1\n\n# a\nnot a line\n", "line 4 of"),
+        ('A=1\nB="open\nC=1\n', "line 2 of"),
+        ("A=1\n\n\nB=a\0b\n", "line 4 of"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_bad_usage(overgrow, text, told):
