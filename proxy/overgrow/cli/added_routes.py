@@ -33,8 +33,11 @@ class AddedRoutes(NamedTuple):
     skipped: tuple[SkippedRule, ...]
 
 
-def with_app(text: str, app: str) -> str:
-    """Return the text with a line `app:` after the line of the version."""
+def with_app(text: str, app: str, in_place_of: str) -> str:
+    """Return the text with a line `app:`: in place of the given line, else after that of the version."""
+    placeholder = re.search(rf"(?m)^{re.escape(in_place_of)}(?=\r?$)", text)
+    if placeholder is not None:
+        return f"{text[: placeholder.start()]}app: {app}{text[placeholder.end() :]}"
     version = next(
         (value for key, value in parse_tree(text).children if key.text == "version"), None
     )

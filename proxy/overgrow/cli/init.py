@@ -155,7 +155,8 @@ def _text(config: Path, schema: Schema, names: list[str], given: InitOptions) ->
         f"Wrote {config}: {count} {given.written}.\n"
         f"{'Wrote' if schema.is_new else 'Its schema is'} {schema.path}: with it your editor completes "
         "and checks fields.\n"
-        f"Next: overgrow serve{option}, then {then}"
+        f"Next: overgrow serve{option}, then {then}\n"
+        "With OVERGROW_EXPOSE=1 (set by overgrow dev) the header X-Overgrow of a response says who answered."
     )
 
 
@@ -234,7 +235,7 @@ def _edit(call: Invocation, app: str | None, rules: Sequence[FoundRule]) -> Adde
         return parse(text.encode(), file=str(call.config), env=os.environ, rules=None)
 
     with locked_for_edit(call.config, call.state, os.environ) as turn:
-        text = with_app(turn.text, app) if app else turn.text
+        text = with_app(turn.text, app, NO_APP_YET) if app else turn.text
         loaded = read(text)
         if loaded.table is None:
             raise InvalidTable(call.config, loaded.problems)

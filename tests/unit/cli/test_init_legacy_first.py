@@ -54,6 +54,37 @@ def test_that_slash_is_taken_in_a_table_too(bare):
     assert "legacy is http://127.0.0.1:9000\n" in bare("routes").stdout
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("localhost:9000", "Write http://localhost:9000, or https:// where it speaks TLS."),
+        ("192.0.2.7:80/", "Write http://192.0.2.7:80, or https:// where it speaks TLS."),
+        ("ash:secret@legacy:9000", "Write http://HOST:PORT, https://HOST:PORT or unix:/PATH."),
+        (
+            "http://l\u00e4den.example:9000",
+            "Write http://xn--lden-loa.example:9000, the host in ASCII.",
+        ),
+        ("http://my host:9000", "contains a blank. Write http://HOST:PORT without blanks."),
+    ],
+)
+def test_an_address_that_is_none_is_told_with_its_right_spelling(bare, given, told):
+    assert told in " ".join(bare.misused("init", "--legacy", given).split())
+
+
+def test_it_says_how_responses_show_who_answered(bare):
+    assert "OVERGROW_EXPOSE=1" in bare(*WORDS).stdout
+
+
+def test_the_line_that_waits_for_an_app_is_replaced_by_it(bare):
+    bare(*WORDS)
+    bare.table.with_name("shop2.py").write_text("import flask\napp = flask.Flask('shop2')\n")
+
+    assert 0 == bare("init", "--add", "--app", "shop2:app").exit_code
+    assert ["app: shop2:app"] == [
+        line for line in bare.table.read_text().splitlines() if "app:" in line
+    ]
+
+
 def test_more_than_that_slash_is_no_address(bare):
     assert "has a path or query" in bare.misused("init", "--legacy", "http://127.0.0.1:9000//")
 

@@ -6,6 +6,7 @@ Pure. It knows no nodes, routes or files. `label` is the field's name in a messa
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
@@ -301,14 +302,32 @@ def _is_host_and_port(host: str, port: str | None) -> bool:
     return named and (port is None or 1 <= int(port) <= 65535)
 
 
+def _is_url(text: str) -> bool:
+    match = _URL.fullmatch(text)
+    return match is not None and _is_host_and_port(match[2].lower(), match[3])
+
+
+def _host_fix(scheme: str, host: str) -> str:
+    """Return how to write a host that is not valid; one with umlauts has an ASCII form."""
+    with suppress(UnicodeError):
+        ascii_url = scheme + host.encode("idna").decode("ascii")
+        if not host.isascii() and _is_url(ascii_url):
+            return f"Write {ascii_url}, the host in ASCII."
+    return "Write http://HOST:PORT."
+
+
 def _url_reason(text: str, label: str) -> tuple[str, str]:
     match = re.match(r"(https?://)(?:[^@/?#]*@)?([^@/?#\s]+)(.*)", text, re.IGNORECASE)
     if match is None:
         fix = "Write http://HOST:PORT, https://HOST:PORT or unix:/PATH."
+        if re.search(r":\d+/?$", text) and _is_url(guess := f"http://{text.removesuffix('/')}"):
+            fix = f"Write {guess}, or https:// where it speaks TLS."
         return f"{label} is not an address of the form http://HOST:PORT", fix
+    if re.search(r"\s", match[3]):
+        return f"{label} contains a blank", "Write http://HOST:PORT without blanks."
     bare = match[1] + match[2]
-    if not ((parts := _URL.fullmatch(bare)) and _is_host_and_port(parts[2].lower(), parts[3])):
-        return f"{label} names no valid host and port", "Write http://HOST:PORT."
+    if not _is_url(bare):
+        return f"{label} names no valid host and port", _host_fix(match[1], match[2])
     # With an @ behind a slash, what seems to be the host may be half of a password.
     fix = "Write http://HOST:PORT." if "@" in match[3] else f"Write {bare}."
     if "@" in text.partition("://")[2].partition("/")[0]:
