@@ -23,11 +23,11 @@ from benchmarks.fuzz_comparing import MOST_CPU_S, spent_s
 from overgrow.exchange import FAILURES
 from overgrow.forwarding.client.connection import UpstreamConnection
 from overgrow.forwarding.client.httpx_messages import RawRequest
-from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, prepare_request
+from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, serialize_request
 from overgrow.forwarding.client.response_parser import LENIENCIES
 from overgrow.forwarding.client.timeouts import DEFAULT_TIMEOUTS
 from overgrow.forwarding.headers import headers_for_legacy
-from overgrow.path.in_flight import without_private_parts
+from overgrow.path.in_flight import strip_private_headers
 from overgrow.routing.facts import head_of
 from overgrow.server.request_parser import RequestParser, failure_code
 
@@ -281,8 +281,8 @@ class Owner:
         self.is_released = False
 
     def stop_counting(self, connection): ...
-    def on_closed(self, connection): ...
-    def on_open(self, connection): ...
+    def on_socket_closed(self, connection): ...
+    def on_socket_open(self, connection): ...
     def suspend_reuse(self): ...
     def watch(self, deadline): ...
 
@@ -372,7 +372,7 @@ def forwarded(asked: Asked) -> tuple[bytes, bytes] | None:
         peer="192.0.2.1",
         scheme="http",
     )
-    head = without_private_parts(head)
+    head = strip_private_headers(head)
     chunked = any(name == b"transfer-encoding" for name, _ in asked.headers)
     headers = headers_for_legacy(
         head, via="door", upstream_host=None, has_body=bool(asked.body) or chunked
@@ -380,7 +380,7 @@ def forwarded(asked: Asked) -> tuple[bytes, bytes] | None:
     stream = httpx.ByteStream(asked.body) if asked.body or chunked else NO_BODY
     sent = RawRequest(head.method, URL, headers, stream, {"target": head.target})
     try:
-        return prepare_request(sent).head, head.target
+        return serialize_request(sent).head, head.target
     except httpx.LocalProtocolError:
         return None
 

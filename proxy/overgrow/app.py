@@ -38,7 +38,7 @@ from overgrow.asgi.server import AsgiMounts
 from overgrow.embedded.mount import WsgiMount
 from overgrow.exchange import Exchange, Server, Sink
 from overgrow.files import ANSWER_S, within
-from overgrow.forwarding.client.dialling import load_trust
+from overgrow.forwarding.client.dialling import load_ca_certificates
 from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.forwarder import Forwarder
 from overgrow.forwarding.tunnel.upgrader import Upgrader
@@ -537,7 +537,10 @@ class Overgrow:
 
     def hints_from_legacy(self) -> LegacyTraits:
         """Return what legacy's responses reveal about legacy."""
-        return LegacyTraits(self._forwarder.identifying_headers(), self._forwarder.shares_logins())
+        return LegacyTraits(
+            self._forwarder.get_identifying_headers_and_ask_for_newer(),
+            self._forwarder.has_seen_shared_login(),
+        )
 
     def build_watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
         """Return a watcher of this app's table that calls `changed` after each reload."""
@@ -591,7 +594,7 @@ def load_certificates_for(table: RouteTable) -> None:
 
     """
     if table.legacy.url.startswith("https:"):
-        load_trust(table.legacy.tls_ca)
+        load_ca_certificates(table.legacy.tls_ca)
 
 
 def transport_for(legacy: Legacy) -> LegacyTransport:

@@ -52,7 +52,7 @@ class Download:
         self._error: Exception | None = None
 
     @property
-    def holds_connection(self) -> bool:
+    def is_arriving_from_legacy(self) -> bool:
         """Whether legacy has still to send some of it."""
         return not getattr(self._stream, "is_complete", False)
 
@@ -68,8 +68,8 @@ class Download:
 
         """
         if self._spooled is not None:
-            return await self._next_spooled(self._spooled)
-        return await self._next()
+            return await self._read_spooled_piece(self._spooled)
+        return await self._read_piece_from_legacy()
 
     async def aclose(self) -> None:
         """Give up what has not been read."""
@@ -89,18 +89,18 @@ class Download:
 
         `on_done` is called when everything has been moved, or when that has failed.
         """
-        is_held_back = getattr(self._stream, "is_held_back", False)
-        if not self._may_spill or self._spilling is not None or not is_held_back:
+        is_upstream_paused = getattr(self._stream, "is_upstream_paused", False)
+        if not self._may_spill or self._spilling is not None or not is_upstream_paused:
             return False
         assert self._spool is not None  # noqa: S101 - else it may not
         self._spooled = self._spooled or self._spool.open()
         self._piece_spooled = asyncio.Event()
-        spilling = self._spill(self._spool, self._spooled, self._piece_spooled)
+        spilling = self._move_rest_to_spool(self._spool, self._spooled, self._piece_spooled)
         self._spilling = asyncio.get_running_loop().create_task(spilling)
         self._spilling.add_done_callback(lambda _: on_done())
         return True
 
-    async def _spill(
+    async def _move_rest_to_spool(
         self, spool: Spool, spooled: SpooledBody, piece_spooled: asyncio.Event
     ) -> None:
         try:
@@ -118,10 +118,10 @@ class Download:
             self._spilling = None
             piece_spooled.set()
 
-    async def _next_spooled(self, spooled: SpooledBody) -> bytes:
+    async def _read_spooled_piece(self, spooled: SpooledBody) -> bytes:
         while not spooled.unread_bytes:
             if self._spilling is None:
-                return await self._next_unspooled()
+                return await self._read_piece_after_spool()
             assert self._piece_spooled is not None  # noqa: S101 - made with the task
             self._piece_spooled.clear()
             await self._piece_spooled.wait()
@@ -132,18 +132,18 @@ class Download:
             detail = f"the spool cannot be read: {error}"
             raise BodyBroken(Failure("legacy-closed", "body", "front", detail)) from error
 
-    async def _next_unspooled(self) -> bytes:
+    async def _read_piece_after_spool(self) -> bytes:
         if self._unspooled:
             piece, self._unspooled = self._unspooled, b""
             return piece
         if self._error is not None:
             error, self._error = self._error, None
-            raise _map_error(error) from error
+            raise _as_reply_error(error) from error
         if self._has_ended:
             raise StopAsyncIteration
-        return await self._next()
+        return await self._read_piece_from_legacy()
 
-    async def _next(self) -> bytes:
+    async def _read_piece_from_legacy(self) -> bytes:
         try:
             return await anext(self._pieces)
         except ClientGone:
@@ -152,7 +152,7 @@ class Download:
             raise BodyBroken(failure_of(error, stage="body")) from error
 
 
-def _map_error(error: Exception) -> Exception:
+def _as_reply_error(error: Exception) -> Exception:
     if isinstance(error, FOREIGN) and not isinstance(error, ClientGone):
         return BodyBroken(failure_of(error, stage="body"))
     return error

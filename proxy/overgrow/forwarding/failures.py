@@ -44,9 +44,9 @@ def failure_of(error: Exception, *, stage: Stage | None = None) -> Failure:
     for kind, code, usual, party in _ROWS:
         if isinstance(error, kind):
             retry = RETRY_AFTER_S if code == "legacy-busy" else None
-            return Failure(code, stage or usual, party, _detail_of(error), retry)
-    return Failure("legacy-connect", stage or "connect", "legacy", _detail_of(error))
+            return Failure(code, stage or usual, party, _describe_error(error), retry)
+    return Failure("legacy-connect", stage or "connect", "legacy", _describe_error(error))
 
 
-def _detail_of(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

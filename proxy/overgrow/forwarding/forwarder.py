@@ -26,7 +26,7 @@ from overgrow.exchange import (
     failure_reply,
 )
 from overgrow.forwarding.client.httpx_messages import Pairs, RawRequest, pairs_of
-from overgrow.forwarding.client.login import Login, upstream_of
+from overgrow.forwarding.client.login import Login, upstream_key
 from overgrow.forwarding.client.transport import (
     NO_BODY,
     LegacyTransport,
@@ -40,7 +40,7 @@ from overgrow.forwarding.headers import (
     PrivateAddress,
     headers_for_client,
     headers_for_legacy,
-    is_loop,
+    is_forwarding_loop,
     max_forwards,
     private_address_of,
     trailers_for_client,
@@ -110,21 +110,21 @@ class Forwarder:
         legacy, upstream = self._table_of().legacy, self._upstream
         if upstream is None or upstream.legacy is not legacy:
             try:
-                upstream = self._upstream_of(legacy)
+                upstream = self._get_or_build_upstream(legacy)
             except OSError as error:  # the certificates cannot be read any more
-                return _failure_reply(failure_of(error))
-        pairs: Pairs | None = _remembered_headers(inbound.head, upstream)
+                return _failure_or_empty_reply(failure_of(error))
+        pairs: Pairs | None = _find_remembered_headers(inbound.head, upstream)
         if pairs is None:
-            refused = _refuse_or_answer_here(inbound.head, legacy.via)
+            refused = _reply_without_legacy(inbound.head, legacy.via)
             if refused is not None:
                 return refused
-            pairs = _build_headers(inbound, upstream)
+            pairs = _build_and_remember_headers(inbound, upstream)
         timeouts = decision.route.timeouts if decision.route else legacy.timeouts
         request = _build_request(inbound, upstream, pairs, timeouts)
         try:
             response = await upstream.transport.handle_async_request(request)
         except FOREIGN as error:
-            return _failure_reply(failure_of(error))
+            return _failure_or_empty_reply(failure_of(error))
         if self._reads_next_answer:
             self._reads_next_answer, self._identifying_headers = (
                 False,
@@ -136,7 +136,7 @@ class Forwarder:
             await response.stream.aclose()  # type: ignore[union-attr]  # its place in the pool
             raise
         if reply.body.__class__ is not bytes:
-            self._stream_body(reply, response.stream, inbound, upstream)
+            self._attach_download(reply, response.stream, inbound, upstream)
         return reply
 
     async def _serve_with_body(
@@ -144,9 +144,9 @@ class Forwarder:
     ) -> Reply:
         """Forward a request with a body: at once, or when enough of the body has arrived."""
         try:
-            upstream = self._upstream_of(self._table_of().legacy)
+            upstream = self._get_or_build_upstream(self._table_of().legacy)
         except OSError as error:
-            return _failure_reply(failure_of(error))
+            return _failure_or_empty_reply(failure_of(error))
         unfinished, client = upstream.unfinished, inbound.client_connection
         if unfinished is None or client is None or client.has_whole_body:
             return await self.serve(inbound, decision, is_admitted=True)
@@ -155,18 +155,22 @@ class Forwarder:
             return await self._serve_while_arriving(inbound, body, decision, ArrivingBody(slot))
         timeouts = decision.route.timeouts if decision.route else upstream.legacy.timeouts
         try:
-            buffered = await buffer_body(body, self._spool, timeouts.idle_s, unfinished.has_room)
+            buffered = await buffer_body(
+                body, self._spool, timeouts.idle_s, unfinished.has_free_slot
+            )
         except ClientGone as error:
-            return _failure_reply(failure_of(error))
+            return _failure_or_empty_reply(failure_of(error))
         except TimeoutError:
-            return _failure_reply(Failure("client-timeout", "read", "client", "the body paused"))
+            return _failure_or_empty_reply(
+                Failure("client-timeout", "read", "client", "the body paused")
+            )
         arriving = ArrivingBody(None, buffered)
         if buffered.rest is not None:
-            self.relieve_scarcity()
+            self.schedule_scarcity_relief()
             arriving.slot = await unfinished.wait(client, timeouts.connect_s)
             if arriving.slot is None:
                 arriving.close()
-                return _failure_reply(_BUSY)
+                return _failure_or_empty_reply(_BUSY)
         # The client has received its 100 from us already.
         asked = [pair for pair in inbound.head.headers if pair[0] != b"expect"]
         inbound.head = inbound.head._replace(headers=asked)
@@ -190,10 +194,12 @@ class Forwarder:
         if isinstance(reply.body, bytes):
             arriving.close()
         else:
-            reply.close = partial(_close_both, arriving, reply.close)
+            reply.close = partial(_free_slot_and_close, arriving, reply.close)
         return reply
 
-    def _stream_body(self, reply: Reply, stream: Any, inbound: Inbound, upstream: Upstream) -> None:
+    def _attach_download(
+        self, reply: Reply, stream: Any, inbound: Inbound, upstream: Upstream
+    ) -> None:
         """Wrap the body of a response that is still arriving in a Download, and remember it."""
         is_counted = upstream.is_ours and not streams_events(reply.headers)
         spool = self._spool if is_counted else None
@@ -205,44 +211,44 @@ class Forwarder:
         self._downloads.discard(body)
         await body.aclose()
 
-    def relieve_scarcity(self) -> None:
+    def schedule_scarcity_relief(self) -> None:
         """While few connections are free, check regularly that slow clients do not hold them for long."""
         if not self._is_relieving:
             self._is_relieving = True
-            asyncio.get_running_loop().call_later(RELIEF_INTERVAL_S, self._relieve_waiters)
+            asyncio.get_running_loop().call_later(RELIEF_INTERVAL_S, self._relieve_scarcity)
 
-    def _relieve_waiters(self) -> None:
+    def _relieve_scarcity(self) -> None:
         self._is_relieving = False
         upstream = self._upstream
         if upstream is None or upstream.unfinished is None:
             return
         waiting = upstream.unfinished.waiting + getattr(upstream.transport, "waiting", 0)
-        if not waiting and not getattr(upstream.transport, "is_scarce", False):
+        if not waiting and not getattr(upstream.transport, "are_connections_scarce", False):
             return
-        self._spill_held_bodies()
-        holders = [body.client for body in self._downloads if body.holds_connection]
+        self._spill_bodies_of_slow_clients()
+        holders = [body.client for body in self._downloads if body.is_arriving_from_legacy]
         if waiting:
-            end_slowest([*holders, *upstream.unfinished.clients()], waiting)
-        self.relieve_scarcity()
+            end_slowest([*holders, *upstream.unfinished.uploading_clients()], waiting)
+        self.schedule_scarcity_relief()
 
-    def _spill_held_bodies(self) -> None:
+    def _spill_bodies_of_slow_clients(self) -> None:
         """Move some of the responses that wait for their clients to the spool."""
         room = MAX_SPILLING - sum(body.is_spilling for body in self._downloads)
         for body in self._downloads:
             if room <= 0:
                 return
-            room -= body.spill(self._spill_next)
+            room -= body.spill(self._spill_more_if_scarce)
 
-    def _spill_next(self) -> None:
+    def _spill_more_if_scarce(self) -> None:
         """Move the next response to the spool now that one has finished, if connections are still scarce."""
         upstream = self._upstream
-        if upstream is not None and getattr(upstream.transport, "is_scarce", False):
-            self._spill_held_bodies()
+        if upstream is not None and getattr(upstream.transport, "are_connections_scarce", False):
+            self._spill_bodies_of_slow_clients()
 
     async def reserve(self, timeouts: Timeouts) -> PoolSlot | Failure:
         """Reserve one of `max_connections` for a connection that the caller opens; legacy-busy if none is free."""
         try:
-            transport = self._upstream_of(self._table_of().legacy).transport
+            transport = self._get_or_build_upstream(self._table_of().legacy).transport
             if not isinstance(transport, LegacyTransport):
                 return PoolSlot(
                     lambda: None
@@ -251,17 +257,17 @@ class Forwarder:
         except FOREIGN as error:
             return failure_of(error)
 
-    def identifying_headers(self) -> bytes:
+    def get_identifying_headers_and_ask_for_newer(self) -> bytes:
         """Return the headers by which legacy's last response named its software; read them again from the next."""
         self._reads_next_answer = True
         current = self._upstream
         is_current = current is not None and current.legacy == self._table_of().legacy
         return self._identifying_headers if is_current else b""
 
-    def shares_logins(self) -> bool:
+    def has_seen_shared_login(self) -> bool:
         """Whether legacy logged a user in over a client's connection that several users share."""
         transport = self._upstream.transport if self._upstream is not None else None
-        return isinstance(transport, LegacyTransport) and transport.has_shared_login
+        return isinstance(transport, LegacyTransport) and transport.has_seen_shared_login
 
     def renew_connections(self) -> None:
         """Use new connections from now on, because the certificates changed; requests in flight finish on the old ones."""
@@ -269,7 +275,7 @@ class Forwarder:
         if current is not None:
             self._former.append(current.transport)
 
-    def _upstream_of(self, legacy: Legacy) -> Upstream:
+    def _get_or_build_upstream(self, legacy: Legacy) -> Upstream:
         """Return the upstream of this table's legacy app; build a new one only if its settings changed."""
         current = self._upstream
         if current is None or current.legacy is not legacy:
@@ -289,7 +295,7 @@ class Forwarder:
         unfinished = None
         if isinstance(transport, LegacyTransport):
             unfinished = UnfinishedUploads(max(1, legacy.max_connections // 2))
-            transport.on_scarce = self.relieve_scarcity
+            transport.on_scarce = self.schedule_scarcity_relief
         private = private_address_of(legacy.url)
         return Upstream(legacy, transport, url, is_ours, host, private, unfinished)
 
@@ -299,19 +305,19 @@ class Forwarder:
             await transport.aclose()
 
 
-def _refuse_or_answer_here(head: Head, via: str) -> Reply | None:
+def _reply_without_legacy(head: Head, via: str) -> Reply | None:
     """Return 508 for a request in a loop, or the last hop's response to Max-Forwards: 0 (RFC 9110 7.6.2); else None."""
-    if is_loop(head.headers, via):
+    if is_forwarding_loop(head.headers, via):
         return failure_reply(Failure("loop", "read", "front"))
     if max_forwards(head) == 0:
-        return _answer_as_last_hop(head)
+        return _build_last_hop_reply(head)
     return None
 
 
 _UNREFLECTED = frozenset({b"cookie", b"authorization", b"proxy-authorization"})
 
 
-def _answer_as_last_hop(head: Head) -> Reply:
+def _build_last_hop_reply(head: Head) -> Reply:
     """Return the final recipient's response to Max-Forwards: 0 (RFC 9110 9.3.7 and 9.3.8)."""
     if head.method == "OPTIONS":
         return Reply(200, [(b"content-length", b"0")])
@@ -321,7 +327,7 @@ def _answer_as_last_hop(head: Head) -> Reply:
     return Reply(200, [(b"content-type", b"message/http"), (b"content-length", length)], body)
 
 
-def _remembered_headers(head: Head, upstream: Upstream) -> Pairs | None:
+def _find_remembered_headers(head: Head, upstream: Upstream) -> Pairs | None:
     """Return the headers that legacy got for the same headers before, if everything else they depend on is the same."""
     headers = head.headers
     if type(headers) is not HeaderMemo or head.method in MAX_FORWARDS_METHODS:
@@ -336,7 +342,7 @@ def _remembered_headers(head: Head, upstream: Upstream) -> Pairs | None:
 _CLIENT = slice(3, 8)
 
 
-def _build_headers(inbound: Inbound, upstream: Upstream) -> Pairs:
+def _build_and_remember_headers(inbound: Inbound, upstream: Upstream) -> Pairs:
     """Return the headers for legacy; remember them in the memo if the client repeats its headers."""
     head = inbound.head
     pairs = headers_for_legacy(
@@ -374,7 +380,7 @@ def _build_request(
             extensions["login"] = login
     if inbound.inform is not None:
         extensions["on_informational"] = partial(
-            _pass_interim_on, inbound.inform, upstream.legacy.via, head
+            _forward_interim_response, inbound.inform, upstream.legacy.via, head
         )
     stream = NO_BODY if inbound.body is None else _RequestStream(inbound)
     return RawRequest(head.method, upstream.url, headers, stream, extensions)
@@ -384,7 +390,7 @@ def login_of(inbound: Inbound, legacy: Legacy) -> Login[Any] | None:
     """Return the login that the client's connection has at this legacy app, also if it has ended; else None."""
     client = inbound.owner()
     login = None if client is None else client.attached_login
-    return login if isinstance(login, Login) and login.upstream == upstream_of(legacy) else None
+    return login if isinstance(login, Login) and login.upstream == upstream_key(legacy) else None
 
 
 @lru_cache(maxsize=1024)
@@ -405,7 +411,7 @@ def _timeout_extensions(timeouts: Timeouts) -> dict[str, Any]:
     return {"overgrow": limits, "timeout": plain}
 
 
-async def _pass_interim_on(
+async def _forward_interim_response(
     inform: Callable[[int, Headers], Awaitable[None]],
     via: str,
     head: Head,
@@ -431,7 +437,7 @@ class _RequestStream(httpx.AsyncByteStream):
                 yield chunk
 
 
-def _failure_reply(failure: Failure) -> Reply:
+def _failure_or_empty_reply(failure: Failure) -> Reply:
     """Return the error page for a failure, or an empty reply if the client is gone."""
     if failure.party == "client" and failure.code == "client-gone":
         return Reply(0, [], failure=failure)
@@ -487,6 +493,8 @@ class ArrivingBody:
             self._gathered.close()
 
 
-async def _close_both(arriving: ArrivingBody, close: Callable[[], Awaitable[None]]) -> None:
+async def _free_slot_and_close(
+    arriving: ArrivingBody, close: Callable[[], Awaitable[None]]
+) -> None:
     arriving.close()
     await close()

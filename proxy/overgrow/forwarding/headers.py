@@ -85,7 +85,7 @@ _connection_options = BoundedCache(
 _NOTHING: frozenset[bytes] = frozenset()
 
 
-def is_loop(headers: Headers, via: str) -> bool:
+def is_forwarding_loop(headers: Headers, via: str) -> bool:
     """Whether this front door's own pseudonym appears twice in Via (RFC 9110 7.6.3)."""
     seen = 0
     wanted = via.encode()
@@ -209,7 +209,7 @@ def _build_forwarded_element(facts: tuple[str, str, str]) -> bytes:
     peer, scheme, host = facts
     node = f'"[{peer}]"' if ":" in peer else peer
     parts = [f"for={'unknown' if peer in {'', 'unix'} else node}"]
-    parts += [f'host="{host}"'] if _can_be_quoted(host) else []
+    parts += [f'host="{host}"'] if _can_quote_host(host) else []
     return ";".join([*parts, f"proto={scheme}"]).encode("latin-1")
 
 
@@ -221,7 +221,7 @@ _forwarded_elements = BoundedCache(
 )
 
 
-def _can_be_quoted(host: str) -> bool:
+def _can_quote_host(host: str) -> bool:
     return bool(host) and '"' not in host and "\\" not in host
 
 
@@ -260,7 +260,9 @@ def headers_for_client(
         kept = [pair for pair in kept if pair[0] not in named]
     if plan.rewrites and private is not None:
         kept = [
-            _rewrite_value(name, value, head, private) if name in _REWRITTEN else (name, value)
+            _rewrite_private_address(name, value, head, private)
+            if name in _REWRITTEN
+            else (name, value)
             for name, value in kept
         ]
     kept.append(_via_entry(via)[0])
@@ -384,18 +386,20 @@ _REFRESH = re.compile(
 )
 
 
-def _rewrite_value(name: bytes, value: bytes, head: Head, private: PrivateAddress) -> Pair:
+def _rewrite_private_address(
+    name: bytes, value: bytes, head: Head, private: PrivateAddress
+) -> Pair:
     """Return Location, Content-Location, Refresh or Set-Cookie with the public address in place of the private one."""
     if not head.host:
         return (name, value)
     if name == b"set-cookie":
-        return (name, _public_cookie(value, head, private))
+        return (name, _rewrite_cookie_domains(value, head, private))
     if name == b"refresh":
-        return (name, _public_refresh(value, head, private))
-    return (name, _public_location(value, head, private))
+        return (name, _rewrite_refresh(value, head, private))
+    return (name, _rewrite_location(value, head, private))
 
 
-def _public_location(value: bytes, head: Head, private: PrivateAddress) -> bytes:
+def _rewrite_location(value: bytes, head: Head, private: PrivateAddress) -> bytes:
     """Replace the private address in an absolute or //network-path reference by the public one."""
     try:
         parts = urlsplit(value.decode("latin-1"))
@@ -410,26 +414,26 @@ def _public_location(value: bytes, head: Head, private: PrivateAddress) -> bytes
     return scheme + b"//" + head.host.encode("latin-1") + path
 
 
-def _public_refresh(value: bytes, head: Head, private: PrivateAddress) -> bytes:
+def _rewrite_refresh(value: bytes, head: Head, private: PrivateAddress) -> bytes:
     """Return Refresh with its URL rewritten like Location."""
     found = _REFRESH.fullmatch(value)
     if found is None:
         return value
     before, quote, rest = found.groups()
     url, closing, behind = rest.partition(quote) if quote else (rest, b"", b"")
-    return before + quote + _public_location(url, head, private) + closing + behind
+    return before + quote + _rewrite_location(url, head, private) + closing + behind
 
 
-def _public_cookie(value: bytes, head: Head, private: PrivateAddress) -> bytes:
+def _rewrite_cookie_domains(value: bytes, head: Head, private: PrivateAddress) -> bytes:
     """Replace the private host in a Domain attribute by the public one; drop the attribute if that is no domain."""
     if b"domain" not in value.lower():
         return value
     cookie, *attributes = value.split(b";")  # RFC 6265 5.2: the first is its name and value
-    public = [_public_domain(attribute, head, private) for attribute in attributes]
+    public = [_rewrite_domain_attribute(attribute, head, private) for attribute in attributes]
     return b";".join([cookie, *(attribute for attribute in public if attribute is not None)])
 
 
-def _public_domain(piece: bytes, head: Head, private: PrivateAddress) -> bytes | None:
+def _rewrite_domain_attribute(piece: bytes, head: Head, private: PrivateAddress) -> bytes | None:
     key, _, domain = piece.partition(b"=")
     if key.strip().lower() != b"domain":
         return piece

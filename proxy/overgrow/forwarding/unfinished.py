@@ -43,17 +43,17 @@ class UnfinishedUploads:
         """How many requests wait for a slot."""
         return len(self._waiting)
 
-    def clients(self) -> Iterator[ClientConnection | None]:
+    def uploading_clients(self) -> Iterator[ClientConnection | None]:
         """The clients whose bodies are still arriving."""
         return (slot.client for slot in self._stays)
 
-    def has_room(self) -> bool:
+    def has_free_slot(self) -> bool:
         """Whether a slot is free."""
         return len(self._stays) + self._promised < self._maximum
 
     def try_acquire(self, client: ClientConnection | None) -> UploadSlot | None:
         """Take a slot; None if none is free."""
-        if not self.has_room():
+        if not self.has_free_slot():
             return None
         slot = UploadSlot(self, client)
         self._stays.add(slot)
@@ -77,16 +77,16 @@ class UnfinishedUploads:
             if turn.done() and not turn.cancelled():
                 self._promised -= 1
                 if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                    self._promise_next()
+                    self._promise_free_slots()
         return self.try_acquire(client)
 
     def release(self, slot: UploadSlot) -> None:
         """Free a slot."""
         self._stays.discard(slot)
-        self._promise_next()
+        self._promise_free_slots()
 
-    def _promise_next(self) -> None:
-        while self._waiting and self.has_room():
+    def _promise_free_slots(self) -> None:
+        while self._waiting and self.has_free_slot():
             turn = self._waiting.popleft()
             if not turn.done():
                 self._promised += 1

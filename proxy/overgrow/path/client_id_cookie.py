@@ -34,7 +34,7 @@ def id_cookie(client_id: str, scheme: str) -> bytes:
     ).encode()
 
 
-def may_be_shared(status: int, headers: Headers, now_s: float) -> bool:
+def may_caches_share_response(status: int, headers: Headers, now_s: float) -> bool:
     """Return whether a cache may give the response to other clients (RFC 9111 3): then it gets no id.
 
     A 304 updates a stored response, headers included (RFC 9111 4.3.4).
@@ -51,7 +51,9 @@ def may_be_shared(status: int, headers: Headers, now_s: float) -> bool:
             return True
     expires = [value for name, value in fields if name == "expires"]
     if expires:
-        return _expires_later(expires, [value for name, value in fields if name == "date"], now_s)
+        return _expires_in_future(
+            expires, [value for name, value in fields if name == "date"], now_s
+        )
     if any(name == "max-age" for line in lines for name, _ in _parse_directives(line)):
         return False
     # RFC 9111 4.2.2: without a lifetime a cache may estimate one from Last-Modified.
@@ -102,17 +104,17 @@ def _forbids_sharing(directives: Iterable[Directive]) -> bool:
 def _allows_reuse(directives: Iterable[Directive]) -> bool:
     """Return whether a cache may reuse what it stored, for however short a time."""
     return any(
-        name == "" or name in _LETS_STORE or (name in _LASTS and not _is_zero(argument))
+        name == "" or name in _LETS_STORE or (name in _LASTS and not _is_zero_argument(argument))
         for name, argument in directives
     )
 
 
-def _is_zero(argument: str | None) -> bool:
+def _is_zero_argument(argument: str | None) -> bool:
     """Return whether a directive's argument is 0; a malformed one is not."""
     return bool(argument) and not (argument or "").strip("0")
 
 
-def _expires_later(expires: list[str], dates: list[str], now_s: float) -> bool:
+def _expires_in_future(expires: list[str], dates: list[str], now_s: float) -> bool:
     """Return whether Expires is later than the response's Date, or than now if it has no Date.
 
     RFC 9111 5.3: a value such as 0 is in the past. Any other invalid date counts as later, because some
@@ -120,10 +122,10 @@ def _expires_later(expires: list[str], dates: list[str], now_s: float) -> bool:
     """
     dated = [_unix_time(date) for date in dates]
     since_s = next((at for at in dated if at is not None), now_s)
-    return any(_is_later(text.strip(), since_s) for text in expires)
+    return any(_is_http_date_after(text.strip(), since_s) for text in expires)
 
 
-def _is_later(text: str, since_s: float) -> bool:
+def _is_http_date_after(text: str, since_s: float) -> bool:
     at = _unix_time(text)
     return text not in ("0", "-1", "") if at is None else at > since_s
 

@@ -57,11 +57,15 @@ class ErrorPages:
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Ask the wrapped server; turn a failure's text into a page for a browser."""
         reply = await self._server.serve(inbound, decision)
-        if reply.failure is not None and _is_own_text(reply) and prefers_html(inbound.head.headers):
-            self._make_page(reply, reply.failure)
+        if (
+            reply.failure is not None
+            and _is_front_door_error_text(reply)
+            and prefers_html(inbound.head.headers)
+        ):
+            self._replace_body_by_page(reply, reply.failure)
         return reply
 
-    def _make_page(self, reply: Reply, failure: Failure) -> None:
+    def _replace_body_by_page(self, reply: Reply, failure: Failure) -> None:
         body = render_page(failure, self._templates).encode()
         reply.body = body
         replaced = {
@@ -71,7 +75,7 @@ class ErrorPages:
         reply.headers = [(name, replaced.get(name, value)) for name, value in reply.headers]
 
 
-def _is_own_text(reply: Reply) -> bool:
+def _is_front_door_error_text(reply: Reply) -> bool:
     """Return whether a reply is the front door's own: a failure may also be noted on a real response."""
     return isinstance(reply.body, bytes) and any(
         name == b"x-overgrow-error" for name, _ in reply.headers

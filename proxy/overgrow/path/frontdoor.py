@@ -16,7 +16,7 @@ from overgrow.app_types import Receive, Scope, Send
 from overgrow.caches.header_memo import HeaderMemo
 from overgrow.exchange import Exchange, NativeScope, Server, Sink
 from overgrow.http import OWN_COOKIES
-from overgrow.path.client_id_cookie import id_cookie, may_be_shared
+from overgrow.path.client_id_cookie import id_cookie, may_caches_share_response
 from overgrow.path.in_flight import InFlightRequest
 from overgrow.path.plain_scope import PlainScope
 from overgrow.routing.decide import decide
@@ -92,7 +92,7 @@ class FrontDoor:
         if not (decision.assign_id or self._expose or decision.reason == "override"):
             return headers if isinstance(headers, list) else list(headers)
         added = list(headers)
-        if decision.assign_id and not may_be_shared(status, headers, self.clock()):
+        if decision.assign_id and not may_caches_share_response(status, headers, self.clock()):
             added.append((b"set-cookie", id_cookie(self._new_id(), head.scheme)))
         if self._expose or decision.reason == "override":
             added.append((b"x-overgrow", overgrow_header(decision)))

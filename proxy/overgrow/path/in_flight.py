@@ -158,7 +158,7 @@ class InFlightRequest:
         if announced or not native.is_native:
             self._body = ReceivedBody(self._receive, announced)
         chunks = self._body.chunks() if self._body is not None and announced else None
-        public = without_private_parts(head, self._door.own_cookies)
+        public = strip_private_headers(head, self._door.own_cookies)
         inbound = Inbound(public, chunks, self._send_informational)
         if public is not head:
             inbound.is_copy = any(pair[0] == SHADOW_MARK for pair in head.headers)
@@ -188,9 +188,11 @@ class InFlightRequest:
             self.failure = reply.failure
             self._record_exchange()
             return False
-        return await self._end_early(reply, error)
+        return await self._finish_early_and_check_broken(reply, error)
 
-    async def _end_early(self, reply: Reply | None, error: BaseException | None) -> bool:
+    async def _finish_early_and_check_broken(
+        self, reply: Reply | None, error: BaseException | None
+    ) -> bool:
         """End an exchange that broke off, or whose reply must not be sent (status 0)."""
         outcome = outcome_of(error, reply, has_left=self._has_left)
         if outcome is CLIENT_LEFT and self._task is not None:
@@ -244,8 +246,8 @@ class InFlightRequest:
     async def _relay_stream(self, body: AsyncIterable[bytes], reply: Reply) -> None:
         """Send a response chunk by chunk."""
         trailers = reply.trailers if self._native.accepts_trailers else None
-        await self._send({**self._start_message(reply), "trailers": trailers is not None})
-        self._allow_stream_idle(reply.headers)
+        await self._send({**self._build_start_message(reply), "trailers": trailers is not None})
+        self._apply_stream_idle_timeout(reply.headers)
         if not self._native.is_native:
             # A plain ASGI server may hold the head back until the first chunk.
             await self._send({"type": "http.response.body", "body": b"", "more_body": True})
@@ -256,7 +258,7 @@ class InFlightRequest:
         if trailers is not None:
             await self._send({"type": "http.response.trailers", "headers": list(trailers())})
 
-    def _start_message(self, reply: Reply) -> Message:
+    def _build_start_message(self, reply: Reply) -> Message:
         """Return the ASGI message that starts a response; our own servers take a reason phrase too."""
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         if reply.reason is not None and self._native.is_native:
@@ -266,14 +268,14 @@ class InFlightRequest:
     async def _relay_whole(self, body: bytes, reply: Reply) -> None:
         """Send a response whose body is complete; its trailers, if any, are known."""
         trailers = reply.trailers() if reply.trailers and self._native.accepts_trailers else ()
-        start = self._start_message(reply)
+        start = self._build_start_message(reply)
         await self._send({**start, "trailers": True} if trailers else start)
         self._sent_bytes = len(body)
         await self._send({"type": "http.response.body", "body": body})
         if trailers:
             await self._send({"type": "http.response.trailers", "headers": list(trailers)})
 
-    def _allow_stream_idle(self, headers: Headers) -> None:
+    def _apply_stream_idle_timeout(self, headers: Headers) -> None:
         """Apply `stream_idle_timeout` to a response that is an event stream."""
         if streams_events(headers):
             self._native.idle_s = self._timeouts.stream_idle_s
@@ -370,7 +372,7 @@ def has_body(head: Head) -> bool:
     return False
 
 
-def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKIES) -> Head:
+def strip_private_headers(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKIES) -> Head:
     """Return the head that either side may see.
 
     It has no X-Overgrow-* header, no Proxy, no name with an underscore, and no cookie of the front door
@@ -382,7 +384,7 @@ def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKI
     if known is not None and known.is_public:
         return head
     for name, value in headers:
-        # In line, not by _is_private: this runs for every header of every request.
+        # In line, not by _is_private_header: this runs for every header of every request.
         if (
             _UNDERSCORE in name
             or name[:11] in _HIDDEN
@@ -394,13 +396,15 @@ def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKI
     return head
 
 
-def _is_private(name: bytes) -> bool:
+def _is_private_header(name: bytes) -> bool:
     return _UNDERSCORE in name or name[:11] in _HIDDEN
 
 
 def _public_headers(headers: Headers, own_cookies: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
     clean = [
-        _without_own_cookies(pair, own_cookies) for pair in headers if not _is_private(pair[0])
+        _without_own_cookies(pair, own_cookies)
+        for pair in headers
+        if not _is_private_header(pair[0])
     ]
     return [pair for pair in clean if pair[0] != b"cookie" or pair[1]]
 

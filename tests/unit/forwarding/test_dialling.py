@@ -29,7 +29,7 @@ class Racing(Dialler):
         self.was_cancelled = asyncio.Event()
         self._connects_all_the_same = connects_all_the_same
 
-    async def _connect_one(self, host, factory):
+    async def _connect_to_host(self, host, factory):
         if host == "second":
             return Transport(), factory()
         try:

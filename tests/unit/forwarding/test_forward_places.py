@@ -67,7 +67,7 @@ def upload(*pieces):
 
 
 def has_room(door):
-    return door._upstream.unfinished.has_room()
+    return door._upstream.unfinished.has_free_slot()
 
 
 def test_legacys_answer_is_closed_when_no_reply_can_be_made_of_it(monkeypatch):

@@ -6,7 +6,7 @@ from overgrow.forwarding.headers import (
     connection_options,
     headers_for_client,
     headers_for_legacy,
-    is_loop,
+    is_forwarding_loop,
     max_forwards,
     private_address_of,
     trailers_for_client,
@@ -315,7 +315,7 @@ def test_max_forwards_zero_is_seen():
 )
 def test_loop(values, expected):
     """RFC 9110 7.6.3."""
-    assert expected == is_loop([(b"via", value.encode()) for value in values], "me")
+    assert expected == is_forwarding_loop([(b"via", value.encode()) for value in values], "me")
 
 
 def answered(*headers, private="http://127.0.0.1:9000", request=None):

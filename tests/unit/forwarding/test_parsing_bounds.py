@@ -27,7 +27,7 @@ class Quiet:
     def __init__(self):
         self.loop = asyncio.get_running_loop()
 
-    def on_complete(self, *, reusable):
+    def release_or_close(self, *, reusable):
         self.is_reusable = reusable
 
     def close(self):

@@ -36,4 +36,4 @@ def test_a_101_behind_a_chunked_body_is_excess_like_any_other():
     parser.begin_chunks()
     parser.feed(b"2\r\nno\r\n0\r\n\r\n" + SWITCHED)
 
-    assert (parser.take_data(), parser.take_headers(), parser.seen.messages) == (b"no", [], 2)
+    assert (parser.pop_data(), parser.pop_headers(), parser.seen.messages) == (b"no", [], 2)

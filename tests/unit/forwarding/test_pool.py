@@ -74,25 +74,25 @@ def test_closing_lets_those_go_who_wait_for_a_place():
         asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(("taken", "is_scarce"), [(14, False), (15, True), (16, True)])
-def test_connections_are_scarce_when_fewer_than_an_eighth_is_free(taken, is_scarce):
+@pytest.mark.parametrize(("taken", "are_connections_scarce"), [(14, False), (15, True), (16, True)])
+def test_connections_are_scarce_when_fewer_than_an_eighth_is_free(taken, are_connections_scarce):
     async def scenario():
         pool = pool_of(16)
         told = []
         pool.on_scarce = lambda: told.append(True)
         for _ in range(taken):
             await pool.reserve(LIMITS)
-        return pool.is_scarce, bool(told)
+        return pool.are_connections_scarce, bool(told)
 
-    assert asyncio.run(scenario()) == (is_scarce, is_scarce)
+    assert asyncio.run(scenario()) == (are_connections_scarce, are_connections_scarce)
 
 
 def test_as_many_client_only_logins_stay_open_as_other_connections_may():
     async def scenario():
         pool = pool_of(2)
         made = [UpstreamConnection(pool.loop, pool, frozenset()) for _ in range(3)]
-        admitted = [pool.admits_login(connection) for connection in made]
-        pool.on_closed(made[0])
-        return [*admitted, pool.admits_login(made[2])]
+        admitted = [pool.try_admit_login(connection) for connection in made]
+        pool.on_socket_closed(made[0])
+        return [*admitted, pool.try_admit_login(made[2])]
 
     assert asyncio.run(scenario()) == [True, True, False, True]

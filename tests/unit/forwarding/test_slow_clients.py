@@ -66,7 +66,7 @@ def test_the_rest_of_an_answer_goes_to_the_spool_and_comes_back_in_order(spool):
         body.feed(b"y" * 300 * KB)
         body.feed(b"z")
         body.finish()
-        await until(lambda: not download.holds_connection and not download.is_spilling)
+        await until(lambda: not download.is_arriving_from_legacy and not download.is_spilling)
         return b"".join([piece async for piece in download])
 
     assert asyncio.run(run()) == b"x" * 200 * KB + b"y" * 300 * KB + b"z"
@@ -149,7 +149,7 @@ def test_a_place_goes_to_the_longest_waiter_and_is_left_once():
         third_waits = not waiting[1].done()
         second.release()
         await waiting[1]
-        return third_waits, unfinished.has_room()
+        return third_waits, unfinished.has_free_slot()
 
     assert asyncio.run(run()) == (True, False)
 
@@ -180,13 +180,13 @@ def test_in_a_long_queue_every_second_place_goes_to_the_newest():
         order = []
 
         async def waits(number):
-            await pool._acquire_place_or_connection(UpstreamTimeouts(pool_s=5), DEFAULT_REQUEST)
+            await pool._acquire_slot_or_connection(UpstreamTimeouts(pool_s=5), DEFAULT_REQUEST)
             order.append(number)
 
         tasks = [asyncio.create_task(waits(number)) for number in range(LONG_QUEUE + 4)]
         await until(lambda: pool.waiting == len(tasks))
         for _ in tasks:
-            pool._release_place()
+            pool._release_slot()
         await asyncio.gather(*tasks)
         return order
 

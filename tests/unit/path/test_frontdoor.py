@@ -15,7 +15,7 @@ from overgrow.exchange import (
     failure_reply,
 )
 from overgrow.path.frontdoor import Collaborators, FrontDoor
-from overgrow.path.in_flight import without_private_parts
+from overgrow.path.in_flight import strip_private_headers
 from overgrow.path.plain_scope import PlainScope
 from overgrow.path.refusing import BodyLimit, RefusingServer
 from overgrow.routing.facts import Facts, Head
@@ -476,13 +476,13 @@ def test_neither_side_sees_what_is_between_us_and_the_client():
 def test_a_cookie_header_that_held_only_the_override_goes():
     request = Head("GET", b"/", [(b"cookie", b"overgrow_override=v1")], "", "", "http", "")
 
-    assert [] == without_private_parts(request).headers
+    assert [] == strip_private_headers(request).headers
 
 
 def test_a_request_without_private_parts_is_not_copied():
     request = Head("GET", b"/", [(b"cookie", b"a=1")], "", "", "http", "")
 
-    assert without_private_parts(request) is request
+    assert strip_private_headers(request) is request
 
 
 def test_no_trailers_are_sent_where_the_server_carries_none():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from overgrow.path.client_id_cookie import may_be_shared
+from overgrow.path.client_id_cookie import may_caches_share_response
 
 NOW_S = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 EARLIER = "Tue, 14 Nov 2023 22:00:00 GMT"
@@ -13,7 +13,7 @@ LATER = "Tue, 14 Nov 2023 23:00:00 GMT"
 
 def shared(*lines, status=200):
     pairs = [tuple(part.encode() for part in line.split(": ", 1)) for line in lines]
-    return may_be_shared(status, pairs, NOW_S)
+    return may_caches_share_response(status, pairs, NOW_S)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from overgrow.path.in_flight import (
     ReceivedBody,
     has_body,
     outcome_of,
-    without_private_parts,
+    strip_private_headers,
 )
 from overgrow.routing.facts import Head
 
@@ -38,7 +38,7 @@ def test_neither_side_sees_a_header_of_ours_or_one_that_passes_for_another(name,
     """`Proxy` would be HTTP_PROXY to a program that takes it for a variable (httpoxy)."""
     kept = (b"x-overgrown", b"1")
 
-    public = without_private_parts(head((name, b"forged"), *also, kept))
+    public = strip_private_headers(head((name, b"forged"), *also, kept))
 
     assert public.headers == [kept]
 
@@ -53,7 +53,7 @@ def test_neither_side_sees_a_header_of_ours_or_one_that_passes_for_another(name,
     ],
 )
 def test_neither_side_sees_a_cookie_of_ours(cookie, seen):
-    public = without_private_parts(head((b"cookie", cookie)))
+    public = strip_private_headers(head((b"cookie", cookie)))
 
     assert public.headers == [(b"cookie", seen)]
 
@@ -62,7 +62,7 @@ def test_neither_side_sees_a_cookie_of_ours(cookie, seen):
 def test_a_cookie_header_with_nothing_left_goes_where_one_of_ours_was(cookie):
     beside = (b"cookie", b"overgrow_admin=s")
 
-    assert without_private_parts(head((b"cookie", cookie), beside)).headers == []
+    assert strip_private_headers(head((b"cookie", cookie), beside)).headers == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from overgrow.forwarding.client.dialling import load_trust
+from overgrow.forwarding.client.dialling import load_ca_certificates
 from overgrow.forwarding.client.transport import LegacyTransport, UpstreamTimeouts
 from tests.wire.transport.upstream import (
     OK,
@@ -73,7 +73,7 @@ def test_certificates_read_beforehand_are_not_looked_at_on_the_loop(certificate,
     context, ca = certificate
     mine = tmp_path / "ca.pem"
     mine.write_bytes(Path(ca).read_bytes())
-    load_trust(str(mine))
+    load_ca_certificates(str(mine))
     mine.unlink()
     os.mkfifo(mine)  # whoever opened it would wait for ever
 

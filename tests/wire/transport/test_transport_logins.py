@@ -271,7 +271,7 @@ def test_a_login_that_is_too_old_ends_behind_an_answer(run, reply, ends):
     async def scenario(transport, upstream):
         await transport.handle_async_request(request("GET", headers=LOGIN, owner=lambda: client))
         (connection,) = transport._pool._open
-        await eventually(lambda: connection.is_old)
+        await eventually(lambda: connection.is_past_max_age)
         before = client.is_ending
         asked = get(owner=lambda: client, login=client.attached_login)
         response = await transport.handle_async_request(asked)

@@ -17,7 +17,7 @@ from typing import Protocol, cast
 import httpx
 
 from overgrow.connection_login import ClientConnection
-from overgrow.forwarding.client.ending import missing_close_notify
+from overgrow.forwarding.client.ending import error_if_close_notify_missing
 from overgrow.forwarding.client.errors import transport_error
 from overgrow.forwarding.client.login import Login
 from overgrow.forwarding.client.request import OutgoingRequest
@@ -42,16 +42,16 @@ class ConnectionOwner(Protocol):
     def stop_counting(self, connection: UpstreamConnection) -> None:
         """Free the place of a connection that carries an endless stream or a login."""
 
-    def on_open(self, connection: UpstreamConnection) -> None:
+    def on_socket_open(self, connection: UpstreamConnection) -> None:
         """Take note that the socket of a connection is open."""
 
-    def on_closed(self, connection: UpstreamConnection) -> None:
+    def on_socket_closed(self, connection: UpstreamConnection) -> None:
         """Take note that the socket of a connection is closed."""
 
     def suspend_reuse(self) -> None:
         """Reuse no connection for a while: the upstream sent bytes that nobody had asked for."""
 
-    def admits_login(self, connection: UpstreamConnection) -> bool:
+    def try_admit_login(self, connection: UpstreamConnection) -> bool:
         """Whether a connection with a login may stay open for its client; if so it is counted."""
 
     def watch(self, deadline: float) -> None:
@@ -61,7 +61,7 @@ class ConnectionOwner(Protocol):
     wake_at: float  # loop time: when the deadlines are checked next
     upstream: object  # what the pool's connections lead to, for comparison
     has_announced_login: bool  # the upstream itself announced a login in a response
-    has_shared_login: bool  # a login came by way of a client's connection that users share
+    has_seen_shared_login: bool  # a login came by way of a client's connection that users share
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -118,7 +118,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
-        self._owner.on_open(self)
+        self._owner.on_socket_open(self)
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to the exchange in progress; if there is none, close the connection."""
@@ -133,14 +133,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._set_deadline(self._idle_s)
         self.exchange.receive(data)
         if len(data) >= SMALL_BYTES and not self._paused and self.exchange is not None:
-            self._let_others_read()
+            self._yield_to_other_downloads()
 
-    def _let_others_read(self) -> None:
+    def _yield_to_other_downloads(self) -> None:
         """Stop reading while other large responses have their turn."""
-        if not self._awaits_turn and self._transport is not None and not self._may_read():
+        if not self._awaits_turn and self._transport is not None and not self._ask_for_read_turn():
             self._transport.pause_reading()
 
-    def _may_read(self) -> bool:
+    def _ask_for_read_turn(self) -> bool:
         """Whether this connection may be read now; an event stream always may."""
         self._awaits_turn = self._is_taken_in_turns and not self._owner.read_scheduler.may_read_now(
             self
@@ -156,10 +156,10 @@ class UpstreamConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Treat EOF from the upstream as the end of the connection; half-closed connections are never used."""
         exchange, self.exchange = self.exchange, None
-        cut = missing_close_notify(self._transport, self.leniencies)
+        cut = error_if_close_notify_missing(self._transport, self.leniencies)
         self.close()
         if exchange is not None:
-            exchange.on_lost(cut)
+            exchange.on_connection_lost(cut)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -167,17 +167,17 @@ class UpstreamConnection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         self._wake_writer()
         self._owner.forget(self)
-        self._owner.on_closed(self)
+        self._owner.on_socket_closed(self)
         self._end_login()
         if exchange is None:
             return
         # uvloop passes no error for an end that TLS did not announce.
-        exc = exc or missing_close_notify(self._transport, self.leniencies)
+        exc = exc or error_if_close_notify_missing(self._transport, self.leniencies)
         if exc is not None and not exchange.sent:
-            self._read_unread_response(exchange)
-        exchange.on_lost(exc)
+            self._read_response_after_reset(exchange)
+        exchange.on_connection_lost(exc)
 
-    def _read_unread_response(self, exchange: ResponseCycle) -> None:
+    def _read_response_after_reset(self, exchange: ResponseCycle) -> None:
         """Read the response that a reset overtook (RFC 9112 9.6).
 
         An upstream that refuses an upload responds and closes. The unread upload makes its kernel
@@ -252,7 +252,7 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is not None and exchange.body is None:
             self._set_deadline(exchange.outgoing.limits.response_s)
 
-    def on_streaming(self, limits: UpstreamTimeouts, *, events: bool) -> None:
+    def apply_body_timeouts(self, limits: UpstreamTimeouts, *, events: bool) -> None:
         """Apply the timeouts of a body from now on; an event stream leaves the pool's count."""
         self._idle_s = limits.stream_idle_s if events else limits.idle_s
         self._set_deadline(NEVER if self._paused else self._idle_s)
@@ -260,7 +260,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._is_taken_in_turns = False
             self._owner.stop_counting(self)
 
-    def on_complete(self, *, reusable: bool) -> None:
+    def release_or_close(self, *, reusable: bool) -> None:
         """Go back to the pool, or close."""
         self.exchange = None
         self.is_reused = True
@@ -293,25 +293,27 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_private = True
         pool.stop_counting(self)
         client = None if owner is None else owner()
-        if client is not None and pool.admits_login(self):
+        if client is not None and pool.try_admit_login(self):
             self.login = Login(self, client, pool.upstream)
-        pool.has_shared_login = pool.has_shared_login or (owner is not None and client is None)
+        pool.has_seen_shared_login = pool.has_seen_shared_login or (
+            owner is not None and client is None
+        )
 
     @property
-    def is_old(self) -> bool:
+    def is_past_max_age(self) -> bool:
         """True if it has been used for as long as it may be."""
         return self.loop.time() >= self.use_by
 
-    def announce_end(self) -> None:
+    def announce_client_connection_end(self) -> None:
         """Tell the client, in the head of this response, that its connection ends too."""
         if self.login is not None:
-            self.login.announce_end()
+            self.login.announce_client_connection_end()
 
     def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
         """Give the open socket to another protocol, for traffic that is not HTTP requests and responses."""
         transport, self._transport = self._transport, None
         assert transport is not None  # noqa: S101 - it is quiet, so it is open
-        self._owner.on_closed(self)
+        self._owner.on_socket_closed(self)
         self.login = None
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
@@ -319,7 +321,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _end_login(self) -> None:
         login, self.login = self.login, None
         if login is not None:
-            login.on_lost()
+            login.close_client_connection()
 
     def pause(self) -> None:
         """Stop reading; no deadline runs while the reader of the body decides when to resume."""
@@ -335,7 +337,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._paused = False
             if not self.is_closing:
                 self._set_deadline(self._idle_s)
-                if self._may_read():
+                if self._ask_for_read_turn():
                     self._transport.resume_reading()
 
     def _stop_waiting_for_turn(self) -> bool:
@@ -384,9 +386,9 @@ class UpstreamConnection(asyncio.Protocol):
             text = f"No response came within {exchange.outgoing.limits.response_s} s."
             exchange.fail(transport_error(httpx.ReadTimeout, "head", text))
         else:
-            self._on_write_deadline(exchange)
+            self._extend_write_deadline_or_fail(exchange)
 
-    def _on_write_deadline(self, exchange: ResponseCycle) -> None:
+    def _extend_write_deadline_or_fail(self, exchange: ResponseCycle) -> None:
         """Extend the deadline only if the upstream has taken bytes since the last check."""
         if self.unsent_bytes < self._unsent_bytes:
             self._unsent_bytes = self.unsent_bytes

@@ -50,11 +50,11 @@ class Dialler:
         *,
         resolve: Resolve = resolve,
     ) -> None:
-        self.address = _address_of(url)
-        self._tls = _tls_context(tls_ca) if self.address.scheme == "https" else None
+        self.address = _check_and_split_url(url)
+        self._tls = _get_or_create_tls_context(tls_ca) if self.address.scheme == "https" else None
         self._name = None if self._tls is None else tls_name or self.address.hostname
         self._port = self.address.port or (80 if self._tls is None else 443)
-        self._lookup = _Lookup(self.address.hostname or "", self._port, resolve)
+        self._lookup = _HostLookup(self.address.hostname or "", self._port, resolve)
         self._tried_last: dict[str, float] = {}  # until when, in the loop's time
 
     async def dial(self, protocol: asyncio.Protocol, connect_s: float | None) -> None:
@@ -73,14 +73,14 @@ class Dialler:
         limit_s = NO_LIMIT_S if connect_s is None else connect_s
         hosts = [host] if _is_literal(host) else await self._lookup.hosts(limit_s)
         if len(hosts) == 1:
-            await self._connect_one(hosts[0], lambda: protocol)
+            await self._connect_to_host(hosts[0], lambda: protocol)
             return
         transport, early = await self._connect_first_of(
             hosts, min(ATTEMPT_DELAY_S, limit_s / len(hosts) / 2)
         )
         early.replace_with(transport, protocol)
 
-    async def _connect_one(
+    async def _connect_to_host(
         self, host: str, factory: Callable[[], asyncio.Protocol]
     ) -> tuple[asyncio.Transport, asyncio.Protocol]:
         """Connect to one address, TLS included."""
@@ -101,7 +101,9 @@ class Dialler:
             while waiting or running:
                 if waiting:
                     host = waiting.pop(0)
-                    running[loop.create_task(self._connect_one(host, _PlaceholderProtocol))] = host
+                    running[loop.create_task(self._connect_to_host(host, _PlaceholderProtocol))] = (
+                        host
+                    )
                 pause_s = delay_s if waiting else None
                 done, _ = await asyncio.wait(
                     running, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED
@@ -111,15 +113,15 @@ class Dialler:
                     if error is None:
                         begun, winner = list(running.values()), running.pop(task)
                         self._tried_last.pop(winner, None)
-                        self._try_last(begun[: begun.index(winner)])
+                        self._deprioritize_hosts(begun[: begun.index(winner)])
                         return cast("tuple[asyncio.Transport, _PlaceholderProtocol]", task.result())
                     if not isinstance(error, OSError):
                         raise error
-                    self._try_last([running[task]])
+                    self._deprioritize_hosts([running[task]])
                     errors.append(f"{running.pop(task)}: {error}")
         finally:
             for task in running:
-                task.add_done_callback(_abort_late)
+                task.add_done_callback(_abort_losing_connection)
                 task.cancel()
         raise OSError("; ".join(errors))
 
@@ -129,7 +131,7 @@ class Dialler:
             del self._tried_last[host]
         return sorted(hosts, key=lambda host: host in self._tried_last)
 
-    def _try_last(self, hosts: Iterable[str]) -> None:
+    def _deprioritize_hosts(self, hosts: Iterable[str]) -> None:
         until = asyncio.get_running_loop().time() + TRIED_LAST_S
         self._tried_last.update(dict.fromkeys(hosts, until))
 
@@ -168,13 +170,15 @@ class _PlaceholderProtocol(asyncio.Protocol):
             protocol.connection_lost(self._error)
 
 
-def _abort_late(task: asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]) -> None:
+def _abort_losing_connection(
+    task: asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]],
+) -> None:
     """Abort a connection that was made after another address had won."""
     if not task.cancelled() and task.exception() is None:
         task.result()[0].abort()
 
 
-class _Lookup:
+class _HostLookup:
     """The addresses of a name: all callers share one look-up at a time, and the last result is kept."""
 
     def __init__(self, host: str, port: int, resolve: Resolve) -> None:
@@ -191,7 +195,7 @@ class _Lookup:
             UnicodeError: for a text that cannot be a host name.
 
         """
-        lookup = self._pending_lookup()
+        lookup = self._get_or_start_lookup()
         patience_s = min(LOOKUP_WAIT_S, limit_s / 2) if self._known else None
         if patience_s is not None:  # others may have waited before
             patience_s -= lookup.get_loop().time() - self._lookup_began
@@ -206,7 +210,7 @@ class _Lookup:
                 raise
         return self._known
 
-    def _pending_lookup(self) -> asyncio.Future[Sequence[Any]]:
+    def _get_or_start_lookup(self) -> asyncio.Future[Sequence[Any]]:
         """Return the look-up under way, or start a new one."""
         loop, lookup = asyncio.get_running_loop(), self._lookup_future
         if lookup is None or lookup.done() or lookup.get_loop() is not loop:
@@ -234,12 +238,12 @@ def _set_outcome_in_loop(
 ) -> None:
     """Set the outcome of a look-up in its loop; do nothing if the loop has closed."""
 
-    def settle() -> None:
+    def set_if_pending() -> None:
         if not lookup.done():
             setter(value)
 
     with contextlib.suppress(RuntimeError):
-        lookup.get_loop().call_soon_threadsafe(settle)
+        lookup.get_loop().call_soon_threadsafe(set_if_pending)
 
 
 def _retrieve_error(lookup: asyncio.Future[Any]) -> None:
@@ -267,7 +271,7 @@ def _is_literal(host: str) -> bool:
     return True
 
 
-def _address_of(url: str) -> SplitResult:
+def _check_and_split_url(url: str) -> SplitResult:
     """Check and split the upstream's address."""
     address = urlsplit(url)
     if address.scheme == "unix":
@@ -288,25 +292,25 @@ def _address_of(url: str) -> SplitResult:
 _trusted: dict[str, ssl.SSLContext] = {}  # by CA file, as `trust` read it last
 
 
-def load_trust(tls_ca: str | None) -> None:
+def load_ca_certificates(tls_ca: str | None) -> None:
     """Read the certificates for connections made from now on. It reads files: do not call it in the event loop.
 
     Raises:
         OSError: if they cannot be used; those read before stay in use.
 
     """
-    _trusted[str(tls_ca)] = _context_of(tls_ca)
+    _trusted[str(tls_ca)] = _create_tls_context(tls_ca)
     dialler_of.cache_clear()
 
 
-def _tls_context(tls_ca: str | Path | ssl.SSLContext | None) -> ssl.SSLContext:
+def _get_or_create_tls_context(tls_ca: str | Path | ssl.SSLContext | None) -> ssl.SSLContext:
     """Return a context that verifies certificates against this CA file, or the system's."""
     if isinstance(tls_ca, ssl.SSLContext):
         return tls_ca
-    return _trusted.get(str(tls_ca)) or _context_of(tls_ca)
+    return _trusted.get(str(tls_ca)) or _create_tls_context(tls_ca)
 
 
-def _context_of(tls_ca: str | Path | None) -> ssl.SSLContext:
+def _create_tls_context(tls_ca: str | Path | None) -> ssl.SSLContext:
     if tls_ca is not None:
         read_regular(Path(tls_ca), 1)  # OpenSSL would wait for somebody to write into a FIFO
     context = ssl.create_default_context(cafile=None if tls_ca is None else str(tls_ca))

@@ -10,7 +10,7 @@ import asyncio
 import ssl
 
 
-def missing_close_notify(
+def error_if_close_notify_missing(
     transport: asyncio.BaseTransport | None, leniencies: frozenset[str]
 ) -> Exception | None:
     """Return an error if TLS did not announce the end; None if it did, or without TLS.

@@ -40,7 +40,7 @@ class LoginConnection(Protocol):
 C = TypeVar("C", bound=LoginConnection)
 
 
-def upstream_of(legacy: Legacy) -> tuple[object, ...]:
+def upstream_key(legacy: Legacy) -> tuple[object, ...]:
     """Which upstream a login is valid for: the address of legacy and its TLS settings, for comparison."""
     return legacy.url, legacy.tls_ca, legacy.tls_name
 
@@ -70,7 +70,7 @@ class Login(Generic[C]):
             if connection.exchange is None:
                 connection.close()
 
-    def ready_connection(self) -> C:
+    def check_and_return_connection(self) -> C:
         """The upstream connection, for the client's next request.
 
         Raises:
@@ -79,7 +79,7 @@ class Login(Generic[C]):
         """
         connection = self.connection
         if connection is None or connection.exchange is not None or not connection.is_quiet():
-            self.on_lost()
+            self.close_client_connection()
             if connection is not None:
                 connection.login = None
                 connection.close()
@@ -88,16 +88,16 @@ class Login(Generic[C]):
 
     def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
         """Give the upstream connection to another protocol, for an upgrade; raises as above."""
-        connection = self.ready_connection()
+        connection = self.check_and_return_connection()
         self.connection = None
         connection.hand_over(protocol)
 
-    def announce_end(self) -> None:
+    def announce_client_connection_end(self) -> None:
         """Tell the client that its connection ends after the current response."""
         if self._client is not None:
             self._client.close_after_response()
 
-    def on_lost(self) -> None:
+    def close_client_connection(self) -> None:
         """End the client's connection: the upstream's has ended."""
         self.connection = None
         client, self._client = self._client, None

@@ -85,7 +85,7 @@ class ConnectionPool:
         self.upstream = upstream  # what its connections lead to, for comparison
         self.loop = asyncio.get_running_loop()
         self.read_scheduler = ReadScheduler(self.loop)
-        self.has_shared_login = False
+        self.has_seen_shared_login = False
         self.has_announced_login = False
         self._presumed: set[UpstreamConnection] = set()  # logins that clients alone speak of
         self.counted = 0
@@ -114,23 +114,23 @@ class ConnectionPool:
         return len(self._waiting)
 
     @property
-    def is_crowded(self) -> bool:
+    def has_only_reserved_slots(self) -> bool:
         """Whether the places that are left are reserved for clients that have received a response before."""
         return self.counted - len(self._idle) >= self._open_to_all
 
     @property
-    def is_scarce(self) -> bool:
+    def are_connections_scarce(self) -> bool:
         """Whether fewer than an eighth of the connections are free."""
         maximum = self._max_connections
         return self.counted - len(self._idle) > maximum - maximum // 8 or bool(self._waiting)
 
-    def _report_scarcity(self) -> None:
-        if self.on_scarce is not None and self.is_scarce:
+    def _call_on_scarce_if_scarce(self) -> None:
+        if self.on_scarce is not None and self.are_connections_scarce:
             self.on_scarce()
 
     # Taking.
 
-    def take_idle(self, *, for_known_client: bool = False) -> UpstreamConnection | None:
+    def pop_idle_connection(self, *, for_known_client: bool = False) -> UpstreamConnection | None:
         """Return the connection that was idle for the shortest time, if there is one.
 
         In a crowded pool the remaining connections are for known clients alone; others get None.
@@ -141,7 +141,7 @@ class ConnectionPool:
             RuntimeError: when the loop of these connections runs no more: nothing could be sent.
 
         """
-        # What is_crowded says, without a call for every request.
+        # What has_only_reserved_slots says, without a call for every request.
         if self.counted - len(self._idle) >= self._open_to_all and not for_known_client:
             return None
         if not self.loop.is_running():
@@ -166,57 +166,57 @@ class ConnectionPool:
         if self.loop is not asyncio.get_running_loop():
             raise RuntimeError(OTHER_LOOP)
         while True:
-            connection = await self._acquire_place_or_connection(limits, request)
+            connection = await self._acquire_slot_or_connection(limits, request)
             if connection is None:
                 return await self._connect(limits)
             if not connection.is_closing:
                 return connection
 
-    async def acquire_fresh(self, limits: UpstreamTimeouts) -> UpstreamConnection:
+    async def acquire_new_connection(self, limits: UpstreamTimeouts) -> UpstreamConnection:
         """Return a new connection; if the pool is full, replace an idle one."""
-        await self._acquire_place(limits)
+        await self._acquire_slot(limits)
         return await self._connect(limits)
 
     async def reserve(self, limits: UpstreamTimeouts) -> PoolSlot:
         """Count a connection that the caller opens itself; if the pool is full, replace an idle one."""
-        await self._acquire_place(limits)
-        return PoolSlot(self._release_place)
+        await self._acquire_slot(limits)
+        return PoolSlot(self._release_slot)
 
-    async def _acquire_place(self, limits: UpstreamTimeouts) -> None:
+    async def _acquire_slot(self, limits: UpstreamTimeouts) -> None:
         if self.counted >= self._max_connections and self._idle:
             self._idle[0].close()
         while (
-            connection := await self._acquire_place_or_connection(limits, DEFAULT_REQUEST)
+            connection := await self._acquire_slot_or_connection(limits, DEFAULT_REQUEST)
         ) is not None:
             if connection.counted:
                 connection.counted = False  # its place is ours now
                 connection.close()
                 break
 
-    async def _acquire_place_or_connection(
+    async def _acquire_slot_or_connection(
         self, limits: UpstreamTimeouts, request: PoolRequest
     ) -> UpstreamConnection | None:
         """Wait for a free place or for a connection; None means a place, which is counted already."""
-        may_go_on = request.is_known or not self.is_crowded
+        may_go_on = request.is_known or not self.has_only_reserved_slots
         if self.counted < self._max_connections and may_go_on:
             self.counted += 1
-            self._report_scarcity()
+            self._call_on_scarce_if_scarce()
             return None
         waiter: asyncio.Future[UpstreamConnection | None] = self.loop.create_future()
         self._waiting.add(waiter, request.target, is_known=request.is_known)
-        self._report_scarcity()
+        self._call_on_scarce_if_scarce()
         try:
             async with asyncio.timeout(limits.queue_s):
                 return await waiter
         except TimeoutError:
-            self._pass_place_on(waiter, request)
+            self._pass_slot_on(waiter, request)
             text = f"All {self._max_connections} connections to the upstream were busy for {limits.queue_s} s."
             raise transport_error(httpx.PoolTimeout, "queue", text) from None
         except BaseException:
-            self._pass_place_on(waiter, request)
+            self._pass_slot_on(waiter, request)
             raise
 
-    def _pass_place_on(
+    def _pass_slot_on(
         self, waiter: asyncio.Future[UpstreamConnection | None], request: PoolRequest
     ) -> None:
         """Give the place or connection of a waiter that has gone to the next waiter."""
@@ -226,7 +226,7 @@ class ConnectionPool:
         elif waiter.exception() is None:
             connection = waiter.result()
             if connection is None:
-                self._release_place()
+                self._release_slot()
             elif not connection.is_closing:
                 self.release(connection)
 
@@ -262,7 +262,7 @@ class ConnectionPool:
         if now < self._no_reuse_until or now >= connection.use_by or not connection.counted:
             connection.close()
             return
-        if self._waiting.count and (waiter := self._next_waiter()) is not None:
+        if self._waiting.count and (waiter := self._pop_next_waiter()) is not None:
             waiter.set_result(connection)
             return
         self._idle.append(connection)
@@ -280,9 +280,9 @@ class ConnectionPool:
         """Free the place of a connection, if it has one."""
         if connection.counted:
             connection.counted = False
-            self._release_place()
+            self._release_slot()
 
-    def _next_waiter(self) -> asyncio.Future[UpstreamConnection | None] | None:
+    def _pop_next_waiter(self) -> asyncio.Future[UpstreamConnection | None] | None:
         """Take the next waiter for a place that is still counted; None if there is none."""
         if not self._waiting:
             return None
@@ -292,15 +292,15 @@ class ConnectionPool:
                 return waiter
         return None
 
-    def _release_place(self) -> None:
+    def _release_slot(self) -> None:
         """Give a free place to a waiter, or stop counting it."""
-        waiter = self._next_waiter()
+        waiter = self._pop_next_waiter()
         if waiter is not None:
             waiter.set_result(None)
             return
         self.counted -= 1
 
-    def on_open(self, connection: UpstreamConnection) -> None:
+    def on_socket_open(self, connection: UpstreamConnection) -> None:
         """Take note that a socket is open, and decide until when it may be used.
 
         Connections opened at the same time end at different times: up to a tenth of the maximum age earlier.
@@ -310,7 +310,7 @@ class ConnectionPool:
         age_s = self._age_s * (1 - self._opened_count % 16 / 160)
         connection.use_by = self.loop.time() + age_s
 
-    def on_closed(self, connection: UpstreamConnection) -> None:
+    def on_socket_closed(self, connection: UpstreamConnection) -> None:
         """Take note that a socket is closed."""
         self._open.discard(connection)
         self._presumed.discard(connection)
@@ -329,7 +329,7 @@ class ConnectionPool:
             )
         self._no_reuse_until = max(self._no_reuse_until, self.loop.time() + REUSE_SUSPENDED_S)
 
-    def admits_login(self, connection: UpstreamConnection) -> bool:
+    def try_admit_login(self, connection: UpstreamConnection) -> bool:
         """Whether a connection with a login may stay open for its client; if so it is counted apart.
 
         Any client can claim a login. Until the upstream itself announces one, at most
@@ -347,9 +347,9 @@ class ConnectionPool:
             if self._timer is not None:
                 self._timer.cancel()
             self.wake_at = deadline
-            self._timer = self.loop.call_at(deadline, self._on_timer)
+            self._timer = self.loop.call_at(deadline, self._check_deadlines)
 
-    def _on_timer(self) -> None:
+    def _check_deadlines(self) -> None:
         """Act on the deadlines that have passed and set the timer to the next."""
         self._timer, self.wake_at = None, NEVER
         now = self.loop.time()

@@ -55,15 +55,15 @@ class OutgoingRequest(NamedTuple):
     owner: Callable[[], ClientConnection | None] | None = None
 
 
-def prepare_request(request: httpx.Request) -> OutgoingRequest:
+def serialize_request(request: httpx.Request) -> OutgoingRequest:
     """Return the wire form of a request; LocalProtocolError if it has none."""
     pairs = pairs_of(request)
     if type(pairs) is ForwardedHeaders and pairs.lines is not None and request.stream is NO_BODY:
-        head, carries_login = _start_line(request) + pairs.lines, pairs.carries_login
+        head, carries_login = _build_request_line(request) + pairs.lines, pairs.carries_login
         stream = length = None
         asks_first = False
     else:
-        head, (stream, length, asks_first), carries_login = _serialize(request, pairs)
+        head, (stream, length, asks_first), carries_login = _serialize_head_and_body(request, pairs)
     method, extensions = request.method, request.extensions
     return OutgoingRequest(
         method,
@@ -78,17 +78,17 @@ def prepare_request(request: httpx.Request) -> OutgoingRequest:
     )
 
 
-def _serialize(request: httpx.Request, pairs: Pairs) -> tuple[bytes, _Streamed, bool]:
+def _serialize_head_and_body(request: httpx.Request, pairs: Pairs) -> tuple[bytes, _Streamed, bool]:
     """Return the bytes sent at once, the stream sent after them, and whether the request logs in."""
     headers = list(pairs)
-    length, chunked, carries_login = _announced_framing(headers)
+    length, chunked, carries_login = _read_announced_framing(headers)
     body = request.stream
-    payload = b"" if body is NO_BODY else _bytes_in_memory(body)
+    payload = b"" if body is NO_BODY else _body_if_bytes(body)
     if payload is None or len(payload) > _SENT_AT_ONCE_BYTES:
         return *_serialize_streamed(request, headers, length, chunked=chunked), carries_login
     head = _serialize_head(request, headers)
     if payload or length or chunked:
-        head, payload = _with_framing(head, payload, length, chunked=chunked)
+        head, payload = _frame_body_in_memory(head, payload, length, chunked=chunked)
         head += payload
     elif type(pairs) is ForwardedHeaders:
         pairs.lines = head[head.index(b"\n") + 1 :]
@@ -100,22 +100,24 @@ def _serialize_head(request: httpx.Request, headers: list[tuple[bytes, bytes]]) 
     """Return request line and headers; refuse values that would be read as a different request."""
     lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
     if lines.count(b"\n") != len(headers) or _LINES.fullmatch(lines) is None:
-        raise _unsendable("a header has a character that HTTP forbids")
-    return _start_line(request) + lines + b"\r\n"
+        raise _build_unsendable_error("a header has a character that HTTP forbids")
+    return _build_request_line(request) + lines + b"\r\n"
 
 
-def _start_line(request: httpx.Request) -> bytes:
+def _build_request_line(request: httpx.Request) -> bytes:
     """Return the request line (RFC 9112 3)."""
     target = request.extensions.get("target") or request.url.raw_path
     line = b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii", "replace"), target)
     if _START_LINE.fullmatch(line) is None:
-        raise _unsendable("the method or target has a character that HTTP forbids")
+        raise _build_unsendable_error("the method or target has a character that HTTP forbids")
     if request.method == "CONNECT":
-        raise _unsendable("CONNECT asks for a tunnel, which this transport does not open")
+        raise _build_unsendable_error(
+            "CONNECT asks for a tunnel, which this transport does not open"
+        )
     return line
 
 
-def _bytes_in_memory(body: object) -> bytes | None:
+def _body_if_bytes(body: object) -> bytes | None:
     """Return the body if it is bytes already here, else None."""
     return b"".join(body) if isinstance(body, httpx.ByteStream) else None
 
@@ -133,35 +135,37 @@ def _serialize_streamed(
         head = head[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
     stream = request.stream
     if not isinstance(stream, AsyncIterable):
-        raise _unsendable("the body must be an asynchronous iterable of bytes")
+        raise _build_unsendable_error("the body must be an asynchronous iterable of bytes")
     asks_first = any(
         name.lower() == b"expect" and value.lower() == b"100-continue" for name, value in headers
     )
     return head, (stream, length, asks_first)
 
 
-def _with_framing(
+def _frame_body_in_memory(
     head: bytes, payload: bytes, length: int | None, *, chunked: bool
 ) -> tuple[bytes, bytes]:
     """Frame a body held in memory as its headers announce it."""
     if length is not None:
         if length != len(payload):
-            raise _unsendable(f"Content-Length is {length} but the body has {len(payload)} bytes")
+            raise _build_unsendable_error(
+                f"Content-Length is {length} but the body has {len(payload)} bytes"
+            )
         return head, payload
     if not chunked:
         head = head[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
-    return head, (chunk_of(payload) if payload else b"") + LAST_CHUNK
+    return head, (encode_chunk(payload) if payload else b"") + LAST_CHUNK
 
 
 LAST_CHUNK = b"0\r\n\r\n"
 
 
-def chunk_of(data: bytes) -> bytes:
+def encode_chunk(data: bytes) -> bytes:
     """Return data as one chunk (RFC 9112 7.1)."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _announced_framing(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool, bool]:
+def _read_announced_framing(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool, bool]:
     """Return what the headers announce: (length, chunked, whether they log the connection in)."""
     lengths: list[bytes] = []
     codings: list[bytes] = []
@@ -176,21 +180,21 @@ def _announced_framing(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, 
             carries_login = carries_login or names_login(value)
     if not lengths and not codings:
         return None, False, carries_login
-    return *_check_framing(lengths, codings), carries_login
+    return *_parse_framing(lengths, codings), carries_login
 
 
-def _check_framing(lengths: list[bytes], codings: list[bytes]) -> tuple[int | None, bool]:
+def _parse_framing(lengths: list[bytes], codings: list[bytes]) -> tuple[int | None, bool]:
     """Refuse framing that two readers could understand differently (RFC 9112 6.3)."""
     if len(lengths) + len(codings) > 1:
-        raise _unsendable("more than one Content-Length or Transfer-Encoding")
+        raise _build_unsendable_error("more than one Content-Length or Transfer-Encoding")
     if codings and codings[0] != b"chunked":
-        raise _unsendable("the only Transfer-Encoding that can be sent is chunked")
+        raise _build_unsendable_error("the only Transfer-Encoding that can be sent is chunked")
     if lengths and _DIGITS.fullmatch(lengths[0]) is None:
-        raise _unsendable("Content-Length is not a number")
+        raise _build_unsendable_error("Content-Length is not a number")
     return (int(lengths[0]) if lengths else None), bool(codings)
 
 
-def _unsendable(message: str) -> httpx.LocalProtocolError:
+def _build_unsendable_error(message: str) -> httpx.LocalProtocolError:
     """Return the error for a request that cannot be sent."""
     return transport_error(
         httpx.LocalProtocolError, "send", f"The request cannot be sent: {message}."

@@ -2,7 +2,7 @@
 
 Rule: each streamed body has one task, which ends with its exchange. An error of the caller's own iterator
 reaches the caller unchanged; the connection reports its own errors. A body whose
-pieces are all here already does not delay other requests: see `_yield_to_others`.
+pieces are all here already does not delay other requests: see `_yield_to_other_tasks`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ async def send_body(exchange: ResponseCycle, connection: UpstreamConnection) -> 
         if exchange.outgoing.length is None:
             await _send_chunks(exchange, connection)
         else:
-            await _send_counted(exchange, connection, exchange.outgoing.length)
+            await _send_announced_length(exchange, connection, exchange.outgoing.length)
     except Exception as error:  # noqa: BLE001 - it is the caller's, and goes back to the caller
         exchange.fail(error)
     else:
@@ -56,11 +56,11 @@ async def _send_chunks(exchange: ResponseCycle, connection: UpstreamConnection) 
             connection.write_pieces([b"%x\r\n" % len(data), data, b"\r\n"])
             await connection.wait_writable()
         pieces += 1
-        await _yield_to_others(pieces)
+        await _yield_to_other_tasks(pieces)
     connection.write(LAST_CHUNK)
 
 
-async def _send_counted(
+async def _send_announced_length(
     exchange: ResponseCycle, connection: UpstreamConnection, length: int
 ) -> None:
     """Send exactly the announced number of bytes (RFC 9112 6.2)."""
@@ -75,13 +75,13 @@ async def _send_counted(
             connection.write(data)
             await connection.wait_writable()
         pieces += 1
-        await _yield_to_others(pieces)
+        await _yield_to_other_tasks(pieces)
     if sent_bytes != length:
         text = f"The request's body is not the {length} bytes that its Content-Length announces."
         raise transport_error(httpx.LocalProtocolError, "send", text)
 
 
-async def _yield_to_others(pieces: int) -> None:
+async def _yield_to_other_tasks(pieces: int) -> None:
     """Let other tasks run now and then, since neither the stream nor the connection may ever have to wait."""
     if pieces % PIECES_AT_A_TIME == 0:
         await asyncio.sleep(0)

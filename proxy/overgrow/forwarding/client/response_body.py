@@ -115,7 +115,7 @@ class ResponseBody(httpx.AsyncByteStream):
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     @property
-    def is_held_back(self) -> bool:
+    def is_upstream_paused(self) -> bool:
         """True while the upstream is made to wait for the reader."""
         return self._held_back and self._source is not None
 
@@ -174,7 +174,7 @@ class ResponseBody(httpx.AsyncByteStream):
         if source is not None or self._chunks:
             self._is_given_up, self._error = True, None
         if source is not None:
-            self._wake()
+            self._wake_reader()
             source.abandon()
         self._chunks.clear()
         self._buffered_bytes = 0
@@ -184,7 +184,7 @@ class ResponseBody(httpx.AsyncByteStream):
         """Take a piece from the upstream, and hold it back when there is enough."""
         self._chunks.append(data)
         self._buffered_bytes += len(data)
-        self._wake()
+        self._wake_reader()
         if self._buffered_bytes > HIGH_WATER_BYTES and not self._held_back:
             self._held_back = True
             if self._source is not None:
@@ -193,15 +193,15 @@ class ResponseBody(httpx.AsyncByteStream):
     def finish(self) -> None:
         """Take note that the message is complete."""
         self._source = None
-        self._wake()
+        self._wake_reader()
 
     def fail(self, error: BaseException) -> None:
         """Take note that nothing more will come, and why."""
         self._source = None
         self._error = error
-        self._wake()
+        self._wake_reader()
 
-    def _wake(self) -> None:
+    def _wake_reader(self) -> None:
         """Wake a waiting reader, so that it checks the buffer."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

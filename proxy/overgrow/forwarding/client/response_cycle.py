@@ -1,7 +1,7 @@
 """One request and its response on one connection: what the bytes mean, in the order they come.
 
 Rule: `_state` says what the next bytes are (STATES), and `_READERS` has the method that reads them. Everything
-that comes is checked here before anybody sees it; the end is reached once, by `_complete`, `fail`
+that comes is checked here before anybody sees it; the end is reached once, by `_complete_exchange`, `fail`
 or `abandon`, and gives the connection back or closes it.
 """
 
@@ -24,11 +24,11 @@ from overgrow.forwarding.client.response_parser import (
     UNTIL_CLOSE,
     Parser,
     ResponseHead,
-    check_line_ends,
     find_head_end,
-    find_trailers,
+    find_start_of_trailers,
     parse_head,
     parse_trailers,
+    refuse_bare_line_feeds,
 )
 from overgrow.forwarding.client.retry import Attempt
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
@@ -77,7 +77,7 @@ class Carrier(Protocol):
         ...
 
     @property
-    def is_old(self) -> bool:
+    def is_past_max_age(self) -> bool:
         """Whether it has reached its maximum age."""
         ...
 
@@ -91,13 +91,13 @@ class Carrier(Protocol):
     ) -> None:
         """Serve only one client from now on."""
 
-    def announce_end(self) -> None:
+    def announce_client_connection_end(self) -> None:
         """Tell the client that its connection ends too."""
 
-    def on_streaming(self, limits: UpstreamTimeouts, *, events: bool) -> None:
+    def apply_body_timeouts(self, limits: UpstreamTimeouts, *, events: bool) -> None:
         """Apply the timeouts of a body from now on."""
 
-    def on_complete(self, *, reusable: bool) -> None:
+    def release_or_close(self, *, reusable: bool) -> None:
         """Go back to the pool, or close."""
 
     def pause(self) -> None:
@@ -174,7 +174,7 @@ class ResponseCycle:
             text = f"The upstream's response is not valid HTTP: {error}."
             self.fail(transport_error(httpx.RemoteProtocolError, self.stage, text))
 
-    def on_lost(self, error: Exception | None) -> None:
+    def on_connection_lost(self, error: Exception | None) -> None:
         """Take note that the connection has ended: by EOF, a reset or another error."""
         self.deliver_challenge()
         if self.connection is None:
@@ -185,7 +185,7 @@ class ResponseCycle:
                 transport_error(kind, self.stage, f"The upstream's connection broke: {error!r}.")
             )
         elif self._state == "until-close":
-            self._complete()
+            self._complete_exchange()
         else:
             text = "The upstream closed its connection before its response was complete."
             self.fail(transport_error(ResponseCut, self.stage, text))
@@ -210,7 +210,7 @@ class ResponseCycle:
 
     # Reading.
 
-    def _on_head(self, data: bytes) -> None:
+    def _read_head(self, data: bytes) -> None:
         """Read the status line and headers, which may come in pieces."""
         connection = self.connection
         assert connection is not None  # noqa: S101 - an ended exchange receives nothing
@@ -230,11 +230,11 @@ class ResponseCycle:
             head, rest, self._partial_head = bytes(head), bytes(rest), None
         answer = parse_head(head, self.outgoing.method, leniencies, upgrades=self.upgrades)
         if answer.status < 200:
-            self._on_interim(answer, rest)
+            self._handle_interim_response(answer, rest)
         else:
-            self._on_final(answer, rest)
+            self._handle_final_head(answer, rest)
 
-    def _on_interim(self, answer: ResponseHead, rest: bytes) -> None:
+    def _handle_interim_response(self, answer: ResponseHead, rest: bytes) -> None:
         """Pass a 1xx on if somebody asked for them, and read the next head."""
         self._interim += 1
         if self._interim > _INTERIM_LIMIT:
@@ -244,11 +244,11 @@ class ResponseCycle:
         if answer.carries_login and self.connection is not None:
             self.connection.reserve_for_client(self.outgoing.owner, said_by_upstream=True)
         if self.outgoing.informs:
-            self._deliver(answer)
+            self._deliver_head_or_error(answer)
         if rest:
-            self._on_head(rest)
+            self._read_head(rest)
 
-    def _on_final(self, answer: ResponseHead, rest: bytes) -> None:
+    def _handle_final_head(self, answer: ResponseHead, rest: bytes) -> None:
         """Deliver the head and start to read the body."""
         connection = self.connection
         assert connection is not None  # noqa: S101 - as above
@@ -257,29 +257,29 @@ class ResponseCycle:
             connection.reserve_for_client(
                 self.outgoing.owner, said_by_upstream=answer.carries_login
             )
-            if self._must_hold_challenge(connection, answer):
-                self._hold_challenge(connection, answer, rest)
+            if self._must_delay_challenge(connection, answer):
+                self._delay_challenge(connection, answer, rest)
                 return
         if connection.is_private:
-            self._announce_login_end(connection, answer)
+            self._announce_login_end_if_due(connection, answer)
         if answer.length == len(rest):  # usually all of it is here
             self.whole = WholeBody(rest)
-            self._deliver(answer)
+            self._deliver_head_or_error(answer)
             self._release_connection()
             return
         self.body = ResponseBody(self)
-        self._deliver(answer)
-        self._begin_body(answer.length, connection.leniencies)
+        self._deliver_head_or_error(answer)
+        self._choose_body_reader(answer.length, connection.leniencies)
         if rest or self._remaining == 0:
             self._READERS[self._state](self, rest)
         if self.connection is None:
             return
         unasked = self.continued is not None and not self.took_body  # nobody will ask for it now
         if not self.sent and (answer.status >= 400 or not answer.keeps or unasked):
-            self._stop_sending()
-        connection.on_streaming(self.outgoing.limits, events=answer.streams_events)
+            self._stop_upload()
+        connection.apply_body_timeouts(self.outgoing.limits, events=answer.streams_events)
 
-    def _must_hold_challenge(self, connection: Carrier, answer: ResponseHead) -> bool:
+    def _must_delay_challenge(self, connection: Carrier, answer: ResponseHead) -> bool:
         """Whether to hold a challenge back until the upload is over: the next step of the login needs this connection.
 
         A response before the end of the upload would end both connections.
@@ -289,12 +289,12 @@ class ResponseCycle:
         is_uploading = is_asked and not (self.sent or self._has_waited)
         return is_challenge and is_uploading and connection.login is not None
 
-    def _hold_challenge(self, connection: Carrier, answer: ResponseHead, rest: bytes) -> None:
+    def _delay_challenge(self, connection: Carrier, answer: ResponseHead, rest: bytes) -> None:
         self._challenge, self._state = (answer, rest), "challenge"
         connection.pause()
-        connection.loop.call_later(_NO_PROGRESS_S, self._check_upload_progress, 0)
+        connection.loop.call_later(_NO_PROGRESS_S, self._deliver_challenge_if_upload_stalls, 0)
 
-    def _check_upload_progress(self, unsent_bytes: int) -> None:
+    def _deliver_challenge_if_upload_stalls(self, unsent_bytes: int) -> None:
         """Deliver the challenge early if the upstream has stopped taking the upload."""
         connection = self.connection
         if self._challenge is None or connection is None:
@@ -303,7 +303,9 @@ class ResponseCycle:
         if 0 < unsent_bytes <= left:
             self.deliver_challenge()
         else:
-            connection.loop.call_later(_NO_PROGRESS_S, self._check_upload_progress, left)
+            connection.loop.call_later(
+                _NO_PROGRESS_S, self._deliver_challenge_if_upload_stalls, left
+            )
 
     def deliver_challenge(self) -> None:
         """Deliver a challenge that was held back until the end of the upload, if there is one."""
@@ -312,23 +314,23 @@ class ResponseCycle:
             self.connection.resume()
             self.receive(b"")
 
-    def _on_held_challenge(self, data: bytes) -> None:
+    def _buffer_behind_challenge(self, data: bytes) -> None:
         """Keep the bytes that follow the head of a challenge that is held back."""
         assert self._challenge is not None  # noqa: S101 - set with this state
         answer, rest = self._challenge
         self._challenge = answer, rest + data
         if self._has_waited:
             self._challenge = None
-            self._on_final(answer, rest + data)
+            self._handle_final_head(answer, rest + data)
 
-    def _announce_login_end(self, connection: Carrier, answer: ResponseHead) -> None:
+    def _announce_login_end_if_due(self, connection: Carrier, answer: ResponseHead) -> None:
         """Announce the end of a login: legacy closes, or the connection is old and no challenge is open."""
-        if connection.is_old and answer.status not in _CHALLENGES:
+        if connection.is_past_max_age and answer.status not in _CHALLENGES:
             self.keeps = False
         if not self.keeps:
-            connection.announce_end()
+            connection.announce_client_connection_end()
 
-    def _begin_body(self, length: int, leniencies: frozenset[str]) -> None:
+    def _choose_body_reader(self, length: int, leniencies: frozenset[str]) -> None:
         """Choose how the body is read: by the parser of chunks, by counting, or until the connection ends."""
         self._remaining = length
         if length == CHUNKED:
@@ -338,7 +340,7 @@ class ResponseCycle:
         else:
             self._state = "until-close" if length == UNTIL_CLOSE else "counted"
 
-    def _on_counted(self, data: bytes) -> None:
+    def _read_counted_body(self, data: bytes) -> None:
         """Read a body of a known number of bytes; if more bytes come, the connection is not reused."""
         body, size = self.body, len(data)
         assert body is not None  # noqa: S101 - set with this state
@@ -348,14 +350,14 @@ class ResponseCycle:
             body.feed(data)
         self._remaining -= len(data)
         if self._remaining == 0:
-            self._complete()
+            self._complete_exchange()
 
-    def _on_until_close(self, data: bytes) -> None:
+    def _read_body_until_close(self, data: bytes) -> None:
         """Read a body that ends with the connection (RFC 9112 6.3, case 8)."""
         if data and self.body is not None:
             self.body.feed(data)
 
-    def _on_chunks(self, data: bytes) -> None:
+    def _read_chunks(self, data: bytes) -> None:
         """Read chunks and trailers (RFC 9112 7.1); the bytes that are not body are bounded like a head."""
         parser, body = self._parser, self.body
         assert parser is not None  # noqa: S101 - set with this state
@@ -364,26 +366,30 @@ class ResponseCycle:
             parser.feed(data)
         except Malformed as error:
             recent = self._recent + data
-            begin = find_trailers(recent, parser.seen.pairs) if "Length" in str(error) else None
+            begin = (
+                find_start_of_trailers(recent, parser.seen.pairs)
+                if "Length" in str(error)
+                else None
+            )
             if begin is None:
                 raise
             self._recent = recent[begin:]
             self._state, data = "trailers", b""
         finally:
-            if decoded := parser.take_data():
+            if decoded := parser.pop_data():
                 body.feed(decoded)
-        self._bound_overhead(0 if decoded else len(data))
+        self._limit_chunk_overhead(0 if decoded else len(data))
         if self._state == "trailers":
-            self._on_trailers(b"")
+            self._read_trailers_refused_by_llhttp(b"")
             return
         if not decoded:
             self._recent += data
         else:
             self._recent = data if parser.seen.pairs else data[-_RECENT_BYTES:]
         if parser.seen.is_done:
-            self._end_chunks(parser, body)
+            self._finish_chunked_body(parser, body)
 
-    def _on_trailers(self, data: bytes) -> None:
+    def _read_trailers_refused_by_llhttp(self, data: bytes) -> None:
         """Read trailers that llhttp refuses because one looks like framing (RFC 9110 6.5.1).
 
         The connection is not reused afterwards: nobody knows what such a server means to frame.
@@ -391,20 +397,20 @@ class ResponseCycle:
         self._recent = held = self._recent + data
         if len(held) > HEAD_LIMIT_BYTES:
             raise Malformed(_OVERHEAD)
-        check_line_ends(held)
+        refuse_bare_line_feeds(held)
         end = held.find(b"\r\n\r\n")
         if end >= 0 and self.body is not None:
             self.keeps = False
             self.body.trailer_pairs = parse_trailers(held[: end + 2])
-            self._complete()
+            self._complete_exchange()
 
-    def _bound_overhead(self, size: int) -> None:
+    def _limit_chunk_overhead(self, size: int) -> None:
         """Refuse endless chunk extensions and trailers: bytes in a row (0 ends it) without data."""
         self._overhead_bytes = self._overhead_bytes + size if size else 0
         if self._overhead_bytes > HEAD_LIMIT_BYTES:
             raise Malformed(_OVERHEAD)
 
-    def _end_chunks(self, parser: Parser, body: ResponseBody) -> None:
+    def _finish_chunked_body(self, parser: Parser, body: ResponseBody) -> None:
         """Finish a chunked body. Blank lines after it, which llhttp skips, count as excess bytes."""
         tail = self._recent[-5:]
         ends_once = tail[1:] == b"\r\n\r\n" and tail[0] not in b"\r\n"
@@ -414,11 +420,11 @@ class ResponseCycle:
             pairs
         ):  # nobody sees it, but legacy means something by it
             self.keeps = False
-        self._complete()
+        self._complete_exchange()
 
     # Delivering and ending.
 
-    def _deliver(self, event: ResponseHead | BaseException) -> None:
+    def _deliver_head_or_error(self, event: ResponseHead | BaseException) -> None:
         """Hand a head or the failure to the caller, now or when it asks for the next one."""
         if self.answer.done():
             if self._undelivered is None:
@@ -433,10 +439,10 @@ class ResponseCycle:
         """Return a future of the head that comes after an interim response."""
         self.answer = self.answer.get_loop().create_future()
         if self._undelivered:
-            self._deliver(self._undelivered.popleft())
+            self._deliver_head_or_error(self._undelivered.popleft())
         return self.answer
 
-    def _complete(self) -> None:
+    def _complete_exchange(self) -> None:
         """End the exchange: the response is complete."""
         if self.body is not None:
             self.body.finish()
@@ -446,26 +452,26 @@ class ResponseCycle:
         """Give the connection back; it serves the next request if both messages are complete."""
         connection, self.connection = self.connection, None
         if self.sender is not None:
-            self._stop_sending()
+            self._stop_upload()
         if connection is not None:
-            connection.on_complete(reusable=self.keeps and self.sent)
+            connection.release_or_close(reusable=self.keeps and self.sent)
 
     def fail(self, error: BaseException) -> None:
         """End the exchange with an error, which goes to whoever waits; the connection is closed."""
         connection, self.connection = self.connection, None
         if connection is None:
             return
-        self._stop_sending()
+        self._stop_upload()
         if self.body is not None:
             self.body.fail(error)
         else:
-            self._deliver(error)
+            self._deliver_head_or_error(error)
         connection.close()
 
     def abandon(self) -> None:
         """End the exchange because nobody wants the response."""
         connection, self.connection = self.connection, None
-        self._stop_sending()
+        self._stop_upload()
         self._undelivered = None
         answer = self.answer
         if not answer.cancel() and not answer.cancelled() and answer.exception() is not None:
@@ -475,7 +481,7 @@ class ResponseCycle:
         if connection is not None:
             connection.close()
 
-    def _stop_sending(self) -> None:
+    def _stop_upload(self) -> None:
         """Stop an upload that is still under way; a connection with half a request cannot be reused."""
         if self.sender is not None and not self.sent:
             self.keeps = False
@@ -495,10 +501,10 @@ class ResponseCycle:
 
     # State -> the method that reads what comes in it.
     _READERS: ClassVar[dict[State, Callable[[ResponseCycle, bytes], None]]] = {
-        "head": _on_head,
-        "challenge": _on_held_challenge,
-        "counted": _on_counted,
-        "until-close": _on_until_close,
-        "chunks": _on_chunks,
-        "trailers": _on_trailers,
+        "head": _read_head,
+        "challenge": _buffer_behind_challenge,
+        "counted": _read_counted_body,
+        "until-close": _read_body_until_close,
+        "chunks": _read_chunks,
+        "trailers": _read_trailers_refused_by_llhttp,
     }

@@ -54,7 +54,7 @@ class ResponseHead(NamedTuple):
     carries_login: bool = False
 
 
-class LlhttpEvents:
+class LlhttpResponseEvents:
     """What llhttp has read of one response so far. It does not refer to the parser, which would be a cycle."""
 
     __slots__ = ("chunks", "is_done", "messages", "pairs")
@@ -90,7 +90,7 @@ class Parser:
     __slots__ = ("_llhttp", "seen")
 
     def __init__(self, leniencies: frozenset[str]) -> None:
-        self.seen = LlhttpEvents()
+        self.seen = LlhttpResponseEvents()
         self._llhttp: Any = httptools.HttpResponseParser(self.seen)
         if "chunk-size-spaces" in leniencies:
             self._llhttp.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
@@ -107,14 +107,14 @@ class Parser:
     def begin_chunks(self) -> None:
         """Start with the chunks of a body whose head was read elsewhere."""
         self.feed(_CHUNKED_HEAD)
-        self.take_headers()
+        self.pop_headers()
 
-    def take_headers(self) -> Pairs:
+    def pop_headers(self) -> Pairs:
         """Return the headers read so far and start an empty list, for trailers."""
         headers, self.seen.pairs = self.seen.pairs, []
         return headers
 
-    def take_data(self) -> bytes:
+    def pop_data(self) -> bytes:
         """Return the data of the chunks read since the last call."""
         chunks = self.seen.chunks
         if not chunks:
@@ -126,7 +126,7 @@ class Parser:
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-def find_trailers(recent: bytes, read: Pairs) -> int | None:
+def find_start_of_trailers(recent: bytes, read: Pairs) -> int | None:
     """Return where the trailers begin if llhttp refused a Content-Length among them; None if it refused something else.
 
     `recent` ends with what llhttp was fed last, `read` are the trailers it has read. The last place that
@@ -168,21 +168,21 @@ def find_head_end(data: bytes | bytearray, start: int, leniencies: frozenset[str
         end = found.end() if found else -1
     if end < 4:
         end = -1
-        _check_beginning(data, start, leniencies)
+        _check_head_start(data, start, leniencies)
     if (len(data) if end < 0 else end) > HEAD_LIMIT_BYTES:
         raise Malformed(f"the head is larger than {HEAD_LIMIT_BYTES} bytes")
     return end
 
 
-def _check_beginning(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> None:
+def _check_head_start(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> None:
     """Refuse bytes that can never become a head at once, without waiting for the rest."""
     if data[:7] != b"HTTP/1."[: len(data)]:
         raise Malformed(_NO_STATUS_LINE)
     if "bare-lf" not in leniencies:
-        check_line_ends(data, start)
+        refuse_bare_line_feeds(data, start)
 
 
-def check_line_ends(data: bytes | bytearray, start: int = 0) -> None:
+def refuse_bare_line_feeds(data: bytes | bytearray, start: int = 0) -> None:
     """Refuse a line that ends in LF alone."""
     if _BARE_LF.search(data, start):
         raise Malformed("a line ends in LF without CR (RFC 9112 2.2)")
@@ -197,11 +197,13 @@ def parse_head(
     line_end = head.find(b"\r\n")
     line = _parse_status_line(head[:line_end])
     if line[0] == 101:
-        _check_switch(line[2], upgrades=upgrades)
-    return _frame_body(line, _fields_in(head, head[line_end + 2 : -2]), method, leniencies)
+        _check_protocol_switch(line[2], upgrades=upgrades)
+    return _build_head_with_framing(
+        line, _split_header_lines(head, head[line_end + 2 : -2]), method, leniencies
+    )
 
 
-def _fields_in(head: bytes, block: bytes) -> SplitHeaders:
+def _split_header_lines(head: bytes, block: bytes) -> SplitHeaders:
     """Return the fields of a head in strict form; `block` holds the lines of its fields. Outer blanks of values are cut."""
     found: Pairs = _fields_of(block)
     lines = len(found)
@@ -209,7 +211,7 @@ def _fields_in(head: bytes, block: bytes) -> SplitHeaders:
     if not is_clean or len(block.translate(None, _CONTROLS)) != len(block):
         parser = Parser(frozenset())
         parser.feed(head)
-        return split_headers(parser.take_headers())
+        return split_headers(parser.pop_headers())
     # Not `in`: for bytes, Python 3.11 first makes and drops an exception.
     if block.find(b" \r\n") >= 0 or block.find(b"\t\r\n") >= 0:
         found = [(name, value.rstrip(b" \t")) for name, value in found]
@@ -225,7 +227,7 @@ def _parse_status_line(line: bytes) -> tuple[int, bytes, bytes]:
     return int(found[2]), found[3] or b"", found[1]
 
 
-def _check_switch(version: bytes, *, upgrades: bool) -> None:
+def _check_protocol_switch(version: bytes, *, upgrades: bool) -> None:
     """Refuse a 101 that was not asked for, or that HTTP/1.0 cannot mean (RFC 9110 7.8)."""
     if not upgrades:
         raise Malformed("101 Switching Protocols was not asked for (RFC 9110 15.2.2)")
@@ -233,7 +235,7 @@ def _check_switch(version: bytes, *, upgrades: bool) -> None:
         raise Malformed("101 Switching Protocols in an HTTP/1.0 response (RFC 9110 7.8)")
 
 
-def _frame_body(
+def _build_head_with_framing(
     line: tuple[int, bytes, bytes], headers: SplitHeaders, method: str, leniencies: frozenset[str]
 ) -> ResponseHead:
     """Work out the body's framing from the headers (RFC 9112 6.3)."""
@@ -246,7 +248,7 @@ def _frame_body(
     if rest is not None:
         codings_at, connection_at, login_at = rest
         if connection_at:
-            keeps = _is_persistent([values[at] for at in connection_at], is_new=is_new)
+            keeps = _is_connection_persistent([values[at] for at in connection_at], is_new=is_new)
         if codings_at:
             if length != UNTIL_CLOSE:
                 raise Malformed("both Content-Length and Transfer-Encoding (RFC 9112 6.3)")
@@ -310,7 +312,7 @@ def _check_chunked(codings: list[bytes], *, is_new: bool, leniencies: frozenset[
         raise Malformed("Transfer-Encoding in an HTTP/1.0 response (RFC 9112 6.1)")
 
 
-def _is_persistent(connection: list[bytes], *, is_new: bool) -> bool:
+def _is_connection_persistent(connection: list[bytes], *, is_new: bool) -> bool:
     """Return True if the connection persists (RFC 9112 9.3)."""
     options = [option.strip().lower() for line in connection for option in line.split(b",")]
     return b"close" not in options and (is_new or b"keep-alive" in options)
@@ -326,14 +328,14 @@ def _rewrite_strictly(head: bytes, leniencies: frozenset[str]) -> bytes:
     if "space-before-colon" in leniencies:
         fields = _SPACE_BEFORE_COLON.sub(rb"\1:", fields)
     if "duplicate-content-length" in leniencies:
-        fields = _keep_one_length(fields)
+        fields = _drop_repeated_lengths(fields)
     return line + separator + fields
 
 
 _LENGTH_FIELD = re.compile(rb"(?mi)^content-length:[ \t]*([0-9, \t]*)\r\n")
 
 
-def _keep_one_length(fields: bytes) -> bytes:
+def _drop_repeated_lengths(fields: bytes) -> bytes:
     """Keep the first of several equal Content-Length values; differing ones stay, and are refused later."""
     values = {v.strip() for found in _LENGTH_FIELD.findall(fields) for v in found.split(b",")}
     if len(values) != 1:

@@ -41,10 +41,10 @@ def timeouts_of(extensions: Mapping[str, Any]) -> UpstreamTimeouts:
     if ours is not None:
         return ours  # type: ignore[no-any-return]
     timeout = extensions.get("timeout")
-    return DEFAULT_TIMEOUTS if timeout is None else _from_httpx(timeout)
+    return DEFAULT_TIMEOUTS if timeout is None else _timeouts_from_httpx(timeout)
 
 
-def _from_httpx(timeout: Mapping[str, float | None]) -> UpstreamTimeouts:
+def _timeouts_from_httpx(timeout: Mapping[str, float | None]) -> UpstreamTimeouts:
     """Translate httpx's four timeouts: `read` stands for both waits for the response."""
     read_s = timeout.get("read")
     return UpstreamTimeouts(

@@ -26,7 +26,7 @@ from overgrow.forwarding.client.pool import (
     PoolRequest,
     PoolSlot,
 )
-from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, prepare_request
+from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, serialize_request
 from overgrow.forwarding.client.request_body import send_body
 from overgrow.forwarding.client.response_body import ResponseBody, WholeBody
 from overgrow.forwarding.client.response_cycle import ResponseCycle
@@ -88,23 +88,27 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         return self._pool.waiting if self._pool is not None else 0
 
     @property
-    def is_scarce(self) -> bool:
+    def are_connections_scarce(self) -> bool:
         """Whether few of `max_connections` are free."""
-        return self._pool is not None and self._pool.is_scarce
+        return self._pool is not None and self._pool.are_connections_scarce
 
     def __repr__(self) -> str:
         return f"<LegacyTransport {self._dialler.address.geturl()} {self._pool or 'not used yet'}>"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and return the response once its head is here."""
-        outgoing = prepare_request(request)
+        outgoing = serialize_request(request)
         pool = self._pool or self._pool_of_this_loop()
         if outgoing.carries_login or "login" in request.extensions:
-            return await self._send_on_login(outgoing, request)
-        connection = pool.take_idle()
+            return await self._send_on_login_connection(outgoing, request)
+        connection = pool.pop_idle_connection()
         if connection is None:
-            pool_request = _pool_request_of(request) if pool.is_crowded else DEFAULT_REQUEST
-            connection = pool.take_idle(for_known_client=True) if pool_request.is_known else None
+            pool_request = (
+                _pool_request_of(request) if pool.has_only_reserved_slots else DEFAULT_REQUEST
+            )
+            connection = (
+                pool.pop_idle_connection(for_known_client=True) if pool_request.is_known else None
+            )
             if connection is None:
                 connection = await pool.acquire(outgoing.limits, pool_request)
         was_reused = connection.is_reused
@@ -112,28 +116,28 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         try:
             answer = await exchange.answer
             if answer.status < 200:
-                answer = await _final_head(exchange, answer, request)
+                answer = await _await_final_head(exchange, answer, request)
         except BaseException as error:
             exchange.abandon()
             if not may_retry(exchange.attempt(was_reused=was_reused), error):
                 raise
         else:
             return _build_response(answer, exchange.readable)
-        return await self._send_again(pool, outgoing, request)
+        return await self._resend_lost_request(pool, outgoing, request)
 
     @property
-    def has_shared_login(self) -> bool:
+    def has_seen_shared_login(self) -> bool:
         """Whether a user logged in over a client's connection that several users share."""
-        return self._pool is not None and self._pool.has_shared_login
+        return self._pool is not None and self._pool.has_seen_shared_login
 
-    async def _send_on_login(
+    async def _send_on_login_connection(
         self, outgoing: OutgoingRequest, request: httpx.Request
     ) -> httpx.Response:
         """Send on the connection on which the client has logged in, or log in on a new one."""
         login: Login[UpstreamConnection] | None = request.extensions.get("login")
         if login is not None:
-            return await _send_once(login.ready_connection(), outgoing, request)
-        connection = await self._pool_of_this_loop().acquire_fresh(outgoing.limits)
+            return await _send_once(login.check_and_return_connection(), outgoing, request)
+        connection = await self._pool_of_this_loop().acquire_new_connection(outgoing.limits)
         return await _send_once(connection, outgoing, request)
 
     async def reserve(self, limits: UpstreamTimeouts) -> PoolSlot:
@@ -145,11 +149,11 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         """
         return await self._pool_of_this_loop().reserve(limits)
 
-    async def _send_again(
+    async def _resend_lost_request(
         self, pool: ConnectionPool, outgoing: OutgoingRequest, request: httpx.Request
     ) -> httpx.Response:
         """Send a request again that was lost with a reused connection (RFC 9112 9.3.1)."""
-        connection = await pool.acquire_fresh(outgoing.limits)
+        connection = await pool.acquire_new_connection(outgoing.limits)
         try:
             return await _send_once(connection, outgoing, request)
         except httpx.TransportError as error:
@@ -194,7 +198,7 @@ async def _send_once(
     """Send a request that is not repeated on another connection."""
     exchange = _start_cycle(connection, outgoing)
     try:
-        answer = await _final_head(exchange, await exchange.answer, request)
+        answer = await _await_final_head(exchange, await exchange.answer, request)
     except BaseException:
         exchange.abandon()
         raise
@@ -209,7 +213,7 @@ def _start_cycle(connection: UpstreamConnection, outgoing: OutgoingRequest) -> R
     return exchange
 
 
-async def _final_head(
+async def _await_final_head(
     exchange: ResponseCycle, answer: ResponseHead, request: httpx.Request
 ) -> ResponseHead:
     """Return the head of the final response; interim ones go to whoever asked for them."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import httpx
 
 from overgrow.exchange import BodyBroken, Failure
-from overgrow.forwarding.client.ending import missing_close_notify
+from overgrow.forwarding.client.ending import error_if_close_notify_missing
 from overgrow.forwarding.client.request import OutgoingRequest
 from overgrow.forwarding.client.response_cycle import ResponseCycle
 from overgrow.forwarding.client.response_parser import ResponseHead
@@ -111,7 +111,9 @@ class Handshake(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the exchange that the connection ended, which completes a body without a length."""
         self.is_lost = True
-        self._switching.on_lost(exc or missing_close_notify(self.transport, self.leniencies))
+        self._switching.on_connection_lost(
+            exc or error_if_close_notify_missing(self.transport, self.leniencies)
+        )
 
     # The exchange calls these; their names are those of connection.py.
 
@@ -125,14 +127,14 @@ class Handshake(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def on_streaming(self, _limits: UpstreamTimeouts, *, events: bool) -> None:
+    def apply_body_timeouts(self, _limits: UpstreamTimeouts, *, events: bool) -> None:
         """Remember an event stream, which may pause for longer."""
         self.streams_events = events
 
     def reserve_for_client(self, _owner: object, *, said_by_upstream: bool) -> None:
         """Do nothing about a login: this connection serves only one client anyway."""
 
-    def on_complete(self, *, reusable: bool) -> None:  # noqa: ARG002 - as connection.py has it
+    def release_or_close(self, *, reusable: bool) -> None:  # noqa: ARG002 - as connection.py has it
         """Close: this connection carries no further request."""
         self.close()
 
@@ -160,16 +162,16 @@ class UpgradeCycle(ResponseCycle):
         else:
             self.early += data
 
-    def on_lost(self, error: Exception | None) -> None:
+    def on_connection_lost(self, error: Exception | None) -> None:
         """Take note that the connection has ended; after a 101 the tunnel handles that."""
         if self.early is None:
-            super().on_lost(error)
+            super().on_connection_lost(error)
 
-    def _on_interim(self, answer: ResponseHead, rest: bytes) -> None:
+    def _handle_interim_response(self, answer: ResponseHead, rest: bytes) -> None:
         """Stop at a 101: the bytes behind it are not HTTP."""
         if answer.status != 101:
-            super()._on_interim(answer, rest)
+            super()._handle_interim_response(answer, rest)
             return
         self.early = rest
         self.pause()
-        self._deliver(answer)
+        self._deliver_head_or_error(answer)

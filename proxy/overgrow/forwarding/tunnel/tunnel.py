@@ -48,7 +48,7 @@ async def open_tunnel(
     if login is None:
         failure = await _connect(legacy, handshake, timeouts.connect_s)
     else:
-        failure = _take_over_login(login, handshake)
+        failure = _move_login_connection_to_handshake(login, handshake)
     if failure is not None:
         return failure
     answer = await _read_final_head(handshake, timeouts.response_s, inform)
@@ -57,7 +57,7 @@ async def open_tunnel(
     return UpgradeResponse(handshake, answer, timeouts)
 
 
-def _take_over_login(login: Login[Any], handshake: Handshake) -> Failure | None:
+def _move_login_connection_to_handshake(login: Login[Any], handshake: Handshake) -> Failure | None:
     """Take the connection on which the client has logged in."""
     try:
         login.hand_over(handshake)
@@ -169,7 +169,7 @@ class UpgradeResponse:
         `take_over` is scope["overgrow"].take_over. What it raises if the client is gone is not caught
         here.
         """
-        splice = _Splice(self._handshake, self._timeouts.stream_idle_s)
+        splice = _TunnelRelay(self._handshake, self._timeouts.stream_idle_s)
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
         head = b"HTTP/1.1 101 %b\r\n%b\r\n" % (self.reason, lines)
         return await splice.relay(take_over, head)
@@ -182,13 +182,13 @@ class UpgradeResponse:
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
-class _TunnelEnd(asyncio.Protocol):
+class _TunnelEndpoint(asyncio.Protocol):
     """One side of a running tunnel: it sends what it receives to the other side at once."""
 
     transport: asyncio.Transport  # while not lost
-    other: _TunnelEnd
+    other: _TunnelEndpoint
 
-    def __init__(self, name: EndedBy, splice: _Splice) -> None:
+    def __init__(self, name: EndedBy, splice: _TunnelRelay) -> None:
         self.name: EndedBy = name
         self.received_bytes = 0
         self.has_ended = False  # it will send no more
@@ -208,7 +208,7 @@ class _TunnelEnd(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass bytes on."""
         self.received_bytes += len(data)
-        self._splice.touch()
+        self._splice.record_activity()
         if self.other.is_open:
             self.other.transport.write(data)
 
@@ -225,7 +225,7 @@ class _TunnelEnd(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Pass a half close on; the other side may keep sending if both transports support it."""
         self.has_ended = True
-        self._splice.note_end(self.name)
+        self._splice.record_first_end(self.name)
         other = self.other
         knows_halves = self.transport.can_write_eof() and other.transport.can_write_eof()
         if not other.is_open or other.has_ended or not knows_halves:
@@ -237,11 +237,11 @@ class _TunnelEnd(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass the end on: a reset at once, any other end after what is still to be written."""
         self.is_lost = True
-        self._splice.note_end(self.name)
+        self._splice.record_first_end(self.name)
         if exc is not None:
             self.other.reset()
         self.other.close()
-        self._splice.settle()
+        self._splice.finish_if_both_closed()
 
     def drop_references(self) -> None:
         """Drop the references that form a cycle, which only the garbage collector would free."""
@@ -260,7 +260,7 @@ class _TunnelEnd(asyncio.Protocol):
         reset(self.transport)
 
 
-class _Splice:
+class _TunnelRelay:
     """The two ends of a tunnel, with an idle timeout and a future of the moment when both are closed."""
 
     def __init__(self, handshake: Handshake, idle_s: float) -> None:
@@ -270,9 +270,9 @@ class _Splice:
         self._idle_s = idle_s
         self._ended_by: EndedBy | None = None
         self._touched = self._loop.time()
-        self._timer = self._loop.call_later(idle_s, self._watch)
-        self.client = _TunnelEnd("client", self)
-        self.legacy = _TunnelEnd("legacy", self)
+        self._timer = self._loop.call_later(idle_s, self._check_idle)
+        self.client = _TunnelEndpoint("client", self)
+        self.legacy = _TunnelEndpoint("legacy", self)
         self.client.other, self.legacy.other = self.legacy, self.client
         self.legacy.connection_made(handshake.transport)
 
@@ -291,19 +291,19 @@ class _Splice:
             await self._done
         finally:
             self._timer.cancel()
-            self._abort()
+            self._abort_both_ends()
         ended_by = self._ended_by or "client"
         return TunnelSummary(self.client.received_bytes, self.legacy.received_bytes, ended_by)
 
-    def touch(self) -> None:
+    def record_activity(self) -> None:
         """Take note that bytes moved."""
         self._touched = self._loop.time()
 
-    def note_end(self, name: EndedBy) -> None:
+    def record_first_end(self, name: EndedBy) -> None:
         """Remember who ended the tunnel: the side that ended first."""
         self._ended_by = self._ended_by or name
 
-    def settle(self) -> None:
+    def finish_if_both_closed(self) -> None:
         """Finish once both sides are closed."""
         if not (self.client.is_lost and self.legacy.is_lost):
             return
@@ -312,15 +312,15 @@ class _Splice:
         for end in (self.client, self.legacy):
             end.drop_references()
 
-    def _watch(self) -> None:
+    def _check_idle(self) -> None:
         left_s = self._touched + self._idle_s - self._loop.time()
         if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._watch)
+            self._timer = self._loop.call_later(left_s, self._check_idle)
             return
-        self.note_end("idle")
-        self._abort()
+        self.record_first_end("idle")
+        self._abort_both_ends()
 
-    def _abort(self) -> None:
+    def _abort_both_ends(self) -> None:
         for end in (self.client, self.legacy):
             if not end.is_lost:
                 end.transport.abort()

@@ -27,7 +27,7 @@ from overgrow.forwarding.forwarder import login_of
 from overgrow.forwarding.headers import (
     headers_for_client,
     headers_for_legacy,
-    is_loop,
+    is_forwarding_loop,
     private_address_of,
 )
 from overgrow.forwarding.tunnel.tunnel import Inform, UpgradeResponse, open_tunnel
@@ -63,14 +63,18 @@ class Upgrader:
         if inbound.take_over is None:
             return failure_reply(Failure("no-upgrade", "decide", "front"))
         legacy = self._table_of().legacy
-        if is_loop(head.headers, legacy.via):
+        if is_forwarding_loop(head.headers, legacy.via):
             return failure_reply(Failure("loop", "read", "front"))
         timeouts = decision.route.timeouts if decision.route else legacy.timeouts
         login = login_of(inbound, legacy)
         place = _uncounted_slot() if login is not None else await self._reserve(timeouts)
         if isinstance(place, Failure):
             return failure_reply(place)
-        inform = None if inbound.inform is None else _informer(inbound.inform, head, legacy)
+        inform = (
+            None
+            if inbound.inform is None
+            else _make_interim_forwarder(inbound.inform, head, legacy)
+        )
         asked = handshake_head(head, legacy)
         try:
             opened = await open_tunnel(legacy, asked, timeouts=timeouts, inform=inform, login=login)
@@ -109,7 +113,7 @@ def handshake_head(head: Head, legacy: Legacy) -> bytes:
     return b"GET %b HTTP/1.1\r\n%b\r\n" % (head.target, lines)
 
 
-def _informer(inform: Inform, head: Head, legacy: Legacy) -> Inform:
+def _make_interim_forwarder(inform: Inform, head: Head, legacy: Legacy) -> Inform:
     """Return a function that passes a 1xx on with the header rules applied, but not a 100."""
 
     async def pass_on(status: int, headers: Headers) -> None:
@@ -127,7 +131,7 @@ async def _build_reply(
     headers = headers_for_client(opened.headers, via=legacy.via, head=head, private=private)
     if not opened.is_switched:
         close, reason = (
-            partial(_close_and_free, opened, place),
+            partial(_close_and_free_slot, opened, place),
             custom_reason(opened.status, opened.reason),
         )
         return Reply(opened.status, headers, opened.body, close=close, reason=reason)
@@ -139,6 +143,6 @@ async def _build_reply(
     return Reply(101, headers, close=opened.close, upgraded=partial(opened.relay, take_over))
 
 
-async def _close_and_free(opened: UpgradeResponse, place: PoolSlot) -> None:
+async def _close_and_free_slot(opened: UpgradeResponse, place: PoolSlot) -> None:
     await opened.close()
     place.free()
