@@ -104,7 +104,7 @@ def create_asgi(settings: Settings | None = None) -> Overgrow:
 
 
 def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
-    """Return the front door without the team's app, whose import ended or hung earlier workers: `why`."""
+    """Return the front door without the team's app; `why` says how its import ended or hung earlier workers."""
     log_to_stderr()
     name = settings.app or _app_named_in_table(settings.config) or ""
     why_not = f"{name} is not imported here, for what happened to the last worker that did: {why}"
@@ -112,7 +112,7 @@ def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
 
 
 def with_state_dir(settings: Settings) -> Settings:
-    """Return the settings with the state folder in use; it is chosen once, so that its problems are logged once."""
+    """Return the settings with the state folder in use. The folder is chosen once, so that its problems are logged once."""
     return replace(settings, state=ensure_state_dir_in_time(settings.config, settings.state))
 
 
@@ -154,7 +154,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 class FlaskClientDisconnected(WsgiClientDisconnected, exceptions.ClientDisconnected):
-    """The client broke its body off. Flask takes this for a 400, and logs no error of the app."""
+    """The client stopped in the middle of its body. Flask turns this into a 400 and logs no error of the app."""
 
     def __init__(self, text: str) -> None:
         WsgiClientDisconnected.__init__(self, text)
@@ -171,7 +171,7 @@ class StartCheck(NamedTuple):
 
 
 def log_uncompared(state: Path) -> None:
-    """Log that the table could not be compared with the one before, as the state folder is new or was lost."""
+    """Log that the table was not compared with the previous one, because the state folder is new or was lost."""
     logger.info("table-not-compared with=%s", state / LAST_GOOD)
 
 
@@ -273,7 +273,7 @@ def import_team_to_run(settings: Settings) -> TeamApp:
 def _import_team_for_table(
     settings: Settings, state: Path, known: TeamApp | None
 ) -> tuple[TeamApp, str | None]:
-    """Return the app to start, judged by the rules of a known app, and the name of the app that ran before."""
+    """Return the app to start, chosen by the rules of a known app, and the name of the app that ran before."""
     rules = None if known is None else app_rules(known)
     found = app_to_start(settings.config, state, env=os.environ, rules=rules)
     if known is not None and known.name == (found.name or ""):
@@ -497,7 +497,7 @@ class Overgrow:
 
     @property
     def is_under_test(self) -> bool:
-        """Whether the app is `testing` under the WSGI mount when its first request comes."""
+        """Whether the app had `testing` set under the WSGI mount when its first request came."""
         return self._mounted_in is not None and self._mounted_in.testing
 
     @property
@@ -512,9 +512,9 @@ class Overgrow:
 
     @property
     def boot_problem(self) -> str:
-        """Why the workers that already run serve better than this one would; empty if they do not.
+        """Why this worker should leave the traffic to the workers that already run; empty if it can serve.
 
-        Either the app cannot be imported, or it has no rule for a route of the table that runs.
+        Either the app cannot be imported, or it has no rule for a route of the table in effect.
         """
         live = self.live
         lacking = (
@@ -527,7 +527,7 @@ class Overgrow:
 
     @property
     def app_note(self) -> str:
-        """The app that cannot be imported and that this one replaces, and why; empty if there is none."""
+        """Which app could not be imported and was replaced by this one, and why; empty if there is none."""
         return self._team.note
 
     @property
@@ -548,7 +548,7 @@ class Overgrow:
         return Watcher(self.live, self._table_context(), self.state, effects)
 
     def judge_proposal(self, data: bytes) -> tuple[Sequence[Problem], str | None]:
-        """Whether this worker would take a text for its table: what is wrong with it; and what makes its app stale."""
+        """Return what is wrong with a proposed text of the table for this worker, and what makes its app stale."""
         judged = judge_table(data, self._table_context(), self.live.matcher.table)
         return judged.loaded.problems, self.sources.describe_change()
 

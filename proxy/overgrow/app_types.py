@@ -1,4 +1,4 @@
-"""Types of ASGI and of WSGI (PEP 3333): an application, what a server calls it with, what passes between."""
+"""Types of ASGI and of WSGI (PEP 3333): an application, the arguments a server calls it with, and the messages between them."""
 
 from __future__ import annotations
 

@@ -58,16 +58,16 @@ class ClientConnection(Protocol):
 
     @property
     def has_whole_body(self) -> bool:
-        """Whether the whole body of its request has arrived."""
+        """Whether the body of the connection's request has arrived completely."""
         ...
 
     @property
     def slow_rate(self) -> float | None:
-        """The pace in bytes a second if the client is slower than allowed, else None."""
+        """The client's rate in bytes per second if it is below the minimum, else None."""
         ...
 
     def end_slow_request(self) -> None:
-        """End its request because others wait: with 408 before the response's head, else by breaking it off."""
+        """End the request of this connection because others wait: with 408 before the response's head, else by a broken response."""
         ...
 
     def close_after_response(self) -> None:
@@ -86,7 +86,7 @@ def names_login(value: bytes) -> bool:
 
 
 def _hide_quoted(quoted: re.Match[bytes]) -> bytes:
-    """Blank a quoted string out; one that is never closed stays, so that it hides nothing."""
+    """Blank out a quoted string; an unclosed one stays, so that it cannot hide a scheme."""
     return b" " if quoted[1] == b'"' else b" " + quoted[0][1:]
 
 

@@ -1,6 +1,6 @@
 """Durations as people write them: `500ms`, `90s`, `5m`, `8h`, `7d`.
 
-Pure. Which units a place takes, and how long a duration may be there, is decided by the place.
+Pure. Each field or option decides which units and which lengths it accepts.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The values of evidence: what shadowing finds out, what the store keeps and gives back, what the gate judges.
 
-Pure. One set for every part: a part that finds something out builds a Record and hands it on; only the store
-knows how it is kept. A new kind of record is a class here, a member of Record, and a table with its row in
+Pure. All parts share these values: a part that finds something out builds a Record and passes it on; only the
+store knows how a record is kept. A new kind of record is a class here, a member of Record, and a table with its row in
 overgrow/store/tables.py.
 
-Everything here is redacted already: nobody below hides anything. Times are unix seconds. `control` is the side
+Every value here is already redacted; no later step hides anything. Times are unix seconds. `control` is the side
 whose response the client got.
 """
 
@@ -36,8 +36,8 @@ class Part:
     """One kind of difference within a group. `gap` and `gap_s` are the widest seen; None: no bound is known.
 
     `path` has `[*]` for every index; `control` and `candidate` are the types of both values. `rule` names the
-    rule that covered the difference when it was captured. The rest is what all pairs have in common, SEVERAL
-    where they differ in it: `alike`, one shape of both values; `one_type`, one type; `place`, the path with its
+    rule that covered the difference when it was captured. The other fields hold what all pairs have in common, or
+    SEVERAL if the pairs differ: `alike`, one shape of both values; `one_type`, one type; `place`, the path with its
     indexes; `other`, the other path by which rules may know the place; `paired`, the rules that paired the items
     of the arrays above it, one a line.
     """
@@ -124,7 +124,7 @@ class NotCompared:
 class NoiseLearned:
     """All that one writer learned of a route's noise within the hour of `at`, as JSON data.
 
-    It replaces what the same writer put for that hour before.
+    It replaces the figures that the same writer stored for that hour before.
     """
 
     route: str
@@ -211,7 +211,7 @@ class OpenGroup:
 class Evidence:
     """What the gate judges: comparisons of one route within a window, under the rules in force.
 
-    `not_compared` counts by reason what was drawn and not compared in the day before the newest comparison,
+    `not_compared` counts, by reason, the requests drawn but not compared in the day before the newest comparison,
     `lately_compared` the comparisons of that day.
     """
 

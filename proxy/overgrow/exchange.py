@@ -86,10 +86,10 @@ class SendResponse(Protocol):
 
 
 class NativeScope(Protocol):
-    """What `scope["overgrow"]` offers: one request as our own server, or the WSGI mount, knows it.
+    """What `scope["overgrow"]` offers: facts about one request, and calls that our own server or the WSGI mount carries out.
 
-    Beyond ASGI: the target byte for byte, the client's connection, and a say in how the request
-    ends. On an ASGI server that is not ours `overgrow.path.plain_scope` stands in for it.
+    Beyond ASGI it has the target byte for byte, the client's connection, and control over how the
+    request ends. On any other ASGI server `overgrow.path.plain_scope` takes its place.
     """
 
     idle_s: float  # how long the client may neither send nor take bytes; the front door sets it
@@ -265,7 +265,7 @@ class Exchange(NamedTuple):
 
 
 class Server(Protocol):
-    """One side: answers an inbound request. Never raises for the network; never returns late.
+    """One side, which answers inbound requests. It never raises for the network, and keeps its time limits.
 
     The caller owns the Reply and calls `close` exactly once.
     """

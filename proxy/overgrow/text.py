@@ -1,4 +1,4 @@
-"""Text for people: what a terminal may be sent, counts with their nouns, times, shares, errors.
+"""Text for people: text that is safe for a terminal, counts with their nouns, times, shares, errors.
 
 Rule: pure, and the same words everywhere: a time or a share reads alike on the command line, on the
 admin page and in the log.
@@ -15,9 +15,9 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
-    """Return the text with what would command a terminal, or forge a line of a log, written out.
+    """Escape the characters that could control a terminal or forge a line of a log.
 
-    That is control and format characters (ESC, U+202E), line separators and surrogates.
+    These are control and format characters (ESC, U+202E), line separators and surrogates.
     """
     if text.isprintable():
         return text
@@ -34,7 +34,7 @@ def _escape(character: str) -> str:
 
 
 def exception_text(error: BaseException) -> str:
-    """Return what an error says of itself; if its `__str__` fails, return that."""
+    """Return the text of an exception; if its `__str__` fails, return a text that says so."""
     try:
         return str(error)
     except Exception as fault:  # noqa: BLE001  user code may raise anything

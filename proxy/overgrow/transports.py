@@ -14,7 +14,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Close at once, so that the peer sees its connection break and not end.
+    """Close at once, so that the peer sees a broken connection and not a normal end.
 
     With a linger time of 0 close() sends RST, even when nothing is unread or unsent.
     """
@@ -25,7 +25,7 @@ def reset(transport: asyncio.Transport) -> None:
 
 
 def write_pieces(transport: asyncio.Transport, pieces: Iterable[bytes]) -> None:
-    """Write several pieces; without joining them, where the transport can be trusted with that.
+    """Write several pieces, and join them first only if the transport's writelines() is not reliable.
 
     In CPython 3.12 and 3.13.0 asyncio's own writelines() never pauses the protocol, so nothing
     would hold back a sender whose peer has stopped reading. uvloop's does.

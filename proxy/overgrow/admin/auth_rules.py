@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, ip_address
 
 
 def is_known_host(host: str, names: Sequence[str]) -> bool:
-    """Whether a Host header is an IP address, localhost or one of the names; with any port."""
+    """Whether a Host header is an IP address, localhost or one of the names; any port is accepted."""
     if host.startswith("["):
         literal, bracket, port = host[1:].partition("]")
         return bool(bracket) and _is_port(port.removeprefix(":")) and _is_ip(literal, version=6)

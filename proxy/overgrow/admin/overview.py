@@ -71,7 +71,7 @@ class RouteRow:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Requests and errors of both sides at one moment; the difference of two is what happened between."""
+    """Requests and errors of both sides at one moment; the difference of two Totals is what happened between them."""
 
     at_s: int
     legacy_requests: int
@@ -83,7 +83,7 @@ class Totals:
         return ".".join(str(getattr(self, each.name)) for each in fields(self))
 
     def since(self, before: Totals) -> Totals | None:
-        """Return the difference from earlier totals, `at_s` its length; None if they do not compare."""
+        """Return the difference from earlier totals, with its length in `at_s`; None if the two cannot be compared."""
         names = [each.name for each in fields(self)]
         more = [getattr(self, name) - getattr(before, name) for name in names]
         return Totals(*more) if min(more) >= 0 and more[0] else None
@@ -149,7 +149,7 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
 
 
 def _read_or_reason(read: Callable[[], Sequence[T]], name: str) -> tuple[Sequence[T], str]:
-    """Return what `read` returns and ""; or nothing and the reason: the page must work without it."""
+    """Return what `read` returns and ""; if it fails, nothing and the reason, since the page must work anyway."""
     try:
         return read(), ""
     except OSError as error:
@@ -196,7 +196,7 @@ def revision_on_disk(view: AdminView) -> str | None:
 def lag_sentences(
     living: Sequence[Worker], revision: str | None, *, killed: bool
 ) -> tuple[str, ...]:
-    """Return sentences on workers that do not follow the files; a worker that rejects the table does."""
+    """Return sentences on workers that do not follow the files. A worker that rejects the table counts as following."""
     found = []
     for worker in living:
         who = f"worker {worker.get('slot')} (pid {worker.get('pid')})"
@@ -389,7 +389,7 @@ def failures_of(counted: Iterable[Counted]) -> tuple[tuple[str, str, int], ...]:
 
 
 def ago_text(at: str | None, now_s: float) -> str:
-    """Return how long ago an RFC 3339 time was; empty for a text that is no time."""
+    """Return how long ago an RFC 3339 time was; empty for a text that is not a time."""
     try:
         return ago(now_s - datetime.fromisoformat(at or "").timestamp())
     except ValueError:

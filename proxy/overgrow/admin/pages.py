@@ -1,7 +1,7 @@
 """The admin app: a Flask app of its own, served on the admin listener only.
 
-It reads an AdminView and the files of the board and the metrics; changes.py makes changes as the command
-line does. Any worker may serve a request, so responses are made from what all workers have written, never
+It reads an AdminView and the files of the board and the metrics; changes.py makes changes in the same way as
+the command line. Any worker may serve a request, so responses are made from what all workers have written, never
 from the memory of one process alone.
 """
 

@@ -35,8 +35,8 @@ _UNWRAP = (
 class TeamApp(NamedTuple):
     """The app behind migrated routes. `flask` is None if it cannot be imported; `why` says why.
 
-    `mounts` are the ASGI apps it names in `extensions["asgi"]`: prefix and app. `note` says which app, that
-    cannot be imported, this one replaces.
+    `mounts` are the ASGI apps it names in `extensions["asgi"]`: prefix and app. `note` names the app
+    that this one replaces because it cannot be imported.
     """
 
     name: str  # MODULE:FACTORY; empty where no app is named
@@ -48,7 +48,7 @@ class TeamApp(NamedTuple):
 
 
 def no_app() -> TeamApp:
-    """Return what stands where no app is named: an empty Flask app, so that everything is legacy's."""
+    """Return an empty Flask app for a table that names no app, so that legacy serves everything."""
     return TeamApp("", Flask(__name__, static_folder=None), import_began_s=time.time())
 
 
@@ -92,7 +92,7 @@ def _import_app(name: str) -> Flask:
 
 
 def _describe_candidates(module: ModuleType) -> str:
-    """Say what the module has that could be meant: Flask apps, and what looks like a factory of one."""
+    """List the names in the module that the setting could mean: Flask apps, and functions that look like an app factory."""
     members = [pair for pair in vars(module).items() if not pair[0].startswith("_")]
     apps = [name for name, value in members if isinstance(value, Flask)]
     factories = [

@@ -1,6 +1,6 @@
-"""The source files below a folder, imported or not: what a reload while developing goes by.
+"""Finds the source files below a folder, imported or not, for the automatic reload during development.
 
-An app that fails to import a new module has not imported it, so the files are found by looking, and not by asking the
+An app that fails to import a new module has not imported it, so the files are found on disk, and not through the
 interpreter.
 """
 
@@ -20,7 +20,7 @@ SourceTimes = Mapping[str, int]  # path -> when it was changed, in ns
 
 
 def scan_sources(folder: Path) -> SourceTimes:
-    """When each source file below a folder was changed last; of a huge tree as many as are found first."""
+    """Return when each source file below a folder was last changed; in a huge tree only the first files found."""
     times: dict[str, int] = {}
     for path in _source_files(folder):
         with suppress(OSError):  # removed while we looked
@@ -33,7 +33,7 @@ def scan_sources(folder: Path) -> SourceTimes:
 def remove_stale_bytecode(folder: Path) -> None:
     """Remove cached bytecode that is older than its source.
 
-    Python compares whole seconds and sizes: an edit within a second that keeps the size would not be seen.
+    Python compares whole seconds and sizes: it would miss an edit within the same second that keeps the size.
     """
     for source in _source_files(folder):
         if source.endswith(".py"):

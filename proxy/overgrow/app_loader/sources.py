@@ -1,7 +1,7 @@
 """The files a process has imported the team's app from, and whether they have changed since.
 
-Workers keep the app they started with. Where somebody has edited it since, a missing rule is no mistake in the table,
-so the message has to say that, and the cure.
+Workers keep the app they started with. If somebody has edited the app since, a missing rule is not a mistake in the
+table, so the message must say so and name the fix.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NOT_THE_TEAMS = ("site-packages", "dist-packages")
 
 
 class ChangedSource(NamedTuple):
-    """A file that is not what was imported; `changed_s` is None where it is gone."""
+    """A file that differs from what was imported; `changed_s` is None if the file is gone."""
 
     path: Path
     changed_s: float | None
@@ -38,7 +38,7 @@ class ImportedSources:
         return tuple(self._times)
 
     def find_changed(self) -> ChangedSource | None:
-        """The file that changed last since it was imported; None while all are as they were."""
+        """Return the file that was changed most recently after its import; None if no file has changed."""
         changed = [
             ChangedSource(path, now)
             for path, then in self._times.items()
@@ -50,7 +50,7 @@ class ImportedSources:
         return changed_s is not None and self.began_s < changed_s <= self.imported_s
 
     def describe_change(self) -> str | None:
-        """In words when the app was imported and what changed since; None if nothing did."""
+        """Return a sentence on when the app was imported and what has changed since; None if nothing has."""
         found = self.find_changed()
         if found is None:
             return None
@@ -79,7 +79,7 @@ def _changed_s(path: Path) -> float | None:
 
 
 def _clock(at_s: float) -> str:
-    """A time of today as a person compares it; with the date where it was another day."""
+    """Return a local time as HH:MM:SS, preceded by the date if it is not today."""
     then = datetime.fromtimestamp(at_s).astimezone()
     is_today = then.date() == datetime.now().astimezone().date()
     return then.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S")

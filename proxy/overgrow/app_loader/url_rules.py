@@ -15,8 +15,8 @@ from flask import Flask
 class TeamRule(NamedTuple):
     """One URL rule; `methods` is None for all.
 
-    `is_loose`: a slash more or less at its end is served alike. `is_open`: the rule is a prefix at and
-    below which an unknown app takes everything; an empty one is a wrapper that cannot be looked into.
+    `is_loose`: a trailing slash makes no difference. `is_open`: the rule is a prefix, and an unknown app takes
+    every path at and below it; the empty prefix stands for a wrapper whose inside is unknown.
     """
 
     rule: str
@@ -69,7 +69,7 @@ def _wrapped_app(wsgi: Any) -> Any:
 
 
 def wraps_flask(wsgi: Any) -> bool:
-    """Whether a Flask app is inside this WSGI app, which is not one itself."""
+    """Whether a WSGI app, which is not a Flask app itself, wraps one."""
     for _ in range(20):
         if wsgi is None or isinstance(wsgi, Flask):
             break

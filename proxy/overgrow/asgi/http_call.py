@@ -73,7 +73,7 @@ class HttpCall:
         self._stop_reading()
 
     def _stop_reading(self) -> None:
-        """End a pending read, and with it the body: after that no other side may be asked instead."""
+        """End a pending read and the body with it; afterwards there can be no fallback to the other side."""
         if self._reading is None or self._reading.done():
             return
         self._reading.cancel()

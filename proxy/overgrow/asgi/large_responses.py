@@ -25,7 +25,7 @@ class MemoryRoom(Protocol):
 
 
 class LargeResponseShare:
-    """What one call is counted with while its response is made. `finish` may be called more than once."""
+    """The bytes counted for one call while its response is being generated. `finish` may be called more than once."""
 
     __slots__ = ("_calls", "_expected_bytes", "_route", "_size")
 
@@ -45,14 +45,14 @@ class LargeResponseShare:
         self._calls.expect(self._route, self._size, more)
 
     def finish(self) -> None:
-        """Stop counting the call: its bytes are bounded elsewhere now, or nobody wants them."""
+        """Stop counting the call: another bound counts its bytes now, or nobody wants them."""
         calls, self._calls = self._calls, None
         if calls is not None and self._expected_bytes:
             calls.finish(self._route, self._expected_bytes, self._size)
 
 
 class LargeResponseQueue:
-    """The sizes of large responses by route, of all mounts, and how many bytes are in the making."""
+    """The sizes of large responses by route, of all mounts, and how many bytes are being generated."""
 
     def __init__(self) -> None:
         self._sizes: dict[str, int] = {}  # of routes whose responses are large
@@ -77,7 +77,7 @@ class LargeResponseQueue:
         return LargeResponseShare(self, route, expected)
 
     def expect(self, route: str, size: int, more: int) -> None:
-        """Remember the size of a route's response, and count `more` bytes as in the making."""
+        """Remember the size of a route's response, and count `more` bytes as being generated."""
         if len(self._sizes) >= MAX_ROUTES:
             self._sizes.clear()
         self._sizes[route] = size

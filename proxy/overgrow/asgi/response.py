@@ -55,7 +55,7 @@ class AsgiClientDisconnected(OSError):
 
 
 def check_headers(headers: Iterable[Iterable[bytes]]) -> Pairs:
-    """Return an app's headers, names in lower case, without those of a connection and X-Overgrow-*.
+    """Return an app's headers, names in lower case, without hop-by-hop headers and X-Overgrow-*.
 
     Raises:
         RuntimeError: for a name or value that could end a line.
@@ -139,7 +139,7 @@ class AsgiResponse:
         self.fail(crash_failure(error, "body" if self.reply.done() else "head"))
 
     def fail(self, failure: Failure) -> None:
-        """Fail: in place of the response, or in the middle of it."""
+        """Record a failure: before the head it replaces the response, afterwards it breaks the body off."""
         if self.is_complete:
             return
         if not self.reply.done():
@@ -149,7 +149,7 @@ class AsgiResponse:
         self._release_app()
 
     def close(self) -> None:
-        """Release the app, and drop what waits: nobody reads on."""
+        """Release the app and drop the waiting pieces: nobody reads any further."""
         self._release_app()
         self._chunks.clear()
         self._held_bytes = 0
@@ -158,7 +158,7 @@ class AsgiResponse:
             self._spooled.close()
 
     def take_reply(self) -> Reply:
-        """Return the reply, which must be there. It refers back here, so this object drops it."""
+        """Return the reply, which must exist, and drop it here: the two objects refer to each other."""
         reply = self.reply.result()
         self.reply = self._loop.create_future()
         self.reply.set_result(_HANDED_OVER)
@@ -297,7 +297,7 @@ class AsgiResponse:
         return data
 
     def _release_claimed(self) -> None:
-        """Release what was claimed: it is sent, or dropped."""
+        """Release the claimed bytes, because they were sent or dropped."""
         claimed, self._claimed_bytes = self._claimed_bytes, 0
         if claimed and self._response_memory is not None:
             self._response_memory.release(claimed)

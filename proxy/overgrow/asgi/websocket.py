@@ -56,7 +56,7 @@ class WebSocketConnection(asyncio.Protocol):
     # From the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin: from now on what the app sends goes out."""
+        """Begin to send what the app sends."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=BUFFER_BYTES)
         self._is_connected = True
@@ -74,7 +74,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._flush_and_check_end()
 
     def eof_received(self) -> bool:
-        """End: the client sends no more, and a WebSocket has no half-closed state."""
+        """Close the WebSocket, because the client sends no more and there is no half-closed state."""
         self._protocol.receive_eof()
         self._note_ended_by("client")
         self._flush_and_check_end()
@@ -195,7 +195,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._protocol.fail(code, reason)
 
     def _flush_and_check_end(self) -> None:
-        """After bytes came: send what the protocol replies, and check whether the connection ends."""
+        """Send the protocol's replies to the bytes received, and check whether the connection ends."""
         self._write_pending()
         if self._protocol.eof_sent or self._protocol.close_rcvd is not None:
             self._queue_disconnect()

@@ -1,1 +1,1 @@
-"""What is remembered so that it is worked out once: bounded, and never what is made per request."""
+"""Bounded caches of computed results. Nothing that is made per request is ever cached."""

@@ -1,7 +1,7 @@
 """A cache of what a pure function returns, bounded in number and in the size of what it keeps.
 
 Clients and upstreams choose the keys (names of headers, hosts, values), so both bounds are needed: a key
-longer than `max_length` is worked out each time and never kept. A full cache starts again empty.
+longer than `max_length` is worked out each time and never kept. A full cache is emptied.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is remembered of header blocks, so that a block that comes again is worked out once.
+"""A cache of what follows from a block of headers, so that a repeated block is processed only once.
 
 A client repeats its headers with every request of a connection. One HeaderMemo holds what follows from
 those bytes alone; it is also the list of the headers. The connection owns it: the parser
@@ -23,7 +23,7 @@ from overgrow.http import Pair
 
 
 class HeaderMemo(list[Pair]):
-    """The headers of a request without a body and what is known of them. The list never changes.
+    """The headers of a request without a body, and what follows from them. The list never changes.
 
     Code that may change the headers must get a copy.
     """
@@ -39,7 +39,7 @@ class HeaderMemo(list[Pair]):
 
 
 class ForwardedHeaders(list[Pair]):
-    """The headers that went to legacy for a memo's, and what they were made for. The list never changes."""
+    """The headers sent to legacy for those of a memo, and the values they depend on. The list never changes."""
 
     __slots__ = ("carries_login", "client", "lines", "upstream")
 
@@ -78,7 +78,7 @@ class PreparedHeaders(list[Pair]):
 
 
 def split_headers(pairs: Sequence[Pair], *, are_checked: bool = False) -> SplitHeaders:
-    """Take the headers of a response apart into names and values."""
+    """Split the headers of a response into names and values."""
     split = SplitHeaders(pairs)
     split.names, split.values = zip(*pairs, strict=True) if pairs else _NONE
     split.are_checked = are_checked

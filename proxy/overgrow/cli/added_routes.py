@@ -77,7 +77,7 @@ def _routes_for(
 def _taken_methods(table: RouteTable) -> dict[Any, set[str]]:
     """Return the methods that routes of the table match, by shape and host; "*" stands for all.
 
-    A route for one host is one of a rule for all hosts, too: somebody has written it.
+    A route for one host also counts as a route for a rule of all hosts, since somebody wrote it on purpose.
     """
     taken: dict[Any, set[str]] = {}
     for route in table.routes:
@@ -88,7 +88,7 @@ def _taken_methods(table: RouteTable) -> dict[Any, set[str]]:
 
 
 def _worth_telling(found: NewRoutes) -> tuple[SkippedRule, ...]:
-    """Return the skipped rules to report: not those that the table already has."""
+    """Return the skipped rules to report, without those that the table already has."""
     return tuple(each for each in found.skipped if each.why != TAKEN)
 
 
@@ -170,7 +170,7 @@ def _in_place_of_none(text: str, empty: re.Match[str], lines: Sequence[str]) -> 
 
 
 def _end_of_content(text: str, node: Node, lines: Sequence[str]) -> int:
-    """Return where the content of a node ends; the marks of lists and mappings only say where they begin."""
+    """Return where the content of a node ends; for a list or mapping that is where its last item ends."""
     brackets = 0
     while node.kind != "scalar" and not node.shared:
         brackets += node.style == "flow"

@@ -33,7 +33,7 @@ class RouteName(click.ParamType[str]):
         param: click.Parameter,  # noqa: ARG002 - click's signature
         incomplete: str,
     ) -> list[CompletionItem]:
-        """List the names that begin with what was typed."""
+        """List the names that begin with the typed text."""
         names = _names_in_table(ctx.params.get("config"), groups=self._groups)
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 

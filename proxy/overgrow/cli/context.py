@@ -55,7 +55,7 @@ class Invocation(NamedTuple):
 
     @property
     def state_wanted(self) -> Path:
-        """Where the state folder should be: as --state says, or beside the table."""
+        """Where the state folder should be: at --state, or else beside the table."""
         return (self.settings.state or self.config.parent / ".overgrow").absolute()
 
     @property
@@ -129,9 +129,9 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _find_running_table(asked_state: Path | None) -> Path | None:
-    """Return the table of the front door that runs on the state folder, where nobody named another.
+    """Return the table of the front door that runs on the state folder, unless the user named a table.
 
-    None where there is none, or where it is the usual one. A note says which one it is.
+    None if no front door runs, or if it runs the usual table. A note says which table is used.
     """
     if os.environ.get("OVERGROW_CONFIG"):
         return None

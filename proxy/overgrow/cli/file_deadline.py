@@ -1,4 +1,4 @@
-"""A deadline for file calls: a command never hangs on a mount that hangs.
+"""A deadline for file calls, so that a command never waits forever for a mount that hangs.
 
 A call that hangs in the kernel cannot be interrupted, so a timer ends the process instead, after printing
 which path does not respond. Work that may take long, such as importing the app, does not count.
@@ -62,7 +62,7 @@ class AnyPath(click.ParamType[Path]):
 
 
 class FileDeadline:
-    """The timer of some file calls; what `pausing` wraps does not count."""
+    """The timer of some file calls; time spent in a function wrapped by `pausing` does not count."""
 
     def __init__(self, call: FileCommand, limit_s: float) -> None:
         self._call, self._limit_s = call, limit_s

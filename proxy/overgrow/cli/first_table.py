@@ -57,7 +57,7 @@ def _host(app: Any, rule: Any) -> str | None:
 
 
 class NewRoutes(NamedTuple):
-    """The entries of new routes as lines, the dash of each in the first column; and what got none."""
+    """The lines of new routes, each with its dash in the first column, and the rules that got no route."""
 
     names: tuple[str, ...]
     lines: tuple[str, ...]
@@ -67,7 +67,7 @@ class NewRoutes(NamedTuple):
 def first_table(rules: Iterable[FoundRule], without: Mapping[str, str] = NOTHING) -> FirstTable:
     """Return a route with target legacy for each rule that a table can express.
 
-    `without` maps the names of routes that an earlier attempt could not use to the reasons.
+    `without` maps names of routes that failed in an earlier attempt to the reasons.
     """
     found = new_routes(rules, without, taken={}, names=set())
     lines = [f"  {line}" for line in found.lines]

@@ -177,8 +177,8 @@ def _kill_everything(call: Invocation, waiting: MakeWaiting) -> None:
 def _wait_for_kill(board: Path, waiting: AnyWaiting | None) -> tuple[str | None, bool | None]:
     """Return which workers have not seen the kill file (None: all have), and whether all have.
 
-    Without --wait this reads only the workers' board, which needs neither port nor token. Two times
-    None: no running worker uses this state folder.
+    Without --wait this reads only the workers' board, which needs neither port nor token. Both values
+    are None if no running worker uses this state folder.
     """
     if isinstance(waiting, Waiting):
         late = waiting.lag(lambda readyz: kill_lag(readyz, board))
@@ -273,9 +273,9 @@ def _edit_session(call: Invocation, route: str | None) -> Iterator[FileDeadline]
 
 
 def _judges(call: Invocation, deadline: FileDeadline, limit_s: float) -> dict[str, Any]:
-    """Return what checks that migrated can serve a change that sends more clients there.
+    """Return what an Actor needs to check that migrated can serve a change which sends more clients there.
 
-    The running workers check it; if none run, the app is imported here. A change towards legacy needs no
+    The running workers check the change; if none run, the app is imported here. A change towards legacy needs no
     check.
     """
     if is_door_running(call.state):
@@ -311,7 +311,7 @@ def _report_flip(call: Invocation, flipped: FlipResult, make_waiting: MakeWaitin
 
 
 def _lag(call: Invocation, flipped: FlipResult, readyz: Mapping[str, Any]) -> str:
-    """Return which workers do not run the flip; "" if all run it, or a later file that keeps it.
+    """Return which workers do not run the flip; "" if all run it or a later table that still contains it.
 
     If two people flip at once, workers may load the second flip without the first.
     """
@@ -323,7 +323,7 @@ def _lag(call: Invocation, flipped: FlipResult, readyz: Mapping[str, Any]) -> st
 
 
 def _file_keeps(data: bytes, flipped: FlipResult) -> bool:
-    """Return whether the flipped routes in a file still are as the flip wrote them."""
+    """Return whether a file still has the flipped routes as the flip wrote them."""
     try:
         states = {
             draft.name: state_of(draft) for draft in parse_drafts(decode_text(data), os.environ)

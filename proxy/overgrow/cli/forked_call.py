@@ -31,7 +31,7 @@ class EndedApartError(Exception):
 def call_in_fork(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
     """Return what `call` returns in a forked process, so that nothing stays imported here.
 
-    `on_long` gets the seconds after which the call had not returned. What the call raises is raised here.
+    `on_long` is called with the seconds waited if the call takes long. What the call raises is raised here.
 
     Raises:
         EndedApartError: if the process ended first.

@@ -65,7 +65,7 @@ NO_APP_YET = (
 
 
 class InitOptions(NamedTuple):
-    """The checked options; `written` is the URL with its variables, `url` with their values."""
+    """The checked options; `written` is the URL with its variables, `url` the URL with their values."""
 
     written: str
     url: str
@@ -125,7 +125,7 @@ def _note_skipped(skipped: Sequence[SkippedRule]) -> None:
 
 
 def _say_answer(call: Invocation, url: str, answer: LegacyAnswer) -> None:
-    """Print legacy's response; none is only a note, since the table may be right anyway."""
+    """Print legacy's response. A missing response is only a note, since the table may be right anyway."""
     if answer.error is not None:
         what = f"legacy does not respond at {url} now: {answer.error}"
         echo_safe(
@@ -183,7 +183,7 @@ def _check_options(call: Invocation, legacy: str | None, app: str | None) -> Ini
 
 
 def _legacy_that_runs(call: Invocation) -> str | None:
-    """Return the legacy URL of a front door that was started with --legacy, without a table."""
+    """Return the legacy URL of the running front door if it was started with --legacy instead of a table."""
     with file_deadline(call):
         kept = read_last_good(call.state_wanted)
     table = None if kept is None else parse_last_good(kept, call.config, os.environ)

@@ -73,7 +73,7 @@ def _connection_to(url: str, limit_s: float) -> http.client.HTTPConnection:
 
 
 def _break_off(connection: http.client.HTTPConnection) -> None:
-    """Close the connection to a legacy that sends its head byte by byte: each byte renews the timeout."""
+    """Close the connection when the time is up: a legacy app that sends byte by byte would renew the socket's timeout forever."""
     sock = connection.sock
     if sock is not None:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""`overgrow reload`: have the workers run the code as it is now, without losing a request.
+"""`overgrow reload`: replaces the workers by new ones that run the current code, without losing a request.
 
 Rule: code that cannot run changes nothing. This command imports the app first, in a forked process. Then it
 sends SIGHUP to the master, and the board shows when every worker has the new code.
@@ -50,7 +50,7 @@ class Reloaded(NamedTuple):
 )
 @shared_options
 def reload_app(call: Invocation, timeout: float) -> None:
-    """Start new workers with the app's code as it is now, while the old ones finish open requests.
+    """Start new workers with the app's current code, while the old ones finish open requests.
 
     No request is lost. `app:` of the table is read again too. The code is tried first: if it cannot be
     imported, or lacks a rule that the table in effect needs, nothing changes (exit 1). The command returns
@@ -103,7 +103,7 @@ def _send_hup(master: int) -> None:
 
 
 def _require_code(call: Invocation, running: Sequence[Worker]) -> None:
-    """Exit 1 if the code as it is now cannot serve the table in effect."""
+    """Exit 1 if the current code cannot serve the table in effect."""
     try:
         why = call_in_fork(partial(_why_unusable, call, running), _note_long)
     except EndedApartError:

@@ -72,7 +72,7 @@ class ListenAddress(NamedTuple):
             return False
 
     def clashes_with(self, other: ListenAddress) -> bool:
-        """Whether two addresses cannot both listen: the same socket, or one port and a wildcard."""
+        """Whether two addresses exclude each other: the same socket, or the same port with a wildcard host."""
         if self.path is not None or other.path is not None:
             return self.path == other.path
         hosts = {"127.0.0.1" if host == "localhost" else host for host in (self.host, other.host)}
@@ -165,12 +165,12 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     SIGHUP starts new workers with the app's new code while the old ones finish; SIGTTIN and SIGTTOU add
     and remove a worker; SIGUSR1 reopens logs. Only one front door may use a state folder.
 
-    With --reload, for development, one worker runs the app's code as it is saved, and on a loopback address
-    Werkzeug's debugger answers where a view raises.
+    With --reload, for development, one worker restarts with the new code at each save, and on a loopback address
+    Werkzeug's debugger shows the error of a view that raises.
 
     With --legacy no table is needed: everything goes to that app until there is one (overgrow init).
 
-    The options up to --state can also be set in the environment, as OVERGROW_BIND, OVERGROW_ADMIN and so on.
+    The options up to --state can also be set by environment variables: OVERGROW_BIND, OVERGROW_ADMIN and so on.
     """
     settings = _read_settings(flags)
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
@@ -189,7 +189,7 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
 
 
 def _for_development(settings: Settings, public: ListenAddress) -> Settings:
-    """With --reload one worker if nobody asked for more, and a debugger where nobody else can reach it."""
+    """With --reload use one worker unless more were asked for, and the debugger if only this machine can reach it."""
     if not settings.reload:
         return settings
     settings = replace(settings, workers=settings.workers or 1)
@@ -244,7 +244,7 @@ def address_of(text: str, flag: str) -> ListenAddress:
 
 
 def require_separate(public: ListenAddress, admin: ListenAddress, *, token: str | None) -> None:
-    """Require an admin listener of its own, and a token off this machine (docs/operations.md#who-may-use-the-admin-listener)."""
+    """Require a separate address for the admin listener, and a token if other machines can reach it (docs/operations.md#who-may-use-the-admin-listener)."""
     if public.clashes_with(admin):
         raise CannotStart(
             f"--admin {admin} and --bind {public} are the same address; the admin pages would be "
@@ -296,7 +296,7 @@ def _problem_text(problem: Problem, config: Path, named: Path) -> str:
 
 
 def note_slow_import(seconds: float) -> None:
-    """Print that the app loads slowly: nothing listens before it is imported, not even for legacy."""
+    """Print that the import of the app is slow, since nothing listens before its end, not even for legacy."""
     what = f"the app has been loading for {seconds:g} s, and nothing listens before it is imported"
     fix = "If it hangs, check what it does during the import; Ctrl-C cancels the start."
     echo_safe(f"note: {what}. {fix}", err=True)
@@ -343,8 +343,8 @@ def _require_unused_socket(path: str) -> None:
 def max_connections_for(files: int) -> int:
     """Return how many clients a listener may accept in a worker that may open `files` files.
 
-    The rest is for 256 connections to legacy, other files, and clients that are refused: else a flood of
-    the public listener would leave none for the admin listener and for legacy.
+    The other file descriptors are for 256 connections to legacy, for files, and for clients that are refused.
+    Otherwise a flood of the public listener would leave none for the admin listener and legacy.
     """
     if files == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS

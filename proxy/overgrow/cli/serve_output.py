@@ -42,7 +42,7 @@ def _redirect_stdout_to(descriptor: int) -> None:
 
 
 def _ensure_open(descriptor: int) -> None:
-    """Open a closed descriptor on /dev/null: else a new socket gets its number, and what is printed."""
+    """Open a closed descriptor on /dev/null; otherwise a new socket could get its number and receive printed text."""
     try:
         os.fstat(descriptor)
     except OSError:

@@ -42,7 +42,7 @@ def status(call: Invocation) -> None:
 
 
 def _admin_address(call: Invocation) -> str:
-    """The listener that was named, else that of the front door on the state folder, else the usual one."""
+    """Return the address from the command line, else that of the front door on the state folder, else the default."""
     source = click.get_current_context().get_parameter_source("admin")
     if source is click.core.ParameterSource.COMMANDLINE or os.environ.get("OVERGROW_ADMIN"):
         return call.settings.admin

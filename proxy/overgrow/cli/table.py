@@ -76,8 +76,8 @@ def check(
     """Report every problem of FILE (default: the table of --config), in file order.
 
     The command also imports the app and checks that it has a rule for each route that may send clients
-    to it. It checks that no request could reach legacy which an irreversible route of the last table in
-    effect, or of --against, keeps from legacy. With --traffic it also compares a valid table with that
+    to it. It checks that no request can reach legacy if an irreversible route of the last table in effect,
+    or of --against, kept it from legacy. With --traffic it also compares a valid table with that
     one by recorded requests. Exit 1 if there is a problem; notes do not count.
     """
     if file is not None:
@@ -149,7 +149,7 @@ def _table_to_compare(call: Invocation, against: Path | None) -> RouteTable | No
 
 
 def _note_partial_write(call: Invocation, former: RouteTable | None) -> None:
-    """Print a note if the file looks half-written, as the running front door would find."""
+    """Print a note if the file looks half-written; the running front door makes the same check."""
     waiting = (
         None if former is None else find_half_written(call.config, call.state_to_read, os.environ)
     )

@@ -1,4 +1,4 @@
-"""The team's app, imported only where a command needs its rules: that is slow and may fail.
+"""Imports the team's app, only where a command needs its rules, because the import is slow and may fail.
 
 What the app prints goes to standard error, so that --json stays JSON. If the app exits during the
 import, the command ends with that reason.
@@ -27,7 +27,7 @@ def import_app(settings: Settings) -> TeamApp:
 
 
 def rules_of(settings: Settings, consequence: str) -> list[AppRule]:
-    """Return the app's URL rules; exit 1 with the reason and the consequence if the import fails."""
+    """Return the app's URL rules; if the import fails, exit 1 with the reason and what follows from it."""
     from overgrow.app import app_rules  # noqa: PLC0415  as above
 
     team = import_app(settings)

@@ -30,7 +30,7 @@ class BoardWaiting:
         self._state, self._limit_s = state, limit_s
 
     def lag(self, late: Callable[[ReadyzJson], str]) -> str | None:
-        """Return why not all workers have the change; None once `late` returns "".
+        """Return which workers do not have the change yet, and why; None once `late` returns "".
 
         Ctrl-C ends the wait; the change itself stays.
         """
@@ -58,14 +58,14 @@ class Nobody:
 
 
 class Waiting:
-    """One --wait: the admin listener to ask, and for how long."""
+    """The options of one --wait: the admin listener to ask, and for how long."""
 
     def __init__(self, client: AdminClient, limit_s: float) -> None:
         self._client = client
         self._limit_s = limit_s
 
     def lag(self, late: Callable[[ReadyzJson], str]) -> str | None:
-        """Return why not all workers have the change; None once `late` returns "".
+        """Return which workers do not have the change yet, and why; None once `late` returns "".
 
         An unreachable front door and Ctrl-C end the wait; the change itself stays.
         """
@@ -180,7 +180,7 @@ MakeWaiting = Callable[
 
 
 def _make_waiting(call: Invocation, wait: bool | None, limit_s: float) -> MakeWaiting:  # noqa: FBT001  three values
-    """Whom to wait for: nobody with --no-wait, the listener that --admin names, else who runs on the state folder."""
+    """Return whom to ask: nobody with --no-wait, the listener of --admin if given, else the workers of the state folder."""
     if wait is False:
         return lambda: None
     source = click.get_current_context().get_parameter_source("admin")

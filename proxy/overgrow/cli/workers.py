@@ -100,7 +100,7 @@ def _refusal(call: Invocation, refusing: Sequence[ProposalAnswer]) -> EditRefuse
 
 
 def _by_its_name(problem: Problem, config: Path) -> Problem:
-    """Return the problem with the table's name as in this command: workers know its absolute path."""
+    """Return the problem with the table's path as given to this command, since workers report its absolute path."""
     is_of_table = problem.file == str(config.absolute())
     return replace(problem, file=str(config)) if is_of_table else problem
 

@@ -2,7 +2,7 @@
 
 Rule: the loop is created on first use, never at import. A forked child drops it and creates its own (so
 `--preload` works). It is closed at exit. Its thread is a daemon, because Python joins other threads before it
-runs the functions of atexit, and it is there that the loop is closed in order.
+runs the atexit functions, and one of these closes the loop properly.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class BackgroundLoop:
 
 
 class FrontDoorLifespan:
-    """The ASGI lifespan of one app; an app that raises at its scope has none."""
+    """The ASGI lifespan of one app; an app that raises when called with a lifespan scope does not support it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, asgi: AsgiApp) -> None:
         self.ready = threading.Event()

@@ -34,7 +34,7 @@ from overgrow.routing.model import Decision
 
 
 class MountedDoor(Protocol):
-    """What the mount needs of the front door; the ASGI app itself offers it."""
+    """What the mount needs from the front door; implemented by the ASGI app."""
 
     def head_of(self, scope: Scope) -> Head:
         """Read a head from a scope of type http, as the ASGI path does."""
@@ -60,7 +60,7 @@ class MountedDoor(Protocol):
 class WsgiMount:
     """A WSGI callable to put in the place of a Flask app's `wsgi_app`.
 
-    Every request, a migrated one too, makes sure that the background loop runs and that the
+    Every request, including migrated ones, makes sure that the background loop runs and that the
     front door's lifespan has started on it, so that the route table is watched.
 
     Limits: no upgrades, trailers or 1xx; repeated request headers arrive as WSGI joins them; an

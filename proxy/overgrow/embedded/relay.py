@@ -2,7 +2,7 @@
 
 Rule: the caller's thread reads from the client and writes to it; the loop does the rest. Each side waits for
 the other, so at most 256 KiB of a response wait between them. A request body that breaks off is a disconnect
-for the app; a response that breaks off is a ResponseBroken for the server: neither ever looks whole.
+for the app; a response that breaks off is a ResponseBroken for the server: neither ever looks complete.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class MountExtension:
         return callback is not None
 
     def abort(self) -> None:
-        """Do nothing: a response that ends before its last chunk breaks by itself."""
+        """Do nothing, because a response that ends before its last chunk is already recognisable as broken."""
 
 
 class WsgiRelay:
@@ -153,7 +153,7 @@ class WsgiRelay:
             self._loop.call_soon_threadsafe(self._cancel)
 
     def _next_step(self) -> tuple[RelayStep, Any]:
-        """Wait for the loop's next step; read the client's body when it asks for that."""
+        """Wait for the loop's next step, and read the client's body whenever the loop asks for it."""
         while True:
             step, payload = self._steps.get()
             if step is not RelayStep.READ:
@@ -161,7 +161,7 @@ class WsgiRelay:
             self._loop.call_soon_threadsafe(self._add_message, self._body.next_message())
 
     def _send_refusal(self, start_response: StartResponse) -> None:
-        """Answer 400 for an app that sent nothing: it believed the client gone, and mostly it is."""
+        """Answer 400 for an app that sent nothing because it took the client for gone, which is usually true."""
         reply = failure_reply(Failure("bad-request", "read", "client"))
         start_response(*_wsgi_head(reply.status, reply.headers))
         self._steps.put((RelayStep.CHUNK, reply.body))

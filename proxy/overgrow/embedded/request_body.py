@@ -1,7 +1,7 @@
 """The body of a request as a WSGI server provides it, for either side.
 
-Rule: half an upload never looks like a whole one. gunicorn's `wsgi.input` simply ends where the client broke
-off, and claims to end by itself, so Flask would take what came for the whole body.
+Rule: half an upload never looks like a complete one. gunicorn's `wsgi.input` simply ends where the client stopped,
+and sets wsgi.input_terminated, so Flask would take the part received for the complete body.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class EnvironBody:
     """The request's body as ASGI messages, read from `wsgi.input` piece by piece.
 
     Without Content-Length only a server that ends the input itself (wsgi.input_terminated) can be
-    read; a chunked body from any other is broken from the start rather than silently empty.
+    read; from any other server a chunked body counts as broken from the start, instead of silently empty.
     """
 
     def __init__(self, environ: Environ) -> None:
@@ -86,7 +86,7 @@ class CheckedInput(io.RawIOBase):
 
 
 class CountedInput(io.RawIOBase):
-    """A `wsgi.input` of unknown length that counts what is read, and reads no further than asked."""
+    """A `wsgi.input` of unknown length that counts the bytes read, and never reads more than asked for."""
 
     def __init__(self, source: IO[bytes]) -> None:
         super().__init__()

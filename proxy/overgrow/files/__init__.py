@@ -48,7 +48,7 @@ class Silent(OSError):
 
 
 def signature_of(path: Path) -> Signature:
-    """Return what changes when the file changes; follows symlinks. `cp -p` keeps mtime and size, but not ctime."""
+    """Return a value that differs after each change of the file; follows symlinks. `cp -p` keeps mtime and size, but not ctime."""
     try:
         found = os.stat(path)  # noqa: PTH116 - tests stand in for it
     except OSError:
@@ -89,8 +89,8 @@ def write_draft(
 ) -> Path:
     """Write a new file beside `target` and wait until it is on disk; a rename or link gives it the name.
 
-    It has `mode` less the umask; `prepare` gets its descriptor, to set a mode or an owner. Where the
-    file cannot be written nothing is left behind.
+    The file has `mode` without the bits of the umask; `prepare` gets its descriptor, to set a mode or an owner.
+    If the file cannot be written, nothing is left behind.
     """
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}{suffix}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -140,7 +140,7 @@ _hanging_lock = threading.Lock()
 
 
 def _keep(_: object) -> None:
-    """Do nothing: a late result does no harm."""
+    """Ignore a late result, which needs no undoing."""
 
 
 def within(

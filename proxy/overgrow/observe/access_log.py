@@ -214,7 +214,7 @@ class LineFormatter:
 
 
 def _without_port(name: str, value: str) -> str:
-    """Return the value of a field; of a Host without its port, which ECS keeps in another field."""
+    """Return the value of a field; a Host loses its port, which ECS keeps in another field."""
     return re.sub(r":\d*$", "", value) if name == "url.domain" else value
 
 
@@ -244,7 +244,7 @@ def _failure_fields(failure: Failure) -> str:
 
 
 def _fallback_fields(fell: FellBack) -> str:
-    """Return the fields that say what migrated answered where legacy answered instead."""
+    """Return the fields about a fallback: what migrated returned before legacy answered instead."""
     return f',"overgrow.fallback.code":"{fell.code}","overgrow.fallback.status":{fell.status}'
 
 

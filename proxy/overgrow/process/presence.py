@@ -1,7 +1,7 @@
 """A worker's place among the others: its slot on the board, what it publishes there, who else lives.
 
 Rule: after the start every file call runs in a thread, one at a time. While the state folder does not answer,
-the last view of the other workers holds; of itself a worker always knows. A board that was removed is created
+a worker uses its last view of the others, and its own current state. A board that was removed is created
 again, with the same slot if that is free.
 """
 

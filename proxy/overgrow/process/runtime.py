@@ -124,7 +124,7 @@ class HostApp(Protocol):
         ...
 
     def judge_proposal(self, data: bytes) -> tuple[Sequence[Problem], str | None]:
-        """Whether the worker would take a text for its table, and what makes its app stale."""
+        """Return what is wrong with a proposed text of the table for the worker, and what makes its app stale."""
         ...
 
     @property
@@ -216,7 +216,7 @@ class WorkerRuntime:
                 await asyncio.sleep(HEARTBEAT_S)
 
     def _apply_change(self, change: TableEvent) -> None:
-        """Act on a change of the table, and report it in log, board and metrics."""
+        """Apply a change of the table, and report it in log, board and metrics."""
         if change.kind == "rejected":
             self._metrics.count("overgrow_reload_failures_total")
         if change.kind == "certificates":
@@ -227,7 +227,7 @@ class WorkerRuntime:
         self._changes.put_nowait(change)
 
     async def _log_changes(self) -> None:
-        """Log changes in their order, apart from the watching, because reading the board takes time."""
+        """Log changes in order, in a task separate from the watcher, because reading the board takes time."""
         while True:
             change = await self._changes.get()
             speaks = await self._log_change(change)
@@ -237,7 +237,7 @@ class WorkerRuntime:
                 self._indexing = asyncio.create_task(self._app.shadowing.index_history())
 
     async def _answer_proposals(self) -> None:
-        """Say of each table that somebody proposes whether it would be taken."""
+        """Answer each proposed table: whether this worker would accept it."""
         desk = ProposalDesk(self._app.state, self._app.judge_proposal)
         files = FileThread("proposals")
         while True:
@@ -248,7 +248,7 @@ class WorkerRuntime:
                 logger.exception("a proposed table could not be judged; the next one is")
 
     async def _reload_on_change(self) -> None:
-        """While developing: run the code as it is, when a source file was saved."""
+        """During development: start `overgrow reload` when a source file was saved."""
         app, files = self._app, FileThread("sources")
         config = app.settings.config
         watch = SourceWatch(config.parent, app.sources.began_s)

@@ -1,6 +1,6 @@
-"""Reload while developing: notice that a source file was saved, and run `overgrow reload`.
+"""Automatic reload during development: notices that a source file was saved, and runs `overgrow reload`.
 
-One worker watches, beside its loop. Rule: it decides only when to try. The command tries the code in a process of its
+One worker watches, beside its loop. Rule: this module decides only when to try. The command tries the code in a process of its
 own and says on standard error what is wrong with a half-written file; the last good code serves on.
 """
 
@@ -20,14 +20,14 @@ POLL_S = 0.5
 
 
 class SourceState(NamedTuple):
-    """What a reload goes by: the files, and the app that the table names."""
+    """What decides about a reload: when each source file changed, and which app the table names."""
 
     times: SourceTimes
     app: str | None
 
 
 class SourceWatch:
-    """Says when the code is another one than runs, or than was tried last, and nobody is still writing it."""
+    """Finds code that differs from the running code and from the last one tried, once nobody is still writing it."""
 
     def __init__(self, folder: Path, import_began_s: float) -> None:
         self._folder = folder
@@ -36,7 +36,7 @@ class SourceWatch:
         self._tried: SourceState | None = None
 
     def find_change(self, app: str | None) -> str | None:
-        """What has changed since, once two looks agree; None if nothing has. It counts as tried then."""
+        """Return what has changed since the last try, once two scans agree, and count it as tried; None if nothing has changed."""
         found = SourceState(scan_sources(self._folder), app)
         if self._tried is None:  # the first look: what is older than the import runs already
             older = {path: at for path, at in found.times.items() if at <= self._began_ns}
@@ -58,7 +58,7 @@ def _describe(before: SourceState, after: SourceState, folder: Path) -> str:
 
 
 def run_reload(config: Path, state: Path, what: str) -> None:
-    """Run the command, which tells on standard error what came of it."""
+    """Run the command, which prints its result on standard error."""
     logger.info("reloading why=%r", f"{what} changed")
     words = [sys.executable, "-m", "overgrow.cli.main", "reload"]
     places = ["--config", str(config), "--state", str(state)]

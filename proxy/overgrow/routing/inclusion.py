@@ -1,9 +1,9 @@
-"""Whether every path of some routes is a path of others; a path that is not shows that it is not so.
+"""Decides whether every path of some routes is also a path of others; if not, it finds a path as the proof.
 
 Pure. Theory of operation: each route's paths are an automaton; all automata read one text together, each in the
 set of states it may be in. A breadth-first walk finds the shortest text that all the first routes take and none of
-the others. If the paths of a route are not known exactly, more are assumed for the first routes, and none for the
-others: so the answer "there is none" is always true, and a path that was found is checked with the routes.
+the others. If the paths of a route are not known exactly, the walk assumes too many for one of the first routes, and none
+for one of the others. So the answer "there is none" is always true, and a path that was found is checked with the routes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def find_path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str 
     """Return a path that all of `within` take and none of `outside`; None if there is none.
 
     Raises:
-        Undecidable: if that is not known after MAX_STATES steps, or not exactly.
+        Undecidable: if the answer is not known after MAX_STATES steps, or not known exactly.
 
     """
     others = list(outside)
@@ -170,7 +170,7 @@ def _wide_language(shape: _PathAndPrefix) -> _Language:
 
 @lru_cache(maxsize=4096)  # a pure memo but for what a language remembers of itself
 def _language_of(shape: _PathAndPrefix, *, exactly: bool) -> _Language | None:
-    """Return the paths of a path or prefix; None if they must be exact and are not known exactly."""
+    """Return the paths of a path or prefix; None if `exactly` is asked for and they are known only roughly."""
     unknown: list[Converter] = []
 
     def add_number(automaton: Automaton, one: Converter) -> None:
@@ -242,7 +242,7 @@ def _find_shortest(within: list[_Language], outside: list[_Language]) -> str | N
 
 
 class _CharacterClasses:
-    """The sets of characters that no class separates, with one character for each."""
+    """Sets of characters that every class treats alike, with one example character of each."""
 
     def __init__(self, classes: Iterable[CharClass]) -> None:
         self._distinct = list(dict.fromkeys(classes))
@@ -255,7 +255,7 @@ class _CharacterClasses:
         self._chosen = list(alike.values())
 
     def representatives(self, classes: Iterable[CharClass]) -> list[str]:
-        """Return one character of each set that lies in one of the classes, the readable ones first."""
+        """Return one character of each set inside one of the classes, readable characters first."""
         found: dict[str, None] = {}
         for one in dict.fromkeys(classes):
             if one not in self._known:

@@ -194,8 +194,8 @@ class Matcher:
     def find_takers(self, path: str, head: Head) -> Iterator[Route | None]:
         """Yield the routes that take a request for the path as written, then in legacy's spellings.
 
-        A route that folding leaves as it is stands for all spellings. One that changes, such as
-        `/Users`, takes only its own spelling, so a route behind it can be reached by another.
+        A route that folding leaves as it is stands for all spellings. A route that folding
+        changes, such as `/Users`, takes only its own spelling, so other spellings may reach a later route.
         """
         yield self.match_path(path, head)
         if self._folded is None:
@@ -254,7 +254,7 @@ class Matcher:
 
 
 def _are_exact_first(routes: Sequence[Route]) -> bool:
-    """Return whether no priority puts a template or prefix before a path without variables."""
+    """Return whether all paths without variables come before all templates and prefixes, priorities included."""
     exact = [route.path is not None and "<" not in route.path for route in routes]
     return exact == sorted(exact, reverse=True)
 

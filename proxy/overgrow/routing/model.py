@@ -205,7 +205,7 @@ class TrustedProxies:
 
 
 class Allowance(NamedTuple):
-    """Permission for an irreversible route of one revision to take fewer requests next; `NAME@REVISION`."""
+    """Permission for an irreversible route of one revision to take fewer requests in the next table: `NAME@REVISION`."""
 
     name: str
     revision: str

@@ -54,13 +54,13 @@ class KnownValues(NamedTuple):
 
     @property
     def is_possible(self) -> bool:
-        """Whether a request can have such values."""
+        """Whether any request can have values that fit this knowledge."""
         return not (self.there & self.absent) and not (self.there and self.any is False)
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """The requests with one of these methods, one of these hosts, and such values."""
+    """The requests with one of these methods, one of these hosts, and values that fit `KnownValues`."""
 
     methods: frozenset[str]
     hosts: frozenset[str]

@@ -1,11 +1,11 @@
-"""Which requests would reach legacy with a new table, though the running one keeps them from it for good.
+"""Finds requests that the running table keeps from legacy for good, but a new table would send there.
 
 Pure. A request is kept for good by the irreversible route that takes it. Rule: whatever an irreversible route of
 the running table takes must be taken by an irreversible route of the new one, by the same or another, by one or by
 several; names do not matter. Theory of operation: only differences are examined. An irreversible route that
 changed is compared with all new routes it may share a path with; a new reversible route with the irreversible
-ones. The question is answered exactly by taking sets of requests from one another (region.py) and
-paths from paths (inclusion.py); where that would take too long, the answer is that it may weaken.
+ones. Subtracting sets of requests (region.py) and sets of paths (inclusion.py) from one another gives an
+exact answer; if that would take too long, the answer is that the new table may weaken the running one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MATCHING_FIELDS = (
 
 
 class Weakening(NamedTuple):
-    """An irreversible route that would take less; `by` is the route that takes the example, None: none.
+    """An irreversible route that would take fewer requests; `by` is the route that takes the example, or None.
 
     `example` is empty if the search would take too long to be sure.
     """
@@ -92,9 +92,9 @@ def _is_changed_by(table: RouteTable, folds: Folds) -> bool:
 
 
 def _fold_table(table: RouteTable, folds: Folds) -> RouteTable:
-    """Return the table in which Matcher.find_takers looks up the spellings of a request.
+    """Return the table with folded paths, as Matcher.find_takers sees it.
 
-    A reversible route that changes when folded hides no other route there.
+    It lacks the reversible routes that folding changes, because they hide no route from other spellings.
     """
     pairs = [(route, folded_route(route, folds)) for route in table.routes]
     kept = [folded for route, folded in pairs if folded is route or not route.reversible]
@@ -102,7 +102,7 @@ def _fold_table(table: RouteTable, folds: Folds) -> RouteTable:
 
 
 def find_exposing_routes(routes: Sequence[Route]) -> Iterator[tuple[Route, Route, str]]:
-    """Yield each reversible route before an irreversible one, with that one and a request both take."""
+    """Yield each reversible route that precedes an irreversible one, the latter, and a request that both take."""
     ranked = [(route, rank) for rank, route in enumerate(routes)]
     for_good = [(route, rank) for route, rank in ranked if not route.reversible]
     if not for_good:
@@ -138,7 +138,7 @@ def _matching_identity(route: Route) -> Hashable:
 
 
 class _TableComparison:
-    """The comparison of two tables, with what is computed once."""
+    """The comparison of two tables, with cached intermediate results."""
 
     def __init__(self, running: RouteTable, table: RouteTable) -> None:
         self._before = running.routes
@@ -189,7 +189,7 @@ class _TableComparison:
         return found
 
     def _find_new_reversible(self) -> list[int]:
-        """Return the ranks of reversible routes that are new, changed, or in another order than before."""
+        """Return the ranks of reversible routes that are new, changed or reordered."""
         known = {one for one, r in zip(self._ids_before, self._before, strict=True) if r.reversible}
         reordered = self._reordered_keys()
         return [
@@ -260,8 +260,8 @@ class _TableComparison:
     ) -> Weakening | None:
         """Return the leak if `by` (None: no route) takes a request that this route must keep.
 
-        First the requests of irreversible routes before `by` are subtracted. Only if some are left are those
-        subtracted that the running table did not give to this route either.
+        First the requests of irreversible routes before `by` are subtracted. If some are left, so are those
+        that the running table gives to an earlier route.
         """
         taker = None if by is None else self._after[by]
         try:
@@ -277,7 +277,7 @@ class _TableComparison:
         return None if example is None else Weakening(self._before[rank], taker, example)
 
     def _is_kept_from(self, other: int, by: int | None) -> bool:
-        """Return whether the requests of a new route do not reach `by`: they are kept, or examined elsewhere."""
+        """Return whether to subtract the requests of a new route: it keeps them from `by`, or is itself examined as a taker."""
         return by is None or (other < by and not self._after[other].reversible)
 
     def _routes_asked_before(self, rank: int, route: Route) -> list[Route]:
@@ -309,7 +309,7 @@ def _takes_all(wide: Route, narrow: Route) -> bool:
 
 
 def _find_leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> str | None:
-    """Return a request that `route` takes, and `taker` where there is one, and none of `keeping`."""
+    """Return a request that `route` takes and, if given, `taker` too, but none of `keeping`."""
     within = [route] if taker is None else [route, taker]
     kinds = request_kinds([*within, *keeping])
     region: Region | None = all_requests(kinds)
@@ -330,7 +330,7 @@ class _Subtraction:
         self._parts = 0
 
     def find_request(self, region: Region, at: int, met: tuple[int, ...]) -> str | None:
-        """Return a request of the region that no route from `at` on takes, outside the paths of those in `met`."""
+        """Return a request of the region that no route from `at` on takes; its path is outside those of the routes in `met`."""
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise TooManySteps

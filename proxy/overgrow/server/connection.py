@@ -257,7 +257,7 @@ class HttpConnection(asyncio.Protocol):
                 self._schedule_abort_after_eof()
 
     def measure_pace(self, now: float) -> None:
-        """Measure the pace of a client that is waited for, unless it keeps an event stream open."""
+        """Measure the pace of a client that the worker waits for, unless it keeps an event stream open."""
         cycle = self._cycle
         if self._waits_for not in ("body", "taking") or cycle is None or cycle.is_events:
             self._pace = None
@@ -305,7 +305,7 @@ class HttpConnection(asyncio.Protocol):
             )
 
     def _abort_if_request_unfinished(self) -> None:
-        """Reset the connection of a request that is not over, whatever is still unsent."""
+        """Reset the connection if its request is not finished, even if bytes are still unsent."""
         if self._cycle is not None and not self._cycle.is_over:
             self.abort()
 
@@ -325,7 +325,7 @@ class HttpConnection(asyncio.Protocol):
             taker.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Note that the client reads more slowly than it is written to."""
+        """Note that the client reads more slowly than the worker writes."""
         if self._upgraded_protocol is not None:
             self._upgraded_protocol.pause_writing()
         self.is_write_paused = True
@@ -461,7 +461,7 @@ class HttpConnection(asyncio.Protocol):
             protocol.data_received(pipelined)
 
     def abort_response(self, *, is_framed: bool) -> None:
-        """End in the middle of a response, so that the client notices.
+        """End the connection in the middle of a response, in a way that the client notices.
 
         If the framing shows that bytes are missing, what was written is still sent. If the body
         would end with the connection, only a reset shows that it is not complete (RFC 9112 8).

@@ -38,7 +38,7 @@ class Sweepable(Protocol):
         ...
 
     def fileno(self) -> int:
-        """Return the file descriptor of its socket."""
+        """Return the file descriptor of the connection's socket."""
         ...
 
     def abort(self) -> None:

@@ -1,4 +1,4 @@
-"""How fast a client sends or reads while it is waited for: this decides who is ended first when others wait.
+"""How fast a client sends or reads while the worker waits for it: the slowest is ended first when others wait.
 
 Rule: this module measures and ends nobody. A client is slow if its socket moved less than a given rate
 over a whole period in which the worker always had bytes for it, or always asked for more.
@@ -24,7 +24,7 @@ class SlowClientPolicy:
 
 
 class Pace:
-    """How many bytes one client moved since it is waited for; `rate` is that of the last whole period."""
+    """How many bytes one client has moved since the worker began to wait for it; `rate` is that of the last whole period."""
 
     __slots__ = ("_bytes_then", "_since_s", "rate")
 

@@ -55,7 +55,7 @@ class Channel(Protocol):
 
     @property
     def is_write_paused(self) -> bool:
-        """Whether the client reads more slowly than it is written to."""
+        """Whether the client reads more slowly than the worker writes."""
         ...
 
     def write(self, data: bytes) -> None:
@@ -86,7 +86,7 @@ class Channel(Protocol):
         ...
 
     def abort_response(self, *, is_framed: bool) -> None:
-        """End in the middle of a response, so that the client notices."""
+        """End the connection in the middle of a response, in a way that the client notices."""
         ...
 
     def abort(self) -> None:
@@ -99,7 +99,7 @@ class Channel(Protocol):
 
 
 class RequestBody:
-    """What of one request's body has come, and who waits for more."""
+    """The part of one request's body that has arrived, and who waits for more."""
 
     __slots__ = (
         "_chunks",
@@ -183,7 +183,7 @@ class RequestBody:
             await self._wait_for_more()
 
     def _build_next_message(self) -> Message:
-        """What waits, joined as far as it is small: a message costs more than a tiny chunk."""
+        """Return the waiting bytes, with small chunks joined, because each message has a cost."""
         chunks = self._chunks
         assert chunks  # noqa: S101 - the caller saw one
         joined = [chunks.popleft()]
@@ -198,7 +198,7 @@ class RequestBody:
         return {"type": "http.request", "body": body, "more_body": not self._is_delivered}
 
     def _send_continue_and_start_timeout(self, idle_s: float) -> None:
-        """RFC 9110 10.1.1: 100 (Continue) goes out when the body is first asked for."""
+        """Send 100 (Continue) when the app first asks for the body (RFC 9110 10.1.1)."""
         if self._expects_continue:
             self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expects_continue = False

@@ -168,12 +168,12 @@ class RequestCycle:
 
     @property
     def has_whole_body(self) -> bool:
-        """Whether the request ended: what follows is another one."""
+        """Whether the request has ended, so that the next bytes belong to another one."""
         return self._body is None or self._body.is_complete
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes of the body that the app has not taken, and what keeping them costs."""
+        """Bytes of the body that the app has not taken, plus the overhead of keeping them."""
         return 0 if self._body is None else self._body.buffered_bytes
 
     def _close_request_body(self) -> None:
@@ -447,7 +447,7 @@ class RequestCycle:
             write(b"%b%x\r\n%b\r\n%b" % (head, len(body), body, end))
 
     def _abort_response(self) -> None:
-        """End in the middle of the response, but send at least its head: an end without one is ambiguous."""
+        """End the connection in the middle of the response, but send at least the head: without it the end is ambiguous."""
         self._write_pending_head()
         self.client_connection.abort_response(
             is_framed=self._chunked or self._left_bytes is not None

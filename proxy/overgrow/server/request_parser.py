@@ -54,7 +54,7 @@ _absolute_form = re.compile(rb"(?i:https?)://(?=[^/?#:])(" + _HOST + rb")([/?][^
 
 
 class _RememberedHead(NamedTuple):
-    """The headers of a request without a body, and what they say whatever the request line."""
+    """The headers of a request without a body, and what follows from them with any request line."""
 
     block: bytes
     rest: bytes  # the same and the blank line: a request's bytes behind its first line
@@ -101,8 +101,8 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
     def try_parse_repeated_request(self, data: bytes) -> bool:
         """Take `data` if it is one whole request with the headers of the one before.
 
-        Most requests of a connection are. True: it is complete, and nobody was called back. False:
-        nothing was taken.
+        Most requests of a connection are. True: the request is complete, and no callback was called.
+        False: no byte was taken.
         """
         remembered = self._remembered
         if remembered is None or self._buffer or self._state != "request_line":
@@ -181,7 +181,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return _has_control(value) is not None
 
     def _find_line(self, limit: int, error: ParseError) -> int:
-        """RFC 9112 7.1.2: what ends a chunked body is fields. gunicorn skips them unread."""
+        """Check that trailers are well-formed fields (RFC 9112 7.1.2); gunicorn skips trailers unread."""
         end: int = super()._find_line(limit, error)
         is_trailer = end > 0 and self._state == "chunked" and self._chunk_state == "trailer"
         if is_trailer:

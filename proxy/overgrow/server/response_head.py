@@ -79,7 +79,7 @@ _layouts = BoundedCache(_compute_layout, max_entries=256, max_length=_MAX_CACHED
 def status_line(status: int, reason: bytes | None = None) -> bytes:
     """`HTTP/1.1 404 Not Found`, with its line end, or with a reason phrase of an app's own.
 
-    Without one a status unknown to HTTP has none.
+    Without `reason`, a status unknown to HTTP has an empty phrase.
 
     Raises:
         RuntimeError: for a phrase that RFC 9112 4 does not allow.

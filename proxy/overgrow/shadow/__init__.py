@@ -1,1 +1,1 @@
-"""Asking the other side too, and judging whether it answers like the first. See docs/shadowing.md."""
+"""Shadowing: asks the other side too, and judges whether both give the same response. See docs/shadowing.md."""

@@ -1,6 +1,6 @@
 """The mirror sends a copy of some requests to the other side, after the user was answered.
 
-Rule: the user comes first. Copies go out once the response is through, a few at a time. Waiting copies are
+Rule: the user comes first. Copies go out after the user's response has been sent, a few at a time. Waiting copies are
 bounded in number, bytes and age; a copy that does not fit is dropped and counted. A side that hangs or
 fails costs copies, never a user.
 

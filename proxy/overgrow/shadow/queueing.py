@@ -38,7 +38,7 @@ class CopyQueue:
         )
 
     def put(self, copy: Copy) -> Copy | None:
-        """Take a copy; return the copy that must go for it, which may be the same one."""
+        """Add a copy; return the copy that is dropped to make room, if any: it may be the new one."""
         if not self.has_room_for(copy.route.name):
             return copy
         gone = None

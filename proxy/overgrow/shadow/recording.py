@@ -189,7 +189,7 @@ class Recording:
 
 
 def drop_reason_of(reply: Reply, answer_bytes: int) -> DropReason | None:
-    """Return why a response cannot be compared, as far as its head tells; None if it can."""
+    """Return why a response with this head cannot be compared; None if it can."""
     if reply.failure is not None or reply.fallback is not None or reply.upgraded is not None:
         return "no-answer"  # the chosen side gave none
     if isinstance(reply.body, bytes):

@@ -1,4 +1,4 @@
-"""Decides which requests are copied, and what the copy says.
+"""Decides which requests are copied, and builds the copies.
 
 Pure. A copy is the user's own request with a mark on it, and without the headers that ask for less than the
 whole response. It names the user, the address and the host exactly as the user's request did.
@@ -34,7 +34,7 @@ class Copy:
     """One request to be sent to the other side, with what the user got.
 
     `head` is the user's; build_copy_head gives what is sent. `served` says what the user asked and got, redacted.
-    `answer` is what the user got; None where that was less than the whole answer: then that side is asked again.
+    `answer` is the response the user got; None if it was incomplete, so that its side must be asked again.
     `since_s` is a time of the stopwatch.
     """
 

@@ -67,7 +67,7 @@ class ShadowingServer:
         return reply
 
     async def _serve_then_sample(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
-        """Without a body to be kept, drawing can wait: if the answer is all here, until it is through."""
+        """Serve a request without a body; if its response is complete at once, draw the request only after the response is sent."""
         try:
             reply = await self._server.serve(inbound, decision)
         except BaseException:
@@ -88,7 +88,7 @@ async def _close_then_sample(
     close: Callable[[], Awaitable[None]],
     draw: Callable[[], Recording | None],
 ) -> None:
-    """Close a response that the user has whole, then draw its request. `headers` are the side's own."""
+    """Close a response that the user has completely received, then draw its request. `headers` are the side's own."""
     reply.close = close_nothing  # it leads back here: a circle
     try:
         await close()

@@ -1,7 +1,7 @@
 """Counts the open groups of mismatches of each route under the rules of today, for the admin page.
 
 A helper of the composition root, between the store and the rules. It reads the store at most once in
-REFRESH_EVERY_S. What cannot be read counts as nothing, because the page has more to show.
+REFRESH_EVERY_S. Groups that cannot be read are left out, because the page has other things to show.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class Shadowing:
         self._legacy.renew_connections()
 
     async def open(self, metrics: Metrics) -> None:
-        """Count from now on, and open the store if the table needs evidence."""
+        """Start to count evidence, and open the store if the table needs evidence."""
         self.recorder.metrics = metrics
         await self.do_housekeeping(OPEN_S)
 
@@ -111,9 +111,9 @@ class Shadowing:
         return any(route.shadow or route.fallback for route in self._live.matcher.table.routes)
 
     def _new_writer(self) -> Writer | None:
-        """A writer to the store; None, and a line in the log, where there cannot be one.
+        """Return a writer to the store; None, with a line in the log, if the store cannot be opened.
 
-        Whatever goes wrong here costs evidence, never a worker.
+        An error here costs evidence, but never ends a worker.
         """
         try:
             from overgrow.store.engine import store_url  # noqa: PLC0415  SQLAlchemy is slow

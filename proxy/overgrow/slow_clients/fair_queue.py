@@ -1,8 +1,8 @@
 """The order in which waiting requests go on: many requests for one target do not hold up the others.
 
 Rule: clients that have taken a response before alternate with clients that have not. Within each of
-the two, the targets take turns: requests for the same target wait for each other. This module decides
-the order alone, never how many requests go on.
+these two lanes, the targets take turns: requests for the same target wait for each other. This module decides
+only the order, never how many requests go on.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Lane(Generic[T]):
         return waiter
 
     def remove(self, waiter: T, target: bytes) -> bool:
-        """Remove a waiter that gave up; return whether it was here."""
+        """Remove a waiter that gave up; return whether it was in this lane."""
         group = self._waiting.get(target)
         if group is None or waiter not in group:
             return False

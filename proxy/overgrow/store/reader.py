@@ -1,8 +1,8 @@
 """Answers the questions of people and of the gate from the store. It never creates a file or changes a table.
 
 A group is judged when it is read, by the rules in force then: `explains` says of one part whether a rule
-covers it, so a changed rule judges all stored pairs again. Without `explains`, the rules decide that were
-in force when the pairs were captured.
+covers it, so a changed rule judges all stored pairs again. Without `explains`, the rules that were
+in force when the pairs were captured decide.
 """
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ def migrate(connection: Connection) -> None:
 def _wait_for_turn(connection: Connection) -> None:
     """Let one process at a time migrate; the others wait here instead of running into a lock.
 
-    The session's lock_timeout is for locks of tables, which a migration on a busy machine outlasts; the
-    statement_timeout still ends this wait. Afterwards lock_timeout is the session's again: a migration
-    that waits long for a table would hold up everybody who uses it.
+    The session's lock_timeout is meant for locks of tables and is too short for a migration on a busy machine;
+    the statement_timeout still ends this wait. Afterwards the session's lock_timeout applies again: a migration
+    that waits long for a table would block everybody who uses it.
     """
     connection.execute(text("SET LOCAL lock_timeout = 0"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

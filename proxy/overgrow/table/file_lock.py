@@ -1,6 +1,6 @@
 """A file lock with a deadline; if the wait fails, the error names the holder.
 
-The kernel knows the holder (/proc/locks), so nothing is written down, and foreign holders are named too.
+The kernel knows the holder (/proc/locks), so the holder need not write its name anywhere, and holders of other programs are named too.
 On a file system without locks the work goes on without one: a kill must not depend on them.
 """
 

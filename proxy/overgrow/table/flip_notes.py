@@ -1,7 +1,7 @@
-"""Notes on what a flip left in the table on purpose: the recommended way must not end in a warning.
+"""Drops notes about canaries that a flip left in the table on purpose, since the recommended way must not end in a warning.
 
-A canary that is raised to the end and then flipped to migrated stays beside the target, so that a rollback finds it. Who wrote
-it there by hand is told that it has no effect.
+A flip to migrated leaves the canary beside the target, so that a rollback finds it. If somebody wrote such a canary by
+hand, the note stays: it says that the canary has no effect.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ DORMANT = "canary-dormant"
 
 
 def without_flip_notes(loaded: ParsedTable, state: Path) -> ParsedTable:
-    """A parsed table without the notes on canaries that a flip left there."""
+    """Return a parsed table without the notes on canaries that a flip left there."""
     return loaded._replace(notes=drop_flip_notes(loaded.notes, state))
 
 
 def drop_flip_notes(notes: Iterable[Problem], state: Path) -> tuple[Problem, ...]:
-    """The notes without those on canaries that a flip left there; all of them where the history cannot be read."""
+    """Return the notes without those on canaries that a flip left there; all notes if the history cannot be read."""
     notes = tuple(notes)
     if all(note.code != DORMANT for note in notes):
         return notes
@@ -36,7 +36,7 @@ def drop_flip_notes(notes: Iterable[Problem], state: Path) -> tuple[Problem, ...
 
 
 def _flipped_away(history: History) -> Collection[str]:
-    """The routes whose last change recorded made them migrated or gone."""
+    """Return the routes whose last recorded change set their target to migrated or gone."""
     last: dict[str, str | None] = {}
     abandoned = {entry.undoes for entry in history.entries if entry.action == "abandoned"}
     for entry in history.entries:

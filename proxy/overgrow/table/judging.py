@@ -1,4 +1,4 @@
-"""What a text of routes.yaml means, and whether it may run: by itself, and beside the running table.
+"""What a text of routes.yaml means, and whether it may take effect: by itself, and after the running table.
 
 A worker that watches, a worker that boots, `serve` before it starts and `overgrow check` all call these functions,
 so all judge alike. Without a running table, last-good.yaml stands for it.
@@ -95,7 +95,7 @@ def compile_table(
 
 
 class JudgedTable(NamedTuple):
-    """What a text means beside the running table; `lost` says what it lacks of its end, if it may be half of it."""
+    """What a text means compared with the running table; `lost` says which part of that table's end it lacks, if it may be half-written."""
 
     loaded: ParsedTable
     matcher: Matcher | None
@@ -153,7 +153,7 @@ def choose_table(context: TableContext, state: Path) -> StartTable:
 
 
 def find_half_written(config: Path, state: Path, env: Mapping[str, str]) -> Problem | None:
-    """Return the note on a file that the workers would not use yet, as it may be half-written; else None."""
+    """Return the note on a file that the workers would not use yet, because it may be half-written; None for any other."""
     source, age_s = _source_and_age(config)
     kept = read_last_good_in_time(state)
     if age_s >= STANDS_S or kept is None or kept.source not in (None, source):
@@ -202,14 +202,14 @@ def compile_last_good(kept: LastGood, context: TableContext) -> Matcher | None:
 
 
 class AppToStart(NamedTuple):
-    """The name of the app to import (None: none is named), and of the one that ran before, as a substitute."""
+    """The name of the app to import (None if none is named), and that of the app that ran before, as a substitute."""
 
     name: str | None
     before: str | None
 
 
 def app_to_start(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> AppToStart:
-    """Return the app of the table that a process would start with: the one written in it, or that ran with it.
+    """Return the app for the table that a process would start with: the app that the table names, or that ran with it.
 
     Usually the file and the last-good table name the same app, and neither has to be judged.
     """

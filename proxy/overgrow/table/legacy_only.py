@@ -1,7 +1,7 @@
 """The table of a front door that was started without one: everything goes to legacy.
 
-It replaces the file as long as no file took effect. A file that is removed later is a problem as usual: its
-table stays in use.
+This table is used until a file takes effect. If that file is removed later, this is a problem as usual, and the
+file's table stays in use.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from overgrow.table.reading.table_file import read_table_file
 
 
 def legacy_only_table(url: str) -> bytes:
-    """The text of such a table, for an address that is valid as legacy.url."""
+    """Return the text of a table that sends everything to legacy at this valid address."""
     return f"version: 1\nlegacy:\n  url: {json.dumps(url)}\n".encode()
 
 
 def read_table_or(legacy_only: bytes | None, config: Path) -> bytes:
-    """The bytes of the file, or what stands for it where there is none.
+    """Return the bytes of the file, or the substitute if the file does not exist.
 
     Raises:
-        OSError: where there is nothing to stand for it, or the file cannot be read.
+        OSError: if there is no substitute, or the file cannot be read.
 
     """
     try:
@@ -34,5 +34,5 @@ def read_table_or(legacy_only: bytes | None, config: Path) -> bytes:
 
 
 def legacy_only_for_boot(legacy_only: bytes | None, kept: LastGood | None) -> bytes | None:
-    """What may stand for a file in a worker that boots: only what ran last, or where nothing ran yet."""
+    """Return the substitute for a missing file in a worker that boots: only if it ran last, or if no table ran yet."""
     return legacy_only if kept is None or kept.data == legacy_only else None

@@ -168,8 +168,8 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     Strict (`allow_last_good` False, for `serve` itself): an invalid file raises NoUsableTable,
     unless a kill file exists, as an emergency must survive a restart. Otherwise last-good.yaml runs and
     `reload_error` says why; NoUsableTable only if there is no last-good table either. A file that may be
-    half-written leaves the last-good table running, and `waiting` says so. `legacy_only` stands for a file
-    that is not there; not strict, as long as no other table took effect.
+    half-written leaves the last-good table running, and `waiting` says so. `legacy_only` replaces a
+    missing file; if not strict, only as long as no other table took effect.
     """
     killed = is_killed(config, state)
     if allow_last_good:
@@ -199,6 +199,6 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
 
 
 def _is_first_table(matcher: Matcher, state: Path) -> bool:
-    """Return whether no table ran before this one, and it has no irreversible route."""
+    """Return whether this table has no irreversible route and is the first one to run."""
     is_used = any((state / name).exists() for name in (JOURNAL, "metrics"))
     return not is_used and all(route.reversible for route in matcher.table.routes)

@@ -1,8 +1,8 @@
-"""Would the running workers take this table? Asked and answered by files, before anything is written.
+"""Asks the running workers, through files, whether they would accept a table, before routes.yaml is written.
 
-Whoever wants to send clients to migrated puts the text into `<state>/proposals/`; each worker judges it by the
-very code that judges a changed routes.yaml, with its own app, environment and running table, and puts its answer beside
-it. No port, no token, no lock is needed. Rule: a proposal changes nothing; one that nobody took away is ignored after a minute.
+Whoever wants to send clients to migrated puts the text into `<state>/proposals/`; each worker judges it with
+the code that judges a changed routes.yaml, by its own app, environment and running table, and writes its answer to a file
+beside it. No port, no token, no lock is needed. Rule: a proposal changes nothing; one that is not removed is ignored after a minute.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOST_BYTES = 16 * 1024 * 1024
 
 
 class ProposalAnswer(NamedTuple):
-    """What one worker says of a proposal: its problems (none: it would take it), and whether its app is stale."""
+    """One worker's answer to a proposal: the problems (none if it would accept the table), and whether its app is stale."""
 
     slot: int
     pid: int
@@ -40,7 +40,7 @@ Judge = Callable[[bytes], tuple[Sequence[Problem], str | None]]
 
 
 class ProposalDesk:
-    """What one worker has answered; `check` is made beside the loop, a few times a second."""
+    """The answers of one worker; `check` runs in a thread beside the loop, a few times a second."""
 
     def __init__(self, state: Path, judge: Judge) -> None:
         self._folder = state / FOLDER
@@ -75,7 +75,7 @@ class ProposalDesk:
 
 
 class Proposal:
-    """A text that the workers are asked about."""
+    """A text of the table that the workers are asked to judge."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self._folder, self._key = folder, key
@@ -88,10 +88,10 @@ class Proposal:
 
 @contextmanager
 def propose_table(state: Path, data: bytes) -> Iterator[Proposal]:
-    """Ask every worker about a text; it is taken away at the end.
+    """Ask every worker about a text, and remove the proposal at the end.
 
     Raises:
-        OSError: where the state folder cannot be written.
+        OSError: if the state folder cannot be written.
 
     """
     folder = state / FOLDER
@@ -117,7 +117,7 @@ def _read_answer(path: Path) -> ProposalAnswer | None:
 
 
 def _remove_old(folder: Path) -> None:
-    """Remove what a command left behind that was killed."""
+    """Remove proposals of commands that were killed."""
     for path in folder.iterdir():
         if _age_s(path) >= KEPT_S:
             with suppress(OSError):

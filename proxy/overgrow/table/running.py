@@ -1,7 +1,7 @@
 """Which front door runs on a state folder: found by the lock that its master holds, without a port or a token.
 
-The kernel says who holds a lock, so that nothing here can be stale. Rule: asking takes no lock, as a front
-door that starts in this moment would find it held.
+The kernel knows who holds a lock, so the answer is never stale. Rule: this module takes no lock, because a front
+door that starts at the same moment would find it held.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _FLOCK = struct.Struct("hhqqi4x")
 
 
 def find_master(state: Path) -> int | None:
-    """The process id of the master that holds the state folder; None where no front door does.
+    """Return the process id of the master that locks the state folder; None if no front door does.
 
-    0 is a process that this one cannot see, in another container for instance. A folder that cannot be
-    asked holds none.
+    0 stands for a process that this one cannot see, for instance in another container. If the folder does
+    not respond, the result is None.
     """
     wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
@@ -45,14 +45,14 @@ def describe_front_door(table: Path, public: str, admin: str) -> str:
 
 
 def find_admin(state: Path) -> str | None:
-    """The address of the admin listener of the front door that runs, as its master told it; None if unknown."""
+    """Return the address of the running front door's admin listener, as its master wrote it; None if unknown."""
     found = re.search(r", admin (\S+)$", _read_description(state))
     # Port 0 is any: which one it became stands in the line that serve printed.
     return None if found is None or found[1].endswith(":0") else found[1]
 
 
 def find_table(state: Path) -> Path | None:
-    """The table of the front door that runs, as its master told it; None if unknown."""
+    """Return the path of the running front door's table, as its master wrote it; None if unknown."""
     found = re.match(r'pid \d+, table ("(?:[^"\\]|\\.)*"), ', _read_description(state))
     return None if found is None else Path(json.loads(found[1]))
 

@@ -3,8 +3,8 @@
 It is `.overgrow/` beside the table, or the folder given. If that cannot be written, it is a private temporary
 folder, the same one for every process of this user and table, and a warning is logged.
 
-Rule: one front door per folder. Its master holds a lock, which the kernel releases when the process ends, in
-whatever way; a worker that outlives its master does not keep it (fcntl, not flock).
+Rule: one front door per folder. Its master holds a lock, which the kernel releases however the process
+ends; a worker that outlives its master does not keep the lock (fcntl, not flock).
 """
 
 from __future__ import annotations
@@ -136,9 +136,9 @@ def ensure_state_dir(config: Path, asked: Path | None) -> Path:
 
 
 def ensure_state_dir_in_time(config: Path, asked: Path | None) -> Path:
-    """Do as `ensure_state_dir`; if the file system does not answer, return the folder asked for.
+    """Like `ensure_state_dir`, but return the folder asked for if the file system does not respond.
 
-    A temporary one would be wrong: nobody would create a kill file there.
+    A temporary folder would be wrong, because nobody would create a kill file there.
     """
     wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
     try:
@@ -185,7 +185,7 @@ def temporary_state_dir(config: Path) -> Path:
 
 
 def login_name() -> str:
-    """Return who acts, for the history: the login name, or the user id if there is none."""
+    """Return the name of the user for the history: the login name, or the user id if there is none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

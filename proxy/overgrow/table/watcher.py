@@ -64,7 +64,7 @@ Kind = Literal[
 
 
 class _ReadTable(NamedTuple):
-    """What was read from the file; `lost` says what it lacks of the running table's end."""
+    """The result of reading the file; `lost` says which part of the running table's end it lacks."""
 
     data: bytes | None
     loaded: ParsedTable
@@ -76,9 +76,9 @@ class TableEvent(NamedTuple):
     """Something that happened to the table: what, the revision that runs now, and why.
 
     "table": a new one took effect; "rejected": the file is invalid or gone, the old one runs on;
-    "recovered": the file says again what runs; "waiting": somebody may still be writing it;
-    "certificates": those of legacy.tls_ca are other ones; "unseen": the table or a kill file cannot be looked at; "seen": it can again; "killed" and "resumed":
-    the kill file.
+    "recovered": the file is again the same as the running table; "waiting": somebody may still be writing it;
+    "certificates": the file of legacy.tls_ca changed; "unseen": the table or a kill file cannot be checked; "seen": it can
+    be checked again; "killed" and "resumed": a kill file appeared, or none is left.
     """
 
     kind: Kind
@@ -250,7 +250,7 @@ class Watcher:
             self._announce("recovered", notes=loaded.notes)
 
     def _wait_reason(self, read: _ReadTable) -> str | None:
-        """Return why what was read may be half of a table; None if it may be used."""
+        """Return why the file may be only half of a table; None if it may be used."""
         stood_s = self._effects.clock() - self._stands_since_s
         return read.lost if self._in_place and stood_s < STANDS_S else None
 
@@ -291,7 +291,7 @@ class Watcher:
             self._announce("unseen", (problem,))
 
     def _read_table(self) -> _ReadTable:
-        """Read and parse the file, in a thread. No bytes: it says what runs already, or cannot be read."""
+        """Read and parse the file, in a thread. Without bytes, the file equals the running table or cannot be read."""
         running, runs = self._live, self._live.matcher.table
         own = self._context.legacy_only
         stands = own if own is not None and revision_of(own) == runs.revision else None

@@ -36,7 +36,7 @@ class SideChange(NamedTuple):
 
 
 class TrafficComparison(NamedTuple):
-    """What recorded requests would notice of a new table; `examples` has one request a change."""
+    """How a new table would change the sides of recorded requests; `examples` has one request for each change."""
 
     requests: int
     changes: Counter[SideChange]
@@ -52,7 +52,7 @@ class TrafficComparison(NamedTuple):
 def compare_tables(
     requests: Iterable[RequestLine], before: Matcher | None, after: Matcher
 ) -> TrafficComparison:
-    """Decide each request by both tables; without a table before, legacy answered everything."""
+    """Decide each request by both tables; without a previous table, legacy served everything."""
 
     @lru_cache(_REMEMBERED)
     def outcomes(request: RequestLine) -> SideChange:
@@ -84,7 +84,7 @@ def outcome_of(matcher: Matcher, request: RequestLine) -> RouteAndSide:
 
 
 def _is_open_canary(decision: Decision) -> bool:
-    """Return whether a canary would decide by who the client is, and the record does not say."""
+    """Return whether a canary would decide by the client's identity, which the record does not contain."""
     route = decision.route
     return (
         route is not None

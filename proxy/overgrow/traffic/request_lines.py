@@ -1,7 +1,7 @@
 """Request lines from recorded traffic: our access log, nginx's and Apache's combined format, HAR.
 
-Every line is read for itself, so rotated and mixed files are fine. A line that is none of these is
-counted, and the first one is kept to be shown: nothing is dropped silently. Memory is bounded by
+Every line is read by itself, so rotated and mixed files are fine. Lines in other formats are counted,
+and the first one is kept to be shown: nothing is dropped silently. Memory is bounded by
 the longest line that is read (MAX_LINE_BYTES), except for HAR, which is one JSON value.
 """
 
@@ -53,7 +53,7 @@ class TrafficUnreadable(Exception):
 
 
 class TrafficReader:
-    """The requests of one file, and what could not be read of it.
+    """The requests of one file, and the lines that could not be read.
 
     Iterate once; afterwards `unread` says how many lines (of a HAR file: entries) were no requests and
     `first_unread` gives the number (from 1) and the beginning of the first of them.
@@ -67,7 +67,7 @@ class TrafficReader:
         self.first_unread: tuple[int, str] | None = None
 
     def __iter__(self) -> Iterator[RequestLine]:
-        """Give each request; raises OSError for the file, TrafficUnreadable where nothing is one."""
+        """Yield each request; raise OSError if the file cannot be read, TrafficUnreadable if it has no request."""
         with self._open() as stream:
             found = self._read_har(stream) if _is_har(stream) else self._read_lines(stream)
             for request in found:
@@ -126,7 +126,7 @@ class TrafficReader:
 
 
 def _bounded_lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Give each line; what a line has beyond MAX_LINE_BYTES is dropped."""
+    """Yield each line, cut at MAX_LINE_BYTES."""
     while line := stream.readline(MAX_LINE_BYTES):
         yield line
         while line and not line.endswith(b"\n"):

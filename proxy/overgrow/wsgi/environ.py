@@ -90,7 +90,7 @@ def build_environ(
 
 
 def _server_name_and_port(head: Head) -> tuple[str, str]:
-    """Return SERVER_NAME and SERVER_PORT, which PEP 3333 wants to be there and not empty."""
+    """Return SERVER_NAME and SERVER_PORT, which PEP 3333 requires, and not empty."""
     name, colon, port = head.host.rpartition(":")
     if not colon or port.endswith("]"):  # no port, or the colon of an IPv6 literal
         name, port = head.host, ""

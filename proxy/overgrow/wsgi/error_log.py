@@ -1,4 +1,4 @@
-"""How the log reports a failing app: with a traceback at first, then in one line each time.
+"""Logs the failures of the app: the first with a traceback, each further one in one line.
 
 Rule: the traceback of one place is logged once per EVERY_S, so that an app that fails at every request does
 not bury everything else; each failure is logged. What Flask catches and logs itself never comes here. Called in the app's

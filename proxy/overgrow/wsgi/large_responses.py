@@ -14,7 +14,7 @@ MAX_ROUTES = 1024  # remembered; beyond that all are forgotten
 
 
 class LargeResponseLimiter:
-    """The sizes of large responses by route, and how many bytes of them are in the making."""
+    """The sizes of large responses by route, and how many bytes of them are being generated."""
 
     def __init__(self, unsent: UnsentMemory) -> None:
         self._unsent_memory = unsent
@@ -22,7 +22,7 @@ class LargeResponseLimiter:
         self._making_bytes = 0
 
     def begin(self, route: str) -> int | None:
-        """Count a call and return the expected size of its response, in bytes; None: let it wait."""
+        """Count a call and return the expected size of its response, in bytes; None if the call must wait."""
         expected = self._sizes.get(route, 0)
         if not expected:
             return 0

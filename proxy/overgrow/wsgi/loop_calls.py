@@ -1,4 +1,4 @@
-"""How a thread of the app calls into the event loop, and ends a wait there."""
+"""Calls from a thread of the app into the event loop."""
 
 from __future__ import annotations
 

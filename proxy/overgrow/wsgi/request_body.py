@@ -1,4 +1,4 @@
-"""`wsgi.input` of a body that is not small: what was buffered, and what the event loop still feeds.
+"""`wsgi.input` for a body that is not small: first the buffered bytes, then those that the event loop feeds.
 
 Rule: at most 256 KiB are kept in memory here; beyond that the client is not read. A body that breaks off
 raises WsgiClientDisconnected, an OSError, or the subclass that the composition root passes for its framework.
@@ -111,7 +111,7 @@ class WsgiInput(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read what has come, or wait for something; 0 at the end (the io protocol)."""
+        """Read the bytes that have come, or wait for some; 0 at the end (the io protocol)."""
         with memoryview(buffer) as view, view.cast("B") as room:
             if self._spooled is not None and self._spooled.unread_bytes and not self._broken:
                 taken = self._spooled.take(len(room))

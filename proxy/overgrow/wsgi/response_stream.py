@@ -111,7 +111,7 @@ class ResponseStream:
         return self
 
     async def __anext__(self) -> bytes:
-        """Return all that waits, as one chunk; the next call means that the last chunk was sent."""
+        """Return all waiting bytes as one chunk; the next call means that this chunk was sent."""
         while True:
             waiter = self._create_waiter()
             if waiter is None:
@@ -208,7 +208,7 @@ class ResponseStream:
     # On the loop.
 
     def _classify_slowness(self) -> None:
-        """Decide who keeps the thread waiting: a client that was sent something, or the event loop itself."""
+        """Decide whom the thread waits for: a client that is still taking bytes, or the event loop itself."""
         with self._unsent_memory.changed:
             self._checks += 1
             is_given = self._taken_bytes or self._spooled_bytes

@@ -128,7 +128,7 @@ class WsgiServer:
     async def _buffer_body(
         self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
     ) -> BufferedBody:
-        """Wait for the whole body; for its first 64 KiB if the route streams; for nothing if the app refuses it.
+        """Wait for the whole body, or only for its first 64 KiB if the route streams; do not wait if the app refuses the body.
 
         Raises:
             ClientGone: the client broke off.

@@ -1,7 +1,7 @@
 """The bytes of migrated responses that wait for their clients: one bound for all responses of a pool.
 
 Rule: only bytes in memory count. All responses of a pool share one lock, because the bytes that one client
-takes may be what another response waits for. A response that waits for its own client alone is woken alone:
+takes may be what another response waits for. A response that waits only for its own client is woken without the others:
 if sixteen threads woke for each piece, they would keep the event loop from running.
 """
 
@@ -53,7 +53,7 @@ class UnsentMemory:
     def take_locked(self, size: int, *, at_least: int) -> bool:
         """Claim so many bytes; return False, and claim nothing, if there is too little room.
 
-        There is always room for `at_least`: no response stands still for the bytes of others.
+        There is always room for `at_least` bytes, so that the bytes of others never stop a response.
         """
         if self.held_bytes and size > at_least and not self.has_room_locked(size):
             return False

@@ -1,1 +1,1 @@
-"""YAML files that people write: every value with its place, and every problem at one."""
+"""YAML files that people write: every value and every problem has its place in the file."""

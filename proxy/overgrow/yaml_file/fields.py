@@ -35,8 +35,8 @@ class Fields(NamedTuple):
 class FileReading:
     """One pass over one file: the variables it may use, and the problems found so far.
 
-    A file without `env` has no variables: `${` is plain text in it. `codes` maps general codes of problems to the ones
-    under which the file's own page lists them.
+    A file without `env` has no variables: `${` is plain text in it. `codes` maps general codes of problems to the codes
+    under which the documentation of this file lists them.
     """
 
     file: str
@@ -127,7 +127,7 @@ def unknown_key_error(key: Node, where: str, known: Mapping[str, object]) -> Fie
 
 
 def duplicate_key_error(name: str, first: int) -> FieldError:
-    """Return the error of a key that a mapping has already."""
+    """Return the error of a key that appears twice in a mapping."""
     fix = "Keep one of the two; YAML would silently take the last."
     return FieldError("duplicate-key", f"{name} is given twice, first on line {first}", fix)
 

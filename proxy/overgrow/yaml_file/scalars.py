@@ -1,4 +1,4 @@
-"""Scalars of a YAML file: their YAML types, the variables in them, and the error of one that its field cannot take.
+"""Scalars of a YAML file: their YAML types, the variables in them, and the errors for values that a field cannot take.
 
 Pure. Nothing here knows of nodes or of the meaning of fields. `label` is the field's name in messages.
 """
@@ -57,7 +57,7 @@ def fill_variables(text: str, label: str, env: Mapping[str, str]) -> str:
 
 
 def hide_variables(bad: FieldError, text: str, env: Mapping[str, str]) -> FieldError:
-    """Return the error of a value written as `text`, without what the environment put into it.
+    """Return the error of a value written as `text`, without the values that variables put into it.
 
     Problems go to the log and to /readyz, which needs no token; a variable may hold a secret.
     """
@@ -98,7 +98,7 @@ def yaml_type(text: str) -> str:
 
 
 def yaml_trap(text: str, label: str) -> FieldError | None:
-    """Return the error of a plain scalar that YAML 1.1 reads in a way that nobody expects; None for any other."""
+    """Return the error of a plain scalar that YAML 1.1 reads in an unexpected way; None for any other."""
     kind = yaml_type(text)
     if kind == "bool" and text.lower() not in ("true", "false"):
         meant = "true" if text.lower() in ("on", "yes", "y") else "false"

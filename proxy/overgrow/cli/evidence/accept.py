@@ -1,7 +1,7 @@
 """`overgrow diff accept`: write a rule that accepts a difference.
 
 A person accepts a group of mismatches or a proposed rule. The rule goes into compare/NAME.yaml. The
-store does not change: each command judges what is stored by the rules of that moment.
+store does not change: each command applies the current rules to the stored groups.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ class AcceptResult(NamedTuple):
 
 
 def _print_result(call: Invocation, done: AcceptResult) -> None:
-    """Judge the stored groups by the rules as they are now, and print what is still open."""
+    """Judge the stored groups by the current rules, and print which stay open."""
     from overgrow.cli.evidence.rules_text import rule_json  # noqa: PLC0415  as above
     from overgrow.shadow.values.difference import path_shape_of  # noqa: PLC0415  only where there is evidence
 
@@ -242,7 +242,7 @@ def _print_result(call: Invocation, done: AcceptResult) -> None:
 
 
 def _group_verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
-    """Return whether a group is covered now; if not, which paths keep it open."""
+    """Return whether a group is covered now, and which paths keep it open if it is not."""
     if not own:
         return [f"{key[:SHORT]} is accepted."]
     others = ", ".join(sorted(own - ruled))

@@ -1,4 +1,4 @@
-"""`overgrow gate`: may all clients be moved? Prints the evidence, the arithmetic, and what is missing."""
+"""`overgrow gate`: says whether all clients may be moved, with the evidence, the arithmetic and what is missing."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _add_notes(call: Invocation, report: GateReport, rules: CurrentRules) -> Gat
 
 
 def readiness(call: Invocation, name: str, clean: int) -> Readiness:
-    """Return what a flip to migrated asks for, and what its line in the history keeps."""
+    """Return the gate's answer for a flip to migrated, and the figures for its line in the history."""
     report = judge_route(call, GateQuestion(name, clean), CurrentRules(call))
     return Readiness(report.reasons, _figures(report))
 

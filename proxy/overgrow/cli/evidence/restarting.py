@@ -11,7 +11,7 @@ from overgrow.table.state_dir import login_name
 
 
 def reset_evidence(call: Invocation, routes: Sequence[str], reason: str) -> None:
-    """Delete what was found of some routes; the store keeps who did it, when and why."""
+    """Delete the evidence of some routes; the store records who did it, when and why."""
     from overgrow.evidence import EvidenceReset  # noqa: PLC0415  as above
     from overgrow.store.admin_writes import reset_evidence  # noqa: PLC0415  SQLAlchemy is slow to import
     from overgrow.store.engine import StoreError, engine_of, store_url  # noqa: PLC0415  as above

@@ -1,4 +1,4 @@
-"""Rules as a person types and accepts them: from words to comparators, into compare/NAME.yaml.
+"""Turns what a person types or accepts into rules, and writes them into compare/NAME.yaml.
 
 Rule: a rule is appended to the text; the rest of the file stays as it is, comments included.
 """
@@ -43,7 +43,7 @@ class Terms(NamedTuple):
 
     @classmethod
     def nobody(cls) -> Terms:
-        """Return the terms of a rule that is only shown."""
+        """Return placeholder terms for a rule that is only shown."""
         return cls("-", "-", date.max)
 
 
@@ -62,7 +62,7 @@ def draft_rules(
     how: Comparator | None = None,
     at: str | None = None,
 ) -> list[Rule]:
-    """Return the narrowest rule for each place that covers all differences found there, and no other kind.
+    """Return one rule for each place: the narrowest one that covers all differences found there, and no other kind.
 
     `at` is the path that a person wrote, if any. A path that is partly hidden or cut off gets no rule.
     """
@@ -152,7 +152,7 @@ def all_rules(text: bytes) -> tuple[Rule, ...]:
 
 
 def _replace(path: Path, text: bytes) -> None:
-    """Put a whole new file in the old one's place, with its mode; a symlink stays one."""
+    """Replace the whole file by a new one with the same mode; a symlink stays a symlink."""
     real = path.resolve()
     real.parent.mkdir(parents=True, exist_ok=True)
     keep = None

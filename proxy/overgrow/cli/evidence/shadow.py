@@ -1,4 +1,4 @@
-"""`overgrow shadow`: what is compared, and a reset for a route whose code has changed."""
+"""`overgrow shadow`: shows what is compared, and resets the evidence of a route whose code has changed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reads the store and the current rules, for `diff`, `shadow`, `gate` and `flip`.
 
-It never creates a store. Rules are in compare/NAME.yaml beside the table; none of a file with problems
-applies, so that a mistake in the file cannot hide a difference.
+It never creates a store. Rules are in compare/NAME.yaml beside the table. A file with problems gives
+no rules, so that a mistake in the file cannot hide a difference.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class CurrentRules:
         return build_coverage_check(self.rules(route))
 
     def rules(self, route: str) -> Rules:
-        """Return the rules that apply today, those for every route last; none of a file with problems."""
+        """Return the rules that apply today, with the rules for every route last. A file with problems gives no rules."""
         return self.file(route).rules.with_shared_rules(self.everywhere().rules)
 
     def file(self, route: str) -> RulesFile:
@@ -148,7 +148,7 @@ def rules_failure(path: Path, read: RulesFile, route: str) -> Failed:
 class JudgedGroup(NamedTuple):
     """A group under the current rules: the parts that no rule covers.
 
-    `undecided` are rules at open parts of which too little is stored to know whether they cover them.
+    `undecided` are rules for open parts where the store has too little data to decide whether the rule covers the part.
     """
 
     group: Group
@@ -177,7 +177,7 @@ def _judge_group(group: Group, rules: CurrentRules) -> JudgedGroup:
 
 
 def find_groups(call: Invocation, text: str, rules: CurrentRules) -> list[JudgedGroup]:
-    """Return the groups whose id begins with `text`; two only if each side served users."""
+    """Return the groups whose id begins with `text`: usually one, two if both sides have served users."""
     with open_store(call) as reader:
         found = reader.group(text) if _ID.fullmatch(text) else ()
         ids = sorted({each.key for each in found or reader.groups()})

@@ -2,7 +2,7 @@
 
 Rule: it knows transports, deadlines and back-pressure, and nothing of HTTP; bytes go to the exchange
 in progress. Bytes or an end that come while no exchange is in progress close the connection at once
-(RFC 9112 9.3), so that no request is ever answered with a response meant for nobody.
+(RFC 9112 9.3), so that such bytes are never taken for the response to a later request.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ConnectionOwner(Protocol):
     """The pool that a connection came from, as the connection sees it."""
 
     def release(self, connection: UpstreamConnection) -> None:
-        """Take a connection that is free for another request."""
+        """Take back a connection that is free for another request."""
 
     def forget(self, connection: UpstreamConnection) -> None:
         """Give up a connection that will serve no further request, and free its place."""
@@ -178,7 +178,7 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.on_connection_lost(exc)
 
     def _read_response_after_reset(self, exchange: ResponseCycle) -> None:
-        """Read the response that a reset overtook (RFC 9112 9.6).
+        """Read the response that arrived before a reset and is still unread (RFC 9112 9.6).
 
         An upstream that refuses an upload responds and closes. The unread upload makes its kernel
         reset the connection, and our next write may fail by that before the loop reads the response.

@@ -138,7 +138,7 @@ class ConnectionPool:
         after the last response from being read as the next one, which may be another client's.
 
         Raises:
-            RuntimeError: when the loop of these connections runs no more: nothing could be sent.
+            RuntimeError: when the loop of these connections has stopped, so that nothing can be sent.
 
         """
         # What has_only_reserved_slots says, without a call for every request.

@@ -1,7 +1,7 @@
 """The body of a response on its way to the caller: a bounded buffer between two speeds.
 
-Rule: the connection feeds it, one reader empties it. It never ends short: it finishes because the
-message is complete, or it hands out everything that came and then raises what broke it.
+Rule: the connection feeds it, one reader empties it. It never looks complete if it is not: it ends
+when the message is complete; otherwise it gives the reader all bytes that came, and then raises the error.
 """
 
 from __future__ import annotations

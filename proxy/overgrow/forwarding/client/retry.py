@@ -27,7 +27,7 @@ class Attempt(NamedTuple):
 
 
 def may_retry(attempt: Attempt, error: BaseException) -> bool:
-    """Whether the upstream cannot have answered, and doing the request twice does what doing it once does."""
+    """Whether the upstream cannot have answered, and the request has the same effect if it is sent twice."""
     if not isinstance(error, LOST_CONNECTION):
         return False  # a limit or a fault in what came: it would happen again
     if not attempt.was_reused:

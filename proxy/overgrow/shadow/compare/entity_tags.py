@@ -1,8 +1,8 @@
-"""ETags that a framework computes from the body: they say nothing that the body does not say.
+"""ETags that a framework computes from the body, so that they carry no information of their own.
 
 Express and Rack add a weak tag to every response. Flask adds none, and no client sees the difference: it
-gives the tag back unread, and a weak one guards no write (RFC 9110 8.8.1, 13.1.1). Whether a tag is
-such a one is computed, not guessed. A tag of any other making is compared.
+gives the tag back unread, and a weak one guards no write (RFC 9110 8.8.1, 13.1.1). This module computes,
+and does not guess, whether a tag is of this kind. Every other tag is compared.
 """
 
 from __future__ import annotations

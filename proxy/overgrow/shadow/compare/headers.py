@@ -50,7 +50,7 @@ FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
 
 def are_bodies_unseen(control: ResponseSnapshot, candidate: ResponseSnapshot) -> bool:
-    """Return whether no client sees either body: there can be none, or both redirect somewhere."""
+    """Return whether clients ignore both bodies, because the responses cannot have one or are redirects."""
     if control.status != candidate.status:
         return False
     if control.status in NO_BODY:
@@ -75,7 +75,7 @@ def compare_headers(
 ) -> None:
     """Report header fields that are missing, extra or different in value.
 
-    `are_tags_implied` returns whether neither ETag says more than its body; it is asked if they differ.
+    `are_tags_implied` returns whether both ETags are implied by the bodies; it is called only if the ETags differ.
     """
     first, second = headers_to_compare(control), headers_to_compare(candidate)
     if are_bodies_unseen(control, candidate):  # which of several bodies it is says nothing then

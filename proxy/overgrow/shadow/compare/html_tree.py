@@ -124,7 +124,7 @@ def _normalise_attribute_value(name: str, value: str) -> str:
 def _find_differing_tokens(
     control: Sequence[Token], candidate: Sequence[Token], tags: dict[str, Tag]
 ) -> list[int] | None:
-    """Return the indexes of the tokens that differ, if they differ in texts and attributes only; else None."""
+    """Return the indexes of the tokens that differ; None if they differ in more than texts and attributes."""
     if len(control) != len(candidate):
         return None
     both = enumerate(zip(control, candidate, strict=True))

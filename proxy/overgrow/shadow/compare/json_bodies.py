@@ -260,7 +260,7 @@ def _pair_equal_then_loosely_equal(exact: list[list[int]], loose: list[list[int]
 
 
 def _have_compatible_types(control: object, candidate: object) -> bool:
-    """Return whether two scalars have one type; two different numbers always have, 1 and 1.0 have not."""
+    """Return whether two scalars have the same type, or are two different numbers; 1 and 1.0 are not alike."""
     if type(control) is type(candidate):
         return True
     kinds = {json_type_of(control), json_type_of(candidate)}

@@ -32,7 +32,7 @@ class Requirement:
 
     @property
     def allowed_rate(self) -> float:
-        """The highest rate of mismatches that `clean` comparisons without a mismatch leave possible."""
+        """The highest rate of mismatches that is still possible after `clean` comparisons without a mismatch."""
         return mismatch_rate_upper_bound(0, self.clean, self.confidence)
 
 
@@ -84,7 +84,7 @@ def comparisons_needed(rate: float, confidence: float = CONFIDENCE) -> int:
 def mismatch_rate_upper_bound(
     mismatched: int, compared: int, confidence: float = CONFIDENCE
 ) -> float:
-    """Return the highest rate of mismatches that the counts leave possible (Clopper-Pearson, one-sided)."""
+    """Return the highest rate of mismatches that is still possible with these counts (Clopper-Pearson, one-sided)."""
     if mismatched >= compared:
         return 1.0
     if mismatched == 0:

@@ -160,7 +160,7 @@ def _belongs_to_unordered_items(
 ) -> bool:
     """Return whether the shape belongs to nameless items of an array whose order does not matter.
 
-    An index says nothing of such an item: a rule for the places would be one for all items.
+    An index does not identify such an item, so a rule for its places would apply to all items.
     """
     places = {finding.place for finding in findings}
     if len(places) >= len(present.get(shape, ())) or not rules.pairing_rules_above_shape(shape):

@@ -53,11 +53,11 @@ class PathVariation:
 
     `explained`: in how many pairs a reason holds for all that differs at the path. Reasons are
     `order`, `number`, `shape` and `timestamp N`, N being the bound in seconds that a pair needs; `piece N` and
-    `of N` say which piece of a text differed, and how many it has; `plain` that it had none.
+    `of N` say which piece of a text differed, and how many pieces it has; `plain`: it had no piece.
     `keys`: members that identified the items of reordered arrays; None before any array was reordered.
     `kinds`: in how many pairs it differed in that kind. `places`: the same of single places, counted in
-    pairs that differ somewhere at the path. `migrated_*`: the same of migrated's two answers, counted in
-    pairs in which the two of either side differ here.
+    pairs that differ somewhere at the path. `migrated_*`: the same counts for migrated's two responses, in
+    pairs in which both responses of either side differ here.
     """
 
     seen: int = 0

@@ -122,7 +122,7 @@ INDEX = re.compile(r"\[\d+\]")
 def _has_unsteady_indexes(variation: PathVariation) -> bool:
     """Return whether some places that only an index names differ in some pairs and not in others.
 
-    Where items stand in any order another item is there each time: a rule would be one for all of them.
+    Items without a fixed order change places each time, so a rule for one index would apply to all items.
     """
     counted = (each for place, each in variation.places.items() if INDEX.search(place))
     return any(each.different < ALWAYS * each.seen for each in counted)
@@ -200,7 +200,7 @@ def _propose_rule(path: str, variation: PathVariation) -> RuleProposal | None:
 def _narrowest_comparator(path: str, variation: PathVariation) -> tuple[Comparator, int]:
     """Return the narrowest comparator that explains enough, and how many of the pairs it explains.
 
-    Before everything is ignored, one that explains most is preferred: what it leaves stays a mismatch.
+    A comparator that explains most pairs is preferred to ignoring everything; the other pairs stay mismatches.
     """
     found = [
         each
@@ -265,7 +265,7 @@ def rule_kinds_to_cover(
 ) -> tuple[RuleKind, ...]:
     """Return the kinds that a rule covers: those that were seen, except rare ones.
 
-    Another order and times need none: their comparators allow nothing else.
+    Comparators for order and for times need no kinds, because they allow nothing else.
     """
     if isinstance(how, Unordered | KeyedBy | TimestampWithin):
         return ()

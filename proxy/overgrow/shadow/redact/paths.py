@@ -60,7 +60,7 @@ _SECRET_PARTS = re.compile(
 
 
 def redact_path(path: str) -> str:
-    """Return a path with every step hidden that looks like data; indexes stay."""
+    """Hide every step of a path that looks like data, and keep indexes."""
     kept = "".join(_redact_step(match) for match in _PATH_PARTS.finditer(path))
     return kept if len(kept) <= MAX_PATH_CHARS else f"{kept[:MAX_PATH_CHARS]}..."
 

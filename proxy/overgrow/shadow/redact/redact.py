@@ -3,7 +3,7 @@
 Pure. Rule: a value that no list permits becomes its type and length ("<str 12>", "<int 4 digits>"), so that
 two responses which differ in hidden values alone leave the same trace. Readable are the status, names of
 headers, JSON keys that look like names rather than data, true, false and null, known words in some header
-values, and the exact paths that a person lists under `show`. Credentials never are. A body that cannot be
+values, and the exact paths that a person lists under `show`. Credentials are never readable. A body that cannot be
 read or is too large leaves its family and size only.
 
 How alike two hidden values are (Likeness) is kept, so that later rules decide as they would have decided
@@ -90,7 +90,7 @@ _CUT = re.compile(r"… \(([0-9]+) characters\)")
 
 @dataclass(frozen=True, slots=True)
 class RedactedResponse:
-    """One side's response with nothing in it that no list permits."""
+    """One side's response, reduced to what a list permits."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -248,7 +248,7 @@ def _redact_header(name: bytes, value: bytes) -> tuple[str, str]:
 
 
 def _redact_header_value(name: str, text: str) -> str:
-    """Return the value with every word hidden that is not in the header's vocabulary."""
+    """Hide every word of the value that is not in the header's vocabulary."""
     words = READABLE.get(name)
     if words is None or name in SECRET_HEADERS:
         return f"<str {len(text)}>" if text else ""
@@ -256,7 +256,7 @@ def _redact_header_value(name: str, text: str) -> str:
 
 
 def _hide_unlisted_words(text: str, words: frozenset[str]) -> str:
-    """Return a text with every word hidden that is not listed; a quoted text is one word."""
+    """Hide every word of a text that is not listed; a quoted text is one word."""
     parts = re.split(r'("[^"]*"|[\s,;=]+)', text)
     return "".join(
         each

@@ -1,4 +1,4 @@
-"""The rules of each route as they stand in compare/ today; a file is read again when it changes.
+"""The current rules of each route, read from compare/; a file is read again when it changes.
 
 A route has the rules of compare/NAME.yaml, followed by those of compare/_all.yaml.
 

@@ -38,7 +38,7 @@ def _may_be_overridden(rule: Rule, rules: Rules) -> bool:
 
 
 def build_possible_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
-    """Return a function that finds the rule that may cover a difference, where too little was kept to know."""
+    """Return a function that finds a rule which may cover a difference but cannot be checked with the data kept."""
     explained = build_coverage_check(rules)
     names = {rule.name for rule in rules.rules}
 
@@ -104,7 +104,7 @@ def _current_pairing_rules(part: Part, rules: Rules) -> list[Rule]:
 def _is_paired_as_when_captured(part: Part, rules: Rules, names: Collection[str]) -> bool:
     """Return whether the items of the arrays above a difference are paired by the same rules as when it was captured.
 
-    Other rules would pair other items, and other differences would be found.
+    Other rules would pair other items and so find other differences.
     """
     then = set(part.paired.split("\n")) - {""}
     return (

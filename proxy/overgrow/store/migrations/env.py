@@ -1,4 +1,4 @@
-"""What Alembic runs: the connection comes from migrating.py."""
+"""The script that Alembic runs; its connection comes from migrating.py."""
 
 from __future__ import annotations
 

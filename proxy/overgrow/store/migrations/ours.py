@@ -6,5 +6,5 @@ from overgrow.store.tables import PREFIX
 
 
 def include_name(name: str | None, kind: str, _parents: object) -> bool:
-    """Return whether Alembic may look at something: at our own tables only."""
+    """Return whether Alembic may touch a table: only if it is one of ours."""
     return kind != "table" or (name or "").startswith(PREFIX)

@@ -60,7 +60,7 @@ class FlipResult(NamedTuple):
 
 
 class Readiness(NamedTuple):
-    """What a gate says of one route: why it is not ready (empty: it is ready), and its evidence."""
+    """The gate's answer for one route: why the route is not ready (empty: it is ready), and its evidence."""
 
     reasons: tuple[str, ...]
     evidence: Mapping[str, Any]
@@ -75,9 +75,9 @@ class Actor:
     """Who acts, when and why, and what they may consult: the environment, the app's rules, a gate.
 
     `rules` is called only when a flip sends more clients to migrated than before, so that flips
-    towards legacy work while the app cannot be imported; None skips that check. So is `ask`, with the
-    text that would be written, while nobody waits for a lock: it raises EditRefused where the running workers
-    would not take it. Without a gate, a route that requires one opens for a reason (`why`) only.
+    towards legacy work while the app cannot be imported; None skips that check. `ask` is called in the
+    same case, without a lock, with the text to be written: it raises EditRefused if the running workers would
+    reject it. Without a gate, a route that requires one can be flipped only with a reason (`why`).
     """
 
     env: Mapping[str, str]
@@ -92,7 +92,7 @@ class Actor:
 
 
 class _AskFirst(Exception):
-    """The workers have not been asked about this text."""
+    """Raised when the workers must be asked about a text before it is written."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class _AskFirst(Exception):
 def _with_approval(
     config: Path, actor: Actor, attempt: Callable[[Actor], FlipResult]
 ) -> FlipResult:
-    """Make an edit that the running workers would take. They are asked between two attempts, without a lock."""
+    """Make an edit if the running workers would accept it. They are asked between two attempts, without a lock."""
     for _ in range(MOST_ATTEMPTS):
         try:
             return attempt(actor)
@@ -117,7 +117,7 @@ def _with_approval(
 
 
 def flip(config: Path, state: Path, name: str, to: str, actor: Actor) -> FlipResult:
-    """Make the route, or group:NAME, say `to`: legacy, migrated, gone or N%.
+    """Set the state of the route, or of group:NAME, to `to`: legacy, migrated, gone or N%.
 
     Raises EditRefused, and then changed nothing. `actor.why` is recorded, and flips a route whose gate is closed.
     """
@@ -244,7 +244,7 @@ def _printable_name(entry: HistoryEntry) -> str:
 
 
 def _require_as_written(transaction: EditTransaction, entry: HistoryEntry) -> list[Draft]:
-    """Return the routes that a flip changed; raise EditRefused if one no longer says what it wrote."""
+    """Return the routes that a flip changed; raise EditRefused if one has been edited since."""
     if entry.from_ == "split":
         what = f"before the flip by {_printable_name(entry)} at {entry.at} the members of {entry.route} differed"
         raise EditRefused(
@@ -304,7 +304,7 @@ def _apply_plan(
     plan: EditPlan,
     more: Mapping[str, Any] | None = None,
 ) -> FlipResult:
-    """Edit the text, check what it says now, and replace the file; `more` goes into the history."""
+    """Edit the text, check the result, and replace the file; `more` goes into the history."""
     after, by_hand = _rewrite_text(transaction, members, plan)
     data = (BOM if transaction.data.startswith(BOM) else b"") + after.encode()
     _require_valid(transaction, actor, members, plan, data)

@@ -32,7 +32,7 @@ from overgrow.table.state_dir import login_name
 
 
 class KillResult(NamedTuple):
-    """The kill file that was created; `refused` says why not at a place tried before, as `PATH: REASON`.
+    """The kill file that was created; `refused` says why an earlier place failed, as `PATH: REASON`.
 
     `unrecorded` says why it is not in the history yet; None if it is.
     """
@@ -64,7 +64,7 @@ def kill_and_report(
     now: Callable[[], str] = utc_now,
     why: str | None = None,
 ) -> KillResult:
-    """Do as `kill`, and report where it failed. It waits for no lock and no hanging file system."""
+    """Like `kill`, but also reports where it failed. It waits for no lock and no hanging file system."""
     note = create_note("kill", at=now(), who=who or login_name(), why=why)
     reasons: list[str] = []
     for path in kill_files(config, state):
@@ -112,7 +112,7 @@ def resume(
 ) -> tuple[Path, ...]:
     """Remove both kill files; return those that were there.
 
-    Raises EditRefused for one that cannot be removed, after the other was removed.
+    If one cannot be removed, the other is removed first; then EditRefused is raised.
     """
     return resume_and_report(config, state, who=who, now=now).removed
 
@@ -120,7 +120,7 @@ def resume(
 def resume_and_report(
     config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
 ) -> ResumeResult:
-    """Do as `resume`, and report whether it is in the history. It waits for no lock."""
+    """Like `resume`, but also reports whether it is in the history. It waits for no lock."""
     note = create_note("resume", at=now(), who=who or login_name())
     notes = [one for path in kill_files(config, state) for one in read_notes(path)]
     is_put_aside = False

@@ -120,7 +120,7 @@ def record_waiting(
 
 
 def record_waiting_now(config: Path, state: Path, more: Sequence[Note] = ()) -> set[str]:
-    """Do as `record_waiting`, if no other process holds the history now.
+    """Like `record_waiting`, but only if no other process holds the history now.
 
     Raises:
         OSError: if it is held, or cannot be written.

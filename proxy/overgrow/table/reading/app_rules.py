@@ -34,8 +34,8 @@ class AppRule(NamedTuple):
 
     With `asgi` it is the prefix of an ASGI app mounted there: that app takes every path at or
     below it. With `open` it is the prefix of a WSGI app; if empty, the Flask app is wrapped in
-    something that shows no rules. With `loose` the rule also takes a slash more or less at the end.
-    NO_APP alone says that there is no app.
+    something that shows no rules. With `loose` a trailing slash makes no difference.
+    Only NO_APP means that there is no app.
     """
 
     rule: str
@@ -49,7 +49,7 @@ NO_APP = AppRule("", None)
 
 
 def blame_stale_app(problems: Sequence[Problem], stale: str | None) -> tuple[Problem, ...]:
-    """The problems as they are where the app is older than its sources: then the table may be right."""
+    """Return the problems; if the app is older than its sources they say so, because the table may be right."""
     if stale is None:
         return tuple(problems)
     fix = f"{stale[:1].upper()}{stale[1:]}: run overgrow reload."
@@ -58,7 +58,7 @@ def blame_stale_app(problems: Sequence[Problem], stale: str | None) -> tuple[Pro
 
 
 class AppRules:
-    """The app's rules by shape; None instead of rules says nothing is known, so nothing is missing."""
+    """The app's rules by shape; None instead of rules means that nothing is known, so no rule counts as missing."""
 
     def __init__(self, rules: Sequence[AppRule] | None, named: str | None = None) -> None:
         self._named = named  # the app of the table

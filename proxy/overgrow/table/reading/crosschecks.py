@@ -40,7 +40,7 @@ def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:
 def _note_reversible_inside(
     reading: FileReading, ranking: Ranking, drafted: Mapping[int, Draft]
 ) -> None:
-    """Note reversible routes before an irreversible one: through them its requests may reach legacy."""
+    """Note reversible routes that precede an irreversible one and may send its requests to legacy."""
     for route, kept, example in find_exposing_routes(ranking.routes):
         what = (
             f'it stands before the irreversible route "{kept.name}" on line {kept.line}, so {example} '

@@ -1,7 +1,7 @@
 """Paths, methods and blanks as other tools write them, and how they are written here.
 
 Pure. What is found here is mostly legal text that no request would ever match: `/items/:id` takes
-the path "/items/:id" and nothing else. So the reader gets a note, with the spelling that is meant.
+the path "/items/:id" and nothing else. So there is a note with the probable intended spelling.
 """
 
 from __future__ import annotations

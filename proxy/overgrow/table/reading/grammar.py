@@ -61,7 +61,7 @@ def _list_reader(one: Callable[[str, str], Any]) -> Reader:
 
 
 def word_reader(*words: str) -> Reader:
-    """Return a reader of one of some words."""
+    """Return a reader for a field that takes one word of a fixed list."""
 
     def read(reading: FileReading, node: Node, label: str) -> str:
         if node.text in words:
@@ -285,7 +285,7 @@ DEV: dict[str, Reader] = {"legacy": text_reader(v.parse_command)}
 
 
 def _read_dev(reading: FileReading, node: Node, label: str) -> dict[str, Any]:
-    """Read what `overgrow dev` alone uses; `serve` never runs it."""
+    """Read the field `dev`, which only `overgrow dev` uses; `serve` never runs its command."""
     since = len(reading.problems)
     fields = reading.read_fields(node, f"{label}.", DEV)
     if len(reading.problems) > since:

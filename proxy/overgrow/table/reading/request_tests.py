@@ -1,9 +1,9 @@
 """`tests:` of routes.yaml: requests whose route or side the author wants to be sure of.
 
 Each is decided by the table that it stands in, by the code that decides real requests: without kill
-file, breakers and overrides. Rule: a test that fails refuses the table, except where a route's own
-target sends to legacy what the test wants on migrated or gone. That is a note, so that no test ever
-holds up the way back to legacy.
+file, breakers and overrides. Rule: a test that fails makes the table invalid, unless it wants
+migrated or gone and the route's own target is legacy. That failure is only a note, so that no test ever
+blocks the way back to legacy.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RequestTest(NamedTuple):
 
 
 def read_request_tests(reading: FileReading, node: Node | None) -> list[RequestTest]:
-    """Read the list of tests; what is wrong with one is reported, and the others are given."""
+    """Return the valid tests of a list, after reporting the problems of the others."""
     if node is None:
         return []
     try:
@@ -108,7 +108,7 @@ def _head(test: RequestTest, matcher: Matcher) -> Head:
 
 
 def _describe_failure(test: RequestTest, decision: Decision) -> str | None:
-    """Say what a decision has that the test does not expect; None if it is as expected."""
+    """Describe how a decision differs from what the test expects; None if it does not."""
     if test.route is not None and test.route != decision.route_name:
         taker = f"route {decision.route_name}" if decision.route else "no route"
         return f"test {test.request} expects route {test.route}, but {taker} takes it"
@@ -120,7 +120,7 @@ def _describe_failure(test: RequestTest, decision: Decision) -> str | None:
 
 
 def _leads_back_to_legacy(test: RequestTest, decision: Decision) -> bool:
-    """Return whether the route is the right one and only its own target is still, or again, legacy."""
+    """Return whether the test fails only because the target of the expected route is still, or again, legacy."""
     right_route = test.route in {None, decision.route_name}
     return right_route and (decision.side, decision.reason) == ("legacy", "target")
 

@@ -125,7 +125,7 @@ def _describe_node(node: Node) -> str:
 
 
 def _field_that_needs_app(values: Mapping[str, Any]) -> str | None:
-    """Return the field that sends clients to migrated, so that the app must serve the route; None without."""
+    """Return the field that sends clients to migrated, so that the app must serve the route; None if no field does."""
     target = values.get("target")
     if target == "migrated":
         return "target"
@@ -244,7 +244,7 @@ def _add_notes(reading: FileReading, fields: Fields, route: Route) -> None:
 def _find_foreign_spelling(
     route: Route, field: str, written: str
 ) -> Iterator[tuple[str, FieldError]]:
-    """Give what is legal and probably meant otherwise, with the field where it stands."""
+    """Yield notes on legal text that was probably meant differently, each with its field."""
     meant = suggest_spelling(written, field)
     if meant is not None:
         what = f'{field} "{written}" is taken as it is written, so hardly any request has it'

@@ -1,4 +1,4 @@
-"""Whether a file that was written in place may be half of a table.
+"""Decides whether a file that was written in place may be only half of a table.
 
 A rename replaces a file as a whole. Writing in place (an editor without a rename, `cat >`, a copy) shows
 every state in between, and a file cut at a line's end can be a valid table. Rule: a table that lost its end,
@@ -18,7 +18,7 @@ STANDS_S = 3.0
 
 
 def half_written_note(file: str, why: str) -> Problem:
-    """Return the note on a table that may be half of one; `why` is what `lost_end` found."""
+    """Return the note on a table that may be half-written; `why` is what `lost_end` found."""
     what = f"it was written in place and {why}, so somebody may still be writing it"
     fix = f"It takes effect once nobody has written to it for {STANDS_S:g} s; a rename takes effect at once."
     return Problem("half-written", file, 1, 1, None, what, fix)
@@ -34,7 +34,7 @@ def extent_of(root: Node, text: str) -> Extent:
 
 
 def lost_end(table: RouteTable, running: RouteTable) -> str | None:
-    """Return what a table lacks that the end of the running one has; None if it lacks nothing.
+    """Return which part of the running table's end is missing in a table; None if no part is.
 
     Only the end counts: a file that is being written has everything before that.
     """
@@ -54,7 +54,7 @@ def _routes_text(table: RouteTable) -> str:
 
 
 def _lost_route(table: RouteTable, running: RouteTable) -> str | None:
-    """Return what is lost if the file ends with a route that was not the last one before."""
+    """Return what is missing if the file ends with a route that was not the last one before."""
     ours, theirs = _last_route(table), _last_route(running)
     if ours is None or theirs is None or ours.name == theirs.name:
         return None

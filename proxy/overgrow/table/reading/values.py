@@ -164,7 +164,7 @@ def parse_boolean(text: str, label: str) -> bool:
 
 
 def meant_boolean(text: str) -> str:
-    """Return what to write for a word that was meant as true or false."""
+    """Return `true` or `false` for another word that probably means it."""
     return _MEANT_BOOLEANS.get(text.lower(), "true or false")
 
 

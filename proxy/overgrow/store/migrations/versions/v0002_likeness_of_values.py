@@ -1,7 +1,7 @@
-"""What the gate asks of a pair beside kinds and gaps: shapes, places, and how items were paired.
+"""Columns for more facts about a pair: shapes, places, and how items were paired.
 
-Distances of times stored before were taken between any two notations, and those of numbers between
-numbers and texts: they are forgotten, so that what they excused is open until it is compared again.
+Earlier versions also stored distances between times in two notations, and between numbers and texts. This version
+deletes these distances, so that differences which they excused are open until they are compared again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PART = sa.table(
 
 
 def upgrade() -> None:
-    """Add the columns, and forget distances that a comparison would not have taken."""
+    """Add the columns, and delete distances that a comparison would not measure today."""
     added = (
         sa.Column("alike", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("one_type", sa.Integer(), nullable=False, server_default="0"),
