@@ -23,7 +23,7 @@ from benchmarks.fuzz_comparing import MOST_CPU_S, spent_s
 from overgrow.exchange import FAILURES
 from overgrow.forwarding.client.connection import UpstreamConnection
 from overgrow.forwarding.client.httpx_messages import RawRequest
-from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, serialize_request
+from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, build_outgoing_request
 from overgrow.forwarding.client.response_parser import LENIENCIES
 from overgrow.forwarding.client.timeouts import DEFAULT_TIMEOUTS
 from overgrow.forwarding.headers import headers_for_legacy
@@ -324,7 +324,7 @@ async def _read(pieces: Sequence[bytes], leniencies: frozenset[str], method: str
 async def _seen(exchange: Any, *, is_reusable: bool) -> Answered:
     heads, body, trailers, is_whole = [], b"", [], False
     try:
-        heads.append(await exchange.answer)
+        heads.append(await exchange.response_head)
         while heads[-1].status < 200:
             heads.append(await exchange.next_head())
         async for chunk in exchange.readable:
@@ -380,7 +380,7 @@ def forwarded(asked: Asked) -> tuple[bytes, bytes] | None:
     stream = httpx.ByteStream(asked.body) if asked.body or chunked else NO_BODY
     sent = RawRequest(head.method, URL, headers, stream, {"target": head.target})
     try:
-        return serialize_request(sent).head, head.target
+        return build_outgoing_request(sent).head, head.target
     except httpx.LocalProtocolError:
         return None
 

@@ -25,7 +25,7 @@ _SCHEME = re.compile(
 _MAX_QUOTES = 200
 
 # Headers of a response that challenge, authenticate the server, or say how long a login is valid.
-ANSWER_NAMES = frozenset(
+LOGIN_RESPONSE_NAMES = frozenset(
     {
         b"www-authenticate",
         b"proxy-authenticate",
@@ -54,7 +54,7 @@ class ClientConnection(Protocol):
 
     attached_login: AttachedLogin | None  # stays after it has ended
 
-    has_taken_answer: bool  # it has received a whole response before this request
+    has_taken_response: bool  # it has received a whole response before this request
 
     @property
     def has_whole_body(self) -> bool:
@@ -90,11 +90,13 @@ def _hide_quoted(quoted: re.Match[bytes]) -> bytes:
     return b" " if quoted[1] == b'"' else b" " + quoted[0][1:]
 
 
-def answer_carries_login(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
+def response_carries_login(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether one of these headers of a response is about a login of its connection."""
     for name, value in pairs:
         lowered = name.lower()
-        if lowered in ANSWER_NAMES and (lowered in _LOGIN_WHATEVER_VALUE or names_login(value)):
+        if lowered in LOGIN_RESPONSE_NAMES and (
+            lowered in _LOGIN_WHATEVER_VALUE or names_login(value)
+        ):
             return True
     return False
 

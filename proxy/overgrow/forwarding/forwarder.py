@@ -92,7 +92,7 @@ class Forwarder:
         self._spool = spool
         self._downloads: set[Download] = set()
         self._is_relieving = False
-        self._reads_next_answer = (
+        self._reads_next_response = (
             True  # whether to read the headers by which the next response names its software
         )
         self._identifying_headers = b""
@@ -125,8 +125,8 @@ class Forwarder:
             response = await upstream.transport.handle_async_request(request)
         except FOREIGN as error:
             return _failure_or_empty_reply(failure_of(error))
-        if self._reads_next_answer:
-            self._reads_next_answer, self._identifying_headers = (
+        if self._reads_next_response:
+            self._reads_next_response, self._identifying_headers = (
                 False,
                 server_description(pairs_of(response)),
             )
@@ -259,7 +259,7 @@ class Forwarder:
 
     def get_identifying_headers_and_ask_for_newer(self) -> bytes:
         """Return the headers by which legacy's last response named its software; read them again from the next."""
-        self._reads_next_answer = True
+        self._reads_next_response = True
         current = self._upstream
         is_current = current is not None and current.legacy == self._table_of().legacy
         return self._identifying_headers if is_current else b""
@@ -287,7 +287,7 @@ class Forwarder:
             return current._replace(legacy=legacy)
         if current is not None:
             self._former.append(current.transport)
-        self._reads_next_answer, self._identifying_headers = True, b""
+        self._reads_next_response, self._identifying_headers = True, b""
         url = httpx.URL("http://localhost" if legacy.url.startswith("unix:") else legacy.url)
         host = url.netloc if legacy.host == "upstream" else None
         transport = self._transport_for(legacy)

@@ -39,7 +39,7 @@ POLL_EOF = getattr(select, "POLLRDHUP", 0)  # Linux has it
 POLL_RESET = select.POLLHUP | select.POLLERR  # a reset: poll reports it on every system, unasked
 YOUNG_IDLE_S = 0.5  # a kept-alive connection younger than this may have a request under way
 
-Waiting = Literal["idle", "head", "answer", "body", "taking", "lingering"]
+Waiting = Literal["idle", "head", "response", "body", "taking", "lingering"]
 
 
 class HttpConnection(asyncio.Protocol):
@@ -63,7 +63,7 @@ class HttpConnection(asyncio.Protocol):
         "attached_login",
         "client",
         "deadline",
-        "has_taken_answer",
+        "has_taken_response",
         "is_reading_paused",
         "is_write_paused",
         "listener_state",
@@ -76,7 +76,7 @@ class HttpConnection(asyncio.Protocol):
         self.listener_state = listener_state
         self.attached_login: AttachedLogin | None = None
         self.deadline = FOREVER_S
-        self.has_taken_answer = False
+        self.has_taken_response = False
         self.is_write_paused = False
         self._waits_for: Waiting = "idle"
         self._cycle: RequestCycle | None = None
@@ -351,7 +351,7 @@ class HttpConnection(asyncio.Protocol):
     # From the parser.
 
     def _begin_request(self) -> None:
-        self._waits_for, self.deadline = "answer", FOREVER_S
+        self._waits_for, self.deadline = "response", FOREVER_S
         cycle = self._cycle = RequestCycle(self, self.parser)
         if self.parser.method == b"CONNECT":  # RFC 9110 9.3.6: this is no proxy to tunnel through
             self.refuse_and_close(Failure("no-upgrade", "read", "client"))
@@ -368,7 +368,7 @@ class HttpConnection(asyncio.Protocol):
         if self._cycle is not None:
             self._cycle.mark_body_complete()
         if self._waits_for == "body":
-            self._set_deadline_for("answer", FOREVER_S)
+            self._set_deadline_for("response", FOREVER_S)
 
     # For the request cycle.
 
@@ -400,11 +400,11 @@ class HttpConnection(asyncio.Protocol):
         cycle = self._cycle
         if cycle is None or cycle.is_gone:
             raise ClientDisconnected("The client closed the connection")
-        self._set_deadline_for("answer", FOREVER_S)
+        self._set_deadline_for("response", FOREVER_S)
 
     def start_body_timeout(self, idle_s: float) -> None:
         """Start the time limit for the next chunk of the request, which the app waits for."""
-        if self._waits_for == "answer":
+        if self._waits_for == "response":
             self._has_written = False
             self._set_deadline_for("body", idle_s)
 
@@ -413,7 +413,7 @@ class HttpConnection(asyncio.Protocol):
         self._has_taken = True
         cycle = self._cycle
         if self._waits_for == "body":
-            self._set_deadline_for("answer", FOREVER_S)
+            self._set_deadline_for("response", FOREVER_S)
         is_low = cycle is not None and cycle.buffered_bytes <= MAX_BODY_BYTES // 2
         if (
             self.is_reading_paused
@@ -433,7 +433,7 @@ class HttpConnection(asyncio.Protocol):
             return
         listener_state = self.listener_state
         self._cycle = None
-        self.has_taken_answer = True
+        self.has_taken_response = True
         self._unsent_bytes = self._transport.get_write_buffer_size()
         self._waits_for, self.deadline = (
             "idle",
@@ -450,7 +450,7 @@ class HttpConnection(asyncio.Protocol):
     def hand_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """Write `head`, and give the connection to `protocol`."""
         pipelined = self.parser.start_next_request()
-        self._set_deadline_for("answer", FOREVER_S)
+        self._set_deadline_for("response", FOREVER_S)
         self._resume_reading()
         self._upgraded_protocol = protocol
         if self.attached_login is not None:

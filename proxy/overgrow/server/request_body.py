@@ -27,7 +27,7 @@ class Channel(Protocol):
     """The client's connection, as one request and its response see it."""
 
     attached_login: AttachedLogin | None
-    has_taken_answer: bool
+    has_taken_response: bool
     parser: RequestParser
     listener_state: ListenerState
     peer: str

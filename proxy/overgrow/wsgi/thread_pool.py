@@ -84,7 +84,7 @@ class WsgiCall:
         self._input = feed
         self.client = client
         self.target = label.encode("latin-1")
-        self.is_known = client is None or client.has_taken_answer
+        self.is_known = client is None or client.has_taken_response
         self._slot = slot  # among the calls whose body is still arriving
         self._body: AsyncIterator[bytes] | None = None
         self._is_closed = False
@@ -296,7 +296,7 @@ class ThreadPool:
         over = self._calls - len(self._parked) - self._calls_max
         if over < 0:
             return False
-        return over >= self._reserved or client is None or not client.has_taken_answer
+        return over >= self._reserved or client is None or not client.has_taken_response
 
     def _has_waiting_calls(self) -> bool:
         """Whether calls wait for a thread."""

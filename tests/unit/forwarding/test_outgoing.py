@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from overgrow.forwarding.client.httpx_messages import RawRequest
-from overgrow.forwarding.client.request import NO_BODY, serialize_request
+from overgrow.forwarding.client.request import NO_BODY, build_outgoing_request
 
 URL = httpx.URL("http://legacy.example/")
 
@@ -33,4 +33,4 @@ def request(method, *headers, stream=NO_BODY, target=b"/"):
 def test_a_request_that_could_be_read_in_two_ways_is_not_sent(headers):
     """RFC 9112 6.3 and 5."""
     with pytest.raises(httpx.LocalProtocolError):
-        serialize_request(request("POST", *headers, stream=httpx.ByteStream(b"abc")))
+        build_outgoing_request(request("POST", *headers, stream=httpx.ByteStream(b"abc")))

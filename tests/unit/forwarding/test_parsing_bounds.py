@@ -100,7 +100,7 @@ def test_as_many_interim_answers_are_read_as_may_be_and_not_one_more(more, outco
         if exchange.connection is not None:
             exchange.receive(LINE + b"content-length: 2\r\n\r\nok")
         try:
-            return (await exchange.answer).status
+            return (await exchange.response_head).status
         except httpx.TransportError as error:
             return type(error)
 

@@ -10,7 +10,7 @@ import pytest
 from overgrow.caches.header_memo import ForwardedHeaders, HeaderMemo
 from overgrow.exchange import Inbound
 from overgrow.forwarding.client.httpx_messages import RawRequest
-from overgrow.forwarding.client.request import NO_BODY, serialize_request
+from overgrow.forwarding.client.request import NO_BODY, build_outgoing_request
 from overgrow.forwarding.forwarder import Forwarder
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Legacy, RouteTable
@@ -98,8 +98,8 @@ def test_the_lines_of_repeated_headers_are_those_of_any_others():
     for target in (b"/a", b"/b?c"):
         request = RawRequest("GET", URL, pairs, NO_BODY, {"target": target})
         fresh = RawRequest("GET", URL, list(pairs), NO_BODY, {"target": target})
-        assert serialize_request(request).head == serialize_request(fresh).head
-        wire.append(serialize_request(request).head)
+        assert build_outgoing_request(request).head == build_outgoing_request(fresh).head
+        wire.append(build_outgoing_request(request).head)
 
     assert wire[1].startswith(b"GET /b?c HTTP/1.1\r\n")
 
@@ -107,10 +107,10 @@ def test_the_lines_of_repeated_headers_are_those_of_any_others():
 @pytest.mark.parametrize(("method", "target"), [("GET", b"/ HTTP/1.1\r\nx:"), ("CONNECT", b"/")])
 def test_a_request_line_is_checked_though_its_headers_are_known(method, target):
     pairs = ForwardedHeaders(PAIRS[:2])
-    serialize_request(RawRequest("GET", URL, pairs, NO_BODY, {"target": b"/"}))
+    build_outgoing_request(RawRequest("GET", URL, pairs, NO_BODY, {"target": b"/"}))
 
     with pytest.raises(httpx.LocalProtocolError):
-        serialize_request(RawRequest(method, URL, pairs, NO_BODY, {"target": target}))
+        build_outgoing_request(RawRequest(method, URL, pairs, NO_BODY, {"target": target}))
 
 
 @pytest.mark.parametrize("framing", [(b"content-length", b"3"), (b"transfer-encoding", b"chunked")])
@@ -120,6 +120,7 @@ def test_repeated_headers_that_announce_a_body_are_framed_each_time(framing):
 
     for _ in range(2):
         assert (
-            b"abc" in serialize_request(RawRequest("POST", URL, pairs, body, {"target": b"/"})).head
+            b"abc"
+            in build_outgoing_request(RawRequest("POST", URL, pairs, body, {"target": b"/"})).head
         )
     assert pairs.lines is None

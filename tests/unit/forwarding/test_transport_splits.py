@@ -90,7 +90,7 @@ async def seen(exchange):
     """List the heads, the body, the trailers and the error of an exchange."""
     heads, body = [], b""
     try:
-        heads.append(await exchange.answer)
+        heads.append(await exchange.response_head)
         while heads[-1].status < 200:
             heads.append(await exchange.next_head())
         async for chunk in exchange.readable:

@@ -3,10 +3,10 @@
 import pytest
 
 from overgrow.connection_login import (
-    answer_carries_login,
     comes_through_a_proxy,
     names_login,
     request_carries_login,
+    response_carries_login,
 )
 
 
@@ -53,8 +53,8 @@ def test_other_schemes_are_left_to_the_request(value):
 
 
 def test_names_that_speak_of_connections_alone_need_no_scheme():
-    assert answer_carries_login([(b"Persistent-Auth", b"false")])
-    assert not answer_carries_login([(b"X-Auth", b"NTLM"), (b"WWW-Authenticate", b"Basic")])
+    assert response_carries_login([(b"Persistent-Auth", b"false")])
+    assert not response_carries_login([(b"X-Auth", b"NTLM"), (b"WWW-Authenticate", b"Basic")])
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_names_that_speak_of_connections_alone_need_no_scheme():
 )  # fmt: skip
 def test_an_answer_carries_a_login_in_each_header_that_may_name_one(name):
     """RFC 4559; one that was missed would show a user what is another's."""
-    assert answer_carries_login([(name, b"NTLM")])
-    assert answer_carries_login([(name.title(), b"Negotiate YII=")])
+    assert response_carries_login([(name, b"NTLM")])
+    assert response_carries_login([(name.title(), b"Negotiate YII=")])
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_an_answer_carries_a_login_in_each_header_that_may_name_one(name):
     [(b"persistent-auth", True), (b"proxy-support", True), (b"www-authenticate", False)],
 )
 def test_a_header_that_speaks_of_connections_alone_needs_no_scheme(name, always):
-    assert answer_carries_login([(name, b"whatever")]) is always
+    assert response_carries_login([(name, b"whatever")]) is always
 
 
 @pytest.mark.parametrize("name", [b"x-forwarded-for", b"x-real-ip", b"forwarded"])

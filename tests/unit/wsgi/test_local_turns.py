@@ -17,7 +17,7 @@ class Client:
     """A client's connection that has taken an answer before, or not."""
 
     def __init__(self, *, is_known):
-        self.has_taken_answer = is_known
+        self.has_taken_response = is_known
 
 
 @pytest.fixture

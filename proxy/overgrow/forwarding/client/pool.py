@@ -323,7 +323,7 @@ class ConnectionPool:
         """Reuse no connection for a while: this upstream sends bytes after its responses."""
         if self.loop.time() >= self._no_reuse_until:
             LOG.warning(
-                "the legacy app sent bytes after a complete answer; its connections are not "
+                "the legacy app sent bytes after a complete response; its connections are not "
                 "reused for %d s, so that they reach nobody else",
                 REUSE_SUSPENDED_S,
             )

@@ -55,7 +55,7 @@ class OutgoingRequest(NamedTuple):
     owner: Callable[[], ClientConnection | None] | None = None
 
 
-def serialize_request(request: httpx.Request) -> OutgoingRequest:
+def build_outgoing_request(request: httpx.Request) -> OutgoingRequest:
     """Return the wire form of a request; LocalProtocolError if it has none."""
     pairs = pairs_of(request)
     if type(pairs) is ForwardedHeaders and pairs.lines is not None and request.stream is NO_BODY:

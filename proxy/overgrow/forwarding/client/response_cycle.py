@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, Protocol
 
 import httpx
 
-from overgrow.connection_login import ClientConnection, answer_carries_login
+from overgrow.connection_login import ClientConnection, response_carries_login
 from overgrow.forwarding.client.errors import Malformed, ResponseCut, Stage, transport_error
 from overgrow.forwarding.client.request import OutgoingRequest
 from overgrow.forwarding.client.response_body import ResponseBody, WholeBody
@@ -126,13 +126,13 @@ class ResponseCycle:
         "_remaining",
         "_state",
         "_undelivered",
-        "answer",
         "began",
         "body",
         "connection",
         "continued",
         "keeps",
         "outgoing",
+        "response_head",
         "sender",
         "sent",
         "took_body",
@@ -142,7 +142,7 @@ class ResponseCycle:
     def __init__(self, connection: Carrier, outgoing: OutgoingRequest) -> None:
         self.connection: Carrier | None = connection
         self.outgoing = outgoing
-        self.answer: asyncio.Future[ResponseHead] = connection.loop.create_future()
+        self.response_head: asyncio.Future[ResponseHead] = connection.loop.create_future()
         self.body: ResponseBody | None = None
         self.whole: WholeBody | None = None  # in place of `body`, if all of it came with the head
         self.sender: asyncio.Task[None] | None = None
@@ -228,69 +228,71 @@ class ResponseCycle:
         head, rest = data[:end], data[end:]
         if self._partial_head is not None:
             head, rest, self._partial_head = bytes(head), bytes(rest), None
-        answer = parse_head(head, self.outgoing.method, leniencies, upgrades=self.upgrades)
-        if answer.status < 200:
-            self._handle_interim_response(answer, rest)
+        response_head = parse_head(head, self.outgoing.method, leniencies, upgrades=self.upgrades)
+        if response_head.status < 200:
+            self._handle_interim_response(response_head, rest)
         else:
-            self._handle_final_head(answer, rest)
+            self._handle_final_head(response_head, rest)
 
-    def _handle_interim_response(self, answer: ResponseHead, rest: bytes) -> None:
+    def _handle_interim_response(self, response_head: ResponseHead, rest: bytes) -> None:
         """Pass a 1xx on if somebody asked for them, and read the next head."""
         self._interim += 1
         if self._interim > _INTERIM_LIMIT:
             raise Malformed(f"more than {_INTERIM_LIMIT} interim responses (RFC 9110 15.2)")
-        if answer.status == 100 and self.continued is not None:
+        if response_head.status == 100 and self.continued is not None:
             self.continued.set()
-        if answer.carries_login and self.connection is not None:
+        if response_head.carries_login and self.connection is not None:
             self.connection.reserve_for_client(self.outgoing.owner, said_by_upstream=True)
         if self.outgoing.informs:
-            self._deliver_head_or_error(answer)
+            self._deliver_head_or_error(response_head)
         if rest:
             self._read_head(rest)
 
-    def _handle_final_head(self, answer: ResponseHead, rest: bytes) -> None:
+    def _handle_final_head(self, response_head: ResponseHead, rest: bytes) -> None:
         """Deliver the head and start to read the body."""
         connection = self.connection
         assert connection is not None  # noqa: S101 - as above
-        self.keeps = answer.keeps
-        if answer.carries_login or self.outgoing.carries_login:
+        self.keeps = response_head.keeps
+        if response_head.carries_login or self.outgoing.carries_login:
             connection.reserve_for_client(
-                self.outgoing.owner, said_by_upstream=answer.carries_login
+                self.outgoing.owner, said_by_upstream=response_head.carries_login
             )
-            if self._must_delay_challenge(connection, answer):
-                self._delay_challenge(connection, answer, rest)
+            if self._must_delay_challenge(connection, response_head):
+                self._delay_challenge(connection, response_head, rest)
                 return
         if connection.is_private:
-            self._announce_login_end_if_due(connection, answer)
-        if answer.length == len(rest):  # usually all of it is here
+            self._announce_login_end_if_due(connection, response_head)
+        if response_head.length == len(rest):  # usually all of it is here
             self.whole = WholeBody(rest)
-            self._deliver_head_or_error(answer)
+            self._deliver_head_or_error(response_head)
             self._release_connection()
             return
         self.body = ResponseBody(self)
-        self._deliver_head_or_error(answer)
-        self._choose_body_reader(answer.length, connection.leniencies)
+        self._deliver_head_or_error(response_head)
+        self._choose_body_reader(response_head.length, connection.leniencies)
         if rest or self._remaining == 0:
             self._READERS[self._state](self, rest)
         if self.connection is None:
             return
         unasked = self.continued is not None and not self.took_body  # nobody will ask for it now
-        if not self.sent and (answer.status >= 400 or not answer.keeps or unasked):
+        if not self.sent and (response_head.status >= 400 or not response_head.keeps or unasked):
             self._stop_upload()
-        connection.apply_body_timeouts(self.outgoing.limits, events=answer.streams_events)
+        connection.apply_body_timeouts(self.outgoing.limits, events=response_head.streams_events)
 
-    def _must_delay_challenge(self, connection: Carrier, answer: ResponseHead) -> bool:
+    def _must_delay_challenge(self, connection: Carrier, response_head: ResponseHead) -> bool:
         """Whether to hold a challenge back until the upload is over: the next step of the login needs this connection.
 
         A response before the end of the upload would end both connections.
         """
-        is_challenge = answer.keeps and answer.status in _CHALLENGES
+        is_challenge = response_head.keeps and response_head.status in _CHALLENGES
         is_asked = self.continued is None or self.took_body  # else the body will not be sent
         is_uploading = is_asked and not (self.sent or self._has_waited)
         return is_challenge and is_uploading and connection.login is not None
 
-    def _delay_challenge(self, connection: Carrier, answer: ResponseHead, rest: bytes) -> None:
-        self._challenge, self._state = (answer, rest), "challenge"
+    def _delay_challenge(
+        self, connection: Carrier, response_head: ResponseHead, rest: bytes
+    ) -> None:
+        self._challenge, self._state = (response_head, rest), "challenge"
         connection.pause()
         connection.loop.call_later(_NO_PROGRESS_S, self._deliver_challenge_if_upload_stalls, 0)
 
@@ -317,15 +319,15 @@ class ResponseCycle:
     def _buffer_behind_challenge(self, data: bytes) -> None:
         """Keep the bytes that follow the head of a challenge that is held back."""
         assert self._challenge is not None  # noqa: S101 - set with this state
-        answer, rest = self._challenge
-        self._challenge = answer, rest + data
+        response_head, rest = self._challenge
+        self._challenge = response_head, rest + data
         if self._has_waited:
             self._challenge = None
-            self._handle_final_head(answer, rest + data)
+            self._handle_final_head(response_head, rest + data)
 
-    def _announce_login_end_if_due(self, connection: Carrier, answer: ResponseHead) -> None:
+    def _announce_login_end_if_due(self, connection: Carrier, response_head: ResponseHead) -> None:
         """Announce the end of a login: legacy closes, or the connection is old and no challenge is open."""
-        if connection.is_past_max_age and answer.status not in _CHALLENGES:
+        if connection.is_past_max_age and response_head.status not in _CHALLENGES:
             self.keeps = False
         if not self.keeps:
             connection.announce_client_connection_end()
@@ -416,7 +418,7 @@ class ResponseCycle:
         ends_once = tail[1:] == b"\r\n\r\n" and tail[0] not in b"\r\n"
         self.keeps = self.keeps and parser.seen.messages == 1 and ends_once
         body.trailer_pairs = pairs = parser.seen.pairs
-        if pairs and answer_carries_login(
+        if pairs and response_carries_login(
             pairs
         ):  # nobody sees it, but legacy means something by it
             self.keeps = False
@@ -426,21 +428,21 @@ class ResponseCycle:
 
     def _deliver_head_or_error(self, event: ResponseHead | BaseException) -> None:
         """Hand a head or the failure to the caller, now or when it asks for the next one."""
-        if self.answer.done():
+        if self.response_head.done():
             if self._undelivered is None:
                 self._undelivered = deque()
             self._undelivered.append(event)
         elif isinstance(event, BaseException):
-            self.answer.set_exception(event)
+            self.response_head.set_exception(event)
         else:
-            self.answer.set_result(event)
+            self.response_head.set_result(event)
 
     def next_head(self) -> asyncio.Future[ResponseHead]:
         """Return a future of the head that comes after an interim response."""
-        self.answer = self.answer.get_loop().create_future()
+        self.response_head = self.response_head.get_loop().create_future()
         if self._undelivered:
             self._deliver_head_or_error(self._undelivered.popleft())
-        return self.answer
+        return self.response_head
 
     def _complete_exchange(self) -> None:
         """End the exchange: the response is complete."""
@@ -473,11 +475,15 @@ class ResponseCycle:
         connection, self.connection = self.connection, None
         self._stop_upload()
         self._undelivered = None
-        answer = self.answer
-        if not answer.cancel() and not answer.cancelled() and answer.exception() is not None:
+        response_head = self.response_head
+        if (
+            not response_head.cancel()
+            and not response_head.cancelled()
+            and response_head.exception() is not None
+        ):
             # The error was retrieved, or asyncio would report it as lost. The future is dropped
             # because its traceback refers back here: that cycle would keep the client's connection.
-            self.answer = answer.get_loop().create_future()
+            self.response_head = response_head.get_loop().create_future()
         if connection is not None:
             connection.close()
 

@@ -17,7 +17,7 @@ import httptools
 
 from overgrow.caches.bounded_cache import BoundedCache
 from overgrow.caches.header_memo import SplitHeaders, split_headers
-from overgrow.connection_login import ANSWER_NAMES, answer_carries_login
+from overgrow.connection_login import LOGIN_RESPONSE_NAMES, response_carries_login
 from overgrow.forwarding.client.errors import Malformed
 from overgrow.http import TOKEN_BYTES, Pairs, is_event_stream
 
@@ -256,7 +256,7 @@ def _build_head_with_framing(
             _check_chunked(codings, is_new=is_new, leniencies=leniencies)
             length, keeps = CHUNKED, keeps and is_new
         if login_at:
-            login = answer_carries_login([headers[at] for at in login_at])
+            login = response_carries_login([headers[at] for at in login_at])
     if method == "HEAD" or status < 200 or status in (204, 304):
         length = 0
     events = type_at is not None and is_event_stream(values[type_at])
@@ -284,7 +284,7 @@ def _find_framing_fields(names: tuple[bytes, ...]) -> _FramingFields:
     rest = (
         tuple(at.get(b"transfer-encoding", ())),
         tuple(at.get(b"connection", ())),
-        tuple(index for name in ANSWER_NAMES.intersection(at) for index in at[name]),
+        tuple(index for name in LOGIN_RESPONSE_NAMES.intersection(at) for index in at[name]),
     )
     return _FramingFields(
         lengths[0] if lengths else None,

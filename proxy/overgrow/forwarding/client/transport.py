@@ -26,7 +26,7 @@ from overgrow.forwarding.client.pool import (
     PoolRequest,
     PoolSlot,
 )
-from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, serialize_request
+from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, build_outgoing_request
 from overgrow.forwarding.client.request_body import send_body
 from overgrow.forwarding.client.response_body import ResponseBody, WholeBody
 from overgrow.forwarding.client.response_cycle import ResponseCycle
@@ -97,7 +97,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and return the response once its head is here."""
-        outgoing = serialize_request(request)
+        outgoing = build_outgoing_request(request)
         pool = self._pool or self._pool_of_this_loop()
         if outgoing.carries_login or "login" in request.extensions:
             return await self._send_on_login_connection(outgoing, request)
@@ -114,15 +114,15 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         was_reused = connection.is_reused
         exchange = _start_cycle(connection, outgoing)
         try:
-            answer = await exchange.answer
-            if answer.status < 200:
-                answer = await _await_final_head(exchange, answer, request)
+            response_head = await exchange.response_head
+            if response_head.status < 200:
+                response_head = await _await_final_head(exchange, response_head, request)
         except BaseException as error:
             exchange.abandon()
             if not may_retry(exchange.attempt(was_reused=was_reused), error):
                 raise
         else:
-            return _build_response(answer, exchange.readable)
+            return _build_response(response_head, exchange.readable)
         return await self._resend_lost_request(pool, outgoing, request)
 
     @property
@@ -189,7 +189,7 @@ def _pool_request_of(request: httpx.Request) -> PoolRequest:
     extensions = request.extensions
     client = extensions.get("client")
     target = extensions.get("target", b"").partition(b"?")[0]
-    return PoolRequest(target, client is None or client.has_taken_answer)
+    return PoolRequest(target, client is None or client.has_taken_response)
 
 
 async def _send_once(
@@ -198,11 +198,11 @@ async def _send_once(
     """Send a request that is not repeated on another connection."""
     exchange = _start_cycle(connection, outgoing)
     try:
-        answer = await _await_final_head(exchange, await exchange.answer, request)
+        response_head = await _await_final_head(exchange, await exchange.response_head, request)
     except BaseException:
         exchange.abandon()
         raise
-    return _build_response(answer, exchange.readable)
+    return _build_response(response_head, exchange.readable)
 
 
 def _start_cycle(connection: UpstreamConnection, outgoing: OutgoingRequest) -> ResponseCycle:
@@ -214,17 +214,17 @@ def _start_cycle(connection: UpstreamConnection, outgoing: OutgoingRequest) -> R
 
 
 async def _await_final_head(
-    exchange: ResponseCycle, answer: ResponseHead, request: httpx.Request
+    exchange: ResponseCycle, response_head: ResponseHead, request: httpx.Request
 ) -> ResponseHead:
     """Return the head of the final response; interim ones go to whoever asked for them."""
-    while answer.status < 200:
-        await request.extensions["on_informational"](answer.status, answer.headers)
-        answer = await exchange.next_head()
-    return answer
+    while response_head.status < 200:
+        await request.extensions["on_informational"](response_head.status, response_head.headers)
+        response_head = await exchange.next_head()
+    return response_head
 
 
-def _build_response(answer: ResponseHead, body: ResponseBody | WholeBody) -> httpx.Response:
+def _build_response(response_head: ResponseHead, body: ResponseBody | WholeBody) -> httpx.Response:
     """Return the response as an httpx.Response."""
-    status, reason, version, headers, *_ = answer
+    status, reason, version, headers, *_ = response_head
     extensions = {"http_version": version, "reason_phrase": reason, "trailers": body.trailers}
     return RawResponse(status, headers, body, extensions)

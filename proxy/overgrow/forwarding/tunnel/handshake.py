@@ -57,7 +57,7 @@ class Handshake(asyncio.Protocol):
         """
         if not self.transport.is_closing():
             self.transport.write(self._switching.outgoing.head)
-        return await self._switching.answer
+        return await self._switching.response_head
 
     async def next_head(self) -> ResponseHead:
         """Return the head that comes after a 1xx; raises like `send_request`."""
@@ -167,11 +167,11 @@ class UpgradeCycle(ResponseCycle):
         if self.early is None:
             super().on_connection_lost(error)
 
-    def _handle_interim_response(self, answer: ResponseHead, rest: bytes) -> None:
+    def _handle_interim_response(self, response_head: ResponseHead, rest: bytes) -> None:
         """Stop at a 101: the bytes behind it are not HTTP."""
-        if answer.status != 101:
-            super()._handle_interim_response(answer, rest)
+        if response_head.status != 101:
+            super()._handle_interim_response(response_head, rest)
             return
         self.early = rest
         self.pause()
-        self._deliver_head_or_error(answer)
+        self._deliver_head_or_error(response_head)

@@ -51,10 +51,10 @@ async def open_tunnel(
         failure = _move_login_connection_to_handshake(login, handshake)
     if failure is not None:
         return failure
-    answer = await _read_final_head(handshake, timeouts.response_s, inform)
-    if isinstance(answer, Failure):
-        return answer
-    return UpgradeResponse(handshake, answer, timeouts)
+    response_head = await _read_final_head(handshake, timeouts.response_s, inform)
+    if isinstance(response_head, Failure):
+        return response_head
+    return UpgradeResponse(handshake, response_head, timeouts)
 
 
 def _move_login_connection_to_handshake(login: Login[Any], handshake: Handshake) -> Failure | None:
@@ -91,10 +91,10 @@ async def _read_final_head(
     """Return the head of legacy's response; if none comes, end the connection."""
     try:
         async with asyncio.timeout(response_s):
-            answer = await handshake.send_request()
-            while inform is not None and answer.status < 200 and answer.status != 101:
-                await inform(answer.status, answer.headers)
-                answer = await handshake.next_head()
+            response_head = await handshake.send_request()
+            while inform is not None and response_head.status < 200 and response_head.status != 101:
+                await inform(response_head.status, response_head.headers)
+                response_head = await handshake.next_head()
     except TimeoutError:
         failure = Failure("legacy-timeout", "head", "legacy", "no answer to an upgrade")
     except httpx.TransportError as error:
@@ -103,16 +103,16 @@ async def _read_final_head(
         handshake.abandon()
         raise
     else:
-        if answer.status != 101 or _has_upgrade_header(answer):
-            return answer
+        if response_head.status != 101 or _has_upgrade_header(response_head):
+            return response_head
         failure = Failure("legacy-protocol", "head", "legacy", "101 without Upgrade")
     handshake.abandon()
     return failure
 
 
-def _has_upgrade_header(answer: ResponseHead) -> bool:
+def _has_upgrade_header(response_head: ResponseHead) -> bool:
     """Whether a 101 says in Upgrade what it switches to (RFC 9110 7.8)."""
-    return any(name.lower() == b"upgrade" and value for name, value in answer.headers)
+    return any(name.lower() == b"upgrade" and value for name, value in response_head.headers)
 
 
 def _upstream_timeouts(timeouts: Timeouts) -> UpstreamTimeouts:
@@ -130,28 +130,30 @@ class UpgradeResponse:
     `relay` is for a 101, `body` for a refusal; `body` raises BodyBroken if it ends early.
     """
 
-    def __init__(self, handshake: Handshake, answer: ResponseHead, timeouts: Timeouts) -> None:
+    def __init__(
+        self, handshake: Handshake, response_head: ResponseHead, timeouts: Timeouts
+    ) -> None:
         self._handshake = handshake
-        self._answer = answer
+        self._response_head = response_head
         self._timeouts = timeouts
-        self.headers = [(name.lower(), value) for name, value in answer.headers]
+        self.headers = [(name.lower(), value) for name, value in response_head.headers]
         if self.is_switched:  # RFC 9110 8.6: a 101 has no Content-Length to pass on
             self.headers = [pair for pair in self.headers if pair[0] not in _FRAMING]
 
     @property
     def status(self) -> int:
         """The status of legacy's response."""
-        return self._answer.status
+        return self._response_head.status
 
     @property
     def reason(self) -> bytes:
         """Its reason phrase, which may be empty."""
-        return self._answer.reason
+        return self._response_head.reason
 
     @property
     def is_switched(self) -> bool:
         """True if legacy agreed: the bytes after the head belong to the new protocol."""
-        return self._answer.status == 101
+        return self._response_head.status == 101
 
     @property
     def is_endless(self) -> bool:
