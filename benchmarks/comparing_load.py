@@ -52,7 +52,7 @@ class Counts:
         self.compared_of: Counter[str] = Counter()
         self.lost_of: Counter[str] = Counter()
 
-    def put(self, _record: Record) -> None:
+    def store_record(self, _record: Record) -> None:
         pass
 
     def record_comparison(self, judgement: Judgement) -> None:

@@ -6,15 +6,15 @@ from overgrow.evidence import Served
 from overgrow.exchange import Exchange
 from overgrow.shadow.judge import EvidenceSink
 from overgrow.shadow.sampling import SHADOWED_REASONS, shape_of_request
-from overgrow.shadow.sessions import Sessions
+from overgrow.shadow.sessions import SessionCookieNames
 
 
 class CoverageSink:
     """Hands a Served to the evidence for each response of the side that the route chose, and skips all others."""
 
-    def __init__(self, evidence: EvidenceSink, sessions: Sessions | None = None) -> None:
+    def __init__(self, evidence: EvidenceSink, sessions: SessionCookieNames | None = None) -> None:
         self._evidence = evidence
-        self._sessions = sessions or Sessions()
+        self._sessions = sessions or SessionCookieNames()
 
     def record(self, exchange: Exchange) -> None:
         """Record one exchange."""
@@ -26,4 +26,4 @@ class CoverageSink:
             return
         at = exchange.started_at
         shape = shape_of_request(exchange.head, route, self._sessions, exchange.status)
-        self._evidence.put(Served(route.name, decision.side, at, shape))
+        self._evidence.store_record(Served(route.name, decision.side, at, shape))

@@ -47,15 +47,15 @@ class ResponsePair(NamedTuple):
         return sum(_max_unpacked_bytes(each) for each in self if each is not None)
 
 
-def _max_unpacked_bytes(answer: ResponseSnapshot) -> int:
-    is_packed = answer.joined_header(b"content-encoding") is not None
-    return len(answer.body) * (MAX_COMPRESSION if is_packed else 1)
+def _max_unpacked_bytes(response: ResponseSnapshot) -> int:
+    is_packed = response.joined_header(b"content-encoding") is not None
+    return len(response.body) * (MAX_COMPRESSION if is_packed else 1)
 
 
 class FetchLimits(NamedTuple):
     """How much of a response is kept, how much more is hashed, and how long beyond the response timeout it may take."""
 
-    answer_bytes: int
+    response_bytes: int
     body_s: float
     hashed_bytes: int
 
@@ -73,8 +73,8 @@ async def fetch_response_pair(
 
     """
     known: dict[Side, ResponseSnapshot] = {}
-    if copy.answer is not None:
-        known["migrated" if copy.decision.side == "migrated" else "legacy"] = copy.answer
+    if copy.response is not None:
+        known["migrated" if copy.decision.side == "migrated" else "legacy"] = copy.response
     for side in _SIDES:
         if side not in known:
             known[side] = await fetch_response(copy, side, servers[side], limits)
@@ -118,7 +118,7 @@ async def _read_response(
 ) -> ResponseSnapshot:
     if reply.failure is not None:
         return _response_for_failure(reply.failure)
-    limit = kept_bytes or limits.answer_bytes
+    limit = kept_bytes or limits.response_bytes
     body = reply.body if not isinstance(reply.body, bytes) else single_chunk(reply.body)
     tee = Tee(body, limit, MemoryBudget(limit), limits.hashed_bytes)
     try:
@@ -127,7 +127,9 @@ async def _read_response(
                 raise ResponseTooLarge
     except BodyBroken as error:
         return _response_for_failure(error.failure)
-    return ResponseSnapshot(reply.status, tuple(reply.headers), tee.whole or b"", tee.fingerprint)
+    return ResponseSnapshot(
+        reply.status, tuple(reply.headers), tee.whole_body or b"", tee.fingerprint
+    )
 
 
 def _response_for_failure(failure: Failure) -> ResponseSnapshot:

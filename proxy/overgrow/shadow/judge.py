@@ -34,7 +34,7 @@ class Judgement(NamedTuple):
 class EvidenceSink(Protocol):
     """Where findings go. Must neither block nor raise."""
 
-    def put(self, record: Record) -> None:
+    def store_record(self, record: Record) -> None:
         """Keep one record."""
         ...
 
@@ -52,7 +52,7 @@ class EvidenceSink(Protocol):
 
 
 # Map 19 (docs/architecture.md#a-request-by-numbers)
-def judge(
+def judge_copy(
     copy: Copy, pair: ResponsePair, rules: Rules, cpu_s: Callable[[], float]
 ) -> Judgement | DropReason:
     """Compare the responses under the rules; return the reason if they cannot be judged.
@@ -107,5 +107,5 @@ def _measure_noise(name: str, pair: ResponsePair, rules: Rules) -> Noise | None:
     return measure_pair_noise(name, control, again, rules, migrated)
 
 
-def _drop_body(answer: ResponseSnapshot) -> ResponseSnapshot:
-    return replace(answer, body=b"", fingerprint=None)
+def _drop_body(response: ResponseSnapshot) -> ResponseSnapshot:
+    return replace(response, body=b"", fingerprint=None)

@@ -30,7 +30,7 @@ from overgrow.shadow.fetch import (
     ResponseTooLarge,
     fetch_response_pair,
 )
-from overgrow.shadow.judge import EvidenceSink, Judgement, judge
+from overgrow.shadow.judge import EvidenceSink, Judgement, judge_copy
 from overgrow.shadow.queueing import CopyQueue
 from overgrow.shadow.recording import DropReason, Recording, RecordingLimits
 from overgrow.shadow.rules.rules import Rules
@@ -41,7 +41,7 @@ from overgrow.shadow.sampling import (
     may_be_copied,
     shape_of_request,
 )
-from overgrow.shadow.sessions import Sessions
+from overgrow.shadow.sessions import SessionCookieNames
 from overgrow.shadow.tee import MemoryBudget
 from overgrow.shadow.values.snapshot import is_conditional
 
@@ -54,8 +54,8 @@ class CopyLimits:
     """What the copies of one worker may use."""
 
     request_bytes: int = 64 * 1024
-    answer_bytes: int = 256 * 1024
-    hashed_bytes: int = 64 * 1024 * 1024  # up to this, a response beyond answer_bytes is hashed
+    response_bytes: int = 256 * 1024
+    hashed_bytes: int = 64 * 1024 * 1024  # up to this, a response beyond response_bytes is hashed
     waiting: int = 256
     held_bytes: int = 32 * 1024 * 1024
     at_once: int = 8
@@ -64,7 +64,7 @@ class CopyLimits:
     threaded_bytes: int = 16 * 1024  # larger responses are compared in a thread
 
 
-class Environment(Protocol):
+class MirrorEnvironment(Protocol):
     """What the mirror needs of the process: clocks, chance, the kill file, the rules of a route."""
 
     def clock(self) -> float:
@@ -99,17 +99,17 @@ class Mirror:
         self,
         servers: Mapping[Side, Server],
         evidence: EvidenceSink,
-        environment: Environment,
+        environment: MirrorEnvironment,
         limits: CopyLimits | None = None,
-        sessions: Sessions | None = None,
+        sessions: SessionCookieNames | None = None,
     ) -> None:
-        self.sessions = sessions or Sessions()
+        self.sessions = sessions or SessionCookieNames()
         self._servers = servers
         self._evidence = evidence
         self._environment = environment
         self._limits = limits or CopyLimits()
         self._fetch_limits = FetchLimits(
-            self._limits.answer_bytes, self._limits.body_s, self._limits.hashed_bytes
+            self._limits.response_bytes, self._limits.body_s, self._limits.hashed_bytes
         )
         self._memory = MemoryBudget(self._limits.held_bytes)
         self._budget = CpuBudget(environment.stopwatch)
@@ -123,7 +123,7 @@ class Mirror:
         self._closing = False
 
     @property
-    def waiting(self) -> int:
+    def waiting_copies(self) -> int:
         """How many copies wait to be sent."""
         return len(self._waiting)
 
@@ -132,7 +132,9 @@ class Mirror:
         """How many bytes of requests and responses are kept now."""
         return self._limits.held_bytes - self._memory.free_bytes
 
-    def draw(self, inbound: Inbound, decision: Decision, route: Route) -> Recording | None:
+    def record_if_sampled(
+        self, inbound: Inbound, decision: Decision, route: Route
+    ) -> Recording | None:
         """Start to record a request if it may be copied and chance draws it; each call draws anew."""
         if not may_be_copied(inbound, decision, route):
             return None
@@ -167,7 +169,7 @@ class Mirror:
             "copies of route %s are not compared: a comparison of it takes %.0f ms, and together they may "
             "take a tenth of a core. Lower its shadow:",
             route,
-            self._budget.cost_s(route) * 1000,
+            self._budget.average_cost_s(route) * 1000,
         )
 
     def _create_recording(self, inbound: Inbound, decision: Decision, route: Route) -> Recording:
@@ -190,7 +192,7 @@ class Mirror:
             on_done,
             RecordingLimits(
                 self._limits.request_bytes,
-                route.shadow_max_answer or self._limits.answer_bytes,
+                route.shadow_max_answer or self._limits.response_bytes,
                 self._limits.hashed_bytes,
             ),
         )
@@ -212,7 +214,7 @@ class Mirror:
             self._record_dropped_request(reason or "unfinished", served)
             return
         is_unreadable = is_safe and has_undecodable_coding(recording.headers)
-        answer = None if partial or is_unreadable else recording.answer(reply)
+        response = None if partial or is_unreadable else recording.build_response_snapshot(reply)
         self._enqueue_copy(
             Copy(
                 inbound.head,
@@ -220,7 +222,7 @@ class Mirror:
                 decision,
                 route,
                 self._build_served_record(inbound, decision, route, reply),
-                answer,
+                response,
                 self._environment.stopwatch(),
                 self._is_sampled_for_noise(inbound, route),
                 recording.held_bytes,
@@ -239,7 +241,7 @@ class Mirror:
 
     def _enqueue_copy(self, copy: Copy) -> None:
         self._adopt_running_loop()
-        gone = self._waiting.put(copy)
+        gone = self._waiting.add_and_evict(copy)
         if gone is not None:
             self._memory.release(gone.held_bytes)
             self._record_dropped_request("queue-full", gone.served)
@@ -266,7 +268,7 @@ class Mirror:
     async def _send_waiting_copies(self) -> None:
         """Send one copy after the other while any wait."""
         while self._waiting:
-            copy = self._waiting.take()
+            copy = self._waiting.pop_next()
             try:
                 await self._send_copy(copy)
             except Exception:
@@ -314,7 +316,7 @@ class Mirror:
             nonlocal spent_s
             began_s = self._environment.cpu_s()
             try:
-                return judge(copy, responses, rules, self._environment.cpu_s)
+                return judge_copy(copy, responses, rules, self._environment.cpu_s)
             finally:
                 spent_s = self._environment.cpu_s() - began_s
 
@@ -337,7 +339,7 @@ class Mirror:
             self._evidence.record_dropped_request(reason)
 
     def _drop_waiting_copies(self, reason: DropReason) -> None:
-        for copy in self._waiting.clear():
+        for copy in self._waiting.pop_all():
             self._memory.release(copy.held_bytes)
             self._record_dropped_request(reason, copy.served)
 

@@ -37,26 +37,26 @@ class CopyQueue:
             or len(self._waiting.get(route, ())) < self._longest_line_length
         )
 
-    def put(self, copy: Copy) -> Copy | None:
+    def add_and_evict(self, copy: Copy) -> Copy | None:
         """Add a copy; return the copy that is dropped to make room, if any: it may be the new one."""
         if not self.has_room_for(copy.route.name):
             return copy
         gone = None
         if self._size >= self._max_copies:
             busiest = max(self._waiting, key=lambda name: len(self._waiting[name]))
-            gone = self._pop(busiest)
+            gone = self._pop_oldest_of(busiest)
         self._waiting.setdefault(copy.route.name, deque()).append(copy)
         self._size += 1
         return gone
 
-    def take(self) -> Copy:
+    def pop_next(self) -> Copy:
         """Remove and return the next copy."""
-        return self._pop(min(self._waiting, key=self._route_priority))
+        return self._pop_oldest_of(min(self._waiting, key=self._route_priority))
 
-    def clear(self) -> Iterator[Copy]:
+    def pop_all(self) -> Iterator[Copy]:
         """Remove and yield all copies."""
         while self._size:
-            yield self._pop(next(iter(self._waiting)))
+            yield self._pop_oldest_of(next(iter(self._waiting)))
 
     @property
     def _longest_line_length(self) -> int:
@@ -65,7 +65,7 @@ class CopyQueue:
     def _route_priority(self, route: str) -> tuple[int, float]:
         return min(self._compared[route], ENOUGH_COMPARISONS), self._waiting[route][0].since_s
 
-    def _pop(self, route: str) -> Copy:
+    def _pop_oldest_of(self, route: str) -> Copy:
         line = self._waiting[route]
         copy = line.popleft()
         if not line:

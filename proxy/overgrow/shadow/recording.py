@@ -40,25 +40,25 @@ class RecordingLimits(NamedTuple):
     """How many bytes of a request and of a response are kept, and up to how many a response is hashed."""
 
     request_bytes: int
-    answer_bytes: int
+    response_bytes: int
     hashed_bytes: int
 
 
 class Recording:
-    """Records one exchange. Call wrap, record_sent_reply or abort once; `on_done` is then called once, at the end.
+    """Records one exchange. Call wrap_reply, record_sent_reply or abort once; `on_done` is then called once, at the end.
 
     `on_done` calls finish, and then either takes the bodies or calls release.
     """
 
     __slots__ = (
-        "_answer",
-        "_answer_bytes",
         "_fingerprint",
         "_hashed_bytes",
         "_held_bytes",
         "_memory",
         "_on_done",
         "_request",
+        "_response",
+        "_response_bytes",
         "drop_reason",
         "headers",
         "reply",
@@ -73,10 +73,10 @@ class Recording:
     ) -> None:
         self._memory = budget
         self._on_done = on_done
-        self._answer_bytes = sizes.answer_bytes
+        self._response_bytes = sizes.response_bytes
         self._hashed_bytes = sizes.hashed_bytes
         self._held_bytes = 0
-        self._answer: Tee | None = None
+        self._response: Tee | None = None
         self._fingerprint: Fingerprint | None = None
         self._request: Tee | None = None
         self.reply: Reply | None = None
@@ -89,15 +89,15 @@ class Recording:
             return
         inbound.body = self._request = Tee(inbound.body, sizes.request_bytes, budget)
 
-    def wrap(self, reply: Reply) -> None:
+    def wrap_reply(self, reply: Reply) -> None:
         """Record a response on its way to the user; call `on_done` when it is closed."""
         self._store_reply(reply, reply.headers)
         if self.drop_reason is not None:
             self._on_done(self)
             return
         if not isinstance(reply.body, bytes):
-            reply.body = self._answer = Tee(
-                reply.body, self._answer_bytes, self._memory, self._hashed_bytes
+            reply.body = self._response = Tee(
+                reply.body, self._response_bytes, self._memory, self._hashed_bytes
             )
         close = reply.close
 
@@ -135,20 +135,20 @@ class Recording:
         self._memory.release(self._held_bytes)
         self._held_bytes = 0
         for tee in self._tees():
-            tee.discard()
+            tee.discard_kept_body()
 
     def _tees(self) -> list[Tee]:
-        return [tee for tee in (self._request, self._answer) if tee is not None]
+        return [tee for tee in (self._request, self._response) if tee is not None]
 
     def request_body(self) -> bytes | None:
         """Return what the user sent; None for no body. Valid only without a drop reason."""
-        return self._request.whole if self._request is not None else None
+        return self._request.whole_body if self._request is not None else None
 
-    def answer(self, reply: Reply) -> ResponseSnapshot:
+    def build_response_snapshot(self, reply: Reply) -> ResponseSnapshot:
         """Return what the user got. Valid only without a drop reason."""
         body, fingerprint = self._single_piece_body(), self._fingerprint
-        if self._answer is not None:
-            body, fingerprint = self._answer.whole or b"", self._answer.fingerprint
+        if self._response is not None:
+            body, fingerprint = self._response.whole_body or b"", self._response.fingerprint
         return ResponseSnapshot(
             reply.status,
             tuple(self.headers),
@@ -167,14 +167,14 @@ class Recording:
             self._request, "request-too-large"
         )
         self.drop_reason = self.drop_reason or self._tee_drop_reason(
-            self._answer, "answer-too-large"
+            self._response, "answer-too-large"
         )
-        if self.drop_reason is None and self._answer is None:
+        if self.drop_reason is None and self._response is None:
             body = self._single_piece_body()
             size = len(body)
-            if size > self._answer_bytes:
+            if size > self._response_bytes:
                 self._fingerprint = FingerprintBuilder([body]).fingerprint()
-            elif self._memory.reserve(size):
+            elif self._memory.try_reserve(size):
                 self._held_bytes = size
             else:
                 self.drop_reason = "memory"
@@ -188,12 +188,12 @@ class Recording:
         return None if tee.is_ended else "unfinished"
 
 
-def drop_reason_of(reply: Reply, answer_bytes: int) -> DropReason | None:
+def drop_reason_of(reply: Reply, response_bytes: int) -> DropReason | None:
     """Return why a response with this head cannot be compared; None if it can."""
     if reply.failure is not None or reply.fallback is not None or reply.upgraded is not None:
         return "no-answer"  # the chosen side gave none
     if isinstance(reply.body, bytes):
-        return "answer-too-large" if len(reply.body) > answer_bytes else None
+        return "answer-too-large" if len(reply.body) > response_bytes else None
     if any(pair[0] == b"content-type" and is_event_stream(pair[1]) for pair in reply.headers):
         return "stream"
-    return "answer-too-large" if declared_length(reply.headers) > answer_bytes else None
+    return "answer-too-large" if declared_length(reply.headers) > response_bytes else None

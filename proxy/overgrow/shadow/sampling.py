@@ -18,7 +18,7 @@ from overgrow.http import SAFE_METHODS, SHADOW_MARK
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Route
 from overgrow.shadow.redact.redact import redact_query_keys
-from overgrow.shadow.sessions import Sessions
+from overgrow.shadow.sessions import SessionCookieNames
 from overgrow.shadow.values.snapshot import ResponseSnapshot, drop_conditional_headers
 
 MARKER = (SHADOW_MARK, b"1")
@@ -34,7 +34,7 @@ class Copy:
     """One request to be sent to the other side, with what the user got.
 
     `head` is the user's; build_copy_head gives what is sent. `served` says what the user asked and got, redacted.
-    `answer` is the response the user got; None if it was incomplete, so that its side must be asked again.
+    `response` is the response the user got; None if it was incomplete, so that its side must be asked again.
     `since_s` is a time of the stopwatch.
     """
 
@@ -43,7 +43,7 @@ class Copy:
     decision: Decision
     route: Route
     served: Served
-    answer: ResponseSnapshot | None
+    response: ResponseSnapshot | None
     since_s: float
     is_asked_twice: bool  # legacy is asked twice
     held_bytes: int
@@ -107,7 +107,9 @@ def url_of(head: Head) -> str:
     return f"{head.scheme}://{head.host}{path}" if head.host and path.startswith("/") else ""
 
 
-def shape_of_request(head: Head, route: Route, sessions: Sessions, status: int = 0) -> Shape:
+def shape_of_request(
+    head: Head, route: Route, sessions: SessionCookieNames, status: int = 0
+) -> Shape:
     """Return the redacted shape of a request; `status` is what the user got, 0 where that is unknown."""
     query = head.target.partition(b"?")[2]
     keys = _redacted_query_keys(query.decode("latin-1")) if query else ()

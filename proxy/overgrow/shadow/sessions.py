@@ -24,7 +24,7 @@ _LOGIN_PATH = re.compile(
 )
 
 
-class Sessions:
+class SessionCookieNames:
     """The names of session cookies that one worker knows."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Sessions:
             return named.encode() in names
         return any(name in self._learned or _is_session_cookie_name(name) for name in names)
 
-    def learn(self, head: Head, status: int, headers: Headers) -> None:
+    def learn_from_login(self, head: Head, status: int, headers: Headers) -> None:
         """Remember the cookies that the response to a login sets."""
         if not is_login_request(head) or status >= 400 or len(self._learned) >= MAX_LEARNED:
             return

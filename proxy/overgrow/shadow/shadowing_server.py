@@ -42,7 +42,7 @@ class ShadowingServer:
         else:
             reply = await self._serve_shadowed(inbound, decision, route)
         if reply.failure is None:
-            self._mirror.sessions.learn(inbound.head, reply.status, reply.headers)
+            self._mirror.sessions.learn_from_login(inbound.head, reply.status, reply.headers)
         return reply
 
     def _serve_shadowed(
@@ -50,7 +50,7 @@ class ShadowingServer:
     ) -> Coroutine[Any, Any, Reply]:
         if inbound.body is None:
             return self._serve_then_sample(inbound, decision, route)
-        recording = self._mirror.draw(inbound, decision, route)
+        recording = self._mirror.record_if_sampled(inbound, decision, route)
         if recording is None:
             return self._server.serve(inbound, decision)
         return self._serve_recorded(recording, inbound, decision)
@@ -63,7 +63,7 @@ class ShadowingServer:
         except BaseException:  # a client that leaves cancels this: what was kept is given back
             recording.abort()
             raise
-        recording.wrap(reply)
+        recording.wrap_reply(reply)
         return reply
 
     async def _serve_then_sample(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
@@ -71,14 +71,14 @@ class ShadowingServer:
         try:
             reply = await self._server.serve(inbound, decision)
         except BaseException:
-            if recording := self._mirror.draw(inbound, decision, route):
+            if recording := self._mirror.record_if_sampled(inbound, decision, route):
                 recording.abort()
             raise
         if isinstance(reply.body, bytes):
-            draw = partial(self._mirror.draw, inbound, decision, route)
+            draw = partial(self._mirror.record_if_sampled, inbound, decision, route)
             reply.close = partial(_close_then_sample, reply, reply.headers, reply.close, draw)
-        elif recording := self._mirror.draw(inbound, decision, route):
-            recording.wrap(reply)
+        elif recording := self._mirror.record_if_sampled(inbound, decision, route):
+            recording.wrap_reply(reply)
         return reply
 
 

@@ -21,7 +21,7 @@ class MemoryBudget:
     def __init__(self, max_bytes: int) -> None:
         self.free_bytes = max_bytes
 
-    def reserve(self, size: int) -> bool:
+    def try_reserve(self, size: int) -> bool:
         """Reserve so many bytes; return False, and reserve nothing, if there are too few."""
         if size > self.free_bytes:
             return False
@@ -79,11 +79,11 @@ class Tee:
             self.is_ended = True
             raise
         if self.drop_reason is None:
-            self._keep(chunk)
+            self._keep_chunk(chunk)
         return chunk
 
     @property
-    def whole(self) -> bytes | None:
+    def whole_body(self) -> bytes | None:
         """The body; None unless it ended and was kept."""
         if not self.is_ended or self.drop_reason is not None or self._hashing is not None:
             return None
@@ -96,13 +96,13 @@ class Tee:
             return None
         return self._hashing.fingerprint()
 
-    def _keep(self, chunk: bytes) -> None:
+    def _keep_chunk(self, chunk: bytes) -> None:
         size = len(chunk)
         if self._hashing is not None:
-            self._hash(chunk)
+            self._hash_chunk(chunk)
         elif self.held_bytes + size > self._max_bytes:
             self._replace_body_by_fingerprint(chunk)
-        elif not self._memory.reserve(size):
+        elif not self._memory.try_reserve(size):
             self._discard_for("memory")
         else:
             self.held_bytes += size
@@ -117,15 +117,15 @@ class Tee:
         self._memory.release(self.held_bytes)
         self._chunks.clear()
         self.held_bytes = 0
-        self._hash(chunk)
+        self._hash_chunk(chunk)
 
-    def _hash(self, chunk: bytes) -> None:
+    def _hash_chunk(self, chunk: bytes) -> None:
         if self._hashing is not None and self._hashing.length + len(chunk) <= self._hashed_bytes:
             self._hashing.add(chunk)
         else:
             self._discard_for("too-large")
 
-    def discard(self) -> None:
+    def discard_kept_body(self) -> None:
         """Drop what is kept; later chunks only pass."""
         self._discard_for(self.drop_reason or "memory")
 

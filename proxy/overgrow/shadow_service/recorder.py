@@ -14,7 +14,7 @@ from overgrow.shadow.coverage import CoverageSink
 from overgrow.shadow.findings.noise_counter import NoiseCounter
 from overgrow.shadow.judge import Judgement
 from overgrow.shadow.recording import UNSTORED_REASONS, DropReason
-from overgrow.shadow.sessions import Sessions
+from overgrow.shadow.sessions import SessionCookieNames
 
 
 class RecordWriter(Protocol):
@@ -33,7 +33,7 @@ class EvidenceRecorder:
     Nothing is kept before a worker has opened the store, nor after that worker has closed it.
     """
 
-    def __init__(self, sessions: Sessions | None = None) -> None:
+    def __init__(self, sessions: SessionCookieNames | None = None) -> None:
         self.metrics: Metrics | None = None
         self.writer: RecordWriter | None = None
         self.is_without_store = False
@@ -46,9 +46,9 @@ class EvidenceRecorder:
             return
         self._coverage.record(exchange)
         if exchange.fallback is not None:
-            self.put(_fallback_record(exchange, exchange.fallback))
+            self.store_record(_fallback_record(exchange, exchange.fallback))
 
-    def put(self, record: Record) -> None:
+    def store_record(self, record: Record) -> None:
         """Keep one record, if there is a store."""
         if self.writer is not None:
             self.writer.put(record)
@@ -58,7 +58,7 @@ class EvidenceRecorder:
         """Count and keep a comparison, and learn its noise."""
         compared, noise = judgement
         self._count_metric("overgrow_shadow_total", compared.route, compared.verdict)
-        self.put(compared)
+        self.store_record(compared)
         if noise is not None:
             self._noise_counter.add(compared.route, compared.at, noise)
 
@@ -76,10 +76,10 @@ class EvidenceRecorder:
     def store_noise(self) -> None:
         """Keep what was learned of noise since the last call."""
         for learned in self._noise_counter.pop_changed_noise():
-            self.put(learned)
+            self.store_record(learned)
 
     def _put_not_compared(self, served: Served, why: str) -> None:
-        self.put(NotCompared(served.route, served.control, served.at, served.shape, why))
+        self.store_record(NotCompared(served.route, served.control, served.at, served.shape, why))
 
     def _count_metric(self, name: str, *labels: str) -> None:
         if self.metrics is not None:

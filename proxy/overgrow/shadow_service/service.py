@@ -28,7 +28,7 @@ from overgrow.shadow.mirror import CopyLimits, Mirror
 from overgrow.shadow.rules.cache import RulesCache
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import mark_shadow_requests
-from overgrow.shadow.sessions import Sessions
+from overgrow.shadow.sessions import SessionCookieNames
 from overgrow.shadow.shadowing_server import ShadowingServer
 from overgrow.shadow_service.recorder import EvidenceRecorder
 from overgrow.table.editing.history import read_history
@@ -70,7 +70,7 @@ class Shadowing:
         self._migrated = WsgiServer(
             mark_shadow_requests(wsgi_app), threads=THREADS, queue=LIMITS.at_once, name="shadow"
         )
-        sessions = Sessions()
+        sessions = SessionCookieNames()
         self.recorder = EvidenceRecorder(sessions)
         servers: dict[Any, Server] = {"legacy": self._legacy, "migrated": self._migrated}
         environment = ProcessEnvironment(live, settings.config.parent / "compare")
@@ -93,7 +93,7 @@ class Shadowing:
         """Run once a second: open the store if the table has come to need it, and store new noise."""
         recorder = self.recorder
         if recorder.metrics is not None:
-            recorder.metrics.set("overgrow_shadow_waiting", self.mirror.waiting)
+            recorder.metrics.set("overgrow_shadow_waiting", self.mirror.waiting_copies)
         if recorder.writer is None and not recorder.is_without_store and self._needs_store():
             await self._open_store(patience_s)
         recorder.store_noise()
@@ -165,7 +165,7 @@ class Shadowing:
 
 
 class ProcessEnvironment:
-    """The clocks, chance, kill file and rules of this process (overgrow.shadow.mirror.Environment)."""
+    """The clocks, chance, kill file and rules of this process (overgrow.shadow.mirror.MirrorEnvironment)."""
 
     def __init__(self, live: LiveTable, folder: Path) -> None:
         self._live = live

@@ -34,7 +34,7 @@ class Now:
 
 @dataclass
 class Environment:
-    """overgrow.shadow.mirror.Environment, as a test wants it; `draws` are handed out, the last for ever."""
+    """overgrow.shadow.mirror.MirrorEnvironment, as a test wants it; `draws` are handed out, the last for ever."""
 
     draws: list = field(default_factory=lambda: [0.0])
     killed: bool = False
@@ -75,7 +75,7 @@ class Notes:
     silences: list = field(default_factory=list)
     answers: list = field(default_factory=list)
 
-    def put(self, record):
+    def store_record(self, record):
         self.answers.append(record)
 
     def record_comparison(self, judgement):

@@ -669,7 +669,7 @@ def test_a_match_has_no_severity():
 def test_a_difference_reads_as_one_line():
     covered = Difference("value", "$.a[3].b", "medium", "1", "2", "$.a[*].b ignore")
 
-    assert (str(covered), covered.shape) == (
+    assert (str(covered), covered.path_shape) == (
         "$.a[3].b: value (medium): 1 -> 2 [$.a[*].b ignore]",
         "$.a[*].b",
     )

@@ -9,7 +9,7 @@ import pytest
 from overgrow.forwarding.headers import headers_for_legacy
 from overgrow.routing.model import Route
 from overgrow.shadow.sampling import build_copy_head, mark_shadow_requests, shape_of_request
-from overgrow.shadow.sessions import Sessions
+from overgrow.shadow.sessions import SessionCookieNames
 from overgrow.wsgi.environ import build_environ
 from tests.unit.shadow.mirrored import HEAD
 
@@ -40,7 +40,7 @@ def test_a_condition_that_guards_a_write_stays():
 def test_what_was_asked_is_told_without_values(route, template):
     head = HEAD._replace(target=b"/orders/7?q=secret&page=2", headers=[])
 
-    asked = shape_of_request(head, route, Sessions())
+    asked = shape_of_request(head, route, SessionCookieNames())
 
     assert (asked.method, asked.template, asked.query_keys) == ("GET", template, ("page", "q"))
     assert "secret" not in repr(asked)
@@ -75,7 +75,7 @@ def test_whom_a_trusted_peer_names_is_signed_in(trusted):
 
     head = HEAD._replace(headers=named, peer_trusted=trusted)
 
-    asked = shape_of_request(head, Route("r", path="/x"), Sessions())
+    asked = shape_of_request(head, Route("r", path="/x"), SessionCookieNames())
 
     assert asked.signed_in is trusted
 
@@ -84,5 +84,5 @@ def test_where_a_table_names_a_session_no_trusted_peer_signs_anybody_in():
     head = HEAD._replace(headers=[(b"x-forwarded-user", b"ada")], peer_trusted=True)
     named = Route("r", path="/a", shadow_session="shop")
 
-    assert shape_of_request(head, Route("r", path="/a"), Sessions()).signed_in
-    assert not shape_of_request(head, named, Sessions()).signed_in
+    assert shape_of_request(head, Route("r", path="/a"), SessionCookieNames()).signed_in
+    assert not shape_of_request(head, named, SessionCookieNames()).signed_in

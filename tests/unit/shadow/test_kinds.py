@@ -67,7 +67,7 @@ def accepted(answer_of: Callable[[int], ResponseSnapshot]) -> Rules:
         )
         noise = functools.reduce(operator.add, found)
         agreed = agreed.with_shared_rules(
-            Rules(tuple(each.rule("ada", "noise", DAY) for each in propose_rules(noise)))
+            Rules(tuple(each.to_rule("ada", "noise", DAY) for each in propose_rules(noise)))
         )
     return agreed
 

@@ -345,7 +345,7 @@ def test_a_chunk_goes_on_before_the_next_one_is_there():
     assert asyncio.run(scene()) == (b"first", [b"second"])
 
 
-LIMITS = CopyLimits(request_bytes=8, answer_bytes=16, hashed_bytes=16, held_bytes=64)
+LIMITS = CopyLimits(request_bytes=8, response_bytes=16, hashed_bytes=16, held_bytes=64)
 
 
 @pytest.mark.parametrize(
@@ -452,7 +452,7 @@ def test_what_all_copies_hold_is_bounded():
     asyncio.run(scene())
 
     assert stage.notes.drops == ["memory", "memory"]
-    assert (stage.mirror.waiting, stage.mirror.held_bytes) == (2, 20)
+    assert (stage.mirror.waiting_copies, stage.mirror.held_bytes) == (2, 20)
 
 
 def test_an_upload_that_goes_on_after_its_answer_is_kept_no_longer():
@@ -506,7 +506,7 @@ def test_a_side_that_hangs_costs_the_user_nothing_and_the_queue_is_bounded():
         for _ in range(10):
             answers.append((await stage.ask())[1])
             await asyncio.sleep(0)
-        waiting = stage.mirror.waiting
+        waiting = stage.mirror.waiting_copies
         await stage.mirror.aclose(grace_s=0.01)
         return answers, waiting
 
@@ -575,7 +575,7 @@ def test_answers_that_end_together_do_not_overfill_the_queue():
 
     asyncio.run(scene())
 
-    assert (stage.mirror.waiting, stage.notes.drops) == (1, ["queue-full"])
+    assert (stage.mirror.waiting_copies, stage.notes.drops) == (1, ["queue-full"])
     assert stage.mirror.held_bytes == 1
 
 
@@ -744,7 +744,7 @@ def test_a_request_on_a_connection_that_a_login_holds_is_not_copied():
     inbound = inbound_of()
     inbound.client_connection = SimpleNamespace(attached_login=object())
 
-    assert stage.mirror.draw(inbound, decided(), ROUTE) is None
+    assert stage.mirror.record_if_sampled(inbound, decided(), ROUTE) is None
 
 
 @pytest.mark.parametrize(("length", "drops"), [(3, []), (4, ["request-too-large"])])
@@ -906,7 +906,7 @@ def test_values_at_a_path_that_may_be_shown_are_kept_and_others_hidden():
     assert pair["control"]["body"] == '{"state": "paid", "to": "<str 4>"}'
 
 
-LARGE = CopyLimits(answer_bytes=16, held_bytes=64)
+LARGE = CopyLimits(response_bytes=16, held_bytes=64)
 WHOLE = Reply(200, [], b"x" * 17)
 CHUNKS = streamed(b"x" * 10, b"x" * 7)
 RULED = Rules((Rule("$.token", Ignore(), "ada", "why", date(2030, 1, 1)),))
@@ -999,7 +999,7 @@ PACKED = ((b"content-encoding", b"gzip"),)
     ],
 )
 def test_of_large_packed_answers_only_what_is_known_is_said(legacy, candidate, fate):
-    limits = CopyLimits(answer_bytes=60)
+    limits = CopyLimits(response_bytes=60)
     stage = Stage(legacy=Side([legacy]), migrated=Side([candidate]), limits=limits)
 
     stage.play()
@@ -1037,7 +1037,7 @@ def test_a_full_queue_takes_a_quiet_route_instead_of_a_busy_one():
             await stage.ask()
         await stage.ask(decision=decided(name="quiet"))
         await stage.ask()
-        return stage.mirror.waiting
+        return stage.mirror.waiting_copies
 
     waiting = asyncio.run(scene())
 

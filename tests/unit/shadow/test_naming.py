@@ -196,21 +196,21 @@ def test_each_step_to_an_element_is_named_but_one_that_the_control_lacks(kind, p
         "<row-7731 name=total>1</row-7731>"
     )
 
-    assert (named, path) == HtmlPathNaming(root).paths(kind, path)
+    assert (named, path) == HtmlPathNaming(root).paths_of_difference(kind, path)
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_row_is_called_by_each_of_the_keys(key):
     names = JsonPathNaming([{key: "took_ms"}, {key: "all_items"}])
 
-    assert f"$[{key}=all_items].n" == names.paths("value", "$[1].n").other
+    assert f"$[{key}=all_items].n" == names.paths_of_difference("value", "$[1].n").other
 
 
 def test_a_row_is_called_by_the_first_key_of_the_list():
     row = dict.fromkeys(reversed(KEYS), "took_ms")
     names = JsonPathNaming([row, dict.fromkeys(KEYS, "all_items")])
 
-    assert ("$[key=took_ms]", KEYS[0]) == (names.paths("value", "$[0]").other, "key")
+    assert ("$[key=took_ms]", KEYS[0]) == (names.paths_of_difference("value", "$[0]").other, "key")
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,14 @@ def test_a_row_is_called_by_the_first_key_of_the_list():
     ],
 )
 def test_a_row_that_cannot_be_known_keeps_its_index(kind, path):
-    assert (path, path) == JsonPathNaming(ROWS).paths(kind, path)
+    assert (path, path) == JsonPathNaming(ROWS).paths_of_difference(kind, path)
 
 
 def test_rows_of_each_list_are_called_by_its_own_key():
     lists = {"by_key": ROWS, "by_code": [{"code": "net"}, {"code": "gross"}]}
     names = JsonPathNaming(lists)
-    found = [names.paths("value", path).other for path in ("$.by_key[0]", "$.by_code[1]")]
+    found = [
+        names.paths_of_difference("value", path).other for path in ("$.by_key[0]", "$.by_code[1]")
+    ]
 
     assert ["$.by_key[key=took_ms]", "$.by_code[code=gross]"] == found

@@ -98,7 +98,7 @@ def test_a_proposal_that_is_accepted_covers_the_noise(pair, how):
     [proposal] = propose_rules(learned(60, pair))
     control, again = (answer({"v": each}) for each in pair(1))
 
-    accepted = Rules((proposal.rule("ada", "noise", DAY),))
+    accepted = Rules((proposal.to_rule("ada", "noise", DAY),))
 
     assert compare(control, again, accepted).verdict == "ignored"
 

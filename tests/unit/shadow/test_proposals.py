@@ -53,11 +53,14 @@ def learned(answer_of: Callable[[int], ResponseSnapshot], pairs: int = PAIRS) ->
 
 
 def proposed(noise: Noise) -> list[tuple[str, str]]:
-    return [(each.path, each.rule("ada", "noise", DAY).words) for each in propose_rules(noise)]
+    return [
+        (each.path, each.to_rule("ada", "noise", DAY).comparator_and_kinds)
+        for each in propose_rules(noise)
+    ]
 
 
 def accepted(noise: Noise) -> Rules:
-    return Rules(tuple(each.rule("ada", "noise", DAY) for each in propose_rules(noise)))
+    return Rules(tuple(each.to_rule("ada", "noise", DAY) for each in propose_rules(noise)))
 
 
 def hex_of(number: int) -> str:
@@ -585,7 +588,7 @@ PACKED = [
 
 def written(proposal) -> Rule:
     """The rule of a proposal as a file has it after it was accepted."""
-    text = file_text_with_rule(None, proposal.rule("ada", "noise", DAY))
+    text = file_text_with_rule(None, proposal.to_rule("ada", "noise", DAY))
     found = parse_rules_file(text, file="c.yaml", today=date(2026, 1, 1))
     assert found.problems == ()
     return found.rules.rules[0]

@@ -15,19 +15,19 @@ def copy(route: str, at_s: float = 0.0) -> Any:
 def queue(most: int, *copies: Any) -> CopyQueue:
     found = CopyQueue(most)
     for each in copies:
-        assert found.put(each) is None
+        assert found.add_and_evict(each) is None
     return found
 
 
 def taken(found: CopyQueue) -> list[str]:
-    return [found.take().route.name for _ in range(len(found))]
+    return [found.pop_next().route.name for _ in range(len(found))]
 
 
 def test_a_full_queue_sends_back_a_copy_of_the_route_with_most_in_it():
     found = queue(2, copy("busy"), copy("busy"))
     late = copy("busy")
 
-    assert found.put(late) is late
+    assert found.add_and_evict(late) is late
     assert (len(found), found.has_room_for("busy"), found.has_room_for("quiet")) == (2, False, True)
 
 
@@ -35,7 +35,7 @@ def test_a_copy_of_a_quiet_route_takes_the_place_of_a_busy_ones():
     first, quiet = copy("busy", 1.0), copy("quiet", 3.0)
     found = queue(3, copy("other"), first, copy("busy", 2.0))
 
-    assert found.put(quiet) is first
+    assert found.add_and_evict(quiet) is first
     assert len(found) == 3
     assert sorted(taken(found)) == ["busy", "other", "quiet"]
 
@@ -44,7 +44,7 @@ def test_a_route_with_as_many_as_the_busiest_gets_no_other_place():
     found = queue(2, copy("one"), copy("two"))
     late = copy("two")
 
-    assert found.put(late) is late
+    assert found.add_and_evict(late) is late
 
 
 def test_the_route_with_the_fewest_comparisons_goes_first():
@@ -68,11 +68,11 @@ def test_the_oldest_copy_of_a_route_goes_first():
     first = copy("one", 1.0)
     found = queue(9, first, copy("one", 2.0))
 
-    assert found.take() is first
+    assert found.pop_next() is first
 
 
 def test_what_is_cleared_waits_no_longer():
     found = queue(9, copy("one"), copy("two"), copy("one"))
 
-    assert len([*found.clear()]) == 3
+    assert len([*found.pop_all()]) == 3
     assert (len(found), bool(found)) == (0, False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overgrow.exchange import Reply
-from overgrow.shadow.sessions import Sessions, is_login_request
+from overgrow.shadow.sessions import SessionCookieNames, is_login_request
 from tests.unit.shadow.mirrored import HEAD, Side, Stage, decided
 
 
@@ -33,11 +33,11 @@ def cookie(text):
     ],
 )
 def test_a_cookie_whose_name_reads_like_a_sessions_counts(headers, expected):
-    assert Sessions().is_signed_in(headers) is expected
+    assert SessionCookieNames().is_signed_in(headers) is expected
 
 
 def test_the_cookie_that_a_table_names_counts_alone():
-    sessions = Sessions()
+    sessions = SessionCookieNames()
 
     found = [
         sessions.is_signed_in(cookie(text), "shop") for text in ("shop=1", "sessionid=1", "shop=")
@@ -97,10 +97,10 @@ def test_a_cookie_of_ours_is_no_session_whoever_answers_with_it():
 
 
 def test_twenty_cookies_are_learned_and_no_more():
-    sessions = Sessions()
+    sessions = SessionCookieNames()
     login = HEAD._replace(method="POST", target=b"/login")
     for number in range(21):
-        sessions.learn(login, 200, [(b"set-cookie", b"shop%d=1; HttpOnly" % number)])
+        sessions.learn_from_login(login, 200, [(b"set-cookie", b"shop%d=1; HttpOnly" % number)])
 
     assert [sessions.is_signed_in(cookie(f"shop{number}=2")) for number in (19, 20)] == [
         True,

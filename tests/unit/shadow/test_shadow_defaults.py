@@ -23,7 +23,7 @@ def test_copies_have_the_room_that_is_promised():
     limits = CopyLimits()
 
     assert (64 * KIB, 256 * KIB, 64 * MIB) == (
-        limits.request_bytes, limits.answer_bytes, limits.hashed_bytes,
+        limits.request_bytes, limits.response_bytes, limits.hashed_bytes,
     )  # fmt: skip
     assert (256, 32 * MIB) == (limits.waiting, limits.held_bytes)
     assert MAX_BODY == 4 * MIB

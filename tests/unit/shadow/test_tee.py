@@ -21,21 +21,26 @@ def passed(tee: Tee) -> bytes:
 def test_a_room_is_used_to_its_last_byte():
     room = MemoryBudget(3)
 
-    assert (room.reserve(3), room.reserve(1), room.free_bytes) == (True, False, 0)
+    assert (room.try_reserve(3), room.try_reserve(1), room.free_bytes) == (True, False, 0)
 
 
 def test_a_body_of_exactly_the_most_is_kept():
     room = MemoryBudget(9)
     tee = Tee(stream(b"ab", b"cd"), 4, room)
 
-    assert (passed(tee), tee.whole, tee.drop_reason, room.free_bytes) == (b"abcd", b"abcd", None, 5)
+    assert (passed(tee), tee.whole_body, tee.drop_reason, room.free_bytes) == (
+        b"abcd",
+        b"abcd",
+        None,
+        5,
+    )
 
 
 def test_a_body_that_has_not_ended_is_no_whole_one():
     tee = Tee(stream(b"ab", b"cd"), 4, MemoryBudget(9))
     first = asyncio.run(anext(tee))
 
-    assert (first, tee.whole, tee.fingerprint) == (b"ab", None, None)
+    assert (first, tee.whole_body, tee.fingerprint) == (b"ab", None, None)
 
 
 @pytest.mark.parametrize(("hashed", "drop_reason"), [(6, None), (5, "too-large")])
@@ -43,7 +48,7 @@ def test_a_larger_body_leaves_a_fingerprint_up_to_a_bound(hashed, drop_reason):
     room = MemoryBudget(9)
     tee = Tee(stream(b"ab", b"cd", b"ef"), 3, room, hashed)
 
-    assert (passed(tee), tee.whole, tee.drop_reason, room.free_bytes) == (
+    assert (passed(tee), tee.whole_body, tee.drop_reason, room.free_bytes) == (
         b"abcdef",
         None,
         drop_reason,
@@ -56,7 +61,7 @@ def test_a_body_for_which_there_is_no_room_gives_back_what_it_held():
     room = MemoryBudget(3)
     tee = Tee(stream(b"ab", b"cd"), 9, room)
 
-    assert (passed(tee), tee.whole, tee.drop_reason, room.free_bytes) == (
+    assert (passed(tee), tee.whole_body, tee.drop_reason, room.free_bytes) == (
         b"abcd",
         None,
         "memory",
@@ -70,9 +75,9 @@ def test_what_is_let_go_is_given_back_once_and_nothing_more_is_kept():
 
     async def story() -> list[bytes]:
         first = await anext(tee)
-        tee.discard()
-        tee.discard()
+        tee.discard_kept_body()
+        tee.discard_kept_body()
         return [first, *[chunk async for chunk in tee]]
 
     assert asyncio.run(story()) == [b"ab", b"cd"]
-    assert (tee.whole, tee.held_bytes, room.free_bytes) == (None, 0, 9)
+    assert (tee.whole_body, tee.held_bytes, room.free_bytes) == (None, 0, 9)

@@ -174,7 +174,7 @@ def _rules_of_proposal(
     if chosen is None:
         what = f"There is no proposal {text}."
         raise Failed("unknown-mismatch", what, "overgrow diff proposals lists them.")
-    rule = chosen.proposal.rule(*wish.terms)
+    rule = chosen.proposal.to_rule(*wish.terms)
     return chosen.route, [rule if wish.how is None else replace(rule, how=wish.how)]
 
 
@@ -230,7 +230,7 @@ def _print_result(call: Invocation, done: AcceptResult) -> None:
     }
     noun = "rule" if len(wanted) == 1 else "rules"
     lines = [f"{done.file}: {len(wanted)} {noun} added, valid until {wanted[0].expires}"]
-    lines += [f"  {rule.path}  {rule.words}" for rule in wanted]
+    lines += [f"  {rule.path}  {rule.comparator_and_kinds}" for rule in wanted]
     lines += [f"  {line}" for line in hidden_lines(done.hides)]
     ruled = {path for rule in wanted for path in (rule.path, path_shape_of(rule.path))}
     lines += _group_verdict(key, own, ruled) if key else []

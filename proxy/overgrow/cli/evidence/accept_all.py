@@ -110,7 +110,7 @@ def _write_files(
         key=lambda each: _path_of(each, rules, choice),
     ):
         mine = list(own)
-        wanted = _distinct_rules(each.proposal.rule(*choice.terms) for each in mine)
+        wanted = _distinct_rules(each.proposal.to_rule(*choice.terms) for each in mine)
         yield _write_file(path, "" if choice.everywhere else mine[0].route, wanted)
 
 
@@ -144,7 +144,7 @@ def _file_lines(written: Iterable[WrittenFile]) -> Iterable[str]:
         count = count_text(len(each.rules), "rule")
         until = f", valid until {each.rules[0].expires}" if each.rules else ""
         yield f"{each.file}: {count} added{until}"
-        yield from (f"  {rule.path}  {rule.words}" for rule in each.rules)
+        yield from (f"  {rule.path}  {rule.comparator_and_kinds}" for rule in each.rules)
         yield from (f"  not added: {why}" for why in each.refused)
 
 

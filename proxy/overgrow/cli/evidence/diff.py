@@ -259,7 +259,7 @@ def _advice(each: JudgedGroup, today: CurrentRules) -> str:
     if not rules_for_it:
         return "No rule can be written for it here: part of its path is hidden or cut off."
     lines = [f"a rule that would cover it, in {today.path(each.group.route)}:"]
-    lines += [f"  {rule.path}  {rule.words}" for rule in rules_for_it]
+    lines += [f"  {rule.path}  {rule.comparator_and_kinds}" for rule in rules_for_it]
     lines.append(f"overgrow diff accept {each.group.key[:SHORT]} --reason TEXT")
     if each.group.severity == "high":
         lines.append(

@@ -229,7 +229,7 @@ def _route_proposals(
 def _as_rule(proposal: RuleProposal) -> Rule:
     from overgrow.cli.evidence.rules_text import Terms  # noqa: PLC0415  reads YAML: not for --help
 
-    return proposal.rule(*Terms.nobody())
+    return proposal.to_rule(*Terms.nobody())
 
 
 def _without_covered_kinds(proposal: RuleProposal, today: Rules) -> RuleProposal | None:

@@ -56,7 +56,11 @@ class ListedRule(NamedTuple):
         until = "expired" if self.is_expired else self.entry.expires.isoformat()
         covered = str(self.hits.count if self.hits else 0) if self.how else "-"
         last = ago_text(self.hits.last_at) if self.hits else "-"
-        how = self.entry.words if self.how and hasattr(self.entry, "words") else "show"
+        how = (
+            self.entry.comparator_and_kinds
+            if self.how and hasattr(self.entry, "comparator_and_kinds")
+            else "show"
+        )
         return (self.entry.path, how, self.route, covered, last, self.entry.author, until)
 
 

@@ -143,7 +143,7 @@ def _existing_rule_in(path: Path, text: bytes | None, rule: Rule) -> str:
     there = next(same, None)
     if there is None:
         return ""
-    return f"{path}:{there.line} already has a rule for {rule.path}: {there.words}, valid until {there.expires}"
+    return f"{path}:{there.line} already has a rule for {rule.path}: {there.comparator_and_kinds}, valid until {there.expires}"
 
 
 def all_rules(text: bytes) -> tuple[Rule, ...]:

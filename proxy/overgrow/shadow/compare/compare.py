@@ -17,7 +17,13 @@ from overgrow.shadow.compare.content import (
 )
 from overgrow.shadow.compare.cookies import compare_cookies
 from overgrow.shadow.compare.entity_tags import is_implied_by_body
-from overgrow.shadow.compare.families import BYTES, TEXT, UNREADABLE, Family, family_to_compare_by
+from overgrow.shadow.compare.families import (
+    BYTES,
+    TEXT,
+    UNREADABLE,
+    BodyFamily,
+    family_to_compare_by,
+)
 from overgrow.shadow.compare.findings import EnoughFindings, Finding, Findings
 from overgrow.shadow.compare.headers import (
     are_bodies_unseen,
@@ -47,7 +53,7 @@ def compare(
     """
     if control == candidate:
         return MATCHED
-    return _collect_findings(control, candidate, Findings(rules, base)).comparison()
+    return _collect_findings(control, candidate, Findings(rules, base)).build_comparison()
 
 
 def findings_of(
@@ -140,7 +146,7 @@ def _compare_unpacked_bodies(
 
 
 def _compare_decoded_texts(
-    family: Family, control: DecodedText, candidate: DecodedText, findings: Findings
+    family: BodyFamily, control: DecodedText, candidate: DecodedText, findings: Findings
 ) -> None:
     if control.text == candidate.text:
         return

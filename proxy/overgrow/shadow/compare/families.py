@@ -36,7 +36,7 @@ def omit_structure(text: str, show: frozenset[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class BodyFamily:
     """One family of bodies. Its functions may raise the exceptions in UNREADABLE.
 
     `includes`: whether a media type, in lower case, belongs to it. `compare`: report where two texts differ. `places`:
@@ -86,10 +86,10 @@ def _compare_html_texts(control: str, candidate: str, findings: Findings) -> Non
 # The most precise first: bodies of two families are compared as the first of them. A tag takes ten times as
 # long as a number, so HTML has the smaller limit.
 FAMILIES = (
-    Family(
+    BodyFamily(
         "json", _is_json_media_type, _compare_json_texts, paths_in_json, json_structure, 1024 * 1024
     ),
-    Family(
+    BodyFamily(
         "html",
         frozenset({"text/html", "application/xhtml+xml"}).__contains__,
         _compare_html_texts,
@@ -98,18 +98,18 @@ FAMILIES = (
         512 * 1024,
         may_be_lines=False,
     ),
-    TEXT := Family("text", _is_text_media_type),
+    TEXT := BodyFamily("text", _is_text_media_type),
     # Compared as bytes, never as text.
-    BYTES := Family("bytes", lambda media: True, places=paths_of_bytes, may_be_lines=False),  # noqa: ARG005
+    BYTES := BodyFamily("bytes", lambda media: True, places=paths_of_bytes, may_be_lines=False),  # noqa: ARG005
 )
 
 
-def body_family_of(response: ResponseSnapshot) -> Family:
+def body_family_of(response: ResponseSnapshot) -> BodyFamily:
     """Return the family of a response's media type."""
     media = media_type_and_parameters_of(response)[0]
     return next(each for each in FAMILIES if each.includes(media))
 
 
-def family_to_compare_by(control: ResponseSnapshot, candidate: ResponseSnapshot) -> Family:
+def family_to_compare_by(control: ResponseSnapshot, candidate: ResponseSnapshot) -> BodyFamily:
     """Return the family by which both bodies are compared: the first in FAMILIES that one of them belongs to."""
     return min(body_family_of(control), body_family_of(candidate), key=FAMILIES.index)

@@ -46,7 +46,7 @@ class DifferencePaths(NamedTuple):
 class PathNaming(Protocol):
     """Finds the paths of a place in one document."""
 
-    def paths(self, kind: str, path: str) -> DifferencePaths:
+    def paths_of_difference(self, kind: str, path: str) -> DifferencePaths:
         """Return both paths of a difference; `path` has indexes only."""
         ...
 
@@ -66,7 +66,7 @@ class Finding(NamedTuple):
     likeness: Likeness | None = None  # if a rule asked for it
 
     @property
-    def place(self) -> str:
+    def path_by_names(self) -> str:
         """The path by names where the place has one; noise is learned by it."""
         return self.other if self.other and self.path.startswith("$") else self.path
 
@@ -107,7 +107,7 @@ class Findings:
     def add(self, kind: Kind, path: str, control: object, candidate: object) -> None:
         """Keep a difference and the rule that covers it; raise EnoughFindings when the comparison may end."""
         path = path[:MAX_PATH]
-        path, other = self.naming.paths(kind, path) if self.naming else (path, path)
+        path, other = self.naming.paths_of_difference(kind, path) if self.naming else (path, path)
         measured: list[Likeness] = []
         rule = self.rules.find_covering_rule(
             kind,
@@ -151,7 +151,7 @@ class Findings:
         known = finding.likeness or self._measure_likeness(finding.control, finding.candidate)
         return known or UNLIKE
 
-    def comparison(self) -> Comparison:
+    def build_comparison(self) -> Comparison:
         """Return the result of the comparison."""
         reported = tuple(
             each.to_difference(self.rules, self._likeness_to_store(each)) for each in self.kept

@@ -41,12 +41,12 @@ class _HtmlTreeComparer:
     node_numbers: dict[int, int] = field(default_factory=dict)
     known_equal: dict[tuple[int, int], bool] = field(default_factory=dict)
 
-    def number_of(self, node: Node) -> int:
+    def intern_node(self, node: Node) -> int:
         """Return a number that equal nodes share. The caller must keep the trees alive."""
         if isinstance(node, str):
             return self.interner.intern_key(("text", node))
         if id(node) not in self.node_numbers:
-            inside = tuple([self.number_of(child) for child in node.children])
+            inside = tuple([self.intern_node(child) for child in node.children])
             content = (node.tag, tuple(node.attributes.items()), inside)
             self.node_numbers[id(node)] = self.interner.intern_key(content)
         return self.node_numbers[id(node)]
@@ -104,7 +104,7 @@ class _HtmlTreeComparer:
         alone = (often[one] == 1 for one, other in zip(*names, strict=True) if one == other)
         if not rest or any(alone) or often != Counter(names[1]):
             return False
-        return are_permutations(*([self.number_of(pair[at]) for pair in rest] for at in (0, 1)))
+        return are_permutations(*([self.intern_node(pair[at]) for pair in rest] for at in (0, 1)))
 
     def compare_nodes(self, path: str, control: Node, candidate: Node) -> None:
         """Compare two nodes of one name."""
@@ -128,7 +128,7 @@ class _HtmlTreeComparer:
 
     def intern_children(self, element: Element) -> list[int]:
         """Return the numbers of an element's children."""
-        return [self.number_of(child) for child in element.children]
+        return [self.intern_node(child) for child in element.children]
 
     def pair_children(self, control: Element, candidate: Element) -> Pairing:
         """Pair equal children at both ends, and the children in between by name, in order."""

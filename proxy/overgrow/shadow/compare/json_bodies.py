@@ -93,7 +93,7 @@ def compare_json(control: object, candidate: object, findings: Findings) -> None
     """Report where two documents differ; raise NotJson if one is nested too deep."""
     interner = ValueInterner()
     try:
-        equal = interner.number_of(control) == interner.number_of(candidate)
+        equal = interner.intern_value(control) == interner.intern_value(candidate)
     except TooDeep as error:
         raise NotJson from error
     if not equal:
@@ -122,7 +122,7 @@ class _JsonComparer:
 
     def are_different(self, control: object, candidate: object) -> bool:
         """Return whether two values differ."""
-        return self.interner.number_of(control) != self.interner.number_of(candidate)
+        return self.interner.intern_value(control) != self.interner.intern_value(candidate)
 
     def compare_objects(
         self, path: str, control: dict[str, object], candidate: dict[str, object]
@@ -177,7 +177,7 @@ class _JsonComparer:
             if first and second:
                 return pair_equal(*self.intern_scalars(first, second))
         exact = [
-            [self.interner.number_of(item) for item in items] for items in (control, candidate)
+            [self.interner.intern_value(item) for item in items] for items in (control, candidate)
         ]
         if are_permutations(*exact):
             return pair_equal(*exact)
@@ -197,12 +197,12 @@ class _JsonComparer:
 
     def intern_scalars(self, *sequences: Sequence[object]) -> list[list[int]]:
         """Return the numbers of scalars; equal scalars have equal numbers."""
-        return [[self.interner.number_of(each) for each in sequence] for sequence in sequences]
+        return [[self.interner.intern_value(each) for each in sequence] for sequence in sequences]
 
     def intern_items_without_covered_parts(self, path: str, items: list[object]) -> list[int]:
         """Return numbers that are equal for items which differ only where rules apply."""
         if not self.findings.rules.rules:
-            return [self.interner.number_of(item) for item in items]
+            return [self.interner.intern_value(item) for item in items]
         inside = f"{path_shape_of(path)}[*]"
         return [self.intern_without_covered_parts(inside, item) for item in items]
 
@@ -246,7 +246,7 @@ class _JsonComparer:
             return "loose object", frozenset(pairs)
         if isinstance(value, list):
             return "loose array", tuple(self.intern_items_without_covered_parts(shape, value))
-        return "exact", self.interner.number_of(value)
+        return "exact", self.interner.intern_value(value)
 
 
 def _pair_equal_then_loosely_equal(exact: list[list[int]], loose: list[list[int]]) -> Pairing:

@@ -31,7 +31,7 @@ class HtmlPathNaming:
     root: Element
     _below: dict[int, _ChildPathSteps] = field(default_factory=dict)
 
-    def paths(self, kind: str, path: str) -> DifferencePaths:
+    def paths_of_difference(self, kind: str, path: str) -> DifferencePaths:
         """Return the path with elements by name or id where they have one, and the path as it was."""
         node: Node | None = self.root
         steps_by_name = [path[: path.find("/")] if "/" in path else path]
@@ -48,7 +48,7 @@ class HtmlPathNaming:
             return step, None
         if id(node) not in self._below:
             self._below[id(node)] = _ChildPathSteps(node.children)
-        return self._below[id(node)].step(step)
+        return self._below[id(node)].step_by_name(step)
 
 
 class _ChildPathSteps:
@@ -64,7 +64,7 @@ class _ChildPathSteps:
             for attribute in _NAMING_ATTRIBUTES
         )
 
-    def step(self, place: str) -> tuple[str, Node | None]:
+    def step_by_name(self, place: str) -> tuple[str, Node | None]:
         """Return the step by name of the child at a place, and the child."""
         child = self._at.get(place)
         if not isinstance(child, Element):
@@ -78,7 +78,7 @@ class _ChildPathSteps:
         return place, child
 
     def __iter__(self) -> Iterator[tuple[str, str, Node]]:
-        return ((place, self.step(place)[0], child) for place, child in self._at.items())
+        return ((place, self.step_by_name(place)[0], child) for place, child in self._at.items())
 
 
 def child_path_steps(children: list[Node]) -> Iterator[tuple[str, str, Node]]:
@@ -98,7 +98,7 @@ class JsonPathNaming:
     document: object
     _keys: dict[int, tuple[str, list[object]] | None] = field(default_factory=dict)
 
-    def paths(self, kind: str, path: str) -> DifferencePaths:
+    def paths_of_difference(self, kind: str, path: str) -> DifferencePaths:
         """Return the path as it was, and the path with items by key where they have one."""
         if "[" not in path:
             return DifferencePaths(path, path)

@@ -34,7 +34,7 @@ class ValueInterner:
         """Return the number of a hashable value."""
         return self._known.setdefault(key, len(self._known))
 
-    def number_of(self, value: object, depth: int = 0) -> int:
+    def intern_value(self, value: object, depth: int = 0) -> int:
         """Return the number of a JSON value; raise TooDeep beyond MAX_DEPTH."""
         kind = type(value)
         if kind not in _CONTAINERS:
@@ -53,10 +53,10 @@ class ValueInterner:
     def _hashable_content(self, value: Any, depth: int) -> Hashable:
         if isinstance(value, dict):
             return "object", frozenset(
-                [(key, self.number_of(each, depth)) for key, each in value.items()]
+                [(key, self.intern_value(each, depth)) for key, each in value.items()]
             )
         kind = "repeated" if isinstance(value, DuplicateKeyValues) else "array"
-        return kind, tuple([self.number_of(each, depth) for each in value])
+        return kind, tuple([self.intern_value(each, depth) for each in value])
 
 
 class Pairing(NamedTuple):

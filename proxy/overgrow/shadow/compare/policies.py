@@ -19,7 +19,7 @@ class _DirectivePathNaming:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def paths(self, kind: str, path: str) -> DifferencePaths:  # noqa: ARG002  a protocol's
+    def paths_of_difference(self, kind: str, path: str) -> DifferencePaths:  # noqa: ARG002  a protocol's
         """Return the path of a directive and that of its header."""
         return DifferencePaths(path, self._path)
 

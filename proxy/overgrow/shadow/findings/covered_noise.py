@@ -24,7 +24,7 @@ class CoveredNoise(NamedTuple):
     migrated: int
 
 
-class RuleFigures(Protocol):
+class CoveredNoiseFigures(Protocol):
     """What was learned of one route."""
 
     @property
@@ -68,7 +68,9 @@ def sum_covered_noise(
     return {path: both[path] for path in sorted(most)}
 
 
-def find_hidden_constants(latest_first: Iterable[RuleFigures]) -> tuple[HiddenConstant, ...]:
+def find_hidden_constants(
+    latest_first: Iterable[CoveredNoiseFigures],
+) -> tuple[HiddenConstant, ...]:
     """Return the paths of rules that may hide a constant of migrated, judged by the latest sufficient figures."""
     sure: dict[str, CoveredNoise] = {}
     for noise in latest_first:

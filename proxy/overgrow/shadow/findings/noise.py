@@ -162,7 +162,7 @@ def _belongs_to_unordered_items(
 
     An index does not identify such an item, so a rule for its places would apply to all items.
     """
-    places = {finding.place for finding in findings}
+    places = {finding.path_by_names for finding in findings}
     if len(places) >= len(present.get(shape, ())) or not rules.pairing_rules_above_shape(shape):
         return False
     return any(INDEX.search(place) for place in places)
@@ -190,7 +190,7 @@ def _count_migrated_noise(
     """Count where migrated's two responses differ, and where they do not although legacy's do."""
     for shape in {*found, *(each for each, own in shapes.items() if own.different)}:
         before = shapes.get(shape, PathVariation(seen=1))
-        differs = {finding.place for finding in found.get(shape, ())}
+        differs = {finding.path_by_names for finding in found.get(shape, ())}
         places = {
             place: replace(each, migrated_seen=1, migrated_different=int(place in differs))
             if each.different or place in differs

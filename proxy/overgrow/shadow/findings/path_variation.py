@@ -28,7 +28,7 @@ from overgrow.shadow.values.likeness import (
     gap_between,
     have_same_value_shape,
     likeness_of,
-    number_of,
+    numeric_value_of,
     seconds_between,
     variable_pieces_of,
 )
@@ -207,7 +207,7 @@ def add_variation_of_places(
     """Return the figures of one pair together with those of each place."""
     found: dict[str, list[Finding]] = {}
     for finding in findings:
-        found.setdefault(finding.place, []).append(finding)
+        found.setdefault(finding.path_by_names, []).append(finding)
     places = {
         place: _PLAIN if place in present.plain else PathVariation(1) for place in present.places
     }
@@ -258,7 +258,7 @@ def _absolute_and_relative_gap(finding: Finding) -> tuple[Decimal, Decimal]:
 
 
 def _greatest_magnitude(control: object, again: object) -> Decimal:
-    numbers = (number_of(each) for each in (control, again))
+    numbers = (numeric_value_of(each) for each in (control, again))
     return max((abs(each) for each in numbers if each is not None), default=Decimal(0))
 
 

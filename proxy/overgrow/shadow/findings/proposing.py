@@ -91,7 +91,7 @@ class RuleProposal:
             f"{self.how} explains {self.explained} of them"
         )
 
-    def rule(self, author: str, reason: str, expires: date) -> Rule:
+    def to_rule(self, author: str, reason: str, expires: date) -> Rule:
         """Return the rule that this becomes when a person accepts it."""
         return Rule(self.path, self.how, author, reason, expires, kinds=self.kinds)
 

@@ -20,46 +20,46 @@ from overgrow.shadow.values.snapshot import ResponseSnapshot
 MAX_NODES = 20_000
 
 
-def path_shapes_of(answer: ResponseSnapshot) -> set[str]:
+def path_shapes_of(response: ResponseSnapshot) -> set[str]:
     """Return the shapes of all paths at which a response could differ from another."""
-    return {shape for shape, _ in paths_in_response(answer)}
+    return {shape for shape, _ in paths_in_response(response)}
 
 
-def paths_in_response(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
+def paths_in_response(response: ResponseSnapshot) -> Iterator[tuple[str, str]]:
     """Yield the shape and the path of each place at which a response could differ from another.
 
     A path uses names where a place has one; of a large body only the first places are listed.
     """
     yield "status", "status"
-    yield from ((path, path) for path in _paths_in_head(answer))
-    yield from islice(_paths_in_body(answer), MAX_NODES)
+    yield from ((path, path) for path in _paths_in_head(response))
+    yield from islice(_paths_in_body(response), MAX_NODES)
 
 
-def _paths_in_head(answer: ResponseSnapshot) -> Iterator[str]:
-    for name, values in headers_to_compare(answer).items():
+def _paths_in_head(response: ResponseSnapshot) -> Iterator[str]:
+    for name, values in headers_to_compare(response).items():
         yield f"header:{escape_unprintable(name)}"
         yield from policy_directive_paths(name, values)
-    for name, cookies in cookies_of(answer).items():
+    for name, cookies in cookies_of(response).items():
         path = f"cookie:{escape_unprintable(name)}"
         yield path
         yield from (f"{path};{escape_unprintable(each)}" for each in cookies[0].attributes)
 
 
-def _paths_in_body(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
-    content = unpack_body(answer)
+def _paths_in_body(response: ResponseSnapshot) -> Iterator[tuple[str, str]]:
+    content = unpack_body(response)
     is_readable = len(content.body) <= MAX_BODY and not content.trouble
-    family = body_family_of(answer) if is_readable else BYTES
-    text = decode_body(answer, content.body).text if family is not BYTES else ""
+    family = body_family_of(response) if is_readable else BYTES
+    text = decode_body(response, content.body).text if family is not BYTES else ""
     try:
         yield from family.places(text)
     except UNREADABLE:
         yield from paths_of_lines(text)
 
 
-def paths_of_lines_without_digits(answer: ResponseSnapshot) -> set[str]:
+def paths_of_lines_without_digits(response: ResponseSnapshot) -> set[str]:
     """Return the places of the text lines without a digit, which no rule of shapes can hide."""
-    body = unpack_body(answer).body
-    if not body_family_of(answer).may_be_lines or len(body) > MAX_BODY:
+    body = unpack_body(response).body
+    if not body_family_of(response).may_be_lines or len(body) > MAX_BODY:
         return set()
-    lines = enumerate(islice(decode_body(answer, body).text.split("\n"), MAX_NODES), 1)
+    lines = enumerate(islice(decode_body(response, body).text.split("\n"), MAX_NODES), 1)
     return {f"text:line[{at}]" for at, line in lines if not any(map(str.isdigit, line))}

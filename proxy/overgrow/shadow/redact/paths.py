@@ -100,11 +100,11 @@ def looks_like_a_name(word: str) -> bool:
     A limit: a map whose keys are plain words of data (first names) cannot be distinguished from an object. About one
     in a hundred random tokens of 12 to 16 characters passes, of longer ones almost none.
     """
-    return len(word) <= MAX_NAME_CHARS and _is_a_name(word)
+    return len(word) <= MAX_NAME_CHARS and _looks_like_a_short_name(word)
 
 
 @lru_cache(maxsize=4096)
-def _is_a_name(word: str) -> bool:
+def _looks_like_a_short_name(word: str) -> bool:
     if not re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$-]{0,39}", word):
         return False
     if re.fullmatch(r"[0-9a-fA-F]{8,}", word):

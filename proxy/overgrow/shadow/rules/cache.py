@@ -36,14 +36,16 @@ class _LoadedRules(NamedTuple):
     why_not: str = ""
 
     @property
-    def size(self) -> int:
+    def entry_count(self) -> int:
         """Return the number of rules and shown paths, expired ones included."""
         listed = (self.file.rules.rules, self.file.shown, self.file.expired)
         return sum(len(each) for each in listed)
 
     def may_be_beginning_of_file(self, before: _LoadedRules) -> bool:
         """Return whether this may be the beginning of a file, compared with its previous content."""
-        return bool(self.file.problems) or not self.ends_line or self.size < before.size
+        return (
+            bool(self.file.problems) or not self.ends_line or self.entry_count < before.entry_count
+        )
 
 
 @dataclass(slots=True)

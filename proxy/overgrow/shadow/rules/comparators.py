@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple, Self
 from overgrow.durations import ROUND_BOUNDS_S, parse_duration_s, write_duration
 from overgrow.evidence import Part
 from overgrow.shadow.values.difference import Likeness
-from overgrow.shadow.values.likeness import number_of
+from overgrow.shadow.values.likeness import numeric_value_of
 from overgrow.text import join_or
 
 _NUMBERS = frozenset({"int", "float"})
@@ -165,7 +165,7 @@ class Tolerance(_Comparator):
     @classmethod
     def parse(cls, argument: str) -> Self | None:
         """Return the comparator for a plain decimal number that is not negative."""
-        number = number_of(argument)
+        number = numeric_value_of(argument)
         return cls(number) if number is not None and number >= 0 else None
 
     @classmethod

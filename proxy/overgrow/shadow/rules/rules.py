@@ -48,14 +48,14 @@ class Rule:
     everywhere: bool = field(default=False, compare=False, repr=False)
 
     @property
-    def words(self) -> str:
+    def comparator_and_kinds(self) -> str:
         """The comparator and the kinds of the rule as text: `same_shape (value)`."""
         return f"{self.how} ({', '.join(self.kinds)})" if self.kinds else str(self.how)
 
     @property
     def name(self) -> str:
         """The name by which a Difference refers to the rule."""
-        return f"{self.path} {self.words}"
+        return f"{self.path} {self.comparator_and_kinds}"
 
     @property
     def needs_values(self) -> bool:

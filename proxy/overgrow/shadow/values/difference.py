@@ -133,7 +133,7 @@ class Difference:
     other: str = field(default="", compare=False, repr=False)
 
     @property
-    def shape(self) -> str:
+    def path_shape(self) -> str:
         """The path with every index as `[*]`."""
         return path_shape_of(self.path)
 

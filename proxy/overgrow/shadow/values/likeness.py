@@ -55,7 +55,7 @@ _EXACT = Context(prec=60, traps=[])
 _NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
 
 
-def number_of(value: object) -> Decimal | None:
+def numeric_value_of(value: object) -> Decimal | None:
     """Return the number that a value or its text is; None for any other value."""
     if isinstance(value, bool):
         return None
@@ -72,7 +72,7 @@ def gap_between(control: object, candidate: object) -> Decimal | None:
     """Return the distance of two numbers, or of two texts that are numbers; None for any other values."""
     if isinstance(control, str) is not isinstance(candidate, str):
         return None
-    first, second = number_of(control), number_of(candidate)
+    first, second = numeric_value_of(control), numeric_value_of(candidate)
     if first is None or second is None:
         return None
     gap = _EXACT.abs(_EXACT.subtract(first, second))
@@ -128,7 +128,7 @@ def _parse_http_date(text: str) -> Instant | None:
 
 
 def _parse_epoch_text(text: str) -> Instant | None:
-    number = number_of(text) if len(text) <= 24 else None
+    number = numeric_value_of(text) if len(text) <= 24 else None
     return None if number is None else _parse_epoch(number, "text")
 
 
