@@ -59,7 +59,7 @@ class AdminView(Protocol):
 
     @property
     def state(self) -> Path:
-        """The state directory; `secret` in it signs the login cookie."""
+        """The state folder; `secret` in it signs the login cookie."""
 
     @property
     def token(self) -> str | None:
