@@ -277,14 +277,14 @@ class Owner:
     def release(self, _connection):
         self.is_released = True
 
-    def forget(self, _connection):
+    def remove_connection(self, _connection):
         self.is_released = False
 
     def stop_counting(self, connection): ...
     def on_socket_closed(self, connection): ...
     def on_socket_open(self, connection): ...
     def suspend_reuse(self): ...
-    def watch(self, deadline): ...
+    def check_deadlines_no_later_than(self, deadline): ...
 
 
 def answer_in(pieces: Sequence[bytes], leniencies: frozenset[str], method: str) -> Answered:
@@ -312,7 +312,7 @@ async def _read(pieces: Sequence[bytes], leniencies: frozenset[str], method: str
     connection = UpstreamConnection(asyncio.get_running_loop(), owner, leniencies)
     connection.connection_made(transport)
     outgoing = OutgoingRequest(method, b"", None, None, DEFAULT_TIMEOUTS, informs=True)
-    exchange = connection.start(outgoing)
+    exchange = connection.start_exchange(outgoing)
     for piece in pieces:
         if piece and not transport.closing:
             connection.data_received(piece)
@@ -327,9 +327,9 @@ async def _seen(exchange: Any, *, is_reusable: bool) -> Answered:
         heads.append(await exchange.response_head)
         while heads[-1].status < 200:
             heads.append(await exchange.next_head())
-        async for chunk in exchange.readable:
+        async for chunk in exchange.readable_body:
             body += chunk
-        trailers, is_whole = exchange.readable.trailers(), True
+        trailers, is_whole = exchange.readable_body.trailers(), True
     except httpx.TransportError as error:
         agree("an error without a stage", True, hasattr(error, "stage"))
     shown = [(head.status, head.reason, list(head.headers)) for head in heads]

@@ -380,7 +380,7 @@ class Overgrow:
 
     def _front_door(self) -> FrontDoor:
         guarded = BreakerServer(self._forwarder, self.breakers, "legacy")
-        legacy = Upgrader(guarded, lambda: self.live.matcher.table, self._forwarder.reserve)
+        legacy = Upgrader(guarded, lambda: self.live.matcher.table, self._forwarder.reserve_slot)
         migrated = BreakerServer(self._asgi_mounts, self.breakers, "migrated")
         shadowed = self.shadowing.wrap
         pages = _error_pages(self._settings)

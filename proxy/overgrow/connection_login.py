@@ -44,7 +44,7 @@ _PROXY_NAMES = frozenset({b"x-forwarded-for", b"x-real-ip", b"forwarded"})
 class AttachedLogin(Protocol):
     """A login that belongs to one client's connection and ends with it."""
 
-    def end(self) -> None:
+    def end_connection_to_legacy(self) -> None:
         """End the login, because the client's connection has ended."""
         ...
 

@@ -84,7 +84,7 @@ class Download:
         """Whether the rest is on its way to the spool."""
         return self._spilling is not None
 
-    def spill(self, on_done: Callable[[], None] = lambda: None) -> bool:
+    def start_spilling_if_held_back(self, on_done: Callable[[], None] = lambda: None) -> bool:
         """Move the rest to the spool if the client keeps legacy waiting; return whether this has begun.
 
         `on_done` is called when everything has been moved, or when that has failed.

@@ -167,7 +167,7 @@ class Forwarder:
         arriving = ArrivingBody(None, buffered)
         if buffered.rest is not None:
             self.schedule_scarcity_relief()
-            arriving.slot = await unfinished.wait(client, timeouts.connect_s)
+            arriving.slot = await unfinished.wait_for_slot(client, timeouts.connect_s)
             if arriving.slot is None:
                 arriving.close()
                 return _failure_or_empty_reply(_BUSY)
@@ -222,7 +222,9 @@ class Forwarder:
         upstream = self._upstream
         if upstream is None or upstream.unfinished is None:
             return
-        waiting = upstream.unfinished.waiting + getattr(upstream.transport, "waiting", 0)
+        waiting = upstream.unfinished.waiting_requests + getattr(
+            upstream.transport, "waiting_requests", 0
+        )
         if not waiting and not getattr(upstream.transport, "are_connections_scarce", False):
             return
         self._spill_bodies_of_slow_clients()
@@ -237,7 +239,7 @@ class Forwarder:
         for body in self._downloads:
             if room <= 0:
                 return
-            room -= body.spill(self._spill_more_if_scarce)
+            room -= body.start_spilling_if_held_back(self._spill_more_if_scarce)
 
     def _spill_more_if_scarce(self) -> None:
         """Move the next response to the spool now that one has finished, if connections are still scarce."""
@@ -245,7 +247,7 @@ class Forwarder:
         if upstream is not None and getattr(upstream.transport, "are_connections_scarce", False):
             self._spill_bodies_of_slow_clients()
 
-    async def reserve(self, timeouts: Timeouts) -> PoolSlot | Failure:
+    async def reserve_slot(self, timeouts: Timeouts) -> PoolSlot | Failure:
         """Reserve one of `max_connections` for a connection that the caller opens; legacy-busy if none is free."""
         try:
             transport = self._get_or_build_upstream(self._table_of().legacy).transport
@@ -253,7 +255,7 @@ class Forwarder:
                 return PoolSlot(
                     lambda: None
                 )  # other transports do not count the caller's connections
-            return await transport.reserve(_timeout_extensions(timeouts)["overgrow"])
+            return await transport.reserve_slot(_timeout_extensions(timeouts)["overgrow"])
         except FOREIGN as error:
             return failure_of(error)
 

@@ -39,7 +39,7 @@ class UnfinishedUploads:
         self._promised = 0  # slots given to waiters that have not taken them yet
 
     @property
-    def waiting(self) -> int:
+    def waiting_requests(self) -> int:
         """How many requests wait for a slot."""
         return len(self._waiting)
 
@@ -59,7 +59,9 @@ class UnfinishedUploads:
         self._stays.add(slot)
         return slot
 
-    async def wait(self, client: ClientConnection | None, within_s: float) -> UploadSlot | None:
+    async def wait_for_slot(
+        self, client: ClientConnection | None, within_s: float
+    ) -> UploadSlot | None:
         """Take a slot as soon as one is free; None if that takes too long."""
         slot = self.try_acquire(client)
         if slot is not None:

@@ -79,7 +79,7 @@ class FrontDoor:
             request.reply = reply = await server.serve(request.inbound, decision)
             decided = reply.decision or decision
             reply.headers = self.add_own_headers(decided, head, reply.headers, reply.status)
-            await request.relay()
+            await request.relay_response()
 
     def decide(self, head: Head) -> Decision:
         """Decide with the table in force; the WSGI mount calls this too."""
@@ -150,7 +150,7 @@ class SingleServerDoor:
         )
         async with request:
             request.reply = await self._server.serve(request.inbound, _MIGRATED_BY_DEFAULT)
-            await request.relay()
+            await request.relay_response()
 
     def record(self, exchange: Exchange) -> None:
         """Record nothing: requests for the admin listener are not counted as traffic."""

@@ -221,7 +221,7 @@ class InFlightRequest:
             self.failure = self.reply.failure
 
     # Map 14 (docs/architecture.md#a-request-by-numbers)
-    async def relay(self) -> None:
+    async def relay_response(self) -> None:
         """Station 4: head, then chunks as fast as the client takes them."""
         reply = self.reply
         if reply is None or reply.status == 0:

@@ -315,7 +315,7 @@ class HttpConnection(asyncio.Protocol):
         self.listener_state.over_limit.pop(self, None)
         self._detach_cycle()
         if self.attached_login is not None:
-            self.attached_login.end()
+            self.attached_login.end_connection_to_legacy()
         self._wake_writer()
         self.parser.clear_callbacks()
         if self._is_read_deferred:
@@ -454,7 +454,7 @@ class HttpConnection(asyncio.Protocol):
         self._resume_reading()
         self._upgraded_protocol = protocol
         if self.attached_login is not None:
-            self.attached_login.end()
+            self.attached_login.end_connection_to_legacy()
         self.write(head)
         protocol.connection_made(self._transport)
         if pipelined:

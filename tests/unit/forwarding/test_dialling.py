@@ -77,7 +77,7 @@ def test_a_name_that_cannot_be_looked_up_is_an_error_at_once(error):
 
     async def scenario():
         async with asyncio.timeout(60):
-            await Dialler("http://legacy.test", resolve=resolve)._lookup.hosts(1.0)
+            await Dialler("http://legacy.test", resolve=resolve)._lookup.resolve_hosts(1.0)
 
     with pytest.raises(type(error), match=str(error)):
         asyncio.run(scenario())

@@ -93,10 +93,10 @@ def test_the_last_places_are_kept_for_clients_that_have_taken_an_answer():
     async def run():
         pool, limits = pool_of(32), UpstreamTimeouts(pool_s=5)
         for _ in range(30):
-            await pool.acquire(limits, CROWD)
-        waits = asyncio.create_task(pool.acquire(limits, STRANGER))
+            await pool.acquire_connection(limits, CROWD)
+        waits = asyncio.create_task(pool.acquire_connection(limits, STRANGER))
         await settle()
-        await pool.acquire(limits, REGULAR)
+        await pool.acquire_connection(limits, REGULAR)
         was_waiting = not waits.done()
         pool.release(connection_of())  # the regular's: what was kept stays so
         await settle()
@@ -111,10 +111,10 @@ def test_the_last_places_are_kept_for_clients_that_have_taken_an_answer():
 def test_a_few_places_are_for_all():
     async def run():
         pool, limits = pool_of(2), UpstreamTimeouts(pool_s=0.01)
-        await pool.acquire(limits, CROWD)
-        await pool.acquire(limits, CROWD)
+        await pool.acquire_connection(limits, CROWD)
+        await pool.acquire_connection(limits, CROWD)
         with pytest.raises(httpx.PoolTimeout):
-            await pool.acquire(limits, DEFAULT_REQUEST)
-        return pool.counted, pool.waiting
+            await pool.acquire_connection(limits, DEFAULT_REQUEST)
+        return pool.counted, pool.waiting_requests
 
     assert asyncio.run(run()) == (2, 0)

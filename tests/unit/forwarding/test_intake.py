@@ -135,7 +135,9 @@ async def streaming(pool, count, *, headers=b""):
         connection, socket = UpstreamConnection(pool.loop, pool, frozenset()), Socket()
         pool.counted += 1
         connection.connection_made(socket)
-        connection.start(OutgoingRequest("GET", b"", None, None, DEFAULT_TIMEOUTS, informs=False))
+        connection.start_exchange(
+            OutgoingRequest("GET", b"", None, None, DEFAULT_TIMEOUTS, informs=False)
+        )
         connection.data_received(HEAD % (LONG_BYTES, headers) + b"x")
         made.append((connection, socket))
     return made

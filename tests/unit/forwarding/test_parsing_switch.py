@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overgrow.forwarding.client.errors import Malformed
-from overgrow.forwarding.client.response_parser import Parser, parse_head
+from overgrow.forwarding.client.response_parser import ResponseParser, parse_head
 
 STRICT: frozenset[str] = frozenset()
 SWITCHED = b"HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\nUpgrade: websocket \r\n\r\n"
@@ -32,7 +32,7 @@ def test_another_101_is_malformed(head, upgrades):
 
 
 def test_a_101_behind_a_chunked_body_is_excess_like_any_other():
-    parser = Parser(STRICT)
+    parser = ResponseParser(STRICT)
     parser.begin_chunks()
     parser.feed(b"2\r\nno\r\n0\r\n\r\n" + SWITCHED)
 

@@ -27,7 +27,7 @@ def pool_of(most):
 def test_a_place_of_the_callers_own_is_freed_once():
     async def scenario():
         pool = pool_of(2)
-        first, _second = await pool.reserve(LIMITS), await pool.reserve(LIMITS)
+        first, _second = await pool.reserve_slot(LIMITS), await pool.reserve_slot(LIMITS)
         first.free()
         first.free()
         return pool.counted
@@ -38,11 +38,11 @@ def test_a_place_of_the_callers_own_is_freed_once():
 def test_a_connection_that_left_the_count_leaves_it_once():
     async def scenario():
         pool = pool_of(2)
-        await pool.reserve(LIMITS)
+        await pool.reserve_slot(LIMITS)
         pool.counted += 1
         connection = UpstreamConnection(pool.loop, pool, frozenset())
         pool.stop_counting(connection)
-        pool.forget(connection)
+        pool.remove_connection(connection)
         return pool.counted
 
     assert asyncio.run(scenario()) == 1
@@ -51,11 +51,11 @@ def test_a_connection_that_left_the_count_leaves_it_once():
 def test_all_places_can_be_taken_and_not_one_more():
     async def scenario():
         pool = pool_of(2)
-        await pool.reserve(LIMITS)
-        await pool.reserve(LIMITS)
+        await pool.reserve_slot(LIMITS)
+        await pool.reserve_slot(LIMITS)
         with pytest.raises(httpx.PoolTimeout):
-            await pool.reserve(UpstreamTimeouts(pool_s=0.01))
-        return pool.counted, pool.waiting
+            await pool.reserve_slot(UpstreamTimeouts(pool_s=0.01))
+        return pool.counted, pool.waiting_requests
 
     assert asyncio.run(scenario()) == (2, 0)
 
@@ -63,8 +63,8 @@ def test_all_places_can_be_taken_and_not_one_more():
 def test_closing_lets_those_go_who_wait_for_a_place():
     async def scenario():
         pool = pool_of(1)
-        await pool.reserve(LIMITS)
-        waiting = asyncio.create_task(pool.acquire(UpstreamTimeouts(pool_s=60.0)))
+        await pool.reserve_slot(LIMITS)
+        waiting = asyncio.create_task(pool.acquire_connection(UpstreamTimeouts(pool_s=60.0)))
         await asyncio.sleep(0)
         await pool.aclose()
         async with asyncio.timeout(60):
@@ -81,7 +81,7 @@ def test_connections_are_scarce_when_fewer_than_an_eighth_is_free(taken, are_con
         told = []
         pool.on_scarce = lambda: told.append(True)
         for _ in range(taken):
-            await pool.reserve(LIMITS)
+            await pool.reserve_slot(LIMITS)
         return pool.are_connections_scarce, bool(told)
 
     assert asyncio.run(scenario()) == (are_connections_scarce, are_connections_scarce)

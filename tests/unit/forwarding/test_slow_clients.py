@@ -61,7 +61,7 @@ def test_the_rest_of_an_answer_goes_to_the_spool_and_comes_back_in_order(spool):
     async def run():
         source, body = held_back()
         download = Download(body, None, spool)
-        assert download.spill()
+        assert download.start_spilling_if_held_back()
         await until(lambda: not source.is_paused)
         body.feed(b"y" * 300 * KB)
         body.feed(b"z")
@@ -76,14 +76,14 @@ def test_an_answer_that_nobody_holds_back_stays_out_of_the_spool(spool):
     async def run():
         body = ResponseBody(Source())
         body.feed(b"x")
-        return Download(body, None, spool).spill(), spool.held_bytes
+        return Download(body, None, spool).start_spilling_if_held_back(), spool.held_bytes
 
     assert asyncio.run(run()) == (False, 0)
 
 
 def test_an_event_stream_stays_out_of_the_spool():
     async def run():
-        return Download(held_back()[1]).spill()
+        return Download(held_back()[1]).start_spilling_if_held_back()
 
     assert asyncio.run(run()) is False
 
@@ -92,14 +92,14 @@ def test_what_the_spool_has_no_room_for_follows_as_it_comes(spool):
     async def run():
         source, body = held_back()
         download = Download(body, None, spool)
-        download.spill()
+        download.start_spilling_if_held_back()
         await until(lambda: not source.is_paused)
         for _ in range(12):
             body.feed(b"y" * 100 * KB)
         await until(lambda: not download.is_spilling)
         reading = asyncio.create_task(read(download))
         body.finish()
-        return len(await reading), download.spill()
+        return len(await reading), download.start_spilling_if_held_back()
 
     async def read(download):
         return b"".join([piece async for piece in download])
@@ -111,7 +111,7 @@ def test_what_breaks_a_spooled_answer_breaks_it_for_its_reader(spool):
     async def run():
         source, body = held_back()
         download = Download(body, None, spool)
-        download.spill()
+        download.start_spilling_if_held_back()
         await until(lambda: not source.is_paused)
         body.fail(httpx.ReadError("gone"))
         sizes = []
@@ -129,7 +129,7 @@ def test_what_breaks_a_spooled_answer_breaks_it_for_its_reader(spool):
 def test_a_reader_that_leaves_gives_its_spooled_bytes_back(spool):
     async def run():
         download = Download(held_back()[1], None, spool)
-        download.spill()
+        download.start_spilling_if_held_back()
         await until(lambda: spool.held_bytes)
         await download.aclose()
         await until(lambda: not spool.held_bytes)
@@ -141,8 +141,8 @@ def test_a_place_goes_to_the_longest_waiter_and_is_left_once():
     async def run():
         unfinished = UnfinishedUploads(1)
         first = unfinished.try_acquire(None)
-        waiting = [asyncio.create_task(unfinished.wait(None, 5)) for _ in range(2)]
-        await until(lambda: unfinished.waiting == 2)
+        waiting = [asyncio.create_task(unfinished.wait_for_slot(None, 5)) for _ in range(2)]
+        await until(lambda: unfinished.waiting_requests == 2)
         first.release()
         first.release()
         second = await waiting[0]
@@ -158,12 +158,12 @@ def test_a_waiter_that_gives_up_leaves_its_place_to_the_next():
     async def run():
         unfinished = UnfinishedUploads(1)
         first = unfinished.try_acquire(None)
-        leaving = asyncio.create_task(unfinished.wait(None, 5))
-        staying = asyncio.create_task(unfinished.wait(None, 5))
-        await until(lambda: unfinished.waiting == 2)
+        leaving = asyncio.create_task(unfinished.wait_for_slot(None, 5))
+        staying = asyncio.create_task(unfinished.wait_for_slot(None, 5))
+        await until(lambda: unfinished.waiting_requests == 2)
         first.release()
         leaving.cancel()
-        return await staying is not None, await unfinished.wait(None, 0.01)
+        return await staying is not None, await unfinished.wait_for_slot(None, 0.01)
 
     assert asyncio.run(run()) == (True, None)
 
@@ -184,7 +184,7 @@ def test_in_a_long_queue_every_second_place_goes_to_the_newest():
             order.append(number)
 
         tasks = [asyncio.create_task(waits(number)) for number in range(LONG_QUEUE + 4)]
-        await until(lambda: pool.waiting == len(tasks))
+        await until(lambda: pool.waiting_requests == len(tasks))
         for _ in tasks:
             pool._release_slot()
         await asyncio.gather(*tasks)

@@ -61,7 +61,7 @@ class Owner:
     def release(self, connection):
         self.released = True
 
-    def forget(self, connection):
+    def remove_connection(self, connection):
         self.released = False
 
     def stop_counting(self, connection): ...
@@ -69,7 +69,7 @@ class Owner:
     def on_socket_open(self, connection): ...
     def suspend_reuse(self): ...
 
-    def watch(self, deadline): ...
+    def check_deadlines_no_later_than(self, deadline): ...
 
 
 async def read(pieces, leniencies, method):
@@ -78,7 +78,7 @@ async def read(pieces, leniencies, method):
     connection = UpstreamConnection(asyncio.get_running_loop(), owner, leniencies)
     connection.connection_made(transport)
     outgoing = OutgoingRequest(method, b"", None, None, DEFAULT_TIMEOUTS, informs=True)
-    exchange = connection.start(outgoing)
+    exchange = connection.start_exchange(outgoing)
     for piece in pieces:
         if not transport.closing:
             connection.data_received(piece)
@@ -93,11 +93,11 @@ async def seen(exchange):
         heads.append(await exchange.response_head)
         while heads[-1].status < 200:
             heads.append(await exchange.next_head())
-        async for chunk in exchange.readable:
+        async for chunk in exchange.readable_body:
             body += chunk
     except httpx.TransportError as error:
         return heads, body, [], (type(error), error.stage, str(error))
-    return heads, body, exchange.readable.trailers(), None
+    return heads, body, exchange.readable_body.trailers(), None
 
 
 def cut(data, places):
@@ -210,7 +210,9 @@ def test_only_an_answer_that_ends_exactly_leaves_the_connection_usable(
         owner, transport = Owner(), SilentTransport()
         connection = UpstreamConnection(asyncio.get_running_loop(), owner, frozenset())
         connection.connection_made(transport)
-        connection.start(OutgoingRequest("GET", b"", None, None, DEFAULT_TIMEOUTS, informs=True))
+        connection.start_exchange(
+            OutgoingRequest("GET", b"", None, None, DEFAULT_TIMEOUTS, informs=True)
+        )
         connection.data_received(RESPONSES[name])
         return owner.released and not transport.closing
 
@@ -310,7 +312,7 @@ def test_of_what_a_reset_overtook_nothing_is_read_beyond_the_answer(head, status
         connection.connection_made(Socketed())
         stream = httpx.ByteStream(b"unsent")
         outgoing = OutgoingRequest("POST", b"", stream, 6, DEFAULT_TIMEOUTS, informs=False)
-        exchange = connection.start(outgoing)
+        exchange = connection.start_exchange(outgoing)
         connection.connection_lost(ConnectionResetError())
         return await seen(exchange)
 

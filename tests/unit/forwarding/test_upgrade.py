@@ -60,7 +60,7 @@ def upgrader(listening: Listening, *, most: int, connect_s: float = 1.0) -> Upgr
     timeouts = Timeouts(connect_s=connect_s, response_s=5.0)
     url = f"http://127.0.0.1:{listening.port}"
     table = RouteTable("r", Legacy(url, timeouts=timeouts, max_connections=most))
-    return Upgrader(None, lambda: table, Forwarder(lambda: table, transport_for).reserve)
+    return Upgrader(None, lambda: table, Forwarder(lambda: table, transport_for).reserve_slot)
 
 
 def asking(*headers: tuple[bytes, bytes]) -> Head:

@@ -161,7 +161,7 @@ def test_what_belongs_to_a_client_ends_with_it():
     class AttachedLogin:
         ended = 0
 
-        def end(self):
+        def end_connection_to_legacy(self):
             self.ended += 1
 
     async def scenario():

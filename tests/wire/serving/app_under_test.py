@@ -324,7 +324,7 @@ async def upgrader(scope, receive, send, ours):
         await send({"type": "http.response.informational", "status": status, "headers": headers})
 
     inbound = Inbound(head, receive if length else None, inform, take_over=take_over)
-    side = Upgrader(Plain(), lambda: table, Forwarder(lambda: table, transport_for).reserve)
+    side = Upgrader(Plain(), lambda: table, Forwarder(lambda: table, transport_for).reserve_slot)
     reply = await side.serve(inbound, Decision(None, "legacy", "upgrade", "r"))
     try:
         if reply.upgraded is not None:

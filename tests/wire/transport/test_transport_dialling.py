@@ -132,7 +132,7 @@ def test_a_caller_that_leaves_while_addresses_race_leaves_nothing_behind(on_loop
 def test_families_take_turns():
     async def scenario():
         names = Names("::1", "::2", "::3", "10.0.0.1", "10.0.0.2", "::1")
-        return await Dialler("http://legacy.test", resolve=names)._lookup.hosts(1.0)
+        return await Dialler("http://legacy.test", resolve=names)._lookup.resolve_hosts(1.0)
 
     assert asyncio.run(scenario()) == ["::1", "10.0.0.1", "::2", "10.0.0.2", "::3"]
 

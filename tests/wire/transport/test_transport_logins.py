@@ -73,7 +73,7 @@ def test_a_login_ends_with_its_owner(run):
 
     async def scenario(transport, upstream):
         await transport.handle_async_request(get(owner=lambda: client))
-        client.attached_login.end()
+        client.attached_login.end_connection_to_legacy()
         await eventually(lambda: not transport._pool._open)
         return client.is_ending
 
@@ -111,7 +111,7 @@ def test_an_owner_that_leaves_in_the_middle_takes_its_login_along(run):
 
     async def scenario(transport, upstream):
         response = await transport.handle_async_request(get(owner=lambda: client))
-        client.attached_login.end()
+        client.attached_login.end_connection_to_legacy()
         response.stream.abandon()
         await eventually(lambda: not transport._pool._open)
 
@@ -131,7 +131,7 @@ def test_an_answer_under_way_outlives_its_owners_end_only_to_close(run):
 
     async def scenario(transport, upstream):
         response = await transport.handle_async_request(get(owner=lambda: client))
-        client.attached_login.end()
+        client.attached_login.end_connection_to_legacy()
         body = await body_of(response)
         await eventually(lambda: not transport._pool._open)
         return body
@@ -251,7 +251,7 @@ def test_how_many_logins_stay_open_hangs_on_what_the_upstream_says(run, reply, k
         await eventually(lambda: len(transport._pool._open) == kept)
         for client in clients:
             if client.attached_login is not None:
-                client.attached_login.end()
+                client.attached_login.end_connection_to_legacy()
         await eventually(lambda: not transport._pool._open)
         return len(transport._pool._presumed)
 

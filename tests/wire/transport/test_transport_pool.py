@@ -429,11 +429,11 @@ def test_a_reserved_place_is_one_of_max_connections_until_it_is_freed(run):
 
     async def scenario(transport, upstream):
         await body_of(await transport.handle_async_request(get()))  # leaves one idle
-        place = await transport.reserve(LIMITS)
+        place = await transport.reserve_slot(LIMITS)
         with pytest.raises(httpx.PoolTimeout):
             await transport.handle_async_request(get(overgrow=LIMITS))
         with pytest.raises(httpx.PoolTimeout):
-            await transport.reserve(LIMITS)
+            await transport.reserve_slot(LIMITS)
         place.free()
         place.free()
         await body_of(await transport.handle_async_request(get(overgrow=LIMITS)))

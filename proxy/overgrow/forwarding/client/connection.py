@@ -36,7 +36,7 @@ class ConnectionOwner(Protocol):
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection that is free for another request."""
 
-    def forget(self, connection: UpstreamConnection) -> None:
+    def remove_connection(self, connection: UpstreamConnection) -> None:
         """Give up a connection that will serve no further request, and free its place."""
 
     def stop_counting(self, connection: UpstreamConnection) -> None:
@@ -54,7 +54,7 @@ class ConnectionOwner(Protocol):
     def try_admit_login(self, connection: UpstreamConnection) -> bool:
         """Whether a connection with a login may stay open for its client; if so it is counted."""
 
-    def watch(self, deadline: float) -> None:
+    def check_deadlines_no_later_than(self, deadline: float) -> None:
         """Check the deadlines of all connections at this time or earlier."""
 
     read_scheduler: ReadScheduler  # decides which of many large responses is read next
@@ -166,7 +166,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Tell the pool, the client's login and the exchange in progress that the socket is closed."""
         exchange, self.exchange = self.exchange, None
         self._wake_writer()
-        self._owner.forget(self)
+        self._owner.remove_connection(self)
         self._owner.on_socket_closed(self)
         self._end_login()
         if exchange is None:
@@ -216,7 +216,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     # The exchange's side.
 
-    def start(self, outgoing: OutgoingRequest) -> ResponseCycle:
+    def start_exchange(self, outgoing: OutgoingRequest) -> ResponseCycle:
         """Write the request's head (and a body in memory) and wait for the response."""
         exchange = self.exchange = ResponseCycle(self, outgoing)
         self._idle_s = None
@@ -321,7 +321,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _end_login(self) -> None:
         login, self.login = self.login, None
         if login is not None:
-            login.close_client_connection()
+            login.end_connection_of_client()
 
     def pause(self) -> None:
         """Stop reading; no deadline runs while the reader of the body decides when to resume."""
@@ -369,7 +369,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange = None
         self.deadline = NEVER
         self._stop_waiting_for_turn()
-        self._owner.forget(self)
+        self._owner.remove_connection(self)
         self._end_login()
         if self._transport is not None:
             self._transport.abort()
@@ -404,4 +404,4 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self.deadline = deadline = self.loop.time() + seconds
         if deadline < self._owner.wake_at:
-            self._owner.watch(deadline)
+            self._owner.check_deadlines_no_later_than(deadline)

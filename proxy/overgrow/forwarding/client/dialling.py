@@ -71,7 +71,7 @@ class Dialler:
             await loop.create_unix_connection(lambda: protocol, self.address.path)
             return
         limit_s = NO_LIMIT_S if connect_s is None else connect_s
-        hosts = [host] if _is_literal(host) else await self._lookup.hosts(limit_s)
+        hosts = [host] if _is_literal(host) else await self._lookup.resolve_hosts(limit_s)
         if len(hosts) == 1:
             await self._connect_to_host(hosts[0], lambda: protocol)
             return
@@ -187,7 +187,7 @@ class _HostLookup:
         self._lookup_future: asyncio.Future[Sequence[Any]] | None = None
         self._lookup_began = 0.0
 
-    async def hosts(self, limit_s: float) -> list[str]:
+    async def resolve_hosts(self, limit_s: float) -> list[str]:
         """Return the addresses, IPv6 and IPv4 by turns; the previous ones while the resolver hangs or fails.
 
         Raises:

@@ -56,9 +56,9 @@ class Login(Generic[C]):
         self.connection: C | None = connection
         self.upstream = upstream  # where it holds
         if former is not None:  # at another address of legacy, by an earlier table
-            former.end()
+            former.end_connection_to_legacy()
 
-    def end(self) -> None:
+    def end_connection_to_legacy(self) -> None:
         """Close the upstream connection: the client's connection has ended.
 
         A request under way is not touched; whoever sent it abandons it, and that closes the connection.
@@ -79,7 +79,7 @@ class Login(Generic[C]):
         """
         connection = self.connection
         if connection is None or connection.exchange is not None or not connection.is_quiet():
-            self.close_client_connection()
+            self.end_connection_of_client()
             if connection is not None:
                 connection.login = None
                 connection.close()
@@ -97,7 +97,7 @@ class Login(Generic[C]):
         if self._client is not None:
             self._client.close_after_response()
 
-    def close_client_connection(self) -> None:
+    def end_connection_of_client(self) -> None:
         """End the client's connection: the upstream's has ended."""
         self.connection = None
         client, self._client = self._client, None

@@ -109,7 +109,7 @@ class ConnectionPool:
         return f"<ConnectionPool {self.counted}/{self._max_connections} counted, {len(self._idle)} idle, {len(self._open)} open, {len(self._waiting)} waiting>"
 
     @property
-    def waiting(self) -> int:
+    def waiting_requests(self) -> int:
         """How many requests wait for a connection."""
         return len(self._waiting)
 
@@ -153,7 +153,7 @@ class ConnectionPool:
             connection.close()
         return None
 
-    async def acquire(
+    async def acquire_connection(
         self, limits: UpstreamTimeouts, request: PoolRequest = DEFAULT_REQUEST
     ) -> UpstreamConnection:
         """Return a new connection, or after a wait the next one that becomes free.
@@ -177,7 +177,7 @@ class ConnectionPool:
         await self._acquire_slot(limits)
         return await self._connect(limits)
 
-    async def reserve(self, limits: UpstreamTimeouts) -> PoolSlot:
+    async def reserve_slot(self, limits: UpstreamTimeouts) -> PoolSlot:
         """Count a connection that the caller opens itself; if the pool is full, replace an idle one."""
         await self._acquire_slot(limits)
         return PoolSlot(self._release_slot)
@@ -268,9 +268,9 @@ class ConnectionPool:
         self._idle.append(connection)
         connection.deadline = deadline = min(now + self._idle_s, connection.use_by)
         if deadline < self.wake_at:
-            self.watch(deadline)
+            self.check_deadlines_no_later_than(deadline)
 
-    def forget(self, connection: UpstreamConnection) -> None:
+    def remove_connection(self, connection: UpstreamConnection) -> None:
         """Free the place of a connection that serves no request any more."""
         if connection in self._idle:
             self._idle.remove(connection)
@@ -341,7 +341,7 @@ class ConnectionPool:
             self._presumed.add(connection)
         return True
 
-    def watch(self, deadline: float) -> None:
+    def check_deadlines_no_later_than(self, deadline: float) -> None:
         """Make the timer run at this time or earlier."""
         if deadline < self.wake_at:
             if self._timer is not None:
@@ -357,7 +357,7 @@ class ConnectionPool:
             connection.on_deadline()
         following = min((c.deadline for c in self._open), default=NEVER)
         if following != NEVER:
-            self.watch(max(following, now + _TIMER_STEP_S))
+            self.check_deadlines_no_later_than(max(following, now + _TIMER_STEP_S))
 
     async def aclose(self) -> None:
         """Close every connection and fail every waiter."""

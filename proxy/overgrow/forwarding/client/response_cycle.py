@@ -22,8 +22,8 @@ from overgrow.forwarding.client.response_parser import (
     CHUNKED,
     HEAD_LIMIT_BYTES,
     UNTIL_CLOSE,
-    Parser,
     ResponseHead,
+    ResponseParser,
     find_head_end,
     find_start_of_trailers,
     parse_head,
@@ -159,7 +159,7 @@ class ResponseCycle:
         self._has_waited = False
         self._interim = 0
         self._remaining = 0
-        self._parser: Parser | None = None
+        self._parser: ResponseParser | None = None
         self._recent = b""
         self._overhead_bytes = 0
 
@@ -191,7 +191,7 @@ class ResponseCycle:
             self.fail(transport_error(ResponseCut, self.stage, text))
 
     @property
-    def readable(self) -> ResponseBody | WholeBody:
+    def readable_body(self) -> ResponseBody | WholeBody:
         """The body of the final response, for its reader; it exists once the head was delivered."""
         body = self.whole or self.body
         assert body is not None  # noqa: S101 - comes with the head
@@ -204,7 +204,7 @@ class ResponseCycle:
             return "body"
         return "head" if self.sent or self.began else "send"
 
-    def attempt(self, *, was_reused: bool) -> Attempt:
+    def describe_attempt(self, *, was_reused: bool) -> Attempt:
         """What the retry rule needs to know of this exchange."""
         return Attempt(self.outgoing.method, was_reused, self.began, self.took_body)
 
@@ -336,7 +336,7 @@ class ResponseCycle:
         """Choose how the body is read: by the parser of chunks, by counting, or until the connection ends."""
         self._remaining = length
         if length == CHUNKED:
-            self._parser = Parser(leniencies)
+            self._parser = ResponseParser(leniencies)
             self._parser.begin_chunks()
             self._state = "chunks"
         else:
@@ -412,7 +412,7 @@ class ResponseCycle:
         if self._overhead_bytes > HEAD_LIMIT_BYTES:
             raise Malformed(_OVERHEAD)
 
-    def _finish_chunked_body(self, parser: Parser, body: ResponseBody) -> None:
+    def _finish_chunked_body(self, parser: ResponseParser, body: ResponseBody) -> None:
         """Finish a chunked body. Blank lines after it, which llhttp skips, count as excess bytes."""
         tail = self._recent[-5:]
         ends_once = tail[1:] == b"\r\n\r\n" and tail[0] not in b"\r\n"

@@ -84,7 +84,7 @@ class LlhttpResponseEvents:
         self.is_done = True
 
 
-class Parser:
+class ResponseParser:
     """One response read by llhttp: the head, then the chunks and trailers of its body."""
 
     __slots__ = ("_llhttp", "seen")
@@ -209,7 +209,7 @@ def _split_header_lines(head: bytes, block: bytes) -> SplitHeaders:
     lines = len(found)
     is_clean = block.count(b"\r") == lines == block.count(b"\n")
     if not is_clean or len(block.translate(None, _CONTROLS)) != len(block):
-        parser = Parser(frozenset())
+        parser = ResponseParser(frozenset())
         parser.feed(head)
         return split_headers(parser.pop_headers())
     # Not `in`: for bytes, Python 3.11 first makes and drops an exception.

@@ -83,9 +83,9 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         self.on_scarce: Callable[[], None] | None = None  # called when few connections are free
 
     @property
-    def waiting(self) -> int:
+    def waiting_requests(self) -> int:
         """How many requests wait for one of `max_connections`."""
-        return self._pool.waiting if self._pool is not None else 0
+        return self._pool.waiting_requests if self._pool is not None else 0
 
     @property
     def are_connections_scarce(self) -> bool:
@@ -110,7 +110,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
                 pool.pop_idle_connection(for_known_client=True) if pool_request.is_known else None
             )
             if connection is None:
-                connection = await pool.acquire(outgoing.limits, pool_request)
+                connection = await pool.acquire_connection(outgoing.limits, pool_request)
         was_reused = connection.is_reused
         exchange = _start_cycle(connection, outgoing)
         try:
@@ -119,10 +119,10 @@ class LegacyTransport(httpx.AsyncBaseTransport):
                 response_head = await _await_final_head(exchange, response_head, request)
         except BaseException as error:
             exchange.abandon()
-            if not may_retry(exchange.attempt(was_reused=was_reused), error):
+            if not may_retry(exchange.describe_attempt(was_reused=was_reused), error):
                 raise
         else:
-            return _build_response(response_head, exchange.readable)
+            return _build_response(response_head, exchange.readable_body)
         return await self._resend_lost_request(pool, outgoing, request)
 
     @property
@@ -140,14 +140,14 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         connection = await self._pool_of_this_loop().acquire_new_connection(outgoing.limits)
         return await _send_once(connection, outgoing, request)
 
-    async def reserve(self, limits: UpstreamTimeouts) -> PoolSlot:
+    async def reserve_slot(self, limits: UpstreamTimeouts) -> PoolSlot:
         """Count a connection that the caller opens itself among `max_connections`, until its slot is freed.
 
         Raises:
             httpx.PoolTimeout: when none became free in time.
 
         """
-        return await self._pool_of_this_loop().reserve(limits)
+        return await self._pool_of_this_loop().reserve_slot(limits)
 
     async def _resend_lost_request(
         self, pool: ConnectionPool, outgoing: OutgoingRequest, request: httpx.Request
@@ -202,12 +202,12 @@ async def _send_once(
     except BaseException:
         exchange.abandon()
         raise
-    return _build_response(response_head, exchange.readable)
+    return _build_response(response_head, exchange.readable_body)
 
 
 def _start_cycle(connection: UpstreamConnection, outgoing: OutgoingRequest) -> ResponseCycle:
     """Begin an exchange; if there is a body to stream, start a task that sends it."""
-    exchange = connection.start(outgoing)
+    exchange = connection.start_exchange(outgoing)
     if outgoing.stream is not None:
         exchange.sender = connection.loop.create_task(send_body(exchange, connection))
     return exchange

@@ -64,9 +64,9 @@ class Handshake(asyncio.Protocol):
         return await self._switching.next_head()
 
     @property
-    def early(self) -> bytes:
+    def early_bytes(self) -> bytes:
         """The bytes that legacy sent behind its 101."""
-        return self._switching.early or b""
+        return self._switching.early_bytes or b""
 
     async def body(self) -> AsyncIterator[bytes]:
         """Yield the chunks of a refusal's body as they come.
@@ -75,7 +75,7 @@ class Handshake(asyncio.Protocol):
             BodyBroken: if it ends early, is malformed, or pauses for longer than the idle timeout.
 
         """
-        body = self._switching.readable
+        body = self._switching.readable_body
         limits = self._limits
         idle_s = limits.stream_idle_s if self.streams_events else limits.idle_s
         try:
@@ -145,26 +145,26 @@ class Handshake(asyncio.Protocol):
 
 
 class UpgradeCycle(ResponseCycle):
-    """An exchange that a 101 may end. After a 101, bytes are kept unchanged in `early`."""
+    """An exchange that a 101 may end. After a 101, bytes are kept unchanged in `early_bytes`."""
 
     upgrades: ClassVar[bool] = True
 
-    __slots__ = ("early",)
+    __slots__ = ("early_bytes",)
 
     def __init__(self, connection: UpstreamConnection, outgoing: OutgoingRequest) -> None:
         super().__init__(connection, outgoing)
-        self.early: bytes | None = None  # None: no 101 so far
+        self.early_bytes: bytes | None = None  # None: no 101 so far
 
     def receive(self, data: bytes) -> None:
         """Take bytes from legacy."""
-        if self.early is None:
+        if self.early_bytes is None:
             super().receive(data)
         else:
-            self.early += data
+            self.early_bytes += data
 
     def on_connection_lost(self, error: Exception | None) -> None:
         """Take note that the connection has ended; after a 101 the tunnel handles that."""
-        if self.early is None:
+        if self.early_bytes is None:
             super().on_connection_lost(error)
 
     def _handle_interim_response(self, response_head: ResponseHead, rest: bytes) -> None:
@@ -172,6 +172,6 @@ class UpgradeCycle(ResponseCycle):
         if response_head.status != 101:
             super()._handle_interim_response(response_head, rest)
             return
-        self.early = rest
+        self.early_bytes = rest
         self.pause()
         self._deliver_head_or_error(response_head)

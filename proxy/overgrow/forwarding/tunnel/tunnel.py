@@ -127,7 +127,7 @@ def _upstream_timeouts(timeouts: Timeouts) -> UpstreamTimeouts:
 class UpgradeResponse:
     """Legacy's response to an upgrade, with its connection: a 101 (switched), or a refusal.
 
-    `relay` is for a 101, `body` for a refusal; `body` raises BodyBroken if it ends early.
+    `relay_both_ways` is for a 101, `body` for a refusal; `body` raises BodyBroken if it ends early.
     """
 
     def __init__(
@@ -165,16 +165,16 @@ class UpgradeResponse:
         """The body of a refusal, unframed."""
         return self._handshake.body()
 
-    async def relay(self, take_over: TakeOver, headers: Headers) -> TunnelSummary:
+    async def relay_both_ways(self, take_over: TakeOver, headers: Headers) -> TunnelSummary:
         """Send the client a 101 with `headers`, then copy bytes until both sides have ended.
 
         `take_over` is scope["overgrow"].take_over. What it raises if the client is gone is not caught
         here.
         """
-        splice = _TunnelRelay(self._handshake, self._timeouts.stream_idle_s)
+        tunnel = _TunnelRelay(self._handshake, self._timeouts.stream_idle_s)
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
         head = b"HTTP/1.1 101 %b\r\n%b\r\n" % (self.reason, lines)
-        return await splice.relay(take_over, head)
+        return await tunnel.relay_both_ways(take_over, head)
 
     async def close(self) -> None:
         """End the connection to legacy, if it is still open."""
@@ -190,12 +190,12 @@ class _TunnelEndpoint(asyncio.Protocol):
     transport: asyncio.Transport  # while not lost
     other: _TunnelEndpoint
 
-    def __init__(self, name: EndedBy, splice: _TunnelRelay) -> None:
+    def __init__(self, name: EndedBy, tunnel: _TunnelRelay) -> None:
         self.name: EndedBy = name
         self.received_bytes = 0
         self.has_ended = False  # it will send no more
         self.is_lost = True  # until it is connected, and again afterwards
-        self._splice = splice
+        self._tunnel = tunnel
 
     @property
     def is_open(self) -> bool:
@@ -210,7 +210,7 @@ class _TunnelEndpoint(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass bytes on."""
         self.received_bytes += len(data)
-        self._splice.record_activity()
+        self._tunnel.record_activity()
         if self.other.is_open:
             self.other.transport.write(data)
 
@@ -227,7 +227,7 @@ class _TunnelEndpoint(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Pass a half close on; the other side may keep sending if both transports support it."""
         self.has_ended = True
-        self._splice.record_first_end(self.name)
+        self._tunnel.record_first_end(self.name)
         other = self.other
         knows_halves = self.transport.can_write_eof() and other.transport.can_write_eof()
         if not other.is_open or other.has_ended or not knows_halves:
@@ -239,15 +239,15 @@ class _TunnelEndpoint(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass the end on: a reset at once, any other end after what is still to be written."""
         self.is_lost = True
-        self._splice.record_first_end(self.name)
+        self._tunnel.record_first_end(self.name)
         if exc is not None:
             self.other.reset()
         self.other.close()
-        self._splice.finish_if_both_closed()
+        self._tunnel.finish_if_both_closed()
 
     def drop_references(self) -> None:
         """Drop the references that form a cycle, which only the garbage collector would free."""
-        for name in ("other", "transport", "_splice"):
+        for name in ("other", "transport", "_tunnel"):
             self.__dict__.pop(name, None)
 
     def close(self) -> None:
@@ -278,14 +278,14 @@ class _TunnelRelay:
         self.client.other, self.legacy.other = self.legacy, self.client
         self.legacy.connection_made(handshake.transport)
 
-    async def relay(self, take_over: TakeOver, head: bytes) -> TunnelSummary:
+    async def relay_both_ways(self, take_over: TakeOver, head: bytes) -> TunnelSummary:
         """Copy bytes until both sides are closed."""
         transport = self._handshake.transport
         try:
             transport.set_protocol(self.legacy)
             take_over(self.client, head)
-            if self._handshake.early:
-                self.legacy.data_received(self._handshake.early)
+            if self._handshake.early_bytes:
+                self.legacy.data_received(self._handshake.early_bytes)
             if self._handshake.is_lost:
                 self.legacy.connection_lost(None)
             elif not transport.is_closing():

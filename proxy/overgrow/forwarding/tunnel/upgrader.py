@@ -140,7 +140,9 @@ async def _build_reply(
         detail = "101 to another protocol"
         return failure_reply(Failure("legacy-protocol", "head", "legacy", detail))
     headers = _SWITCH + headers
-    return Reply(101, headers, close=opened.close, upgraded=partial(opened.relay, take_over))
+    return Reply(
+        101, headers, close=opened.close, upgraded=partial(opened.relay_both_ways, take_over)
+    )
 
 
 async def _close_and_free_slot(opened: UpgradeResponse, place: PoolSlot) -> None:
