@@ -88,7 +88,7 @@ class PairGroup:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One comparison. `rules` names the rules that covered something; `group` is None where nothing differs."""
+    """One comparison. `rules` names the rules that covered something; `group` is None if nothing differs."""
 
     route: str
     control: str
@@ -229,7 +229,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class RouteStatus:
-    """One route in `overgrow shadow status`: counts by the verdict given when they were made."""
+    """One route in `overgrow shadow status`: its comparisons, counted by the verdict at the time."""
 
     route: str
     control: str

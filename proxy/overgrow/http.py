@@ -1,6 +1,6 @@
 """Facts of HTTP that more than one part needs, about headers, methods and cookies. Pure.
 
-Rule: each fact is here once, with its source; parts add what is theirs.
+Rule: each fact is here once, with its source; facts that only one part needs are in that part.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A session is `v2.<unix expiry>.<id>.<signature>`, signed with `<state>/secret`. Logout leaves an empty file
 in `<state>/ended/`, so that a copied cookie is invalid in every worker, also after a restart. A new token
 or a new secret ends all sessions. If no secret can be written (on a full disk), a slow function derives
-the key from the token, so that people can log in when it matters.
+the key from the token, so that people can still log in.
 """
 
 from __future__ import annotations

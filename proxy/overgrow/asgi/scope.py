@@ -1,8 +1,8 @@
 """From a Head to the ASGI scope of a mounted app. Pure.
 
 Rule: the app sees the client, scheme and host that the front door found, so it needs no middleware for
-forwarding headers; those do not reach it. From a trusted peer it gets those X-Forwarded-* that say something
-else, such as a user. `path` and `raw_path` are the whole path and `root_path` is the mounted prefix, as ASGI
+forwarding headers; those do not reach it. From a trusted peer it gets the other X-Forwarded-* headers, such as
+X-Forwarded-User. `path` and `raw_path` are the whole path and `root_path` is the mounted prefix, as ASGI
 defines them.
 """
 

@@ -40,7 +40,7 @@ FAILURES: dict[str, str] = {
     "state-unwritable": "The state folder cannot be written.",
     "traffic-unreadable": "A file of --traffic cannot be read, or no line of it is a request.",
     "unconfirmed": "The change was made, but not every worker confirmed it in time.",
-    "unknown-mismatch": "No group of mismatches has an id that begins so, or more than one has.",
+    "unknown-mismatch": "The beginning of an id fits no group of mismatches, or more than one.",
     "unreachable": "The admin listener gave no usable response.",
     "usage": "The command line or a setting cannot be used (exit 2).",
 }

@@ -178,7 +178,7 @@ def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
 
 
 def _build_own_claims(facts: tuple[str, str, str]) -> tuple[Pair, ...]:
-    """Return the claims that we make ourselves, from peer, scheme and host, which a client repeats."""
+    """Return our own forwarding headers, made from peer, scheme and host; cached, because a client repeats these."""
     peer, scheme, host = facts
     known = () if peer in {"", "unix"} else ((b"x-forwarded-for", peer.encode()),)
     return (
@@ -272,7 +272,7 @@ def headers_for_client(
 def _prepare_headers(
     plan: _HeaderPlan, values: tuple[bytes, ...], via: tuple[Pair, bytes]
 ) -> PreparedHeaders:
-    """Return the headers of a response whose values need no look, with the lines they become."""
+    """Return the headers of a response whose values need no check, with the header lines made from them."""
     if len(values) != len(plan.kept_at):
         values = tuple([values[at] for at in plan.kept_at])
     prepared = PreparedHeaders(zip(plan.names, values, strict=True))

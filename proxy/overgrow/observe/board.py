@@ -4,9 +4,9 @@ A worker holds its slot by flock on `slot-N.lock`. The kernel releases the lock 
 however it ends, so nothing here is stale after kill -9: a worker is dead if its lock is
 free. Lock files are never unlinked, because then two processes could hold one slot.
 
-Rule: claim a slot after the fork, once in each worker. A forked child shares its parent's lock. So it
-drops its copy at once, or a child that outlives its worker would keep the slot, and it may not
-publish. Close-on-exec covers programs that a worker starts.
+Rule: claim a slot after the fork, once in each worker. A forked child shares its parent's lock. So the
+child drops its copy at once and never publishes; otherwise a child that outlives its worker would keep
+the slot. Close-on-exec covers programs that a worker starts.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def workers(folder: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def _lock_board(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[None]:
-    """Keep claims and reads apart: a read tests a lock by taking it, and a claim would skip that slot."""
+    """Prevent a claim during a read: a read tests a slot's lock by taking it, so a claim would skip that slot."""
     fd = os.open(folder / "board.lock", _WRITABLE, 0o600)
     try:
         _wait_for(fd, fcntl.LOCK_EX if purpose == "claim" else fcntl.LOCK_SH)

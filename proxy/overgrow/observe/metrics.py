@@ -78,7 +78,7 @@ class MetricInfo(NamedTuple):
 METRICS: dict[str, MetricInfo] = {
     "overgrow_requests_total": MetricInfo(
         "counter",
-        "Finished requests; status 0 is a client that left first.",
+        "Finished requests; status 0 means that the client left before the response began.",
         ("route", "side", "status"),
     ),
     "overgrow_request_duration_seconds": MetricInfo(
@@ -131,7 +131,7 @@ METRICS: dict[str, MetricInfo] = {
     "overgrow_connections": MetricInfo("gauge", "Open client connections."),
     "overgrow_local_threads_busy": MetricInfo("gauge", "Threads running the migrated app."),
     "overgrow_local_threads_stuck": MetricInfo(
-        "gauge", "Threads whose call went past its response timeout and still runs."
+        "gauge", "Threads whose call exceeded its response timeout and is still running."
     ),
     "overgrow_workers": MetricInfo("board", "Living worker processes."),
     "overgrow_killed": MetricInfo("board", "1 while the kill file sends everything to legacy."),

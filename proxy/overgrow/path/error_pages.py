@@ -1,4 +1,4 @@
-"""A Server that gives browsers a page where the front door answers by itself.
+"""A Server that turns the front door's own responses into pages for browsers.
 
 Programs get the short text of FAILURES; a client whose Accept names text/html gets a page with the
 same words, from a template of the team's own or the one below. Status and headers are the same.
@@ -83,7 +83,7 @@ def _is_front_door_error_text(reply: Reply) -> bool:
 
 
 def prefers_html(headers: Headers) -> bool:
-    """Return whether a client's Accept names HTML (RFC 9110 12.5.1); `*/*` alone is a program's."""
+    """Return whether a client's Accept names HTML (RFC 9110 12.5.1); `*/*` alone means a program."""
     for name, value in headers:
         if name == b"accept":
             found = _HTML_RANGE.search(value)

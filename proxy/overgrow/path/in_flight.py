@@ -282,7 +282,7 @@ class InFlightRequest:
             self._native.is_events = True
 
     async def _send_informational(self, status: int, headers: Headers) -> None:
-        """Send a 1xx response to the client, where the server can."""
+        """Send a 1xx response to the client, if the server can."""
         await self._send(
             {"type": "http.response.informational", "status": status, "headers": list(headers)}
         )

@@ -91,7 +91,7 @@ class _LimitedBody:
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a WebSocket on an ASGI server that is not ours, where it has a scope of its own."""
+    """Refuse a WebSocket on another ASGI server than ours, which passes WebSockets in scopes of their own."""
     await receive()
     if "websocket.http.response" not in scope.get("extensions", ()):
         await send({"type": "websocket.close", "code": 1000})

@@ -120,7 +120,7 @@ class Presence:
         return bool(first["slot"] == self.slot.number)
 
     async def repair_board(self) -> bool:
-        """Create the board again if somebody removed it; return whether the slot was claimed anew."""
+        """Create the board again if somebody removed it; return whether a slot was claimed again."""
         was_lost = await self._files.call(self._repair_slot)
         if was_lost:
             logger.warning(

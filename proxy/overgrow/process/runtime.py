@@ -103,7 +103,7 @@ class HostApp(Protocol):
 
     @property
     def app_note(self) -> str:
-        """Which app this one replaces, because that cannot be imported; empty if none."""
+        """Which app could not be imported and was replaced by this one; empty if there is none."""
         ...
 
     @property
@@ -188,7 +188,7 @@ class WorkerRuntime:
             self._tasks.append(asyncio.create_task(self._reload_on_change()))
 
     async def _log_boot_problems(self) -> None:
-        """Log at boot what users would notice first: a table that is not the file's, an app that is missing."""
+        """Log at boot what users would notice first: a table other than the file's, or a missing app."""
         live = self._app.live
         if live.reload_error is not None:
             board = await self.presence.living_workers()

@@ -217,7 +217,7 @@ class Breaker:
         return self._allows_in_state(now_s)
 
     def record(self, outcome: BreakerOutcome, now_s: float) -> None:
-        """Take note of how a request went that was let through.
+        """Record the outcome of a request that was let through.
 
         A request that was let through before the current state began is ignored: a
         late response from before the breaker opened is not a probe.

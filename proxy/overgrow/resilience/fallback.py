@@ -1,4 +1,4 @@
-"""Where migrated fails, legacy answers: a Server around both sides.
+"""A Server around both sides: if migrated fails, legacy answers.
 
 Rule: the fallback is decided before the client has received a byte. A request is sent to both sides only
 if that changes nothing: a safe method (or an Idempotency-Key, if the route allows that), a

@@ -1,7 +1,7 @@
 """The paths of a route as a small nondeterministic automaton over characters.
 
-Pure. Which texts a bounded number accepts does not follow from single characters, so the caller says how
-they are added.
+Pure. Single characters do not show whether a number is within its bounds, so the caller passes a function that
+adds the texts of a bounded number.
 """
 
 from __future__ import annotations

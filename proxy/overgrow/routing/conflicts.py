@@ -160,7 +160,7 @@ def _feature_values(features: Features, names: tuple[Hashable, ...]) -> Hashable
 
 
 def _features(route: Route) -> Features:
-    """Return the features: where two routes have the same one, its values must be equal for a tie."""
+    """Return the features of a route: two routes that have the same feature can tie only if its values are equal."""
     features: Features = {}
     if route.path is None or "<" not in route.path:
         features["path"] = route.path or route.prefix

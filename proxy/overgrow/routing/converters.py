@@ -106,7 +106,7 @@ def converter_of(kind: str, arguments: str) -> Converter:
     if kind not in _PARAMETERS:
         raise RuleError(
             f'converter "{kind}" is not known',
-            f"Use one of any, {', '.join(sorted(_PARAMETERS))}; for one of your own, string.",
+            f"Use one of any, {', '.join(sorted(_PARAMETERS))}; instead of a converter of your own, use string.",
         )
     values = _parse_numbers(kind, arguments)
     match kind:

@@ -159,7 +159,7 @@ def _apply_upgrade_and_breaker(decision: Decision, head: Head, facts: Facts) -> 
 def _apply_open_breaker(decision: Decision, facts: Facts) -> Decision:
     """Return the decision, changed to legacy if the breaker of a route with `fallback` is open.
 
-    It holds for any method: migrated was not asked, so nothing is repeated. An override stays: a tester
+    This applies to any method: migrated was not asked, so nothing is repeated. An override stays: a tester
     must see the side as it is.
     """
     route = decision.route

@@ -66,7 +66,7 @@ def received_claims(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes,
 
 
 def _plain_claim(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    """Return a header with IPv4 addresses as IPv4, where they are mapped to IPv6."""
+    """Return a header with IPv4 addresses that are mapped to IPv6 written as IPv4."""
     name, value = pair
     if name not in _CHAINS or b"ffff:" not in value.lower():
         return pair

@@ -38,7 +38,7 @@ def add_whole_number(automaton: Automaton, one: Converter) -> bool:
 
 
 def _bounds_of(one: Converter) -> tuple[int | None, int | None] | None:
-    """Return the lowest and the highest whole number; None where they are unknown or too long."""
+    """Return the lowest and the highest whole number; None if they are unknown or too long."""
     found: list[int | None] = []
     for bound, rounded in ((one.minimum, math.ceil), (one.maximum, math.floor)):
         if bound is None:

@@ -2,8 +2,8 @@
 
 Pure. Theory of operation: a path becomes a small nondeterministic automaton over characters; a
 breadth-first walk through two of them at once finds the shortest path that both take, or that there
-is none. The value of a bounded number does not follow from single characters: the bounds of
-both sides are tried, as two ranges that overlap include a bound of one of them.
+is none. Single characters do not show the value of a bounded number, so the bounds of both
+sides are tried: two ranges that overlap include a bound of one of them.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class _TableComparison:
     # --- routes that are there as they were, and reversible ones that are new before them ---------------
 
     def _find_suspects(self) -> dict[int, list[int]]:
-        """Return for irreversible routes the reversible ones to compare, by their ranks."""
+        """Return, by the rank of each irreversible route, the reversible routes to compare it with."""
         ranks = self._find_new_reversible()
         if not ranks:
             return {}

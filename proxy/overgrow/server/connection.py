@@ -6,7 +6,7 @@ than the requests). What the parser refuses is answered here, and the connection
 
 A client that ends its sending side looks the same whether it left or has only finished sending (RFC
 9112 9.6). It is treated as gone at once, or RESPONSE_AFTER_EOF_S after a complete request: that is
-enough for a response that is nearly ready, and short for an upstream that works for nobody.
+enough for a response that is nearly ready, and keeps an upstream busy for nobody only briefly.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class HttpConnection(asyncio.Protocol):
         )
 
     def _update_backpressure(self) -> None:
-        """After new bytes: start the time limit of a head, or make the client wait."""
+        """Start the time limit of a head, or make the client wait, after new bytes have come."""
         cycle = self._cycle
         if cycle is None:
             if self._waits_for == "idle" and not self.parser.is_between_requests:

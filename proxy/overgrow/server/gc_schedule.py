@@ -56,10 +56,10 @@ class GcSchedule:
         self._left = 0
 
     def collect_if_due(self, departed_clients: int = 0) -> None:
-        """Collect if enough time has passed for what the last collection took.
+        """Collect if enough time has passed, in relation to the duration of the last collection.
 
-        `departed_clients` counts the clients that left in the middle of a request so far. What an
-        app made for them may be large and hang on a reference cycle, such as an exception and its
+        `departed_clients` counts the clients that left in the middle of a request so far. The objects
+        that an app made for them may be large and belong to a reference cycle, such as an exception and its
         traceback. Those objects are young, so a collection of the young generations finds them.
         """
         began_s = self._stopwatch()

@@ -1,7 +1,7 @@
 """A request's body on its way from the connection to the app: the half of a request cycle that receives.
 
-Rule: it knows chunks and the app's `receive`, and nothing of responses. A request without a body has
-none of these until the app asks for it.
+Rule: it knows chunks and the app's `receive`, and nothing of responses. A request without a body
+gets a RequestBody only when the app calls `receive`.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class RequestBody:
     # From the request cycle.
 
     def close(self) -> None:
-        """Let `receive` return the disconnect once what came has been read."""
+        """Let `receive` return the disconnect after the bytes that have arrived."""
         self._is_closed = True
         self._wake_receiver()
 

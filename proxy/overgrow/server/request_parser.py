@@ -262,7 +262,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         )
 
     def _apply_remembered_head(self, remembered: _RememberedHead) -> None:
-        """Set the attributes to what the same bytes said before."""
+        """Set the attributes that the same bytes led to before."""
         self.headers = remembered.headers
         self.http_version = remembered.version
         self.content_length = remembered.content_length

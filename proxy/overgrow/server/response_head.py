@@ -30,7 +30,7 @@ _OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
 def error_response(failure: Failure, *, method: bytes | None) -> bytes:
     """Return a whole response, as bytes, for a request that never reaches the app; it closes the connection.
 
-    `method` is the request's method, where that much is known: HEAD gets no body (RFC 9110 9.3.2).
+    `method` is the request's method, if it is known: HEAD gets no body (RFC 9110 9.3.2).
     """
     reply = failure_reply(failure)
     block = header_block(reply.headers)

@@ -308,7 +308,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._flags[READY] = 1
 
     def _leave_reason(self) -> str:
-        """Return why this worker leaves, in a word; `told` means by a signal."""
+        """Return why this worker leaves, in a word; the word `told` stands for a signal."""
         if self.app.is_stopping:
             return "server-stops"
         return self._leave_cause if self.ppid == os.getppid() else "master-gone"

@@ -135,7 +135,7 @@ class Mirror:
     def record_if_sampled(
         self, inbound: Inbound, decision: Decision, route: Route
     ) -> Recording | None:
-        """Start to record a request if it may be copied and chance draws it; each call draws anew."""
+        """Start to record a request if it may be copied and is drawn by chance; each call is a new draw."""
         if not may_be_copied(inbound, decision, route):
             return None
         if self._environment.chance() * FULL_CANARY >= route.shadow:
@@ -258,7 +258,7 @@ class Mirror:
         self._start_sender_task()
 
     def _adopt_running_loop(self) -> None:
-        """Belong to the running loop; drop what another loop had started, since that loop is gone."""
+        """Use the running loop from now on; drop what another loop had started, since that loop is gone."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._thread = loop, None

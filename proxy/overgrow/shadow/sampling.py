@@ -110,7 +110,7 @@ def url_of(head: Head) -> str:
 def shape_of_request(
     head: Head, route: Route, sessions: SessionCookieNames, status: int = 0
 ) -> Shape:
-    """Return the redacted shape of a request; `status` is what the user got, 0 where that is unknown."""
+    """Return the redacted shape of a request; `status` is what the user got, 0 if that is unknown."""
     query = head.target.partition(b"?")[2]
     keys = _redacted_query_keys(query.decode("latin-1")) if query else ()
     template = route.path or route.prefix or ""

@@ -84,7 +84,7 @@ class Tee:
 
     @property
     def whole_body(self) -> bytes | None:
-        """The body; None unless it ended and was kept."""
+        """The body if it ended and was kept, else None."""
         if not self.is_ended or self.drop_reason is not None or self._hashing is not None:
             return None
         return b"".join(self._chunks)

@@ -185,5 +185,5 @@ class ProcessEnvironment:
 
 
 def today() -> date:
-    """Return the current day in UTC: rules apply until a day."""
+    """Return the current day in UTC: the expiry of a rule is a date."""
     return datetime.now(UTC).date()

@@ -15,7 +15,7 @@ MEMORY_BYTES = 64 * 1024
 
 
 class BufferedBody:
-    """What has come of a body: first `spooled`, then `held`. `rest` yields what follows; None: nothing does."""
+    """The part of a body that has arrived: first `spooled`, then `held`. `rest` yields the following bytes, None if there are none."""
 
     __slots__ = ("held", "rest", "spooled")
 

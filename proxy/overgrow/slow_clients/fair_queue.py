@@ -33,7 +33,7 @@ class Lane(Generic[T]):
         """Remove and return the next waiter.
 
         From a group of more than LONG_GROUP the longest waiter and the newest are taken alternately:
-        if only the longest were, every client might have given up before its turn.
+        otherwise every client might have given up before its turn.
         """
         target, group = next(iter(self._waiting.items()))
         del self._waiting[target]

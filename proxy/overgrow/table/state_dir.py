@@ -79,7 +79,7 @@ class _ServerLock:
 
         Raises:
             StateInUse: if a living process holds it.
-            OSError: where it cannot be locked.
+            OSError: if it cannot be locked.
 
         """
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -17,7 +17,7 @@ _REMEMBERED = 20_000  # requests that are the same; a log has most of its lines 
 
 
 class RouteAndSide(NamedTuple):
-    """Where a table sends a request: `side` is a side, or `canary` where the client decides."""
+    """Where a table sends a request: `side` is a side, or `canary` if the client decides."""
 
     route: str
     side: str
@@ -29,7 +29,7 @@ class RouteAndSide(NamedTuple):
 
 
 class SideChange(NamedTuple):
-    """Requests that change side together: where they went, where they would go."""
+    """Requests that change side together, with the old and the new side."""
 
     before: RouteAndSide
     after: RouteAndSide

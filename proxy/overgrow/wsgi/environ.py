@@ -2,7 +2,7 @@
 
 Rule: the app sees the client, scheme and host that the front door found, so it needs no ProxyFix. What a
 client could forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores) does not reach it. From a
-trusted peer the app gets those X-Forwarded-* that say something else, such as a user. Text is bytes decoded
+trusted peer the app gets the other X-Forwarded-* headers, such as X-Forwarded-User. Text is bytes decoded
 as latin-1, as PEP 3333 asks.
 """
 

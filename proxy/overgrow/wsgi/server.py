@@ -2,8 +2,8 @@
 
 Rule: the event loop never waits for the app, and the app waits for its client no longer than it must. A
 thread is taken only when the whole request body has come (if the route streams, or the spool is full: its
-first 64 KiB). How far a response runs ahead of its client, see wsgi/response_stream.py. This module must not
-know routes.yaml, HTTP on the wire or who calls it.
+first 64 KiB). wsgi/response_stream.py decides how far a response runs ahead of its client. This module must
+not know routes.yaml, HTTP on the wire or who calls it.
 """
 
 from __future__ import annotations

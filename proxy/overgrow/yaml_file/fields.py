@@ -178,7 +178,7 @@ def plain_of(reading: FileReading, node: Node, label: str) -> str:
     """Return a number's or truth value's text; raise FieldError for a quoted one that has no variable."""
     text = scalar_of(reading, node, label)
     if node.style and "${" not in node.text:
-        what = f"{label} is text; it must stand without quotes"
+        what = f"{label} is text; it must be written without quotes"
         raise FieldError("number-expected", what, f"Write {node.text.strip()}.")
     if "${" not in node.text and (caught := yaml_trap(node.text, label)) is not None:
         raise FieldError(caught.code, caught.message, "Write the number in plain decimal digits.")

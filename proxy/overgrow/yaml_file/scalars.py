@@ -37,12 +37,12 @@ def fill_variables(text: str, label: str, env: Mapping[str, str]) -> str:
             return "${"
         name, default = match[1], match[2]
         if name is None:
-            what = f"{label} contains ${{ that begins no variable"
+            what = f"{label} contains a ${{ that does not begin a variable"
             raise FieldError(
                 "variable-syntax", what, "Write ${VAR}, ${VAR:-default}, or $${ for a plain ${."
             )
         if default is not None and "${" in default:
-            what = f"{label} has a variable in the default of {name}; they are not nested"
+            what = f"{label} has a variable in the default of {name}; variables cannot be nested"
             raise FieldError(
                 "variable-syntax", what, f"Write plain text there, as in ${{{name}:-text}}."
             )

@@ -228,7 +228,7 @@ class _TreeBuilder:
                 "alias-unknown",
                 _position_of_event(event),
                 what,
-                f"Define &{name} above, or quote it.",
+                f"Define &{name} above, or quote the text.",
             )
         node, weight = self.anchors[name]
         self.built += weight

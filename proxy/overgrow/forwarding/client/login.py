@@ -25,7 +25,7 @@ class LoginConnection(Protocol):
     exchange: ResponseCycle | None
 
     def is_quiet(self) -> bool:
-        """Whether it is open and nothing has come that nobody asked for."""
+        """Whether the connection is open and has received no unexpected bytes."""
         ...
 
     def hand_over(self, protocol: asyncio.BaseProtocol) -> None:

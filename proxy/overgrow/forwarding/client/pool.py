@@ -1,7 +1,7 @@
 """The connections to one upstream: a bounded number, the most recently used first.
 
-Rule: a place is counted from before dialling until its connection can serve no further request. It is
-freed in the same step in which that becomes true, also after a cancellation. A free place goes directly to
+Rule: a place is taken before dialling, and freed in the same step in which its connection becomes unable to
+serve a further request, also after a cancellation. A free place goes directly to
 a waiter, in the order of proxy/overgrow/slow_clients/fair_queue.py. The last sixteenth of all places is
 reserved for clients that have received a response before. One timer checks all deadlines.
 """
@@ -219,7 +219,7 @@ class ConnectionPool:
     def _pass_slot_on(
         self, waiter: asyncio.Future[UpstreamConnection | None], request: PoolRequest
     ) -> None:
-        """Give the place or connection of a waiter that has gone to the next waiter."""
+        """Pass a place or connection on to the next waiter, because the waiter it was meant for has gone."""
         if not waiter.done() or waiter.cancelled():
             waiter.cancel()
             self._waiting.remove(waiter, request.target, is_known=request.is_known)

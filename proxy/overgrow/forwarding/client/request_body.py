@@ -82,6 +82,6 @@ async def _send_announced_length(
 
 
 async def _yield_to_other_tasks(pieces: int) -> None:
-    """Let other tasks run now and then, since neither the stream nor the connection may ever have to wait."""
+    """Let other tasks run now and then, because a body that is all here may be sent without a single wait."""
     if pieces % PIECES_AT_A_TIME == 0:
         await asyncio.sleep(0)

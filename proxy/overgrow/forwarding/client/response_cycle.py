@@ -394,7 +394,7 @@ class ResponseCycle:
     def _read_trailers_refused_by_llhttp(self, data: bytes) -> None:
         """Read trailers that llhttp refuses because one looks like framing (RFC 9110 6.5.1).
 
-        The connection is not reused afterwards: nobody knows what such a server means to frame.
+        The connection is not reused afterwards: the framing that such a server intends is unknown.
         """
         self._recent = held = self._recent + data
         if len(held) > HEAD_LIMIT_BYTES:
@@ -407,7 +407,7 @@ class ResponseCycle:
             self._complete_exchange()
 
     def _limit_chunk_overhead(self, size: int) -> None:
-        """Refuse endless chunk extensions and trailers: bytes in a row (0 ends it) without data."""
+        """Limit the bytes in a row that carry no data, against endless chunk extensions and trailers; 0 restarts the count."""
         self._overhead_bytes = self._overhead_bytes + size if size else 0
         if self._overhead_bytes > HEAD_LIMIT_BYTES:
             raise Malformed(_OVERHEAD)

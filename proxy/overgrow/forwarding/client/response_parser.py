@@ -129,8 +129,8 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 def find_start_of_trailers(recent: bytes, read: Pairs) -> int | None:
     """Return where the trailers begin if llhttp refused a Content-Length among them; None if it refused something else.
 
-    `recent` ends with what llhttp was fed last, `read` are the trailers it has read. The last place that
-    fits is right, because no field can look like the line of a last chunk.
+    `recent` ends with the last bytes given to llhttp; `read` are the trailers it has read. If several
+    positions fit, the last is right, because no field can look like the line of a last chunk.
     """
     fields = b"".join(
         [b"%b:[ \t]*%b[ \t]*\r\n" % (re.escape(name), re.escape(value)) for name, value in read]
@@ -228,7 +228,7 @@ def _parse_status_line(line: bytes) -> tuple[int, bytes, bytes]:
 
 
 def _check_protocol_switch(version: bytes, *, upgrades: bool) -> None:
-    """Refuse a 101 that was not asked for, or that HTTP/1.0 cannot mean (RFC 9110 7.8)."""
+    """Refuse a 101 that the request did not ask for, or that comes in HTTP/1.0 (RFC 9110 7.8)."""
     if not upgrades:
         raise Malformed("101 Switching Protocols was not asked for (RFC 9110 15.2.2)")
     if version != b"HTTP/1.1":

@@ -49,7 +49,7 @@ class Handshake(asyncio.Protocol):
         self._switching.sent = True  # it is written before anything is read: there is no body
 
     async def send_request(self) -> ResponseHead:
-        """Send the request; return the head of the final response, of the 101, or of a 1xx if it informs.
+        """Send the request; return the head of the final response, of the 101, or of a 1xx that is to be passed on.
 
         Raises:
             httpx.TransportError: if no response comes, or one that is not valid HTTP.

@@ -147,7 +147,7 @@ class UpgradeResponse:
 
     @property
     def reason(self) -> bytes:
-        """Its reason phrase, which may be empty."""
+        """The reason phrase of the response, which may be empty."""
         return self._response_head.reason
 
     @property

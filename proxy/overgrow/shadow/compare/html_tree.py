@@ -148,7 +148,7 @@ def _have_same_structure(control: str, candidate: str, tags: dict[str, Tag]) -> 
 
 
 class _ReplaceableText(str):
-    """A text that the other page replaces by the text of token `at`."""
+    """A text of the tree that is exchanged for the text of token `at` when the tree of the other page is made."""
 
     __slots__ = ("at",)
     at: int

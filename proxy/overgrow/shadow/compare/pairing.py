@@ -1,7 +1,7 @@
 """Gives equal values equal numbers, which makes the comparison of two trees linear.
 
-Pure. Every distinct value gets the next number, and a container gets one for the numbers of its items (hash
-consing). Two subtrees are equal if their numbers are, and arrays are permutations if their numbers are.
+Pure. Every distinct value gets the next number, and a container gets the number of the sequence of its items' numbers
+(hash consing). Two subtrees are equal if their numbers are, and arrays are permutations if their numbers are.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def paths_in_html_tree(root_path: str, root: Element) -> ShapesAndPaths:
 
 
 def paths_of_lines(text: str) -> ShapesAndPaths:
-    """Yield the lines of a text."""
+    """Yield the shape and the path of each line of a text."""
     return (("text:line[*]", f"text:line[{at + 1}]") for at in range(text.count("\n") + 1))
 
 

@@ -1,8 +1,8 @@
 """Counts how often rules cover the noise of each side, to find a value that migrated no longer renews.
 
 Pure. A rule that was accepted for a token that both sides renew also hides that migrated always sends the
-same token. So where both sides are asked twice, this counts by the path of the rule in how many pairs the
-rule covered a difference between the two responses of one side.
+same token. So where both sides are asked twice, this module counts for each rule's path the pairs in which
+the rule covered a difference between the two responses of one side.
 """
 
 from __future__ import annotations

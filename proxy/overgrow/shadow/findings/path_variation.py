@@ -55,8 +55,8 @@ class PathVariation:
     `order`, `number`, `shape` and `timestamp N`, N being the bound in seconds that a pair needs; `piece N` and
     `of N` say which piece of a text differed, and how many pieces it has; `plain`: it had no piece.
     `keys`: members that identified the items of reordered arrays; None before any array was reordered.
-    `kinds`: in how many pairs it differed in that kind. `places`: the same of single places, counted in
-    pairs that differ somewhere at the path. `migrated_*`: the same counts for migrated's two responses, in
+    `kinds`: for each kind, in how many pairs the path differed in it. `places`: the same counts for single places,
+    in pairs that differ somewhere at the path. `migrated_*`: the same counts for migrated's two responses, in
     pairs in which both responses of either side differ here.
     """
 

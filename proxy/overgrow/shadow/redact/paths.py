@@ -1,7 +1,7 @@
-"""Names and paths as they may be kept: what looks like data rather than like a name is hidden.
+"""Names and paths in the form that may be kept: parts that look like data instead of a name are hidden.
 
 Pure. Rule: a step of a path stays if a programmer could have written it. This module also decides which paths
-a person may have shown: never one with a secret in its name.
+a person may list under `show`: never one with a secret in its name.
 """
 
 from __future__ import annotations

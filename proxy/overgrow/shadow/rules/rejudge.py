@@ -1,8 +1,8 @@
-"""Whether the rules of today cover a stored difference, decided without its values.
+"""Decides whether the current rules cover a stored difference, without its values.
 
 Pure. The same comparators decide as during the comparison, from the same likeness. Rule: when in doubt, the
-difference is not covered. Two things leave doubt: rules that pair the items of arrays have changed since, or the
-group has differences at several places and a rule is about one of them.
+difference is not covered. There are two reasons for doubt: rules that pair the items of arrays have changed since,
+or the group has differences at several places and a rule is about only one of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def build_coverage_check(rules: Rules) -> Callable[[Part], bool]:
 
 
 def _may_be_overridden(rule: Rule, rules: Rules) -> bool:
-    """Return whether a rule for every route meets a rule of the route itself at its path."""
+    """Return whether the route has a rule of its own at the path of a rule for every route."""
     return rule.everywhere and not all(
         each.everywhere for each in rules.rules_about_shape(rule.path)
     )

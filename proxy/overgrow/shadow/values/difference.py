@@ -116,7 +116,7 @@ UNLIKE: Final = Likeness()
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where the responses differ; values as text, not redacted, empty where there is none.
+    """One place where the responses differ; values as text, not redacted, empty if a side has none.
 
     `rule` names the rule that covers it (`PATH HOW`), or is None. `paired` names the rules that paired the items
     of the arrays above the path. `other` is the second path that rules may use for the place, if there is one.

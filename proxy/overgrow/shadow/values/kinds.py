@@ -75,7 +75,7 @@ _CONTAINERS = frozenset({"array", "object"})
 
 
 def change_between(control: object, candidate: object) -> Change:
-    """Return how the classes of two JSON values, or of two texts, differ; empty where they do not."""
+    """Return how the classes of two JSON values, or of two texts, differ; empty if they do not."""
     return _class_change(_class_of_value(control), _class_of_value(candidate))
 
 

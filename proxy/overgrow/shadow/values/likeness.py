@@ -249,7 +249,7 @@ def characters_to_read(control: object, candidate: object) -> int:
 
 
 def differing_piece_numbers(control: object, candidate: object) -> tuple[int, ...] | None:
-    """Return the numbers of the pieces that differ in two texts of one skeleton; None where there are no such pieces."""
+    """Return the numbers of the pieces that differ in two texts of one skeleton; None if there are no such pieces."""
     if not (isinstance(control, str) and isinstance(candidate, str)):
         return None
     if max(len(control), len(candidate)) > MAX_SHAPED or _are_tokens_of_one_form(

@@ -58,7 +58,7 @@ class ResponseSnapshot:
         return [_decode_and_strip(value) for key, value in self.headers if key.lower() == name]
 
     def joined_header(self, name: bytes) -> str | None:
-        """Return a header's values joined to one, as RFC 9110 5.3 joins them; None without any."""
+        """Return a header's values joined to one, as RFC 9110 5.3 joins them; None if there is no such header."""
         values = self.header_values(name)
         return ", ".join(values) if values else None
 

@@ -1,4 +1,4 @@
-"""Which tables of a database are ours: it may be shared, and nothing else is to be touched."""
+"""Tells which tables of a database are ours: the database may be shared, and other tables must not be touched."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ MOST_ATTEMPTS = 5
 
 
 class FlipResult(NamedTuple):
-    """A flip that was made: where the route stood, where it stands, and the file's revision."""
+    """A flip that was made: the state of the route before and after it, and the file's revision."""
 
     route: str
     from_: str

@@ -1,4 +1,4 @@
-"""Judges a table that a flip is about to write as the workers will: beside the last table that took effect."""
+"""Judges a table that a flip is about to write, as the workers will: compared with the last table that took effect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from overgrow.table.reading.weakened import reject_weakened
 def judge_beside_last_good(
     loaded: ParsedTable, transaction: EditTransaction, env: Mapping[str, str]
 ) -> JudgedTable:
-    """Judge a table that is to be written beside the last one that took effect.
+    """Judge a table that is about to be written, compared with the last one that took effect.
 
     `lost` is set only if somebody wrote the file in place a moment ago.
     """

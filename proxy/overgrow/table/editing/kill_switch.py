@@ -1,7 +1,7 @@
 """The kill switch: a kill file sends everything to legacy until it is removed.
 
-Rule: a kill waits for no lock, no history and no hanging file system. What it could not record, the next
-process that holds the history records (unrecorded.py).
+Rule: a kill waits for no lock, no history and no hanging file system. If it cannot write
+the history, the next process that holds the history does so (unrecorded.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from overgrow.table.state_dir import login_name
 class KillResult(NamedTuple):
     """The kill file that was created; `refused` says why an earlier place failed, as `PATH: REASON`.
 
-    `unrecorded` says why it is not in the history yet; None if it is.
+    `unrecorded` says why the kill is not in the history yet; None if it is recorded.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class KillResult(NamedTuple):
 
 
 class ResumeResult(NamedTuple):
-    """The kill files that were removed; `unrecorded` says why that is not in the history yet."""
+    """The kill files that were removed; `unrecorded` says why the resume is not in the history yet."""
 
     removed: tuple[Path, ...]
     unrecorded: str | None = None
@@ -148,7 +148,7 @@ def resume_and_report(
 
 
 def _save_notes(state: Path, notes: Sequence[Note]) -> bool:
-    """Save notes where no lock is needed; on a full disk the history loses them, but the resume works."""
+    """Save notes in a folder that needs no lock; on a full disk the history loses them, but the resume works."""
     with suppress(OSError):
         within(ANSWER_S, state / UNRECORDED, partial(save_notes, state, notes))
     return True

@@ -136,8 +136,8 @@ def _syntax_problems(file: str, text: bytes, broken: YamlSyntaxError) -> tuple[P
 
 def _invisible_problems(file: str, characters: str) -> Iterator[Problem]:
     for found in find_invisible_structure(characters.removeprefix("\ufeff")):
-        what = f"{found.name} stands where YAML wants a blank"
-        fix = "Write a plain space in its place, or nothing."
+        what = f"{found.name} is in a place where YAML requires a blank"
+        fix = "Replace it by a plain space, or remove it."
         yield Problem("invisible-character", file, found.line, found.column, None, what, fix)
 
 

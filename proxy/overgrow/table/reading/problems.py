@@ -78,13 +78,13 @@ CODES: dict[str, str] = {
 
 NOTES: dict[str, str] = {
     "allow-spent": "A permission in allow is for a table that is no longer running.",
-    "app-needs-restart": "The app changed; it is read when workers start.",
+    "app-needs-restart": "The table names another app; workers import it only when they start.",
     "canary-dormant": "The canary has no effect with this target.",
     "foreign-spelling": "A path is written in the syntax of another tool, so it takes only requests with exactly that text.",
     "half-written": "The table was written in place and lacks the end of the running table: workers wait 3 s before they use it.",
     "login-behind-a-pool": "Legacy logs users in per connection, and some users come through a proxy whose connections are shared.",
     "legacy-folds": "Legacy's responses suggest that it takes other spellings for the same path, and the table does not say so.",
-    "invisible-character": "A path contains a character that cannot be seen.",
+    "invisible-character": "A path contains an invisible character.",
     "method-unusual": "A method is not in HTTP's registry of methods.",
     "options-not-listed": "A migrated route with unsafe methods leaves OPTIONS to other routes or legacy.",
     "path-parameters": "A path has ;parameters, which other servers drop, so the route takes no request.",
@@ -112,7 +112,7 @@ REFUSALS: dict[str, str] = {
     "unknown-route": "No route has that name.",
     "variable-value": "The value comes from the environment.",
     "workers-refuse": "The running workers would reject the table.",
-    "workers-silent": "A running worker did not say in time whether it would take the table.",
+    "workers-silent": "A running worker did not answer in time whether it would accept the table.",
     "would-be-invalid": "The table would not be valid afterwards.",
 }
 

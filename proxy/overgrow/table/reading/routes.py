@@ -149,7 +149,7 @@ def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, FieldErr
         yield node, FieldError("required", "target is missing", fix)
     if "shadow" in values and values["shadow"].percent and _takes_every_path(values):
         what = "shadow is set on a route that takes every path, so it would copy requests that nobody chose"
-        fix = "Remove the shadow line; give routes of their own to the paths to compare."
+        fix = "Remove the shadow line, and add a route for each path to compare."
         yield nodes["shadow"], FieldError("shadow-too-wide", what, fix)
     if values.get("reversible") is False:
         yield from _find_irreversible_conflicts(fields)

@@ -290,7 +290,11 @@ def parse_legacy_url(text: str, label: str) -> str:
     if text.startswith("unix:"):
         if re.fullmatch(r"unix:/[^/\s][^\s]*", text):
             return text
-        raise FieldError("legacy-url", f"{label} is {text}", "Write unix:/path/to/the.sock.")
+        raise FieldError(
+            "legacy-url",
+            f"{label} is {text}; the path of a socket must be absolute",
+            "Write unix:/path/to/the.sock.",
+        )
     match = _URL.fullmatch(text.removesuffix("/"))
     if match and _is_host_and_port(match[2].lower(), match[3]):
         return match[0].lower()
@@ -332,7 +336,7 @@ def _url_reason(text: str, label: str) -> tuple[str, str]:
     fix = "Write http://HOST:PORT." if "@" in match[3] else f"Write {bare}."
     if "@" in text.partition("://")[2].partition("/")[0]:
         return f"{label} contains credentials, which cannot be sent on", fix
-    return f"{label} has a path or query; requests keep their own", fix
+    return f"{label} has a path or query; each request is sent with its own", fix
 
 
 def parse_network(text: str, label: str) -> IPv4Network | IPv6Network:

@@ -1,4 +1,4 @@
-"""Problems of a table that would let requests reach legacy which the running table keeps from it for good.
+"""Problems of a table that would send requests to legacy, although the running table keeps them from it for good.
 
 routing/weakening.py finds them; here they get a place and a fix. Rule: every new table is compared with the running
 one. At boot and in `overgrow check`, last-good.yaml stands for it, so all of them judge alike.
@@ -59,7 +59,7 @@ def _weakening_problems(
 
 
 def _fix(name: str, names: Sequence[str], table: RouteTable, rev: str) -> str:
-    """Return the fix with a line to paste: it allows all that was found, and what is allowed already."""
+    """Return the fix with a line to paste, which allows everything found, and everything that is allowed already."""
     wanted = [Allowance(each, rev) for each in (names if len(names) <= MAX_NAMED else [name])]
     kept = sorted(each for each in table.allow if each.revision == rev)
     line = ", ".join(map(str, dict.fromkeys([*kept, *wanted])))
