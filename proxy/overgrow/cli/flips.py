@@ -202,7 +202,8 @@ def _note_unrecorded(why: str | None) -> None:
 def _fail_unseen_kill(call: Invocation, made: KillResult) -> None:
     """Fail if no running front door uses the state folder of the kill file: nothing has changed."""
     if call.state != call.state_wanted:
-        made.path.unlink()
+        # The history has the kill already, so it gets the end of it, too.
+        kill_switch.resume_and_report(call.config, call.state)
         what = f"no kill file can be made where a front door would look for it ({_refusal_text(made)}; "
         what += f"{call.state_wanted} cannot be written)"
         raise Failed(

@@ -247,6 +247,9 @@ def test_no_kill_file_is_left_where_no_front_door_would_ever_look(closed, tmp_pa
     assert told["error"]["message"].startswith("Nothing was changed: no kill file can be made")
     assert f"{closed.folder}/file/state cannot be written" in told["error"]["message"]
     assert [] == list(tmp_path.glob("overgrow-*/kill"))
+    (journal,) = tmp_path.glob("overgrow-*/flips.jsonl")
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert ["kill", "resume"] == [each["action"] for each in entries]
 
 
 @pytest.mark.parametrize("words", [["rollback", "--all"], ["resume"], ["flip", "a", "legacy"]])
