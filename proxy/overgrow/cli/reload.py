@@ -24,8 +24,9 @@ from overgrow.cli.output import echo_safe
 from overgrow.cli.waiting import duration_option
 from overgrow.cli.workers import POLL_S, Worker, living_workers, name_worker
 from overgrow.table.running import find_master
-from overgrow.text import rfc3339
+from overgrow.text import count_text, rfc3339
 
+NO_APP = "no app"
 UNCHANGED = "Nothing was reloaded; the workers keep their code."
 
 
@@ -37,7 +38,16 @@ class Reloaded(NamedTuple):
     @property
     def app(self) -> str:
         """The app that they run."""
-        return str(self.workers[0].get("app") or "no app") if self.workers else "no app"
+        return str(self.workers[0].get("app") or NO_APP) if self.workers else NO_APP
+
+    @property
+    def text(self) -> str:
+        """Return the result for people."""
+        count = len(self.workers)
+        if self.app == NO_APP:
+            return f"Reloaded: {count_text(count, 'new worker')}, without an app, as the table names none."
+        noun = "worker has" if count == 1 else "workers have"
+        return f"Reloaded: {count} {noun} {self.app} as it is now."
 
 
 @click.command("reload", short_help="Have the workers run the code as it is now.")
@@ -66,9 +76,7 @@ def reload_app(call: Invocation, timeout: float) -> None:
         "app": reloaded.app,
         "workers": [{"slot": each["slot"], "pid": each["pid"]} for each in reloaded.workers],
     }
-    count = len(reloaded.workers)
-    noun = "worker has" if count == 1 else "workers have"
-    call.print_result(payload, f"Reloaded: {count} {noun} {reloaded.app} as it is now.")
+    call.print_result(payload, reloaded.text)
 
 
 def _require_master(call: Invocation) -> int:

@@ -85,11 +85,13 @@ def test_the_app_of_the_table_is_read_again(door):
 def test_a_first_app_is_loaded_without_a_restart(door):
     door.table.write_text("version: 1\nlegacy: {url: 'http://127.0.0.1:9'}\nroutes: []\n")
     with door.serving() as served:
+        without = door.run("reload")
         (door.folder / "site_under_test.py").write_text(LATER)
         words = ("init", "--add", "--app", "site_under_test:create_app")
         done = [door.run(*words), door.run("reload"), door.run("flip", "get-later", "migrated")]
         answer = served.asked("/later")
 
+    assert "Reloaded: 1 new worker, without an app, as the table names none.\n" == without.stdout
     assert [0, 0, 0] == [each.returncode for each in done], [each.stderr for each in done]
     assert answer.endswith(b"later")
 
