@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -45,6 +46,12 @@ from overgrow.text import count_text
 from overgrow.yaml_file.scalars import FieldError, fill_variables
 
 SCHEMA = "routes.schema.json"
+_WRITE_FIXES = {
+    errno.ENOENT: "Create the folder",
+    errno.EACCES: "Give this user the right to write in the folder",
+    errno.ENOSPC: "Make room on the disk",
+}
+MOST_NAMES = 20  # that are shown to people
 _LINE = re.compile(r" on line \d+")  # in messages about a text that nobody sees
 HEAD = """\
 # yaml-language-server: $schema={schema}
@@ -115,7 +122,7 @@ def init(call: Invocation, legacy: str | None, app: str | None, add: bool) -> No
         "skipped": [each._asdict() for each in found.skipped],
         "legacy": {"url": given.url, **answer.as_json()},
     }
-    call.print_result(payload, _text(call.config, schema, names, given))
+    call.print_result(payload, _text(call, schema, names, given))
     _say_answer(call, given.url, answer)
 
 
@@ -142,8 +149,8 @@ class Schema(NamedTuple):
     is_new: bool
 
 
-def _text(config: Path, schema: Schema, names: list[str], given: InitOptions) -> str:
-    option = _config_option(config)
+def _text(call: Invocation, schema: Schema, names: list[str], given: InitOptions) -> str:
+    config, option = call.config, _config_option(call.config)
     then = f"overgrow flip{option} ROUTE migrated"
     count = f"{count_text(len(names), 'route')}, all on legacy"
     if given.app is None:
@@ -155,9 +162,15 @@ def _text(config: Path, schema: Schema, names: list[str], given: InitOptions) ->
         f"Wrote {config}: {count} {given.written}.\n"
         f"{'Wrote' if schema.is_new else 'Its schema is'} {schema.path}: with it your editor completes "
         "and checks fields.\n"
-        f"Next: overgrow serve{option}, then {then}\n"
+        f"Next: {_how_to_run(call)}, then {then}\n"
         "With OVERGROW_EXPOSE=1 (set by overgrow dev) the header X-Overgrow of a response says who answered."
     )
+
+
+def _how_to_run(call: Invocation) -> str:
+    if is_door_running(call.state_wanted):  # that of serve --legacy, which takes the table at once
+        return "overgrow status shows that the running front door has it"
+    return f"overgrow serve{_config_option(call.config)}"
 
 
 def _url_scalar(url: str) -> str:
@@ -167,7 +180,7 @@ def _url_scalar(url: str) -> str:
 
 
 def _config_option(config: Path) -> str:
-    return "" if config == Path("routes.yaml") else f" --config {config}"
+    return "" if config == Path("routes.yaml") else f" --config {shlex.quote(str(config))}"
 
 
 def _check_options(call: Invocation, legacy: str | None, app: str | None) -> InitOptions:
@@ -251,7 +264,8 @@ def _edit(call: Invocation, app: str | None, rules: Sequence[FoundRule]) -> Adde
 def _added_text(call: Invocation, app: str, added: AddedRoutes) -> str:
     if not added.names:
         return f"Nothing to add: {call.config} already has a route for each rule of {app} that a table can express."
-    names = ", ".join(added.names)
+    rest = len(added.names) - MOST_NAMES
+    names = ", ".join(added.names[:MOST_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
     option = _config_option(call.config)
     then = f"Next: overgrow flip{option} ROUTE migrated"
     if is_door_running(call.state):  # with the app of before, or none
@@ -316,8 +330,7 @@ def _write(config: Path, text: str) -> Schema:
             with suppress(OSError):
                 path.unlink()
         what = f"{config} cannot be written: {error.strerror}."
-        fix = (
-            "Create the folder" if error.errno == errno.ENOENT else "Nothing was written. Fix that"
-        )
+        fix = _WRITE_FIXES.get(error.errno or 0, "Fix the file system it is on")
+        what = f"{what} Nothing was written."
         raise Failed("file-unwritable", what, f"{fix}, or name another with --config.") from error
     return Schema(schema, schema in made)

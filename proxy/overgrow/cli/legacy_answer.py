@@ -100,6 +100,8 @@ def _reason(error: Exception, *, is_over: bool) -> str:
         )
     if isinstance(error, ssl.SSLError):
         return "it does not speak TLS there; write http:// if it should not"
+    if isinstance(error, http.client.LineTooLong) or "got more than" in str(error):
+        return "the head of its response is too long to be shown"
     if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
         return "what answers there does not speak HTTP"
     if isinstance(error, OSError) and error.strerror:

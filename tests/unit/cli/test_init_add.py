@@ -208,3 +208,16 @@ def test_a_table_with_problems_is_left_alone(shop):
     shop.table.write_text(f"{HEAD}routes:\n  - path: /a\n")
 
     assert "[required]" in shop.fails("init", "--add")
+
+
+def test_many_new_routes_are_told_by_their_first_names(shop):
+    shop.table.with_name("many.py").write_text(
+        "import flask\napp = flask.Flask('many')\n"
+        "for n in range(30): app.add_url_rule(f'/r{n}', f'r{n}', str)\n"
+    )
+    shop("init", "--legacy", "http://127.0.0.1:9")
+
+    told = shop("init", "--add", "--app", "many:app").stdout
+
+    assert "Added 30 routes to routes.yaml, on legacy: get-r0, " in told
+    assert ", get-r19 and 10 more.\n" in told

@@ -344,4 +344,5 @@ def test_a_folder_that_is_not_there_is_told(app, monkeypatch):
 
     told = bare.fails(*WORDS, "--config", "new/routes.yaml")
 
-    assert "new/routes.yaml cannot be written: No such file or directory. Create the folder" in told
+    assert "new/routes.yaml cannot be written: No such file or directory." in told
+    assert "Nothing was written. Create the folder, or name another with --config." in told

@@ -85,6 +85,22 @@ def test_the_line_that_waits_for_an_app_is_replaced_by_it(bare):
     ]
 
 
+def test_the_next_commands_quote_the_name_of_the_table_for_a_shell(bare):
+    told = bare(*WORDS, "--config", "my table.yaml").stdout
+
+    assert "Next: overgrow serve --config 'my table.yaml', then" in told
+
+
+def test_beside_a_running_front_door_no_second_one_is_proposed(bare, monkeypatch):
+    monkeypatch.setattr(
+        "overgrow.cli.init.is_door_running", {bare.folder / ".overgrow"}.__contains__
+    )
+
+    told = bare(*WORDS).stdout
+
+    assert "Next: overgrow status shows that the running front door has it, then" in told
+
+
 def test_more_than_that_slash_is_no_address(bare):
     assert "has a path or query" in bare.misused("init", "--legacy", "http://127.0.0.1:9000//")
 

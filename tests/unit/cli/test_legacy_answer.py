@@ -57,6 +57,16 @@ def answering(*pieces, family=socket.AF_INET, address=("127.0.0.1", 0), stays=Fa
             "what answers there does not speak HTTP",
             id="another protocol",
         ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\n" + b"A: 1\r\n" * 200 + b"\r\n",
+            "the head of its response is too long to be shown",
+            id="many fields",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nA: " + b"1" * 70_000 + b"\r\n\r\n",
+            "the head of its response is too long to be shown",
+            id="a long field",
+        ),
         pytest.param(b"", "remote end closed connection without response", id="nothing"),
     ],
 )
