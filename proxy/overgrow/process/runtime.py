@@ -222,7 +222,7 @@ class WorkerRuntime:
         if change.kind == "certificates":
             self._app.renew_connections()
         if change.kind == "killed":
-            self._app.shadowing.mirror.cancel_copies()
+            self._app.shadowing.mirror.cancel_copies_on_kill()
         self.publish()
         self._changes.put_nowait(change)
 

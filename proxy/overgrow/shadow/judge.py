@@ -43,7 +43,7 @@ class EvidenceSink(Protocol):
         ...
 
     def record_unanswered_copy(self, served: Served) -> None:
-        """Count and keep a copy to which a side gave no answer."""
+        """Count and keep a copy to which a side gave no response."""
         ...
 
     def record_dropped_request(self, reason: DropReason, served: Served | None = None) -> None:

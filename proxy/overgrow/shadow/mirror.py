@@ -43,7 +43,7 @@ from overgrow.shadow.sampling import (
 )
 from overgrow.shadow.sessions import SessionCookieNames
 from overgrow.shadow.tee import MemoryBudget
-from overgrow.shadow.values.snapshot import is_conditional
+from overgrow.shadow.values.snapshot import is_conditional_request
 
 LOG = logging.getLogger("overgrow.shadow")
 WARN_EVERY_S = 3600.0
@@ -180,7 +180,7 @@ class Mirror:
                 self._enqueue_or_drop_copy(recording, inbound, decision, route)
             except Exception:  # this runs on a user's path: nothing may escape
                 LOG.exception("a request of route %s could not be copied", route.name)
-                recording.release()
+                recording.release_memory()
                 served = None
                 with suppress(Exception):
                     served = self._build_served_record(inbound, decision, route, recording.reply)
@@ -201,7 +201,7 @@ class Mirror:
         self, recording: Recording, inbound: Inbound, decision: Decision, route: Route
     ) -> None:
         """Queue the copy of a finished recording, or drop it. Runs on the user's path, so it must be quick."""
-        recording.finish()
+        recording.set_final_drop_reason()
         reply = recording.reply
         partial = reply is not None and is_partial_response(inbound, reply)
         is_safe = inbound.head.method in SAFE_METHODS
@@ -209,7 +209,7 @@ class Mirror:
         if reason is None and partial and not is_safe:
             reason = "conditional"
         if reason is not None or reply is None:
-            recording.release()
+            recording.release_memory()
             served = self._build_served_record(inbound, decision, route, reply)
             self._record_dropped_request(reason or "unfinished", served)
             return
@@ -328,7 +328,7 @@ class Mirror:
         finally:
             self._budget.charge(copy.route.name, spent_s)
 
-    def cancel_copies(self) -> None:
+    def cancel_copies_on_kill(self) -> None:
         """Drop the copies that wait and cancel those under way, because a kill file was made."""
         self._drop_and_cancel_copies("killed")
 
@@ -358,4 +358,4 @@ class Mirror:
 
 def is_partial_response(inbound: Inbound, reply: Reply) -> bool:
     """Return whether a condition or a range gave the user less than the whole response."""
-    return reply.status in PARTIAL_STATUS and is_conditional(inbound.head.headers)
+    return reply.status in PARTIAL_STATUS and is_conditional_request(inbound.head.headers)

@@ -34,7 +34,7 @@ class CopyQueue:
         """Return whether a copy of a route would be taken: a full queue takes none of its busiest route."""
         return (
             self._size < self._max_copies
-            or len(self._waiting.get(route, ())) < self._longest_line_length
+            or len(self._waiting.get(route, ())) < self._longest_route_queue_length
         )
 
     def add_and_evict(self, copy: Copy) -> Copy | None:
@@ -59,7 +59,7 @@ class CopyQueue:
             yield self._pop_oldest_of(next(iter(self._waiting)))
 
     @property
-    def _longest_line_length(self) -> int:
+    def _longest_route_queue_length(self) -> int:
         return max(map(len, self._waiting.values()), default=0)
 
     def _route_priority(self, route: str) -> tuple[int, float]:

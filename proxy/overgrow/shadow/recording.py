@@ -47,7 +47,7 @@ class RecordingLimits(NamedTuple):
 class Recording:
     """Records one exchange. Call wrap_reply, record_sent_reply or abort once; `on_done` is then called once, at the end.
 
-    `on_done` calls finish, and then either takes the bodies or calls release.
+    `on_done` calls set_final_drop_reason, and then either takes the bodies or calls release_memory.
     """
 
     __slots__ = (
@@ -130,7 +130,7 @@ class Recording:
         """How much of the memory budget this holds; whoever takes the bodies must release it."""
         return self._held_bytes + sum(tee.held_bytes for tee in self._tees())
 
-    def release(self) -> None:
+    def release_memory(self) -> None:
         """Give back what is held, and keep nothing of an upload that goes on after its response."""
         self._memory.release(self._held_bytes)
         self._held_bytes = 0
@@ -161,7 +161,7 @@ class Recording:
         body = self.reply.body if self.reply is not None else b""
         return body if isinstance(body, bytes) else b""
 
-    def finish(self) -> None:
+    def set_final_drop_reason(self) -> None:
         """Check at the end whether both bodies were kept; set `drop_reason` if not."""
         self.drop_reason = self.drop_reason or self._tee_drop_reason(
             self._request, "request-too-large"

@@ -103,7 +103,7 @@ class Tee:
         elif self.held_bytes + size > self._max_bytes:
             self._replace_body_by_fingerprint(chunk)
         elif not self._memory.try_reserve(size):
-            self._discard_for("memory")
+            self._discard_body_because("memory")
         else:
             self.held_bytes += size
             self._chunks.append(chunk)
@@ -111,7 +111,7 @@ class Tee:
     def _replace_body_by_fingerprint(self, chunk: bytes) -> None:
         """Drop the body and hash it instead, if a fingerprint is wanted."""
         if not self._hashed_bytes:
-            self._discard_for("too-large")
+            self._discard_body_because("too-large")
             return
         self._hashing = FingerprintBuilder(self._chunks)
         self._memory.release(self.held_bytes)
@@ -123,13 +123,13 @@ class Tee:
         if self._hashing is not None and self._hashing.length + len(chunk) <= self._hashed_bytes:
             self._hashing.add(chunk)
         else:
-            self._discard_for("too-large")
+            self._discard_body_because("too-large")
 
     def discard_kept_body(self) -> None:
         """Drop what is kept; later chunks only pass."""
-        self._discard_for(self.drop_reason or "memory")
+        self._discard_body_because(self.drop_reason or "memory")
 
-    def _discard_for(self, reason: TeeDropReason) -> None:
+    def _discard_body_because(self, reason: TeeDropReason) -> None:
         self._memory.release(self.held_bytes)
         self._chunks.clear()
         self._hashing = None

@@ -17,7 +17,7 @@ from overgrow.shadow.findings.proposing import propose_rules
 from overgrow.shadow.rules.comparators import Ignore
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.difference import ABSENT, DuplicateKeyValues, NotANumber
-from overgrow.shadow.values.kinds import change_between
+from overgrow.shadow.values.kinds import class_change_between
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 DAY = date(2027, 1, 1)
@@ -242,7 +242,7 @@ CHANGES = [
 
 @pytest.mark.parametrize(("one", "other", "change"), CHANGES)
 def test_values_of_two_classes_change_as_their_kind_says(one, other, change):
-    assert [change, change] == [change_between(one, other), change_between(other, one)]
+    assert [change, change] == [class_change_between(one, other), class_change_between(other, one)]
 
 
 def covered(kinds: tuple[str, ...], one: object, other: object) -> bool:

@@ -649,7 +649,7 @@ def test_a_kill_breaks_off_what_is_under_way_and_later_copies_go_out_again():
         await stage.ask()
         await asked.wait()
         await stage.ask()
-        stage.mirror.cancel_copies()
+        stage.mirror.cancel_copies_on_kill()
         await stage.settled()
         migrated.answers = [Reply(200, [], b"ok")]
         await stage.ask()

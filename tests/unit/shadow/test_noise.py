@@ -291,7 +291,7 @@ def test_a_path_that_is_not_always_there_is_counted_where_it_is():
 def test_a_proposal_tells_its_figures():
     [proposal] = propose_rules(some_differ(60, 40, UUIDS))
 
-    assert proposal.why == (
+    assert proposal.figures_sentence == (
         "differs between two responses of one side in 40 of 60 pairs; same_shape explains 40 of them"
     )
 

@@ -16,7 +16,7 @@ from overgrow.shadow.compare.content import (
     unpack_body,
 )
 from overgrow.shadow.compare.cookies import compare_cookies
-from overgrow.shadow.compare.entity_tags import is_implied_by_body
+from overgrow.shadow.compare.entity_tags import is_etag_implied_by_body
 from overgrow.shadow.compare.families import (
     BYTES,
     TEXT,
@@ -26,7 +26,7 @@ from overgrow.shadow.compare.families import (
 )
 from overgrow.shadow.compare.findings import EnoughFindings, Finding, Findings
 from overgrow.shadow.compare.headers import (
-    are_bodies_unseen,
+    are_bodies_unseen_by_clients,
     compare_content_types,
     compare_headers,
     compare_status,
@@ -67,13 +67,13 @@ def _collect_findings(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> Findings:
     try:
-        is_unseen = are_bodies_unseen(control, candidate)
+        is_unseen = are_bodies_unseen_by_clients(control, candidate)
         compare_status(control, candidate, findings)
         if not is_unseen:
             are_ascii = partial(_have_ascii_bodies, control, candidate)
             compare_content_types(control, candidate, findings, are_ascii)
         compare_headers(
-            control, candidate, findings, partial(_are_tags_implied, control, candidate)
+            control, candidate, findings, partial(_are_etags_implied_by_bodies, control, candidate)
         )
         compare_cookies(control, candidate, findings)
         if not is_unseen:
@@ -91,13 +91,15 @@ def _have_ascii_bodies(*responses: ResponseSnapshot) -> bool:
     return all(each.body and not each.trouble and each.body.isascii() for each in unpacked)
 
 
-def _are_tags_implied(*answers: ResponseSnapshot) -> bool:
+def _are_etags_implied_by_bodies(*responses: ResponseSnapshot) -> bool:
     """Return whether each ETag is absent, or a weak one that a framework computed from the body."""
-    for each in answers:
+    for each in responses:
         if each.fingerprint is not None:
             return False
         unpacked = unpack_body(each)
-        if unpacked.trouble or not is_implied_by_body(each.joined_header(b"etag"), unpacked.body):
+        if unpacked.trouble or not is_etag_implied_by_body(
+            each.joined_header(b"etag"), unpacked.body
+        ):
             return False
     return True
 
@@ -107,7 +109,7 @@ def _compare_bodies(
 ) -> None:
     codings = [", ".join(content_codings_of(each)) for each in (control, candidate)]
     if codings[0] != codings[1]:
-        findings.add("content-coding", "header:content-encoding", codings[0], codings[1])
+        findings.add_difference("content-coding", "header:content-encoding", codings[0], codings[1])
     if control.fingerprint is not None or candidate.fingerprint is not None:
         compare_large_bodies(control, candidate, findings)
         return
@@ -115,11 +117,13 @@ def _compare_bodies(
         return
     first, second = unpack_body(control), unpack_body(candidate)
     if first.trouble != second.trouble:
-        findings.add("encoding", "body", first.trouble or "unpacked", second.trouble or "unpacked")
+        findings.add_difference(
+            "encoding", "body", first.trouble or "unpacked", second.trouble or "unpacked"
+        )
     if first.body and not second.body:
-        findings.add("missing", "body", describe_length(first.body), ABSENT)
+        findings.add_difference("missing", "body", describe_length(first.body), ABSENT)
     elif second.body and not first.body:
-        findings.add("extra", "body", ABSENT, describe_length(second.body))
+        findings.add_difference("extra", "body", ABSENT, describe_length(second.body))
     elif first.body == second.body:
         return
     elif first.trouble or second.trouble:  # a packed body has no lines
@@ -141,7 +145,7 @@ def _compare_unpacked_bodies(
         return
     first, second = decode_body(control, bodies[0]), decode_body(candidate, bodies[1])
     if first.flaw != second.flaw:
-        findings.add("encoding", "body", first.flaw or "sound", second.flaw or "sound")
+        findings.add_difference("encoding", "body", first.flaw or "sound", second.flaw or "sound")
     _compare_decoded_texts(family, first, second, findings)
 
 

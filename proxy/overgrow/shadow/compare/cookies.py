@@ -130,12 +130,12 @@ def _compare_two_cookies(
     path: str, control: Cookie | None, candidate: Cookie | None, findings: Findings
 ) -> None:
     if candidate is None:
-        findings.add("cookie-missing", path, control.value if control else "", ABSENT)
+        findings.add_difference("cookie-missing", path, control.value if control else "", ABSENT)
     elif control is None:
-        findings.add("cookie-extra", path, ABSENT, candidate.value)
+        findings.add_difference("cookie-extra", path, ABSENT, candidate.value)
     else:
         if control.value != candidate.value:
-            findings.add("cookie-value", path, control.value, candidate.value)
+            findings.add_difference("cookie-value", path, control.value, candidate.value)
         _compare_cookie_attributes(path, control.attributes, candidate.attributes, findings)
 
 
@@ -146,8 +146,8 @@ def _compare_cookie_attributes(
         first, second = control.get(name), candidate.get(name)
         storage_key = f"{path};{escape_unprintable(name)}"
         if second is None:
-            findings.add("cookie-attribute-missing", storage_key, first or name, ABSENT)
+            findings.add_difference("cookie-attribute-missing", storage_key, first or name, ABSENT)
         elif first is None:
-            findings.add("cookie-attribute-extra", storage_key, ABSENT, second or name)
+            findings.add_difference("cookie-attribute-extra", storage_key, ABSENT, second or name)
         elif first != second:
-            findings.add("cookie-attribute-value", storage_key, first, second)
+            findings.add_difference("cookie-attribute-value", storage_key, first, second)

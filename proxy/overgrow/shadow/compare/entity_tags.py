@@ -14,16 +14,16 @@ _EXPRESS_LENGTH = 27  # of the digest in base64, as the npm package etag cuts it
 _RACK_LENGTH = 32  # of SHA-256 in hexadecimal; older versions took MD5, which is as long
 
 
-def is_implied_by_body(tag: str | None, body: bytes) -> bool:
+def is_etag_implied_by_body(tag: str | None, body: bytes) -> bool:
     """Return whether a response may as well have no ETag: it has none, or a weak one made of its body."""
     if tag is None:
         return True
     if not tag.startswith('W/"') or not tag.endswith('"'):
         return False
-    return tag[3:-1] in _tags_of(body)
+    return tag[3:-1] in _etags_computed_from(body)
 
 
-def _tags_of(body: bytes) -> frozenset[str]:
+def _etags_computed_from(body: bytes) -> frozenset[str]:
     sha1 = base64.b64encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode()
     return frozenset(
         {

@@ -104,7 +104,7 @@ class Findings:
     read: int = 0  # characters
     naming: PathNaming | None = None  # of the control's body, during a comparison by structure
 
-    def add(self, kind: Kind, path: str, control: object, candidate: object) -> None:
+    def add_difference(self, kind: Kind, path: str, control: object, candidate: object) -> None:
         """Keep a difference and the rule that covers it; raise EnoughFindings when the comparison may end."""
         path = path[:MAX_PATH]
         path, other = self.naming.paths_of_difference(kind, path) if self.naming else (path, path)

@@ -49,7 +49,7 @@ NO_BODY = frozenset({204, 205, 304})
 FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
 
-def are_bodies_unseen(control: ResponseSnapshot, candidate: ResponseSnapshot) -> bool:
+def are_bodies_unseen_by_clients(control: ResponseSnapshot, candidate: ResponseSnapshot) -> bool:
     """Return whether clients ignore both bodies, because the responses cannot have one or are redirects."""
     if control.status != candidate.status:
         return False
@@ -64,7 +64,7 @@ def compare_status(
 ) -> None:
     """Report whether the status differs."""
     if control.status != candidate.status:
-        findings.add("status", "status", str(control.status), str(candidate.status))
+        findings.add_difference("status", "status", str(control.status), str(candidate.status))
 
 
 def compare_headers(
@@ -78,7 +78,9 @@ def compare_headers(
     `are_tags_implied` returns whether both ETags are implied by the bodies; it is called only if the ETags differ.
     """
     first, second = headers_to_compare(control), headers_to_compare(candidate)
-    if are_bodies_unseen(control, candidate):  # which of several bodies it is says nothing then
+    if are_bodies_unseen_by_clients(
+        control, candidate
+    ):  # which of several bodies it is says nothing then
         first.pop("vary", None)
         second.pop("vary", None)
     if content_codings_of(control) != content_codings_of(candidate):
@@ -91,9 +93,9 @@ def compare_headers(
             continue
         path = f"header:{escape_unprintable(name)}"
         if name not in second:
-            findings.add("header-missing", path, ", ".join(first[name]), ABSENT)
+            findings.add_difference("header-missing", path, ", ".join(first[name]), ABSENT)
         elif name not in first:
-            findings.add("header-extra", path, ABSENT, ", ".join(second[name]))
+            findings.add_difference("header-extra", path, ABSENT, ", ".join(second[name]))
         elif first[name] != second[name]:
             if name == "expires" and have_same_expiry(
                 control, candidate, first[name][0], second[name][0]
@@ -124,7 +126,7 @@ def _compare_field_values(
     )
     if first != second:
         kind: Kind = "order" if sorted(control) == sorted(candidate) else "header-value"
-        findings.add(kind, path, ", ".join(control), ", ".join(candidate))
+        findings.add_difference(kind, path, ", ".join(control), ", ".join(candidate))
 
 
 def _resolve_references_in_values(name: str, values: list[str], base: str) -> list[str]:
@@ -240,7 +242,7 @@ def compare_content_types(
         _canonical_content_type(candidate),
     )
     if media != other_media:
-        findings.add("content-type", path, media or ABSENT, other_media or ABSENT)
+        findings.add_difference("content-type", path, media or ABSENT, other_media or ABSENT)
         return
     for name in sorted(first.keys() | second.keys()):
         if first.get(name) != second.get(name):
@@ -252,4 +254,6 @@ def compare_content_types(
                 media_type_and_parameters_of(each)[1].get(name, ABSENT)
                 for each in (control, candidate)
             )
-            findings.add("content-type", f"{path};{escape_unprintable(name)}", one, other)
+            findings.add_difference(
+                "content-type", f"{path};{escape_unprintable(name)}", one, other
+            )

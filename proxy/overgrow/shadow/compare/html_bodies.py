@@ -75,22 +75,26 @@ class _HtmlTreeComparer:
             self.compare_attributes(path, control.attributes, candidate.attributes)
         if self.are_children_reordered(control.children, candidate.children):
             shown = (", ".join(_child_names(each)) for each in (control, candidate))
-            self.findings.add("order", path, *shown)
+            self.findings.add_difference("order", path, *shown)
             return
         found = self.pair_children_by_field_name(control, candidate) or self.pair_children(
             control, candidate
         )
         if found.reordered:
             shown = (", ".join(_form_field_labels(each)) for each in (control, candidate))
-            self.findings.add("order", path, *shown)
+            self.findings.add_difference("order", path, *shown)
         places = list(child_paths(path, control.children))
         for at in found.missing:
-            self.findings.add("missing", places[at], _describe_node(control.children[at]), ABSENT)
+            self.findings.add_difference(
+                "missing", places[at], _describe_node(control.children[at]), ABSENT
+            )
         for one, other in found.pairs:
             self.compare_nodes(places[one], control.children[one], candidate.children[other])
         others = list(child_paths(path, candidate.children)) if found.extra else []
         for at in found.extra:
-            self.findings.add("extra", others[at], ABSENT, _describe_node(candidate.children[at]))
+            self.findings.add_difference(
+                "extra", others[at], ABSENT, _describe_node(candidate.children[at])
+            )
 
     def are_children_reordered(self, control: list[Node], candidate: list[Node]) -> bool:
         """Return whether two elements have equal children in another order."""
@@ -113,7 +117,7 @@ class _HtmlTreeComparer:
         if isinstance(control, Element) and isinstance(candidate, Element):
             self.compare_elements(path, control, candidate)
         elif control != candidate:
-            self.findings.add("text", path, control, candidate)
+            self.findings.add_difference("text", path, control, candidate)
 
     def compare_attributes(
         self, path: str, control: dict[str, str], candidate: dict[str, str]
@@ -124,7 +128,9 @@ class _HtmlTreeComparer:
             if first != second:
                 kind: Kind = "missing" if second is ABSENT else "extra"
                 kind = kind if ABSENT in (first, second) else "value"
-                self.findings.add(kind, f"{path}/@{escape_unprintable(name)}", first, second)
+                self.findings.add_difference(
+                    kind, f"{path}/@{escape_unprintable(name)}", first, second
+                )
 
     def intern_children(self, element: Element) -> list[int]:
         """Return the numbers of an element's children."""

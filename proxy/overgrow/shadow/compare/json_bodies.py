@@ -118,7 +118,7 @@ class _JsonComparer:
             self.compare_arrays(path, control, candidate)
         else:
             kind: Kind = "value" if _have_compatible_types(control, candidate) else "type"
-            self.findings.add(kind, path, control, candidate)
+            self.findings.add_difference(kind, path, control, candidate)
 
     def are_different(self, control: object, candidate: object) -> bool:
         """Return whether two values differ."""
@@ -133,21 +133,21 @@ class _JsonComparer:
                 if self.are_different(value, candidate[key]):
                     self.compare_values(member_path(path, key), value, candidate[key])
             else:
-                self.findings.add("missing", member_path(path, key), value, ABSENT)
+                self.findings.add_difference("missing", member_path(path, key), value, ABSENT)
         for key, value in candidate.items():
             if key not in control:
-                self.findings.add("extra", member_path(path, key), ABSENT, value)
+                self.findings.add_difference("extra", member_path(path, key), ABSENT, value)
 
     def compare_arrays(self, path: str, control: list[object], candidate: list[object]) -> None:
         """Pair the items, report a different order or length, and compare the pairs."""
         how = self.findings.rules.pairing_comparator_at(path)
         found = self.pair_items(path, control, candidate, how)
         if found.reordered:
-            self.findings.add("order", path, control, candidate)
+            self.findings.add_difference("order", path, control, candidate)
         if isinstance(how, KeyedBy):
             self.report_unpaired(path, control, candidate, found)
         elif len(control) != len(candidate):
-            self.findings.add("length", path, control, candidate)
+            self.findings.add_difference("length", path, control, candidate)
         for first, second in found.pairs:
             if self.are_different(control[first], candidate[second]):
                 self.compare_values(f"{path}[{first}]", control[first], candidate[second])
@@ -157,9 +157,9 @@ class _JsonComparer:
     ) -> None:
         """Report keyed items that only one side has."""
         for at in found.missing:
-            self.findings.add("missing", f"{path}[{at}]", control[at], ABSENT)
+            self.findings.add_difference("missing", f"{path}[{at}]", control[at], ABSENT)
         for at in found.extra:
-            self.findings.add("extra", f"{path}[{at}]", ABSENT, candidate[at])
+            self.findings.add_difference("extra", f"{path}[{at}]", ABSENT, candidate[at])
 
     def pair_items(
         self,

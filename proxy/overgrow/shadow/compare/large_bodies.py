@@ -33,9 +33,9 @@ def compare_large_bodies(
     if may_be_equal or any(rule.path.startswith(BODY_PREFIXES) for rule in findings.rules.rules):
         findings.undecided = "answer-too-large"
     elif first.length != second.length:
-        findings.add("length", "bytes", _describe_size(first), _describe_size(second))
+        findings.add_difference("length", "bytes", _describe_size(first), _describe_size(second))
     else:
-        findings.add("bytes", "bytes", _describe_size(first), _describe_size(second))
+        findings.add_difference("bytes", "bytes", _describe_size(first), _describe_size(second))
 
 
 def _fingerprint_of_sent_body(response: ResponseSnapshot) -> Fingerprint:

@@ -39,11 +39,11 @@ class HtmlPathNaming:
         for at, step in enumerate(steps):
             # An extra element has the candidate's index, which is not one of the control's elements.
             is_other = kind == "extra" and at == len(steps) - 1 and not step.startswith("@")
-            name, node = (step, None) if is_other else self._resolve_step(node, step)
+            name, node = (step, None) if is_other else self._name_step_and_find_child(node, step)
             steps_by_name.append(name)
         return DifferencePaths("/".join(steps_by_name), path)
 
-    def _resolve_step(self, node: Node | None, step: str) -> tuple[str, Node | None]:
+    def _name_step_and_find_child(self, node: Node | None, step: str) -> tuple[str, Node | None]:
         if not isinstance(node, Element):
             return step, None
         if id(node) not in self._below:
@@ -109,11 +109,13 @@ class JsonPathNaming:
                 return DifferencePaths(path, path)  # cut
             at = step.end()
             is_other = kind == "extra" and number == len(steps) - 1
-            name, value = (step[0], None) if is_other else self._resolve_step(value, step)
+            name, value = (
+                (step[0], None) if is_other else self._name_step_and_find_child(value, step)
+            )
             keyed += name
         return DifferencePaths(path, keyed if at == len(path) else path)
 
-    def _resolve_step(self, value: object, step: re.Match[str]) -> tuple[str, object]:
+    def _name_step_and_find_child(self, value: object, step: re.Match[str]) -> tuple[str, object]:
         if isinstance(value, dict) and step[1]:
             return step[0], value.get(step[1])
         if isinstance(value, list) and step[2] and step[2].isdigit():

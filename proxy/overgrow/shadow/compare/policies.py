@@ -64,8 +64,8 @@ def _compare_directive(
     path: str, control: str | None, candidate: str | None, findings: Findings
 ) -> None:
     if candidate is None:
-        findings.add("header-missing", path, control, ABSENT)
+        findings.add_difference("header-missing", path, control, ABSENT)
     elif control is None:
-        findings.add("header-extra", path, ABSENT, candidate)
+        findings.add_difference("header-extra", path, ABSENT, candidate)
     elif control != candidate:
-        findings.add("header-value", path, control, candidate)
+        findings.add_difference("header-value", path, control, candidate)

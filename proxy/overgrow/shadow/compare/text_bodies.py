@@ -26,11 +26,11 @@ def compare_lines(control: str, candidate: str, findings: Findings) -> None:
     found = pair_by_position([numbers[line] for line in first], [numbers[line] for line in second])
     for one, other in found.pairs:
         if first[one] != second[other]:
-            findings.add("text", _line_path(one), first[one], second[other])
+            findings.add_difference("text", _line_path(one), first[one], second[other])
     for at in found.missing:
-        findings.add("missing", _line_path(at), first[at], ABSENT)
+        findings.add_difference("missing", _line_path(at), first[at], ABSENT)
     for at in found.extra:
-        findings.add("extra", _line_path(at), ABSENT, second[at])
+        findings.add_difference("extra", _line_path(at), ABSENT, second[at])
 
 
 def _line_path(at: int) -> str:
@@ -40,11 +40,15 @@ def _line_path(at: int) -> str:
 def compare_bytes(control: bytes, candidate: bytes, findings: Findings) -> None:
     """Report whether two bodies differ in length, and the first byte that differs."""
     if len(control) != len(candidate):
-        findings.add("length", "bytes", describe_length(control), describe_length(candidate))
+        findings.add_difference(
+            "length", "bytes", describe_length(control), describe_length(candidate)
+        )
     at = first_difference_at(control, candidate)
     if at < min(len(control), len(candidate)):
         shown = slice(at, at + _SHOWN_BYTES)
-        findings.add("bytes", f"bytes[{at}]", control[shown].hex(" "), candidate[shown].hex(" "))
+        findings.add_difference(
+            "bytes", f"bytes[{at}]", control[shown].hex(" "), candidate[shown].hex(" ")
+        )
 
 
 def first_difference_at(control: bytes, candidate: bytes) -> int:

@@ -23,7 +23,7 @@ from overgrow.shadow.findings.path_variation import (
     PlacesPresent,
     add_variation_of_places,
     build_variation,
-    limit_places,
+    limit_number_of_places,
 )
 from overgrow.shadow.findings.proposing import (
     INDEX,
@@ -57,7 +57,7 @@ class Noise:
         merged = dict(self.shapes)
         for shape, variation in other.shapes.items():
             merged[shape] = merged[shape] + variation if shape in merged else variation
-        kept = _limit_path_shapes(merged)
+        kept = _limit_number_of_path_shapes(merged)
         left_out = self.left_out + other.left_out + len(merged) - len(kept)
         return Noise(
             self.pairs + other.pairs,
@@ -84,7 +84,7 @@ class Noise:
 Noise.none = Noise()
 
 
-def _limit_path_shapes(shapes: dict[str, PathVariation]) -> dict[str, PathVariation]:
+def _limit_number_of_path_shapes(shapes: dict[str, PathVariation]) -> dict[str, PathVariation]:
     """Return at most MAX_SHAPES shapes, preferring those that differ."""
     if len(shapes) <= MAX_SHAPES:
         return shapes
@@ -129,7 +129,7 @@ def measure_pair_noise(
         others = findings_of(*migrated, rules)
         _count_migrated_noise(shapes, _group_by_path_shape(others))
         covered_noise = count_covered_noise(own, others)
-    kept = _limit_path_shapes(
+    kept = _limit_number_of_path_shapes(
         {shape: each for shape, each in shapes.items() if is_showable_path_shape(shape)}
     )
     return Noise(1, dict(sorted(kept.items())), len(shapes) - len(kept), covered_noise)
@@ -176,7 +176,7 @@ def _build_variation_with_places(
         return noted
     noted = add_variation_of_places(pair, noted, findings, present)
     readable = {place: each for place, each in noted.places.items() if is_storable_path(place)}
-    return replace(noted, places=limit_places(readable))
+    return replace(noted, places=limit_number_of_places(readable))
 
 
 def is_storable_path(place: str) -> bool:

@@ -82,7 +82,7 @@ class PathVariation:
             _common_identifying_keys(self.keys, other.keys),
             tuple(sorted({*self.examples, *other.examples})[:MAX_EXAMPLES]),
             _sum_counts(self.kinds, other.kinds),
-            limit_places(_sum_variations_by_place(self.places, other.places)),
+            limit_number_of_places(_sum_variations_by_place(self.places, other.places)),
             self.migrated_seen + other.migrated_seen,
             self.migrated_different + other.migrated_different,
         )
@@ -153,7 +153,7 @@ def _sum_variations_by_place(
     return merged
 
 
-def limit_places(places: Mapping[str, PathVariation]) -> dict[str, PathVariation]:
+def limit_number_of_places(places: Mapping[str, PathVariation]) -> dict[str, PathVariation]:
     """Return at most MAX_NOISY places that differ and MAX_QUIET that do not, sorted."""
     noisy = [place for place, each in places.items() if each.different]
     quiet = [place for place, each in places.items() if not each.different]
@@ -212,7 +212,7 @@ def add_variation_of_places(
         place: _PLAIN if place in present.plain else PathVariation(1) for place in present.places
     }
     places |= {place: build_variation(pair, own) for place, own in found.items()}
-    return replace(variation, places=limit_places(places))
+    return replace(variation, places=limit_number_of_places(places))
 
 
 def harmless_reasons(finding: Finding) -> set[str]:

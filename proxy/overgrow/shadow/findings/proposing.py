@@ -84,7 +84,7 @@ class RuleProposal:
     note: str = ""
 
     @property
-    def why(self) -> str:
+    def figures_sentence(self) -> str:
         """The figures in a sentence."""
         return (
             f"differs between two responses of one side in {self.different} of {self.seen} pairs; "
@@ -219,7 +219,7 @@ def _is_comparator_invalid_at(how: Comparator, path: str) -> bool:
     # Of bytes only the first that differs is known, and two bytes do not tell what they stand for.
     if path.startswith("bytes") and not isinstance(how, Ignore):
         return True
-    return how.misplacement_at(path) is not None
+    return how.why_misplaced_at(path) is not None
 
 
 def _is_rule_justified(how: Comparator, variation: PathVariation) -> bool:
@@ -331,7 +331,7 @@ def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, Path
         return
     left = sorted(noisy, key=lambda place: (-noisy[place].different, place))
     while left:
-        path = _widest_path(left[0], noisy, quiet)
+        path = _widest_path_avoiding_quiet(left[0], noisy, quiet)
         covered = [place for place in left if _path_covers(path, place)]
         of_all = len(covered) == len(noisy)
         yield (
@@ -358,7 +358,9 @@ def _split_noisy_and_quiet(
     return noisy, quiet
 
 
-def _widest_path(place: str, noisy: Mapping[str, PathVariation], quiet: set[str]) -> str:
+def _widest_path_avoiding_quiet(
+    place: str, noisy: Mapping[str, PathVariation], quiet: set[str]
+) -> str:
     """Return the path with most indexes as [*] that covers this place and others like it, but no quiet one."""
     steps = [step for step in _INDEX.finditer(place) if step[1]][:MAX_INDEXES]
     for count in range(len(steps), 0, -1):

@@ -63,7 +63,7 @@ class _Comparator:
         """Return the narrowest comparator of this class that allows all of these; None if there is none or it is unknown."""
         return None
 
-    def misplacement_at(self, path: str) -> tuple[str, str] | None:
+    def why_misplaced_at(self, path: str) -> tuple[str, str] | None:
         """Return why the comparator can never allow anything at a path, and the fix; None if it can."""
         if path in _WHOLES:
             return f"{self} applies to values only", "Write how: ignore."
@@ -77,12 +77,12 @@ class _ArrayComparator(_Comparator):
     needed = ProposalThreshold(30, 3, 0.01)
     needs_values = False
 
-    def misplacement_at(self, path: str) -> tuple[str, str] | None:
+    def why_misplaced_at(self, path: str) -> tuple[str, str] | None:
         """Return why the comparator can never allow anything at a path, and the fix; None if it can."""
         if not path.startswith("$"):
             fix = "Arrays are compared in JSON only; their paths begin with $."
             return f"{self} applies to arrays only", fix
-        return super().misplacement_at(path)
+        return super().why_misplaced_at(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Ignore(_Comparator):
         """Return the comparator: it allows everything."""
         return cls()
 
-    def misplacement_at(self, path: str) -> None:
+    def why_misplaced_at(self, path: str) -> None:
         """Return None: the comparator works at every path."""
 
     def allows(self, kind: str, likeness: Likeness) -> bool:  # noqa: ARG002

@@ -171,7 +171,7 @@ def _read_rule(reading: FileReading, node: Node) -> Rule | None:
     before = len(reading.problems)
     values, nodes = _read_entry(reading, node, _RULE)
     if "path" in values and "how" in values:
-        reason_and_fix = values["how"].misplacement_at(values["path"])
+        reason_and_fix = values["how"].why_misplaced_at(values["path"])
         if reason_and_fix:
             reading.report(nodes["how"], FieldError("how-misplaced", *reason_and_fix))
     return Rule(**values, line=node.line) if len(reading.problems) == before else None

@@ -13,7 +13,7 @@ from overgrow.evidence import SEVERAL, Part
 from overgrow.shadow.rules.comparators import SameShape
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.difference import Likeness
-from overgrow.shadow.values.kinds import change_between_stored_types, rule_kind_of
+from overgrow.shadow.values.kinds import class_change_between_stored_types, rule_kind_of
 
 
 def build_coverage_check(rules: Rules) -> Callable[[Part], bool]:
@@ -82,7 +82,7 @@ def _rule_allows_part(rule: Rule, part: Part) -> bool:
 
 
 def _likeness_of_part(part: Part) -> Likeness:
-    change = change_between_stored_types(part.path, part.control, part.candidate)
+    change = class_change_between_stored_types(part.path, part.control, part.candidate)
     return Likeness(part.gap, part.gap_s, part.alike, part.one_type, change=change)
 
 

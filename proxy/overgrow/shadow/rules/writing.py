@@ -39,14 +39,19 @@ def _append_rule(text: str, rule: Rule) -> str:
         raise CannotAddRule("The file has no list of rules. Fix it first.")
     if not listed.children:
         start, stop = listed.start, listed.end + len("]")
-        return text[:start].rstrip(" ") + "\n" + render_rule(rule, "  ") + text[stop:].lstrip(" \n")
+        return (
+            text[:start].rstrip(" ")
+            + "\n"
+            + render_rule_as_yaml(rule, "  ")
+            + text[stop:].lstrip(" \n")
+        )
     if listed.style == "flow":
         raise CannotAddRule(
             "The rules are written in [ ]. Write each on a line of its own that begins with -."
         )
     end = text.find("\n", _last_leaf_node(listed).end)
     head, tail = (text + "\n", "") if end < 0 else (text[: end + 1], text[end + 1 :])
-    return head + render_rule(rule, " " * (listed.column - 1)) + tail
+    return head + render_rule_as_yaml(rule, " " * (listed.column - 1)) + tail
 
 
 def _find_rules_node(text: str) -> Node | None:
@@ -67,7 +72,7 @@ def _last_leaf_node(node: Node) -> Node:
     return node
 
 
-def render_rule(rule: Rule, indent: str = "") -> str:
+def render_rule_as_yaml(rule: Rule, indent: str = "") -> str:
     """Return a rule as YAML, one line a field; a value that YAML could misread is quoted."""
     how = str(rule.how).split(" ", 1)
     value = how[0] if len(how) == 1 else f"{{{how[0]}: {_quote_if_needed(how[1])}}}"

@@ -198,10 +198,10 @@ def escape_unprintable(text: str) -> str:
     """Return text with control characters and surrogates escaped, so that any store and terminal takes it."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else _escape(each) for each in text)
+    return "".join(each if each.isprintable() else _escape_character(each) for each in text)
 
 
-def _escape(character: str) -> str:
+def _escape_character(character: str) -> str:
     """Return a character as JSON escapes it, beyond U+FFFF as a pair of surrogates."""
     named = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}.get(character)
     units = character.encode("utf-16-be", "surrogatepass").hex()

@@ -74,18 +74,18 @@ _TYPES_OF_WORDS: Mapping[str, str] = MappingProxyType(
 _CONTAINERS = frozenset({"array", "object"})
 
 
-def change_between(control: object, candidate: object) -> Change:
+def class_change_between(control: object, candidate: object) -> Change:
     """Return how the classes of two JSON values, or of two texts, differ; empty if they do not."""
-    return _class_change(_class_of_value(control), _class_of_value(candidate))
+    return _change_between_classes(_class_of_value(control), _class_of_value(candidate))
 
 
-def change_between_stored_types(path: str, control: str, candidate: str) -> Change:
-    """Return what change_between returned for two values, from the types that the store keeps of them."""
+def class_change_between_stored_types(path: str, control: str, candidate: str) -> Change:
+    """Return what class_change_between returned for two values, from the types that the store keeps of them."""
     if not path.startswith("$"):  # texts: only empty ones are a class of their own
-        return _class_change(
+        return _change_between_classes(
             _ValueClass("text", "", not control), _ValueClass("text", "", not candidate)
         )
-    return _class_change(_class_of_type_word(control), _class_of_type_word(candidate))
+    return _change_between_classes(_class_of_type_word(control), _class_of_type_word(candidate))
 
 
 def _class_of_value(value: object) -> _ValueClass:
@@ -100,7 +100,7 @@ def _class_of_type_word(word: str) -> _ValueClass:
     return _ValueClass(_CLASSES.get(name, ""), name, plain != word)
 
 
-def _class_change(control: _ValueClass, candidate: _ValueClass) -> Change:
+def _change_between_classes(control: _ValueClass, candidate: _ValueClass) -> Change:
     if control.name == candidate.name:
         return _change_within_class(control, candidate)
     names = {control.name, candidate.name}

@@ -16,7 +16,7 @@ from math import ceil
 from typing import NamedTuple
 
 from overgrow.shadow.values.difference import Likeness, json_type_of
-from overgrow.shadow.values.kinds import change_between
+from overgrow.shadow.values.kinds import class_change_between
 
 
 def likeness_of(control: object, candidate: object) -> Likeness:
@@ -28,7 +28,7 @@ def likeness_of(control: object, candidate: object) -> Likeness:
         have_same_value_shape(control, candidate),
         type(control) is type(candidate),
         differing_piece_numbers(control, candidate),
-        change_between(control, candidate),
+        class_change_between(control, candidate),
     )
 
 

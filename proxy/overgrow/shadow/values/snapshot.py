@@ -80,7 +80,7 @@ def drop_conditional_headers(headers: Headers) -> tuple[tuple[bytes, bytes], ...
     return tuple(each for each in headers if not _is_conditional_header(*each))
 
 
-def is_conditional(headers: Headers) -> bool:
+def is_conditional_request(headers: Headers) -> bool:
     """Return whether a request asks for a part or for changes only, so that its response cannot be compared."""
     return any(_is_conditional_header(*each) for each in headers)
 
