@@ -42,6 +42,6 @@ def test_a_server_that_folds_is_noted_once_unless_the_table_knows(both):
         eventually(lambda: not hints(front))
 
     log = (front.config.parent / "serve.log").read_text()
-    assert 'legacy calls itself "Microsoft-IIS/10.0"' in note
+    assert 'legacy says that it is "Microsoft-IIS/10.0"' in note
     assert "Write folds: [case, trailing, iis] below legacy" in note
     assert log.count("[legacy-folds]") == 1
