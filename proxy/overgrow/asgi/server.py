@@ -1,8 +1,8 @@
 """A Server over the ASGI apps that are mounted in the team's Flask app, by the prefix of a path.
 
 Band 1: asyncio and `websockets`. Rule: an app runs on the worker's own event loop, in a task of its own, so
-that it may go on after its response. When its client is gone, the app is told, and cancelled if it has not
-ended ABANDONED_S later. This module must not know routes.yaml, Flask or who calls it.
+that it may go on after its response. When its client is gone, the app gets a disconnect, and is cancelled if it
+has not ended ABANDONED_S later. This module must not know routes.yaml, Flask or who calls it.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def _impossible(loaded: ParsedTable, found: NewRoutes) -> dict[str, str]:
     """Return why new routes are not valid in the table, by name.
 
     Raises:
-        EditRefused: if a problem is not one of a new route.
+        EditRefused: if the table has a problem that is not in a new route.
 
     """
     wrong = {

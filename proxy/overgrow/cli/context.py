@@ -60,7 +60,7 @@ class Invocation(NamedTuple):
 
     @property
     def state_or_wanted(self) -> Path:
-        """The state folder for the kill switch, which must not wait: the wanted one if files do not respond."""
+        """The state folder for the kill switch, which must not wait; it is not checked if the file system does not respond."""
         asked = self.settings.state
         find = partial(_state_dir, self.config.absolute(), asked.absolute() if asked else None)
         try:

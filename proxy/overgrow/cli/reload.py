@@ -193,7 +193,7 @@ def _pause() -> None:
 
 
 def _boot_error(workers: Sequence[Worker]) -> Any:
-    """Return why workers do not start, as the living ones report it."""
+    """Return why workers do not start, as the living workers report it."""
     return next((each["boot_error"] for each in workers if each.get("boot_error")), None)
 
 

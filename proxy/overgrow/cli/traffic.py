@@ -20,7 +20,7 @@ MAX_EXAMPLE_LENGTH = 60
 
 
 class TrafficReport(NamedTuple):
-    """The result of a file of recorded requests for a table, and what it is compared with."""
+    """What recorded requests of a file show about a table, and which table it is compared with."""
 
     file: Path
     before: RouteTable | None  # None: no table has taken effect, legacy answers everything

@@ -95,7 +95,7 @@ class Slot:
 
 
 def claim_slot(folder: Path, prefer: int = 0) -> Slot:
-    """Take the slot `prefer` if it is free, else the lowest free one; make the folder if there is none."""
+    """Take the slot `prefer` if it is free, else the lowest free one; create the board's folder if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     with _lock_board(folder, "claim"):
         for number in chain([prefer], count()):

@@ -1,8 +1,8 @@
 """Numbers in a mapped file: one process adds to them, any process may read, a crash loses none.
 
 The layout is that of prometheus_client's MmapedDict; a test compares the two. It is implemented here
-because one aligned store of eight bytes is cheaper than its write, and because its sparse files kill
-the process (SIGBUS) when the disk is full. Here space is reserved first.
+because one aligned store of eight bytes is cheaper than MmapedDict's write, and because the sparse files of
+MmapedDict kill the process (SIGBUS) when the disk is full. Here space is reserved first.
 
 Rule: without space or the right to write, counting continues in memory and the log says so.
 A metric is never a reason to fail a request or a boot.

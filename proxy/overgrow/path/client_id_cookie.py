@@ -1,7 +1,7 @@
 """The cookie that tells a canary's clients apart, and which responses may carry it.
 
 Pure. Rule: a response that a cache may give to other clients gets no id, because all of them would
-count as one client from then on. Where the headers leave that open, the response counts as shared.
+count as one client from then on. If the headers leave this open, the response counts as shared.
 """
 
 from __future__ import annotations

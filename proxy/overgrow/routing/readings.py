@@ -49,7 +49,7 @@ class Readings(NamedTuple):
 
 
 def all_readings(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
-    """Return all paths that a server behind us may read the target as, in one case.
+    """Return all paths that a server behind us may read the target as, each folded to one letter case.
 
     The normalised form comes first: escapes decoded, backslashes as slashes, dot segments resolved,
     empty segments dropped.
@@ -59,7 +59,7 @@ def all_readings(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
 
 
 def find_readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
-    """Return the paths that a server behind us may read the target as, in one case.
+    """Return the paths that a server behind us may read the target as, each folded to one letter case.
 
     Usual: escapes decoded, invalid UTF-8 as Latin-1 too, `;parameters` kept or dropped, the path
     normalised, cut at NUL, without line feeds, and what the folds say. Rare: an encoded slash that is not

@@ -66,7 +66,7 @@ def find_weakenings(
 
 
 def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
-    """Return whether the routes take the same requests in the same order, irreversibly or not, as before.
+    """Return whether all routes take the same requests in the same order as before, and none changed `reversible`.
 
     Most reloads change targets or canary shares only: then no path has to be examined.
     """

@@ -271,7 +271,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self.expects_continue = self.is_upgrade = self.is_chunked = False
 
     def _remember_head_if_repeated(self, block: bytes) -> None:
-        """Remember a head that came twice in a row: the first may be the only one of its connection."""
+        """Remember a head only when it comes twice in a row, since many connections carry a single request."""
         seen = hash(block)  # a hash collision costs memory alone: the whole block is compared later
         is_second, self._previous_hash = seen == self._previous_hash, seen
         is_plain = not (self._body_remaining or self.expects_continue)

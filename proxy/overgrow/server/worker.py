@@ -352,7 +352,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._wake_event.clear()
 
     async def _drain_and_count_resets(self) -> int:
-        """Stop accepting, let open requests finish in the grace time, reset the rest; return how many."""
+        """Stop accepting, let open requests finish in the grace time, and reset the rest; return how many were reset."""
         for state in self.listener_states:
             state.is_leaving = True
         await self._run_upkeep_until(lambda: False, self._overlap_s)

@@ -25,7 +25,7 @@ HEAD = ("PATH", "RULE", "ROUTE", "COVERED", "LAST", "AUTHOR", "UNTIL")
 
 
 class ListedRule(NamedTuple):
-    """One entry of a route's rules file, and how often it applied; `how` is None for show."""
+    """One entry of a route's rules file, and how often it applied; `how` is None for an entry of `show`."""
 
     route: str
     where: str

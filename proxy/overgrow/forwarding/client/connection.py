@@ -240,7 +240,7 @@ class UpstreamConnection(asyncio.Protocol):
         write_pieces(self._transport, pieces)
 
     async def wait_writable(self) -> None:
-        """Wait while the upstream does not keep up; a byte sent ends a pause like one received."""
+        """Wait while the upstream does not keep up; each byte sent restarts the idle timeout, as each byte received does."""
         if self._drained is not None:
             await self._drained
         elif self._idle_s is not None and not self._paused:

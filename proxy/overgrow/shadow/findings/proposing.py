@@ -249,7 +249,7 @@ def _comparators_by_width(variation: PathVariation) -> Iterator[tuple[Comparator
 
 
 def _pieces_for_same_shape(explained: Mapping[str, int]) -> tuple[int, ...]:
-    """Return the pieces of a text that differ if others do not; rare differences do not count."""
+    """Return the pieces of a text that differ if some pieces never do, apart from rare differences; else none."""
     counted = {name: times for name, times in explained.items() if name.startswith("of ")}
     if len(counted) != 1 or {*counted.values()} != {explained.get("shape", 0)}:
         return ()
