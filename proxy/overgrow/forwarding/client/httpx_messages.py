@@ -16,7 +16,7 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 
 class RawRequest(httpx.Request):
-    """A request whose method and header pairs stay byte for byte what they are given as."""
+    """A request that keeps the method and the header pairs it is given, byte for byte."""
 
     def __init__(
         self, method: str, url: httpx.URL, pairs: Pairs, stream: Any, extensions: dict[str, Any]

@@ -57,7 +57,7 @@ def _paths_in_body(response: ResponseSnapshot) -> Iterator[tuple[str, str]]:
 
 
 def paths_of_lines_without_digits(response: ResponseSnapshot) -> set[str]:
-    """Return the places of the text lines without a digit, which no rule of shapes can hide."""
+    """Return the paths of the text lines without a digit: a `same_shape` rule cannot hide a change in them."""
     body = unpack_body(response).body
     if not body_family_of(response).may_be_lines or len(body) > MAX_BODY:
         return set()
