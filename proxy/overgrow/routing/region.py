@@ -41,7 +41,7 @@ def request_kinds(routes: Sequence[Route]) -> RequestKinds:
 
 
 def _unnamed_host(suffix: str, known: set[str]) -> str:
-    """Return a host below the suffix that no route names."""
+    """Return a host that ends in the suffix and that no route names."""
     return next(host for n in count(1) if (host := ANY_WORD * n + suffix) not in known)
 
 

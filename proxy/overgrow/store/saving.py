@@ -85,7 +85,7 @@ def _lowest_ranks(rows: Iterable[Row]) -> list[Row]:
 
 
 def _trim_examples(connection: Connection, rows: Iterable[Row]) -> None:
-    """Delete all but the examples of lowest rank of each group: all workers agree on these, in any order."""
+    """Delete all but the examples of lowest rank of each group: all workers agree on these, whatever the order of their writes."""
     for group in sorted({_GROUP(row) for row in rows}):
         mine = _group_condition(tables.example, group)
         rank = tables.example.c.rank
