@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def flip(  # noqa: PLR0913  click's
     """
     if force and reason is None:
         raise click.UsageError("--force needs --reason TEXT: the history keeps the reason.")
-    _require_goal(to)
+    _require_goal(to, route)
     read_table(call)
     with _edit_session(call, route) as deadline:
         gate = deadline.pausing(partial(_ask_gate, call, forced=force))
@@ -96,12 +96,19 @@ def flip(  # noqa: PLR0913  click's
     _report_flip(call, flipped, waiting)
 
 
-def _require_goal(to: str) -> None:
+def _require_goal(to: str, route: str) -> None:
     """Exit 2 for a target that does not exist: bad usage, as for every other argument."""
     try:
         parse_goal(to)
     except EditRefused as refused:
-        raise BadUsage(refused.code, f"{refused.message}.", refused.fix) from refused
+        fix = f"Write overgrow flip {to} {route}." if _is_goal(route) else refused.fix
+        raise BadUsage(refused.code, f"{refused.message}.", fix) from refused
+
+
+def _is_goal(text: str) -> bool:
+    with suppress(EditRefused):
+        return bool(parse_goal(text))
+    return False
 
 
 def _ask_gate(call: Invocation, name: str, clean: int, *, forced: bool) -> Readiness:

@@ -50,6 +50,15 @@ class CheckResult(NamedTuple):
         return None if self.problems or self.table is None else self.table.revision
 
 
+def _require_one_file(
+    _ctx: click.Context, _param: click.Parameter, files: tuple[Path, ...]
+) -> Path | None:
+    """Refuse a second file, of which click would take the last alone."""
+    if len(files) > 1:
+        raise click.BadParameter("more than one file. Join logs: cat A B > all.log.")
+    return files[0] if files else None
+
+
 @click.command(short_help="Check whether the table may take effect.")
 @click.argument("file", type=AnyPath(), required=False)
 @click.option("--no-app", is_flag=True, help="Do not import the app; skip the checks that need it.")
@@ -63,6 +72,8 @@ class CheckResult(NamedTuple):
     "--traffic",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
+    multiple=True,
+    callback=_require_one_file,
     help="An access log or HAR file: show which requests change side.",
 )
 @shared_options

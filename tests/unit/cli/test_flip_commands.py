@@ -410,3 +410,8 @@ def test_a_kill_is_confirmed_once_every_worker_on_the_board_has_seen_it(overgrow
     assert (1, 0) == (late.exit_code, seen.exit_code)
     assert "worker 0" in late.stderr
     assert "on all workers" in seen.stdout
+
+
+@pytest.mark.parametrize("words", [("migrated", "orders"), ("5%", "orders")])
+def test_a_flip_with_its_words_swapped_is_told_in_their_order(overgrow, words):
+    assert f"Write overgrow flip orders {words[0]}." in overgrow.misused("flip", *words)

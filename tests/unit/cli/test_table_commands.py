@@ -90,6 +90,14 @@ def test_check_refuses_traffic_without_a_request_and_names_the_first_line(overgr
     assert "[traffic-unreadable]" in told
 
 
+def test_check_refuses_a_second_file_of_traffic(overgrow):
+    table = str(overgrow.table)
+
+    told = overgrow.misused("check", "--traffic", table, "--traffic", table)
+
+    assert "more than one file. Join logs" in told
+
+
 def test_check_refuses_a_damaged_compressed_log_without_a_traceback(overgrow):
     log = overgrow.table.with_name("access.log.gz")
     data = bytearray(gzip.compress(b'{"url.path": "/a", "http.request.method": "GET"}\n' * 9))

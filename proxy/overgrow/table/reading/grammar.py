@@ -52,6 +52,11 @@ def _read_boolean(reading: FileReading, node: Node, label: str) -> bool:
     return v.parse_boolean(text, label)
 
 
+def _read_target(reading: FileReading, node: Node, label: str) -> str:
+    text = node.text
+    return text if text in v.TARGETS else v.parse_target(scalar_of(reading, node, label), label)
+
+
 def _keep_node(_: FileReading, node: Node, __: str) -> Node:
     return node
 
@@ -268,7 +273,7 @@ ROUTE: dict[str, Reader] = {
     "headers": partial(_read_predicates, "header"),
     "query": partial(_read_predicates, "query"),
     "cookies": partial(_read_predicates, "cookie"),
-    "target": word_reader("legacy", "migrated", "gone"),
+    "target": _read_target,
     "canary": _read_canary,
     "shadow": _read_shadow,
     "fallback": _read_fallback,

@@ -22,6 +22,7 @@ MAX_DURATION_S = 86_400.0
 RESERVED_NAME = "default"
 MAX_SIZE_BYTES = 1000**4
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
+TARGETS = ("legacy", "migrated", "gone")
 LENIENCIES = (
     "bare-lf",
     "obs-fold",
@@ -56,6 +57,17 @@ def parse_word(text: str, label: str, words: tuple[str, ...]) -> str:
     close = nearest_word(text, words)
     fix = f"Write {close}." if close else f"Write {listed}."
     raise FieldError("unknown-word", f"{name_and_value(label, text)}; it can be {listed}", fix)
+
+
+def parse_target(text: str, label: str) -> str:
+    """Return a route's target; a share of clients, as `overgrow flip` takes it, is told as a canary."""
+    share = re.fullmatch(r"([0-9.]+)\s*%", text)
+    if share is None:
+        return parse_word(text, label, TARGETS)
+    is_all = re.fullmatch(r"0*100(\.0*)?", share[1])
+    fix = "Write migrated." if is_all else f"Write target: legacy, and canary: {share[1]}%."
+    what = f"{label} is {text}; it can be legacy, migrated or gone, and canary is the share of migrated"
+    raise FieldError("unknown-word", what, fix)
 
 
 def parse_duration_s(text: str, label: str) -> float:
