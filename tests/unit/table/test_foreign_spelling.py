@@ -170,3 +170,11 @@ def test_a_byte_order_mark_at_the_start_is_none_of_it():
     loaded = parse(text.encode(), file="routes.yaml", env={}, rules=None)
 
     assert ((), ()) == (loaded.problems, loaded.notes)
+
+
+def test_a_file_that_is_not_utf_8_has_this_problem_alone():
+    data = "version: 1\nlegacy:\n\u00a0 url: http://h\n".encode() + b"# caf\xe9\n"
+
+    loaded = parse(data, file="routes.yaml", env={}, rules=None)
+
+    assert [("not-utf-8", 4)] == [(each.code, each.line) for each in loaded.problems]

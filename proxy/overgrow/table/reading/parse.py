@@ -129,8 +129,10 @@ def _find_top_node(text: bytes, name: str) -> Node | None:
 
 def _syntax_problems(file: str, text: bytes, broken: YamlSyntaxError) -> tuple[Problem, ...]:
     """Return invisible characters that explain a syntax error, else the error itself."""
-    invisible = tuple(_invisible_problems(file, text.decode("utf-8", "replace")))
     syntax = Problem(broken.code, file, *broken.at, None, broken.message, broken.fix)
+    if broken.code == "not-utf-8":  # what such bytes look like explains nothing
+        return (syntax,)
+    invisible = tuple(_invisible_problems(file, text.decode("utf-8", "replace")))
     return invisible or (syntax,)
 
 
