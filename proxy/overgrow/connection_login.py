@@ -62,7 +62,7 @@ class ClientConnection(Protocol):
         ...
 
     @property
-    def slow_rate(self) -> float | None:
+    def rate_if_too_slow(self) -> float | None:
         """The client's rate in bytes per second if it is below the minimum, else None."""
         ...
 

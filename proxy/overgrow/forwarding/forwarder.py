@@ -152,7 +152,7 @@ class Forwarder:
             return await self.serve(inbound, decision, is_admitted=True)
         slot = unfinished.try_acquire(client)
         if slot is not None:
-            return await self._serve_while_arriving(inbound, body, decision, ArrivingBody(slot))
+            return await self._serve_while_body_arrives(inbound, body, decision, ArrivingBody(slot))
         timeouts = decision.route.timeouts if decision.route else upstream.legacy.timeouts
         try:
             buffered = await buffer_body(
@@ -174,11 +174,11 @@ class Forwarder:
         # The client has received its 100 from us already.
         asked = [pair for pair in inbound.head.headers if pair[0] != b"expect"]
         inbound.head = inbound.head._replace(headers=asked)
-        return await self._serve_while_arriving(
+        return await self._serve_while_body_arrives(
             inbound, buffered.chunks(self._spool), decision, arriving
         )
 
-    async def _serve_while_arriving(
+    async def _serve_while_body_arrives(
         self,
         inbound: Inbound,
         body: AsyncIterator[bytes],

@@ -172,9 +172,9 @@ class InFlightRequest:
         # Our worker knows the task already: asking asyncio costs a system call on Python 3.11.
         self._task = native.task or asyncio.current_task()
         if native.is_native:
-            native.on_disconnect(self._cancel_for_disconnect)
+            native.on_disconnect(self._cancel_exchange)
         else:
-            self._watcher = asyncio.create_task(self._watch_for_disconnect())
+            self._watcher = asyncio.create_task(self._cancel_after_disconnect())
         return self
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
@@ -188,9 +188,9 @@ class InFlightRequest:
             self.failure = reply.failure
             self._record_exchange()
             return False
-        return await self._finish_early_and_check_broken(reply, error)
+        return await self._finish_early_and_decide_suppression(reply, error)
 
-    async def _finish_early_and_check_broken(
+    async def _finish_early_and_decide_suppression(
         self, reply: Reply | None, error: BaseException | None
     ) -> bool:
         """End an exchange that broke off, or whose reply must not be sent (status 0)."""
@@ -287,17 +287,17 @@ class InFlightRequest:
             {"type": "http.response.informational", "status": status, "headers": list(headers)}
         )
 
-    def _cancel_for_disconnect(self) -> None:
+    def _cancel_exchange(self) -> None:
         """Cancel the exchange: nobody will read the response."""
         self._has_left = True
         if self._task is not None:
             self._task.cancel()
 
-    async def _watch_for_disconnect(self) -> None:
+    async def _cancel_after_disconnect(self) -> None:
         """Wait for the disconnect once the body is read, on a server that does not report it."""
         if self._body is not None:
             await self._body.wait_for_disconnect()
-            self._cancel_for_disconnect()
+            self._cancel_exchange()
 
     def _record_exchange(self) -> None:
         """Station 5: give the exchange to the sinks."""

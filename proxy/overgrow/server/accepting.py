@@ -88,7 +88,7 @@ class Acceptor:
         listener_state.loop.add_reader(sock.fileno(), self._accept_batches)
 
     @property
-    def connections(self) -> int:
+    def connection_count(self) -> int:
         """How many connections this worker has on this listener."""
         return len(self._listener_state.connections) + len(self._opening)
 
@@ -101,13 +101,15 @@ class Acceptor:
             self._sock.close()
 
     def _accept_batches(self) -> None:
-        if self._report_count_and_check_defer(self.connections) and self._pauses < MAX_PAUSES:
+        if self._report_count_and_check_defer(self.connection_count) and self._pauses < MAX_PAUSES:
             self._pauses += 1
             self._pause_accepting(PAUSE_S)
             return
         self._pauses = 0
         for _ in range(BATCHES):
-            if not self._accept_batch() or self._report_count_and_check_defer(self.connections):
+            if not self._accept_batch() or self._report_count_and_check_defer(
+                self.connection_count
+            ):
                 return
 
     def _accept_batch(self) -> bool:

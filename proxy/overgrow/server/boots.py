@@ -155,7 +155,7 @@ def describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def describe_exit(status: int) -> str:
+def describe_process_exit(status: int) -> str:
     """Return how a process ended, from the status of waitpid, in words."""
     number = status & 0x7F
     if not number:

@@ -111,7 +111,7 @@ class HttpConnection(asyncio.Protocol):
         self._read_addresses()
         self.listener_state.connections.add(self)
         self._set_deadline_for("idle", self.listener_state.limits.keepalive_s)
-        if self.listener_state.is_full:
+        if self.listener_state.is_over_limit:
             self.refuse_and_close(Failure("front-busy", "read", "front", retry_after_s=1))
             self.listener_state.over_limit[self] = None
             if not self.listener_state.close_oldest_over_limit():  # even saying no has its price
@@ -171,7 +171,7 @@ class HttpConnection(asyncio.Protocol):
             self._pause_reading()
             self._is_read_deferred = True
 
-    def resume_read(self) -> None:
+    def on_read_turn(self) -> None:
         """Read again, because this connection is next, unless its bytes are waiting to be consumed."""
         self._is_read_deferred = False
         if not self._must_pause_reading:
@@ -276,7 +276,7 @@ class HttpConnection(asyncio.Protocol):
         return self._cycle is None or self._cycle.has_whole_body
 
     @property
-    def slow_rate(self) -> float | None:
+    def rate_if_too_slow(self) -> float | None:
         """The rate of a client that is too slow, in bytes a second; None if it is not."""
         rate = None if self._pace is None else self._pace.rate
         return None if rate is None or rate >= self.listener_state.limits.slow.rate else rate
@@ -439,7 +439,7 @@ class HttpConnection(asyncio.Protocol):
             "idle",
             listener_state.loop.time() + listener_state.limits.keepalive_s,
         )
-        pipelined = self.parser.start_next_request()
+        pipelined = self.parser.prepare_for_next_request()
         if self.is_reading_paused:
             self._resume_reading()
         if pipelined:
@@ -449,7 +449,7 @@ class HttpConnection(asyncio.Protocol):
 
     def hand_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """Write `head`, and give the connection to `protocol`."""
-        pipelined = self.parser.start_next_request()
+        pipelined = self.parser.prepare_for_next_request()
         self._set_deadline_for("response", FOREVER_S)
         self._resume_reading()
         self._upgraded_protocol = protocol

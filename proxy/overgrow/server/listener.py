@@ -108,7 +108,7 @@ class ListenerState:
         self.read_scheduler = ReadScheduler(self.loop)
 
     @property
-    def is_full(self) -> bool:
+    def is_over_limit(self) -> bool:
         """Whether there are more connections than the limit, not counting refused ones."""
         return len(self.connections) - len(self.over_limit) > self.limits.connections
 

@@ -26,7 +26,7 @@ from gunicorn.errors import HaltServer
 
 from overgrow.app_types import AsgiApp
 from overgrow.server.accepting import ConnectionCounts
-from overgrow.server.boots import YOUNG_S, BootFailures, BootNotice, describe_exit
+from overgrow.server.boots import YOUNG_S, BootFailures, BootNotice, describe_process_exit
 from overgrow.server.plan import STOP_SIGNALS, ServerPlan
 from overgrow.server.worker import FrontWorker
 from overgrow.text import rfc3339
@@ -209,7 +209,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             self._handle_worker_end(worker, status)
 
     def _handle_worker_end(self, worker: FrontWorker, status: int) -> None:
-        ending = describe_exit(status)
+        ending = describe_process_exit(status)
         has_hung = (
             worker.aborted and not worker.is_ready
         )  # though it may have heard that it is to leave

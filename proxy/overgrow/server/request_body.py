@@ -41,7 +41,7 @@ class Channel(Protocol):
         ...
 
     @property
-    def slow_rate(self) -> float | None:
+    def rate_if_too_slow(self) -> float | None:
         """The rate of a client that is too slow, in bytes a second; None if it is not."""
         ...
 

@@ -20,9 +20,9 @@ from overgrow.server.request_body import Channel, RequestBody
 from overgrow.server.request_parser import RequestParser, origin_form_of
 from overgrow.server.response_head import (
     HeadLayout,
+    build_header_block,
     date_line,
-    header_block,
-    layout_of,
+    head_layout_of,
     status_line,
 )
 
@@ -345,13 +345,13 @@ class RequestCycle:
             date = b"" if headers.has_date else date_line()
             return b"".join((block, date, self._choose_connection_line(), b"\r\n"))
         listed = list(headers)
-        layout = layout_of(tuple([name for name, _ in listed]))
+        layout = head_layout_of(tuple([name for name, _ in listed]))
         length: bytes | None = None
         if layout.length_at is not None:
             length = listed[layout.length_at][1]
         if layout.owned_at or status == 204:
             listed, length = self._strip_hop_headers_and_find_length(listed, layout, status)
-        block = header_block(listed) + self._choose_framing_line(length)
+        block = build_header_block(listed) + self._choose_framing_line(length)
         date = b"" if layout.has_date else date_line()
         return b"".join((block, date, self._choose_connection_line(), b"\r\n"))
 
@@ -403,7 +403,7 @@ class RequestCycle:
         """Pass a 1xx on (RFC 9110 15.2); HTTP/1.0 clients know none."""
         if self.is_started or not 100 <= status <= 199 or status == 101:
             raise RuntimeError(f"A {status} response is not possible here")
-        block = header_block(list(headers))
+        block = build_header_block(list(headers))
         if status == 100 and self._body is not None:
             self._body.suppress_continue()
         if self._version >= (1, 1):
@@ -465,7 +465,7 @@ class RequestCycle:
         self._write_pending_head()
         if self._chunked:
             wanted = self._trailers if self._takes_trailers and self._trailers else []
-            self.client_connection.write(b"0\r\n%b\r\n" % header_block(wanted))
+            self.client_connection.write(b"0\r\n%b\r\n" % build_header_block(wanted))
         self._finish_response()
 
     def _finish_response(self) -> None:

@@ -121,7 +121,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self.is_complete = True
         return True
 
-    def start_next_request(self) -> bytes:
+    def prepare_for_next_request(self) -> bytes:
         """Prepare for the next request; return the bytes of it that have already come."""
         if self._applied is None or self._buffer:
             pipelined: bytes = self.remaining()
@@ -209,7 +209,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def _finish_deferred_reset(self) -> None:
-        """Do the reset that `start_next_request` left out, but keep the bytes that have come."""
+        """Do the reset that `prepare_for_next_request` left out, but keep the bytes that have come."""
         came, self._buffer = self._buffer, bytearray()
         self.reset()
         self._buffer = came

@@ -33,13 +33,13 @@ def error_response(failure: Failure, *, method: bytes | None) -> bytes:
     `method` is the request's method, if it is known: HEAD gets no body (RFC 9110 9.3.2).
     """
     reply = failure_reply(failure)
-    block = header_block(reply.headers)
+    block = build_header_block(reply.headers)
     body = reply.body if isinstance(reply.body, bytes) and method != b"HEAD" else b""
     close = b"connection: close\r\n\r\n"
     return status_line(reply.status) + block + date_line() + close + body
 
 
-def header_block(headers: list[tuple[bytes, bytes]]) -> bytes:
+def build_header_block(headers: list[tuple[bytes, bytes]]) -> bytes:
     """Return headers as lines, checked: an app that echoes input must not be able to end a line.
 
     Raises:
@@ -61,7 +61,7 @@ class HeadLayout(NamedTuple):
     has_date: bool
 
 
-def layout_of(names: tuple[bytes, ...]) -> HeadLayout:
+def head_layout_of(names: tuple[bytes, ...]) -> HeadLayout:
     """Return the layout of a response's head; cached, because an app repeats a few lists of names."""
     return _layouts[names]
 

@@ -208,7 +208,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             AppUnavailable: other workers have the team's app.
 
         """
-        close_in_forks(self._descriptors)  # the app may fork as soon as it is imported
+        close_in_forks(self._socket_descriptors)  # the app may fork as soon as it is imported
         super().load_wsgi()
         problem = str(getattr(self.asgi, "boot_problem", ""))
         if problem and self.app.wants_whole:
@@ -217,7 +217,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self._failure.write(problem)
             self._flags[PARTIAL] = 1
 
-    def _descriptors(self) -> Iterator[int]:
+    def _socket_descriptors(self) -> Iterator[int]:
         """Yield the file descriptors of the listeners and of the clients' connections."""
         for listener in self.sockets:
             yield listener.fileno()
@@ -338,7 +338,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self.notify()
         self._apply_server_stop()
         if self.servers and not self.is_leaving:
-            self.app.connection_counts.set_count(self.count_index, self.servers[0].connections)
+            self.app.connection_counts.set_count(self.count_index, self.servers[0].connection_count)
         now = self.loop.time()
         for state in self.listener_states:
             state.end_overdue_connections(now)

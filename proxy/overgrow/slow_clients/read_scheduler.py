@@ -18,7 +18,7 @@ SMALL_BYTES = 16 * 1024  # a piece below this costs next to nothing
 class Readable(Protocol):
     """A connection whose reading was deferred."""
 
-    def resume_read(self) -> None:
+    def on_read_turn(self) -> None:
         """Read again: this connection is next."""
 
 
@@ -38,7 +38,7 @@ class ReadScheduler:
         )
 
     def may_read_now(self, connection: Readable) -> bool:
-        """Return whether a connection may be read now; if not, its `resume_read` is called later."""
+        """Return whether a connection may be read now; if not, its `on_read_turn` is called later."""
         is_admitted = self._granted < self._at_once and not self._waiting
         if is_admitted:
             self._granted += 1
@@ -60,4 +60,4 @@ class ReadScheduler:
             self._loop.call_soon(self._start_iteration)
         for connection in [*islice(self._waiting, self._granted)]:
             del self._waiting[connection]
-            connection.resume_read()
+            connection.on_read_turn()

@@ -9,7 +9,7 @@ from overgrow.connection_login import ClientConnection
 
 def end_slowest(clients: Iterable[ClientConnection | None], max_count: int) -> int:
     """End the requests of the slowest clients, at most `max_count`; return how many were ended."""
-    found = [(client.slow_rate, client) for client in clients if client is not None]
+    found = [(client.rate_if_too_slow, client) for client in clients if client is not None]
     slow = [(rate, client) for rate, client in found if rate is not None]
     slow.sort(key=lambda each: each[0])
     for _, client in slow[:max_count]:

@@ -76,7 +76,7 @@ def pool_of(most):
         kept_for=ConnectionLifetime(30.0, 300.0),
         leniencies=frozenset(),
     )
-    pool._connect = lambda limits: asyncio.sleep(0, result=object())
+    pool._connect_in_acquired_slot = lambda limits: asyncio.sleep(0, result=object())
     return pool
 
 

@@ -24,7 +24,7 @@ class Reader:
     def __init__(self, read, name):
         self.read, self.name = read, name
 
-    def resume_read(self):
+    def on_read_turn(self):
         self.read.append(self.name)
 
 

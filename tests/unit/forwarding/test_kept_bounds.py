@@ -5,7 +5,7 @@ import pytest
 from overgrow.forwarding import headers
 from overgrow.forwarding.client import response_parser as parsing
 from overgrow.routing.facts import Head
-from overgrow.server.response_head import _layouts, layout_of
+from overgrow.server.response_head import _layouts, head_layout_of
 
 LONG = "h" * 300 + ".example"
 MANY = [(b"x-%d" % number, b"") for number in range(65)]
@@ -42,7 +42,7 @@ def headers_for_legacy(asked):
                 frozenset(),
             ),
         ),
-        (_layouts, lambda: layout_of(tuple(name for name, _ in MANY))),
+        (_layouts, lambda: head_layout_of(tuple(name for name, _ in MANY))),
     ],
     ids=["claims", "forwarded", "connection", "plan", "framing", "shape"],
 )

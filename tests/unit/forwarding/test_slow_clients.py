@@ -116,10 +116,10 @@ def test_what_breaks_a_spooled_answer_breaks_it_for_its_reader(spool):
         body.fail(httpx.ReadError("gone"))
         sizes = []
         with pytest.raises(BodyBroken):
-            await resume_read(download, sizes)
+            await on_read_turn(download, sizes)
         return sum(sizes)
 
-    async def resume_read(download, sizes):
+    async def on_read_turn(download, sizes):
         async for piece in download:
             sizes.append(len(piece))
 

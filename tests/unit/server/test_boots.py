@@ -12,7 +12,7 @@ from overgrow.server.boots import (
     BootNotice,
     SharedText,
     describe_error,
-    describe_exit,
+    describe_process_exit,
     is_same_reason,
 )
 
@@ -139,7 +139,7 @@ def test_the_notice_says_nothing_before_and_after_a_row_of_failures():
     ],
 )
 def test_an_ending_is_told_in_words(status, ending):
-    assert describe_exit(status) == ending
+    assert describe_process_exit(status) == ending
 
 
 @pytest.mark.parametrize(

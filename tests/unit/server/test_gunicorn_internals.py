@@ -59,7 +59,7 @@ def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, t
             "_start_accepting",
             "_report_boot_failure",
         }
-        | {"_apply_server_stop", "_report_count_and_check_defer", "_descriptors"},
+        | {"_apply_server_stop", "_report_count_and_check_defer", "_socket_descriptors"},
         "FrontArbiter": {
             "_manage_workers_until_interrupt",
             "_log_once_if_all_accept",

@@ -140,7 +140,7 @@ def test_a_body_is_read_each_time_though_its_head_came_before():
         assert not found.try_parse_repeated_request(data)
         found.feed(data)
         assert found.is_complete
-        assert found.start_next_request() == b""
+        assert found.prepare_for_next_request() == b""
 
     assert bodies == [b"abc"] * 4
 
@@ -151,7 +151,7 @@ def test_a_target_is_looked_at_each_time_though_its_headers_came_before(target):
     for _ in range(3):
         if not found.try_parse_repeated_request(GET + b"\r\n"):
             found.feed(GET + b"\r\n")
-        found.start_next_request()
+        found.prepare_for_next_request()
 
     with pytest.raises(ParseError):
         found.feed(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -162,7 +162,7 @@ def test_a_line_is_measured_each_time_though_its_headers_came_before():
     for _ in range(3):
         if not found.try_parse_repeated_request(GET + b"\r\n"):
             found.feed(GET + b"\r\n")
-        found.start_next_request()
+        found.prepare_for_next_request()
 
     assert not found.try_parse_repeated_request(
         b"GET /" + b"x" * 8190 + b" HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -59,7 +59,7 @@ def read_by(parser, data):
         scheme="http",
         known_host=host,
     )
-    assert parser.start_next_request() == b""
+    assert parser.prepare_for_next_request() == b""
     return {**seen, "headers": list(seen["headers"]), "head": head._replace(headers=[])}
 
 
@@ -104,10 +104,10 @@ def test_what_is_recalled_is_one_whole_request():
     whole = request(b"GET", b"/", b"1.1", BLOCKS[0])
     for _ in range(2):
         parser.feed(whole)
-        parser.start_next_request()
+        parser.prepare_for_next_request()
 
     assert parser.try_parse_repeated_request(whole)
-    assert parser.start_next_request() == b""
+    assert parser.prepare_for_next_request() == b""
     assert not parser.try_parse_repeated_request(whole + whole)
     assert not parser.try_parse_repeated_request(whole[:-1])
     parser.feed(whole[:10])
@@ -119,12 +119,12 @@ def test_a_request_behind_a_recalled_one_waits_for_its_turn():
     whole = request(b"GET", b"/", b"1.1", BLOCKS[0])
     for _ in range(2):
         parser.feed(whole)
-        parser.start_next_request()
+        parser.prepare_for_next_request()
     parser.try_parse_repeated_request(whole)
     parser.feed(whole)
 
     assert len(whole) == parser.pipelined_bytes
-    assert whole == parser.start_next_request()
+    assert whole == parser.prepare_for_next_request()
     assert parser.is_between_requests
 
 
@@ -133,7 +133,7 @@ def test_headers_in_pieces_are_never_taken_for_known_ones():
     whole = request(b"GET", b"/", b"1.1", BLOCKS[3])
     for _ in range(2):
         parser.feed(whole)
-        parser.start_next_request()
+        parser.prepare_for_next_request()
     for at in range(len(whole)):
         parser.feed(whole[at : at + 1])
 
@@ -168,6 +168,6 @@ def test_each_request_may_follow_an_empty_line_on_a_kept_connection():
         recalled.append(parser.try_parse_repeated_request(whole))
         if not recalled[-1]:
             parser.feed(whole)
-        parser.start_next_request()
+        parser.prepare_for_next_request()
 
     assert recalled == [False, False, True, True, True]

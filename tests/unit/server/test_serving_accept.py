@@ -126,7 +126,7 @@ def listening():
 def test_a_loop_iteration_accepts_many_where_no_other_worker_is_preferred(listening):
     async def test(it) -> None:
         it.acceptor._accept_batches()
-        assert it.acceptor.connections == BATCH * BATCHES
+        assert it.acceptor.connection_count == BATCH * BATCHES
         await it.until(BATCH * BATCHES + 3)
 
     listening(test, BATCH * BATCHES + 3)
@@ -141,7 +141,7 @@ def test_a_turn_of_the_loop_accepts_a_few_where_others_should_come_first(listeni
 
     async def test(it) -> None:
         it.acceptor._accept_batches()
-        assert it.acceptor.connections == BATCH
+        assert it.acceptor.connection_count == BATCH
         await it.until(3 * BATCH)
 
     listening(test, 3 * BATCH, should_defer)

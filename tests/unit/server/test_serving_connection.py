@@ -601,7 +601,7 @@ def paced(app, *pieces, is_events=False, slow_looks=2):
         turn.is_events = is_events
         for look in range(slow_looks):
             visitor.connection.measure_pace(1000.0 + 10 * look)
-        rate = visitor.connection.slow_rate
+        rate = visitor.connection.rate_if_too_slow
         visitor.connection.end_slow_request()
         found = rate, visitor.transport.written, visitor.transport.is_aborted, turn.ended_as
         await visitor.leave()

@@ -13,7 +13,7 @@ from overgrow.server.connection import YOUNG_IDLE_S, HttpConnection
 from overgrow.server.listener import MAX_OVER_LIMIT, ClientLimits, ListenerState
 from overgrow.server.pace import SlowClientPolicy
 from overgrow.server.request_cycle import ClientDisconnected
-from overgrow.server.response_head import date_line, header_block
+from overgrow.server.response_head import build_header_block, date_line
 from tests.unit.server.test_serving_connection import (
     BODY,
     GET,
@@ -228,7 +228,7 @@ def test_a_client_exactly_at_the_rate_is_not_slow(moved, is_slow):
         visitor.connection.measure_pace(1000.0)
         visitor.connection.moved_bytes += moved
         visitor.connection.measure_pace(1010.0)
-        rate = visitor.connection.slow_rate
+        rate = visitor.connection.rate_if_too_slow
         visitor.connection._cycle.task.cancel()
         await visitor.leave()
         return rate is not None
@@ -357,7 +357,7 @@ def test_a_204_alone_loses_its_length(status, is_kept):
 )
 def test_a_header_that_could_become_two_is_never_sent(pair):
     with pytest.raises(RuntimeError, match="not valid"):
-        header_block([pair])
+        build_header_block([pair])
 
 
 @pytest.mark.parametrize("name", [b"Transfer-Encoding", b"Connection", b"Keep-Alive"])

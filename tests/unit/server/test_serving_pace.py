@@ -14,8 +14,8 @@ class FakeClient:
     attached_login = None
     has_whole_body = True
 
-    def __init__(self, slow_rate):
-        self.slow_rate = slow_rate
+    def __init__(self, rate_if_too_slow):
+        self.rate_if_too_slow = rate_if_too_slow
         self.is_ended = False
 
     def end_slow_request(self):

@@ -37,10 +37,10 @@ class ConnectionOwner(Protocol):
         """Take back a connection that is free for another request."""
 
     def remove_connection(self, connection: UpstreamConnection) -> None:
-        """Give up a connection that will serve no further request, and free its place."""
+        """Give up a connection that will serve no further request, and free its slot."""
 
     def stop_counting(self, connection: UpstreamConnection) -> None:
-        """Free the place of a connection that carries an endless stream or a login."""
+        """Free the slot of a connection that carries an endless stream or a login."""
 
     def on_socket_open(self, connection: UpstreamConnection) -> None:
         """Take note that the socket of a connection is open."""
@@ -54,7 +54,7 @@ class ConnectionOwner(Protocol):
     def try_admit_login(self, connection: UpstreamConnection) -> bool:
         """Whether a connection with a login may stay open for its client; if so it is counted."""
 
-    def check_deadlines_no_later_than(self, deadline: float) -> None:
+    def set_timer_no_later_than(self, deadline: float) -> None:
         """Check the deadlines of all connections at this time or earlier."""
 
     read_scheduler: ReadScheduler  # decides which of many large responses is read next
@@ -130,7 +130,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._idle_s is None:
             self.exchange.receive(data)
             return
-        self._set_deadline(self._idle_s)
+        self._set_deadline_in(self._idle_s)
         self.exchange.receive(data)
         if len(data) >= SMALL_BYTES and not self._paused and self.exchange is not None:
             self._yield_to_other_downloads()
@@ -147,7 +147,7 @@ class UpstreamConnection(asyncio.Protocol):
         )
         return not self._awaits_turn
 
-    def resume_read(self) -> None:
+    def on_read_turn(self) -> None:
         """Read again: this connection has its turn."""
         self._awaits_turn = False
         if self._transport is not None and not self._transport.is_closing():
@@ -195,13 +195,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._drained = self.loop.create_future()
         if self.exchange is not None and not self.exchange.sent:
             self._unsent_bytes = self.unsent_bytes
-            self._set_deadline(self.exchange.outgoing.limits.idle_s)
+            self._set_deadline_in(self.exchange.outgoing.limits.idle_s)
 
     def resume_writing(self) -> None:
         """Let the sender continue."""
         self._wake_writer()
         if self.exchange is not None and not self.exchange.sent:
-            self._set_deadline(self._idle_s)
+            self._set_deadline_in(self._idle_s)
 
     def _wake_writer(self) -> None:
         """End a wait in `writable`."""
@@ -225,7 +225,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.write(outgoing.head)
         if outgoing.stream is None:
             exchange.sent = True
-            self._set_deadline(outgoing.limits.response_s)
+            self._set_deadline_in(outgoing.limits.response_s)
         return exchange
 
     def write(self, data: bytes) -> None:
@@ -244,18 +244,18 @@ class UpstreamConnection(asyncio.Protocol):
         if self._drained is not None:
             await self._drained
         elif self._idle_s is not None and not self._paused:
-            self._set_deadline(self._idle_s)
+            self._set_deadline_in(self._idle_s)
 
-    def on_request_sent(self) -> None:
+    def start_response_timeout(self) -> None:
         """Start the deadline for the response, now that the whole request is written."""
         exchange = self.exchange
         if exchange is not None and exchange.body is None:
-            self._set_deadline(exchange.outgoing.limits.response_s)
+            self._set_deadline_in(exchange.outgoing.limits.response_s)
 
     def apply_body_timeouts(self, limits: UpstreamTimeouts, *, events: bool) -> None:
         """Apply the timeouts of a body from now on; an event stream leaves the pool's count."""
         self._idle_s = limits.stream_idle_s if events else limits.idle_s
-        self._set_deadline(NEVER if self._paused else self._idle_s)
+        self._set_deadline_in(NEVER if self._paused else self._idle_s)
         if events:
             self._is_taken_in_turns = False
             self._owner.stop_counting(self)
@@ -267,7 +267,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._paused or self._awaits_turn:
             self._paused = False
             self._stop_waiting_for_turn()
-            self.resume_read()
+            self.on_read_turn()
         self._idle_s = None
         if not reusable or self._transport is None or self._transport.is_closing():
             self.close()
@@ -336,7 +336,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None and self._paused:
             self._paused = False
             if not self.is_closing:
-                self._set_deadline(self._idle_s)
+                self._set_deadline_in(self._idle_s)
                 if self._ask_for_read_turn():
                     self._transport.resume_reading()
 
@@ -365,7 +365,7 @@ class UpstreamConnection(asyncio.Protocol):
         return not self._poll.poll(0)
 
     def close(self) -> None:
-        """Close the socket now and give up the place in the pool."""
+        """Close the socket now and give up the slot in the pool."""
         self.exchange = None
         self.deadline = NEVER
         self._stop_waiting_for_turn()
@@ -392,16 +392,16 @@ class UpstreamConnection(asyncio.Protocol):
         """Extend the deadline only if the upstream has taken bytes since the last check."""
         if self.unsent_bytes < self._unsent_bytes:
             self._unsent_bytes = self.unsent_bytes
-            self._set_deadline(exchange.outgoing.limits.idle_s)
+            self._set_deadline_in(exchange.outgoing.limits.idle_s)
             return
         text = f"The upstream took no byte of the request for {exchange.outgoing.limits.idle_s} s."
         exchange.fail(transport_error(httpx.WriteTimeout, "send", text))
 
-    def _set_deadline(self, seconds: float | None) -> None:
+    def _set_deadline_in(self, seconds: float | None) -> None:
         """Move the deadline to this many seconds from now."""
         if seconds is None or seconds == NEVER:
             self.deadline = NEVER
             return
         self.deadline = deadline = self.loop.time() + seconds
         if deadline < self._owner.wake_at:
-            self._owner.check_deadlines_no_later_than(deadline)
+            self._owner.set_timer_no_later_than(deadline)

@@ -71,7 +71,7 @@ class Dialler:
             await loop.create_unix_connection(lambda: protocol, self.address.path)
             return
         limit_s = NO_LIMIT_S if connect_s is None else connect_s
-        hosts = [host] if _is_literal(host) else await self._lookup.resolve_hosts(limit_s)
+        hosts = [host] if _is_ip_address(host) else await self._lookup.resolve_hosts(limit_s)
         if len(hosts) == 1:
             await self._connect_to_host(hosts[0], lambda: protocol)
             return
@@ -215,7 +215,7 @@ class _HostLookup:
         loop, lookup = asyncio.get_running_loop(), self._lookup_future
         if lookup is None or lookup.done() or lookup.get_loop() is not loop:
             lookup = self._lookup_future = loop.create_future()
-            lookup.add_done_callback(_retrieve_error)
+            lookup.add_done_callback(_consume_error)
             self._lookup_began = loop.time()
             # Not the loop's own threads: a few names that hang would stop everything else that runs there.
             thread = threading.Thread(
@@ -246,7 +246,7 @@ def _set_outcome_in_loop(
         lookup.get_loop().call_soon_threadsafe(set_if_pending)
 
 
-def _retrieve_error(lookup: asyncio.Future[Any]) -> None:
+def _consume_error(lookup: asyncio.Future[Any]) -> None:
     """Retrieve an error that nobody waited for; otherwise asyncio would report it as lost."""
     if not lookup.cancelled():
         lookup.exception()
@@ -262,7 +262,7 @@ def _interleave_families(found: Sequence[Any]) -> list[str]:
 
 
 @lru_cache(maxsize=64)
-def _is_literal(host: str) -> bool:
+def _is_ip_address(host: str) -> bool:
     """Whether the host is an address itself, which needs no look-up."""
     try:
         ip_address(host)

@@ -1,8 +1,8 @@
 """The connections to one upstream: a bounded number, the most recently used first.
 
-Rule: a place is taken before dialling, and freed in the same step in which its connection becomes unable to
-serve a further request, also after a cancellation. A free place goes directly to
-a waiter, in the order of proxy/overgrow/slow_clients/fair_queue.py. The last sixteenth of all places is
+Rule: a slot is taken before dialling, and freed in the same step in which its connection becomes unable to
+serve a further request, also after a cancellation. A free slot goes directly to
+a waiter, in the order of proxy/overgrow/slow_clients/fair_queue.py. The last sixteenth of all slots is
 reserved for clients that have received a response before. One timer checks all deadlines.
 """
 
@@ -33,7 +33,7 @@ Dial = Callable[[UpstreamConnection, float | None], Awaitable[object]]
 LOG = logging.getLogger("overgrow.forwarding")
 REUSE_SUSPENDED_S = 60
 KNOWN_CLIENTS_SHARE = (
-    16  # one of so many places is reserved for clients that have received a response before
+    16  # one of so many slots is reserved for clients that have received a response before
 )
 OTHER_LOOP = "this LegacyTransport belongs to another event loop; make one per loop"
 
@@ -56,7 +56,7 @@ DEFAULT_REQUEST = PoolRequest()
 
 
 class PoolSlot:
-    """A counted place for a connection that the pool does not own. Freeing it a second time does nothing."""
+    """A counted slot for a connection that the pool does not own. Freeing it a second time does nothing."""
 
     __slots__ = ("_free",)
 
@@ -115,7 +115,7 @@ class ConnectionPool:
 
     @property
     def has_only_reserved_slots(self) -> bool:
-        """Whether the places that are left are reserved for clients that have received a response before."""
+        """Whether the slots that are left are reserved for clients that have received a response before."""
         return self.counted - len(self._idle) >= self._open_to_all
 
     @property
@@ -168,14 +168,14 @@ class ConnectionPool:
         while True:
             connection = await self._acquire_slot_or_connection(limits, request)
             if connection is None:
-                return await self._connect(limits)
+                return await self._connect_in_acquired_slot(limits)
             if not connection.is_closing:
                 return connection
 
     async def acquire_new_connection(self, limits: UpstreamTimeouts) -> UpstreamConnection:
         """Return a new connection; if the pool is full, replace an idle one."""
         await self._acquire_slot(limits)
-        return await self._connect(limits)
+        return await self._connect_in_acquired_slot(limits)
 
     async def reserve_slot(self, limits: UpstreamTimeouts) -> PoolSlot:
         """Count a connection that the caller opens itself; if the pool is full, replace an idle one."""
@@ -189,14 +189,14 @@ class ConnectionPool:
             connection := await self._acquire_slot_or_connection(limits, DEFAULT_REQUEST)
         ) is not None:
             if connection.counted:
-                connection.counted = False  # its place is ours now
+                connection.counted = False  # its slot is ours now
                 connection.close()
                 break
 
     async def _acquire_slot_or_connection(
         self, limits: UpstreamTimeouts, request: PoolRequest
     ) -> UpstreamConnection | None:
-        """Wait for a free place or for a connection; None means a place, which is counted already."""
+        """Wait for a free slot or for a connection; None means a slot, which is counted already."""
         may_go_on = request.is_known or not self.has_only_reserved_slots
         if self.counted < self._max_connections and may_go_on:
             self.counted += 1
@@ -219,7 +219,7 @@ class ConnectionPool:
     def _pass_slot_on(
         self, waiter: asyncio.Future[UpstreamConnection | None], request: PoolRequest
     ) -> None:
-        """Pass a place or connection on to the next waiter, because the waiter it was meant for has gone."""
+        """Pass a slot or connection on to the next waiter, because the waiter it was meant for has gone."""
         if not waiter.done() or waiter.cancelled():
             waiter.cancel()
             self._waiting.remove(waiter, request.target, is_known=request.is_known)
@@ -230,8 +230,8 @@ class ConnectionPool:
             elif not connection.is_closing:
                 self.release(connection)
 
-    async def _connect(self, limits: UpstreamTimeouts) -> UpstreamConnection:
-        """Dial in a place that is already counted."""
+    async def _connect_in_acquired_slot(self, limits: UpstreamTimeouts) -> UpstreamConnection:
+        """Dial in a slot that is already counted."""
         connection = UpstreamConnection(self.loop, self, self._leniencies)
         try:
             async with asyncio.timeout(limits.connect_s):
@@ -268,22 +268,22 @@ class ConnectionPool:
         self._idle.append(connection)
         connection.deadline = deadline = min(now + self._idle_s, connection.use_by)
         if deadline < self.wake_at:
-            self.check_deadlines_no_later_than(deadline)
+            self.set_timer_no_later_than(deadline)
 
     def remove_connection(self, connection: UpstreamConnection) -> None:
-        """Free the place of a connection that serves no request any more."""
+        """Free the slot of a connection that serves no request any more."""
         if connection in self._idle:
             self._idle.remove(connection)
         self.stop_counting(connection)
 
     def stop_counting(self, connection: UpstreamConnection) -> None:
-        """Free the place of a connection, if it has one."""
+        """Free the slot of a connection, if it has one."""
         if connection.counted:
             connection.counted = False
             self._release_slot()
 
     def _pop_next_waiter(self) -> asyncio.Future[UpstreamConnection | None] | None:
-        """Take the next waiter for a place that is still counted; None if there is none."""
+        """Take the next waiter for a slot that is still counted; None if there is none."""
         if not self._waiting:
             return None
         only_known = self.counted - len(self._idle) > self._open_to_all
@@ -293,7 +293,7 @@ class ConnectionPool:
         return None
 
     def _release_slot(self) -> None:
-        """Give a free place to a waiter, or stop counting it."""
+        """Give a free slot to a waiter, or stop counting it."""
         waiter = self._pop_next_waiter()
         if waiter is not None:
             waiter.set_result(None)
@@ -341,7 +341,7 @@ class ConnectionPool:
             self._presumed.add(connection)
         return True
 
-    def check_deadlines_no_later_than(self, deadline: float) -> None:
+    def set_timer_no_later_than(self, deadline: float) -> None:
         """Make the timer run at this time or earlier."""
         if deadline < self.wake_at:
             if self._timer is not None:
@@ -357,7 +357,7 @@ class ConnectionPool:
             connection.on_deadline()
         following = min((c.deadline for c in self._open), default=NEVER)
         if following != NEVER:
-            self.check_deadlines_no_later_than(max(following, now + _TIMER_STEP_S))
+            self.set_timer_no_later_than(max(following, now + _TIMER_STEP_S))
 
     async def aclose(self) -> None:
         """Close every connection and fail every waiter."""

@@ -85,7 +85,9 @@ def _serialize_head_and_body(request: httpx.Request, pairs: Pairs) -> tuple[byte
     body = request.stream
     payload = b"" if body is NO_BODY else _body_if_bytes(body)
     if payload is None or len(payload) > _SENT_AT_ONCE_BYTES:
-        return *_serialize_streamed(request, headers, length, chunked=chunked), carries_login
+        return *_serialize_head_before_stream(
+            request, headers, length, chunked=chunked
+        ), carries_login
     head = _serialize_head(request, headers)
     if payload or length or chunked:
         head, payload = _frame_body_in_memory(head, payload, length, chunked=chunked)
@@ -122,7 +124,7 @@ def _body_if_bytes(body: object) -> bytes | None:
     return b"".join(body) if isinstance(body, httpx.ByteStream) else None
 
 
-def _serialize_streamed(
+def _serialize_head_before_stream(
     request: httpx.Request,
     headers: list[tuple[bytes, bytes]],
     length: int | None,

@@ -35,8 +35,8 @@ async def send_body(exchange: ResponseCycle, connection: UpstreamConnection) -> 
         exchange.fail(error)
     else:
         exchange.sent = True
-        connection.on_request_sent()
-        exchange.deliver_challenge()
+        connection.start_response_timeout()
+        exchange.deliver_delayed_challenge()
 
 
 async def _wait_for_continue(continued: asyncio.Event) -> None:

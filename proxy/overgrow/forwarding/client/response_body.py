@@ -19,7 +19,7 @@ HIGH_WATER_BYTES = 131072
 LOW_WATER_BYTES = 32768
 
 
-class Source(Protocol):
+class BodySource(Protocol):
     """What feeds a body: it can be held back, and given up."""
 
     def pause(self) -> None:
@@ -92,8 +92,8 @@ class ResponseBody(httpx.AsyncByteStream):
         "trailer_pairs",
     )
 
-    def __init__(self, source: Source) -> None:
-        self._source: Source | None = source
+    def __init__(self, source: BodySource) -> None:
+        self._source: BodySource | None = source
         self._chunks: deque[bytes] = deque()
         self._buffered_bytes = 0
         self._held_back = False

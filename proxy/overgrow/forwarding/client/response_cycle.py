@@ -176,7 +176,7 @@ class ResponseCycle:
 
     def on_connection_lost(self, error: Exception | None) -> None:
         """Take note that the connection has ended: by EOF, a reset or another error."""
-        self.deliver_challenge()
+        self.deliver_delayed_challenge()
         if self.connection is None:
             return
         if error is not None:
@@ -303,13 +303,13 @@ class ResponseCycle:
             return
         left = connection.unsent_bytes
         if 0 < unsent_bytes <= left:
-            self.deliver_challenge()
+            self.deliver_delayed_challenge()
         else:
             connection.loop.call_later(
                 _NO_PROGRESS_S, self._deliver_challenge_if_upload_stalls, left
             )
 
-    def deliver_challenge(self) -> None:
+    def deliver_delayed_challenge(self) -> None:
         """Deliver a challenge that was held back until the end of the upload, if there is one."""
         if self._challenge is not None and self.connection is not None:
             self._has_waited = True

@@ -193,7 +193,7 @@ def parse_head(
 ) -> ResponseHead:
     """Parse a whole head; raise Malformed with what is wrong. `upgrades` allows a 101."""
     if leniencies:
-        head = _rewrite_strictly(head, leniencies)
+        head = _rewrite_in_strict_form(head, leniencies)
     line_end = head.find(b"\r\n")
     line = _parse_status_line(head[:line_end])
     if line[0] == 101:
@@ -243,18 +243,20 @@ def _build_head_with_framing(
     names, values = headers.names, headers.values
     length_at, type_at, rest = _framing_fields[names]
     length = UNTIL_CLOSE if length_at is None else _parse_length(values[length_at])
-    is_new = keeps = version == b"HTTP/1.1"
+    is_http_1_1 = keeps = version == b"HTTP/1.1"
     login = False
     if rest is not None:
         codings_at, connection_at, login_at = rest
         if connection_at:
-            keeps = _is_connection_persistent([values[at] for at in connection_at], is_new=is_new)
+            keeps = _is_connection_persistent(
+                [values[at] for at in connection_at], is_http_1_1=is_http_1_1
+            )
         if codings_at:
             if length != UNTIL_CLOSE:
                 raise Malformed("both Content-Length and Transfer-Encoding (RFC 9112 6.3)")
             codings = [values[at].lower() for at in codings_at]
-            _check_chunked(codings, is_new=is_new, leniencies=leniencies)
-            length, keeps = CHUNKED, keeps and is_new
+            _refuse_codings_but_chunked(codings, is_http_1_1=is_http_1_1, leniencies=leniencies)
+            length, keeps = CHUNKED, keeps and is_http_1_1
         if login_at:
             login = response_carries_login([headers[at] for at in login_at])
     if method == "HEAD" or status < 200 or status in (204, 304):
@@ -304,21 +306,23 @@ def _parse_length(value: bytes) -> int:
     return length
 
 
-def _check_chunked(codings: list[bytes], *, is_new: bool, leniencies: frozenset[str]) -> None:
+def _refuse_codings_but_chunked(
+    codings: list[bytes], *, is_http_1_1: bool, leniencies: frozenset[str]
+) -> None:
     """Refuse every transfer coding but chunked, since TE asked for no other (RFC 9112 6.1)."""
     if codings != [b"chunked"]:
         raise Malformed("Transfer-Encoding is not chunked alone (RFC 9112 6.1)")
-    if not is_new and "chunked-http-1.0" not in leniencies:
+    if not is_http_1_1 and "chunked-http-1.0" not in leniencies:
         raise Malformed("Transfer-Encoding in an HTTP/1.0 response (RFC 9112 6.1)")
 
 
-def _is_connection_persistent(connection: list[bytes], *, is_new: bool) -> bool:
+def _is_connection_persistent(connection: list[bytes], *, is_http_1_1: bool) -> bool:
     """Return True if the connection persists (RFC 9112 9.3)."""
     options = [option.strip().lower() for line in connection for option in line.split(b",")]
-    return b"close" not in options and (is_new or b"keep-alive" in options)
+    return b"close" not in options and (is_http_1_1 or b"keep-alive" in options)
 
 
-def _rewrite_strictly(head: bytes, leniencies: frozenset[str]) -> bytes:
+def _rewrite_in_strict_form(head: bytes, leniencies: frozenset[str]) -> bytes:
     """Rewrite a head into strict form where it has deviations that the named leniencies allow."""
     if "bare-lf" in leniencies:
         head = _BARE_LF.sub(b"\r\n", head)

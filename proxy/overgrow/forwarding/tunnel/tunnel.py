@@ -272,7 +272,7 @@ class _TunnelRelay:
         self._idle_s = idle_s
         self._ended_by: EndedBy | None = None
         self._touched = self._loop.time()
-        self._timer = self._loop.call_later(idle_s, self._check_idle)
+        self._timer = self._loop.call_later(idle_s, self._abort_if_idle)
         self.client = _TunnelEndpoint("client", self)
         self.legacy = _TunnelEndpoint("legacy", self)
         self.client.other, self.legacy.other = self.legacy, self.client
@@ -314,10 +314,10 @@ class _TunnelRelay:
         for end in (self.client, self.legacy):
             end.drop_references()
 
-    def _check_idle(self) -> None:
+    def _abort_if_idle(self) -> None:
         left_s = self._touched + self._idle_s - self._loop.time()
         if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._check_idle)
+            self._timer = self._loop.call_later(left_s, self._abort_if_idle)
             return
         self.record_first_end("idle")
         self._abort_both_ends()

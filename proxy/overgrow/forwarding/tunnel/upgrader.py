@@ -67,9 +67,9 @@ class Upgrader:
             return failure_reply(Failure("loop", "read", "front"))
         timeouts = decision.route.timeouts if decision.route else legacy.timeouts
         login = login_of(inbound, legacy)
-        place = _uncounted_slot() if login is not None else await self._reserve(timeouts)
-        if isinstance(place, Failure):
-            return failure_reply(place)
+        slot = _build_uncounted_slot() if login is not None else await self._reserve(timeouts)
+        if isinstance(slot, Failure):
+            return failure_reply(slot)
         inform = (
             None
             if inbound.inform is None
@@ -79,17 +79,17 @@ class Upgrader:
         try:
             opened = await open_tunnel(legacy, asked, timeouts=timeouts, inform=inform, login=login)
         except BaseException:
-            place.free()
+            slot.free()
             raise
         if isinstance(opened, Failure):
-            place.free()
+            slot.free()
             return failure_reply(opened)
         if opened.is_endless:
-            place.free()
-        return await _build_reply(opened, place, head, legacy, inbound.take_over)
+            slot.free()
+        return await _build_reply(opened, slot, head, legacy, inbound.take_over)
 
 
-def _uncounted_slot() -> PoolSlot:
+def _build_uncounted_slot() -> PoolSlot:
     """Return a slot for a connection that is not counted any more."""
     return PoolSlot(lambda: None)
 
@@ -116,22 +116,22 @@ def handshake_head(head: Head, legacy: Legacy) -> bytes:
 def _make_interim_forwarder(inform: Inform, head: Head, legacy: Legacy) -> Inform:
     """Return a function that passes a 1xx on with the header rules applied, but not a 100."""
 
-    async def pass_on(status: int, headers: Headers) -> None:
+    async def forward_unless_continue(status: int, headers: Headers) -> None:
         if status != 100:
             allowed = headers_for_client(headers, via=legacy.via, head=head, private=None)
             await inform(status, [pair for pair in allowed if pair[0] != b"content-length"])
 
-    return pass_on
+    return forward_unless_continue
 
 
 async def _build_reply(
-    opened: UpgradeResponse, place: PoolSlot, head: Head, legacy: Legacy, take_over: TakeOver
+    opened: UpgradeResponse, slot: PoolSlot, head: Head, legacy: Legacy, take_over: TakeOver
 ) -> Reply:
     private = private_address_of(legacy.url)
     headers = headers_for_client(opened.headers, via=legacy.via, head=head, private=private)
     if not opened.is_switched:
         close, reason = (
-            partial(_close_and_free_slot, opened, place),
+            partial(_close_and_free_slot, opened, slot),
             custom_reason(opened.status, opened.reason),
         )
         return Reply(opened.status, headers, opened.body, close=close, reason=reason)
@@ -145,6 +145,6 @@ async def _build_reply(
     )
 
 
-async def _close_and_free_slot(opened: UpgradeResponse, place: PoolSlot) -> None:
+async def _close_and_free_slot(opened: UpgradeResponse, slot: PoolSlot) -> None:
     await opened.close()
-    place.free()
+    slot.free()
