@@ -284,7 +284,7 @@ async def upgrade(scope, receive, send, ours):
         return
     try:
         if opened.is_switched:
-            moved = await opened.relay(ours.take_over, opened.headers)
+            moved = await opened.relay_both_ways(ours.take_over, opened.headers)
             EVENTS.append(f"moved {moved.sent_bytes} {moved.received_bytes} {moved.ended_by}")
             return
         kept = [
