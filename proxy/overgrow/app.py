@@ -428,7 +428,7 @@ class Overgrow:
         await entrance(scope, receive, send)
 
     def entrance(self, listener: str) -> Entrance:
-        """Return the ASGI app for the requests of a listener, valid once the lifespan has begun."""
+        """Return the ASGI app for the requests of a listener; call that app only after the lifespan has begun."""
         return self._entrances[listener]
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -88,7 +88,7 @@ def is_ended(state: Path, cookie: str) -> bool:
 
 
 def _marker_name(cookie: str) -> str:
-    """Return expiry and id as a file name, from which nobody can make the cookie."""
+    """Return a file name of expiry and id; nobody can make the cookie from this name."""
     return ".".join(cookie.split(".")[1:3])
 
 

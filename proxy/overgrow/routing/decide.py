@@ -116,7 +116,7 @@ def _is_closed(route: Route | None, facts: Facts) -> bool:
 
 
 def _irreversible_side(route: Route) -> Verdict:
-    """Return the side of an irreversible route; a table with any other target is refused."""
+    """Return gone or migrated, the only targets that a table may give to an irreversible route."""
     return "gone" if route.target == "gone" else "migrated"
 
 

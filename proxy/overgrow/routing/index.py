@@ -30,7 +30,7 @@ _ByEnd = dict[int, dict[str, _Tests[Payload]]]  # by the length of the text, the
 class _Patterns(Generic[Payload]):
     """Patterns with a payload each, found by the text they begin and end with.
 
-    Only the text between these ends is tested, so patterns with equal variables share a test.
+    What is tested is only the text between beginning and end, so patterns with equal variables share a test.
     """
 
     __slots__ = ("_by_begin",)

@@ -95,7 +95,10 @@ def compile_table(
 
 
 class JudgedTable(NamedTuple):
-    """What a text means compared with the running table; `lost` says which part of that table's end it lacks, if it may be half-written."""
+    """What a text means compared with the running table.
+
+    If the text may be half-written, `lost` says which part of the running table's end is missing in it.
+    """
 
     loaded: ParsedTable
     matcher: Matcher | None

@@ -181,7 +181,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Read the response that arrived before a reset and is still unread (RFC 9112 9.6).
 
         An upstream that refuses an upload responds and closes. The unread upload makes its kernel
-        reset the connection, and our next write may fail by that before the loop reads the response.
+        reset the connection, and our next write may fail because of the reset before the loop reads the response.
         """
         if self._transport is None or self._transport.get_extra_info("ssl_object") is not None:
             return

@@ -1,8 +1,8 @@
 """Counts how one path varies when the same side is asked the same thing twice, over many pairs.
 
 Pure. Figures add up in any order. They are stored, so they must not contain data: examples hold masked
-values (letters as x, digits as 9). For a path with indexes each single place is counted too, in the pairs
-that differ somewhere at that path: only this shows that a sibling never differs.
+values (letters as x, digits as 9). If a path has indexes, each of its places is also counted by itself, in
+the pairs that differ at one of these places: no other figure shows that a sibling never differs.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def harmless_reasons(finding: Finding) -> set[str]:
 
 
 def _differing_piece_reasons(findings: list[Finding]) -> set[str]:
-    """Return which pieces of the texts differ, and of how many; nothing if the number of pieces varies."""
+    """Return which pieces of the texts differ, and how many pieces a text has; nothing if that number varies."""
     found = [differing_piece_numbers(each.control, each.candidate) for each in findings]
     if None in found:  # a text is too long to have a shape
         return set()

@@ -346,7 +346,7 @@ def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, Path
 def _split_noisy_and_quiet(
     places: Mapping[str, PathVariation],
 ) -> tuple[dict[str, PathVariation], set[str]]:
-    """Return the noisy places, and the quiet ones: these would have differed by now if they were noisy."""
+    """Return the noisy places, and the quiet ones. If a quiet place were noisy, it would have differed by now."""
     rates = {place: each.different / each.seen for place, each in places.items() if each.seen}
     highest = max(rates.values(), default=0.0)
     noisy = {place: places[place] for place, rate in rates.items() if rate > ODD_AT_MOST * highest}
