@@ -28,10 +28,10 @@ def test_a_reset_connection_breaks_for_its_peer():
         asyncio.run(scenario())
 
 
-def test_a_reset_unix_connection_ends_for_its_peer(tmp_path):
+def test_a_reset_unix_connection_ends_for_its_peer(socket_folder):
     async def scenario():
         loop = asyncio.get_running_loop()
-        path = str(tmp_path / "socket")
+        path = str(socket_folder / "socket")
         server = await loop.create_unix_server(Resetting, path)
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)
