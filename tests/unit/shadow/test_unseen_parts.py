@@ -66,6 +66,13 @@ def test_a_weak_tag_that_is_made_of_the_body_is_seen_by_nobody(tag):
     assert ["content-coding"] == [one.kind for one in compare(packed, plain).differences]
 
 
+def test_a_weak_tag_of_a_response_without_a_body_is_seen_by_nobody():
+    control = response(204, 'etag: W/"a-bAsFyilMr4Ra1hIU5PyoyFRunpI"')
+
+    assert "matched" == compare(control, response(204)).verdict
+    assert "mismatched" == compare(response(204, 'etag: "v2"'), response(204)).verdict
+
+
 @pytest.mark.parametrize(
     "tag",
     [
