@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from tests.story.front import eventually
-from tests.wire.serving.servers import Client, code_in, status_of
+from tests.wire.serving.servers import PATIENCE_S, Client, code_in, status_of
 from tests.wire.serving.test_serving_answers import get
 from tests.wire.serving.test_serving_drain import wait_until
 
@@ -247,12 +247,22 @@ def served_client(server):
     return None
 
 
+def client_turned_away_early(server):
+    """A client that may be turned away before its call to connect returns: its response is here."""
+    host, _, port = server.public.rpartition(":")
+    connecting = socket.socket()
+    connecting.settimeout(PATIENCE_S)
+    with suppress(ConnectionError):
+        connecting.connect((host, int(port)))
+    return Client(connecting)
+
+
 def test_every_client_of_a_crowd_beyond_the_limit_gets_its_503(start):
     """Of those that linger the oldest make room, so that the latest are not reset."""
     server = start(limits={"connections": 2, "linger_s": 5})
     with ExitStack() as crowd:
         fill_up(server, crowd, 2)
-        turned_away = [crowd.enter_context(server.client()) for _ in range(200)]
+        turned_away = [crowd.enter_context(client_turned_away_early(server)) for _ in range(200)]
         for client in turned_away:
             with suppress(ConnectionError):  # it may be gone already, its answer is here
                 client.send(get("/"))
