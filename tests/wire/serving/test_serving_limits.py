@@ -249,7 +249,7 @@ def served_client(server):
 
 def client_turned_away_early(server):
     """A client that may be turned away before its call to connect returns: its response is here."""
-    host, _, port = server.public.rpartition(":")
+    host, _, port = server.public.removeprefix("http://").rpartition(":")
     connecting = socket.socket()
     connecting.settimeout(PATIENCE_S)
     with suppress(ConnectionError):
