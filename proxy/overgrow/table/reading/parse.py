@@ -25,7 +25,7 @@ from overgrow.table.reading.request_tests import check_request_tests, read_reque
 from overgrow.table.reading.routes import Draft, parse_drafts, read_drafts, timeouts_from
 from overgrow.table.reading.settling import extent_of
 from overgrow.table.reading.table_file import decode_text, parse_tree
-from overgrow.yaml_file.fields import FileReading, scalar_of
+from overgrow.yaml_file.fields import Fields, FileReading, scalar_of
 from overgrow.yaml_file.problem import Problem
 from overgrow.yaml_file.scalars import FieldError
 from overgrow.yaml_file.tree import Node, YamlSyntaxError, free_gradually
@@ -168,21 +168,8 @@ def _build_table(
     ranking = crosscheck(reading, drafts)
     free_gradually(drafts)
     free_gradually(top.nodes["routes"].children if "routes" in top.nodes else ())
-    if app_in_use is not None and app is not None and app != app_in_use:
-        what = (
-            f"app is {app}, but {app_in_use or 'no app'} runs; the app is read when workers start"
-        )
-        reading.note(
-            top.nodes["app"],
-            None,
-            FieldError("app-needs-restart", what, "Run overgrow reload to use it."),
-        )
-    proxies = top.values.get("trusted_proxies", ())
-    trusted = TrustedProxies(tuple(one for one in proxies if one != "unix"), "unix" in proxies)
-    if any(network.prefixlen == 0 for network in trusted.networks):
-        what = "trusted_proxies includes every address, so clients can choose theirs with X-Forwarded-For"
-        bad = FieldError("trusts-everybody", what, "Name the networks of the proxies in front.")
-        reading.note(top.nodes["trusted_proxies"], None, bad)
+    _note_changed_app(reading, top.nodes.get("app"), app, app_in_use)
+    trusted = _read_trusted_proxies(reading, top)
     tests = read_request_tests(reading, top.nodes.get("tests"))
     if reading.problems or legacy is None:
         return None
@@ -199,6 +186,28 @@ def _build_table(
     if tests:
         check_request_tests(reading, tests, Matcher(table, ranking.paths))
     return None if reading.problems else (table, ranking.paths)
+
+
+def _note_changed_app(
+    reading: FileReading, node: Node | None, app: str | None, app_in_use: str | None
+) -> None:
+    """Note an app that is not the one that runs: it is read when workers start."""
+    if node is None or app_in_use is None or app is None or app == app_in_use:
+        return
+    what = f"app is {app}, but {app_in_use or 'no app'} runs; the app is read when workers start"
+    fix = "Run overgrow reload to use it."
+    reading.note(node, None, FieldError("app-needs-restart", what, fix))
+
+
+def _read_trusted_proxies(reading: FileReading, top: Fields) -> TrustedProxies:
+    """Return whose claims about clients are believed; note a network that includes everybody."""
+    proxies = top.values.get("trusted_proxies", ())
+    trusted = TrustedProxies(tuple(one for one in proxies if one != "unix"), "unix" in proxies)
+    if any(network.prefixlen == 0 for network in trusted.networks):
+        what = "trusted_proxies includes every address, so clients can choose theirs with X-Forwarded-For"
+        bad = FieldError("trusts-everybody", what, "Name the networks of the proxies in front.")
+        reading.note(top.nodes["trusted_proxies"], None, bad)
+    return trusted
 
 
 def _read_cohort(reading: FileReading, node: Node | None) -> Cohort:
