@@ -372,16 +372,6 @@ def test_the_table_of_the_pod_is_sound():
     assert loaded.problems == ()
 
 
-def test_nginx_accepts_the_example(tmp_path):
-    example = (ROOT / "deploy/nginx.conf").read_text("utf-8")
-    whole = (
-        f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {example} }}"
-    )
-    (tmp_path / "nginx.conf").write_text(whole, "utf-8")
-
-    ran(needed("nginx", "nginx"), "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf")
-
-
 def test_ci_runs_the_script_on_every_python_we_claim():
     jobs = yaml.safe_load(WORKFLOW)["jobs"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
