@@ -437,7 +437,7 @@ class Overgrow:
         try:
             await self.open(control)
         except Exception as error:  # without a message, a server assumes an app without a lifespan
-            if getattr(control, "boot_error", None) is None:  # else it was logged before
+            if getattr(control, "server_boot_error", None) is None:  # else it was logged before
                 logger.exception("this worker cannot start")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return

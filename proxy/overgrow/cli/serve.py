@@ -418,5 +418,8 @@ def _run_server(
             log_uncompared(settings.state)
 
     log_to_stderr()
-    load, load_without = partial(create_asgi, settings), partial(create_asgi_without_app, settings)
-    FrontServer(plan, load, announce, access_log=log, load_without=load_without).run()
+    load, load_without_app = (
+        partial(create_asgi, settings),
+        partial(create_asgi_without_app, settings),
+    )
+    FrontServer(plan, load, announce, access_log=log, load_without_app=load_without_app).run()

@@ -67,7 +67,7 @@ class ProcessView:
     @property
     def boot_error(self) -> Mapping[str, Any] | None:
         """Why workers fail to start, as the master reports it; None while they start."""
-        error: Mapping[str, Any] | None = getattr(self._app.control, "boot_error", None)
+        error: Mapping[str, Any] | None = getattr(self._app.control, "server_boot_error", None)
         return error
 
     @property

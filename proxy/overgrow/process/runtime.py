@@ -327,7 +327,7 @@ class WorkerRuntime:
         """Return why other workers fail to start, and how many did, as the master reports it."""
         if self.control is None:
             return None, 0
-        return self.control.boot_error, self.control.boot_failures
+        return self.control.server_boot_error, self.control.server_boot_failures
 
     def _check_boots(self) -> None:
         """Publish the boot status when it changes."""

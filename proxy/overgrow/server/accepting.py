@@ -30,9 +30,10 @@ EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ConnectionCounts:
-    """How many connections each worker has. The master assigns indexes, workers write theirs, all read.
+    """How many connections each worker has, in memory that all processes of a server share.
 
-    A number older than a second does not count: its worker hangs, and nobody should wait for it.
+    The master gives each worker an index; the worker writes its count there. A count older than a second
+    is ignored, because its worker hangs and the others should not wait for it.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +59,7 @@ class ConnectionCounts:
         self._counts[index] = 0
 
     def is_above_mean(self, connections: int) -> bool:
-        """Return whether `connections` is clearly above the mean of all workers that accept."""
+        """Return whether `connections` is clearly more than the workers that accept have on average."""
         if connections <= LEAD:  # most of the time
             return False
         end, fresh_s = self._counts[0] + 1, self._now() - FRESH_S
@@ -69,7 +70,7 @@ class ConnectionCounts:
 
 
 class Acceptor:
-    """Accepts on one listener for one worker, as long as it is open."""
+    """Accepts the connections of one listener in one worker, until it is closed."""
 
     def __init__(
         self,

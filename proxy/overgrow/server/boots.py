@@ -40,7 +40,7 @@ class SharedText:
         self._page[: _HEAD.size + len(data)] = _HEAD.pack(zlib.crc32(data), len(data)) + data
 
     def read(self) -> str:
-        """Return the text as last written; empty while it is being replaced."""
+        """Return the text that was written last; an empty text while it is being replaced."""
         checksum, length = _HEAD.unpack(self._page[: _HEAD.size])
         data = self._page[_HEAD.size : _HEAD.size + min(length, PAGE_BYTES)]
         return data.decode("utf-8", "ignore") if zlib.crc32(data) == checksum else ""
@@ -105,7 +105,7 @@ class BootFailures:
     ) -> bool:
         """Count a worker that died young; return whether this is a new crash loop, to be logged.
 
-        The first one is replaced at once: somebody may have killed it.
+        One such death alone is no crash loop, and the worker is replaced at once: somebody may have killed it.
         """
         if started_s < self._crashed_s:  # created together with one that died before
             return False
@@ -122,7 +122,7 @@ class BootFailures:
     def record_success_and_detect_recovery(
         self, *, started_s: float, ready_s: float, now_s: float
     ) -> bool:
-        """Note that a worker serves; return whether that ends a row of failures."""
+        """Note that a worker serves; return whether that ends a series of failed boots."""
         if started_s > self._crashed_s and now_s - ready_s >= YOUNG_S:
             self._crashes = 0
         if not self.failures or started_s < self._failed_s or now_s - ready_s < self._probation_s:
@@ -131,7 +131,7 @@ class BootFailures:
         return True
 
     def record_all_present_and_detect_recovery(self) -> bool:
-        """Note that no worker is missing; return whether that ends a row of failures."""
+        """Note that no worker is missing; return whether that ends a series of failed boots."""
         if not self.failures or self._probation_s:
             return False
         self.failures, self.reason, self.retry_s = 0, "", 0.0
@@ -143,7 +143,7 @@ def _replace_numbers_by_zero(reason: str) -> str:
 
 
 def is_same_reason(one: str, other: str) -> bool:
-    """Return whether two reasons differ in nothing but numbers."""
+    """Return whether two reasons are equal, apart from the numbers in them."""
     return _replace_numbers_by_zero(one) == _replace_numbers_by_zero(other)
 
 
@@ -156,7 +156,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def describe_process_exit(status: int) -> str:
-    """Return how a process ended, from the status of waitpid, in words."""
+    """Return in words how a process ended, given the status that waitpid returned."""
     number = status & 0x7F
     if not number:
         return f"exit code {status >> 8 & 0xFF}"

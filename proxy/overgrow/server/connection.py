@@ -2,11 +2,12 @@
 
 Rule: a connection knows sockets and time, but no routes. It sets no timer of its own: it notes what it
 waits for and until when, and the worker's sweep calls `enforce_timeout` (10,000 timers would cost more
-than the requests). What the parser refuses is answered here, and the connection ends.
+than the requests). If the parser refuses the bytes, the connection sends an error response and ends.
 
 A client that ends its sending side looks the same whether it left or has only finished sending (RFC
-9112 9.6). It is treated as gone at once, or RESPONSE_AFTER_EOF_S after a complete request: that is
-enough for a response that is nearly ready, and keeps an upstream busy for nobody only briefly.
+9112 9.6). If its request is not complete, it is treated as gone at once. After a complete request it is
+treated as gone RESPONSE_AFTER_EOF_S later: a response that is nearly ready still reaches the client, and
+an upstream works only briefly for a client that has left.
 """
 
 from __future__ import annotations
@@ -166,13 +167,13 @@ class HttpConnection(asyncio.Protocol):
             self._yield_to_other_uploads()
 
     def _yield_to_other_uploads(self) -> None:
-        """Stop reading while other uploads are read first, if there are many."""
+        """Stop reading until it is this connection's turn, if many clients upload at the same time."""
         if not self.listener_state.read_scheduler.may_read_now(self):
             self._pause_reading()
             self._is_read_deferred = True
 
     def on_read_turn(self) -> None:
-        """Read again, because this connection is next, unless its bytes are waiting to be consumed."""
+        """Read again, because it is this connection's turn, unless earlier bytes still wait to be consumed."""
         self._is_read_deferred = False
         if not self._must_pause_reading:
             self._resume_reading()
@@ -214,7 +215,7 @@ class HttpConnection(asyncio.Protocol):
         )
 
     def _update_backpressure(self) -> None:
-        """Start the time limit of a head, or make the client wait, after new bytes have come."""
+        """After new bytes: start or restart the time limit that applies, or stop reading from the client."""
         cycle = self._cycle
         if cycle is None:
             if self._waits_for == "idle" and not self.parser.is_between_requests:
@@ -225,7 +226,7 @@ class HttpConnection(asyncio.Protocol):
             self._set_deadline_for("body", cycle.idle_s)
 
     def eof_received(self) -> bool:
-        """Treat a client that stopped sending as gone, soon; in a tunnel the upgraded protocol decides."""
+        """Treat a client that stopped sending as gone, at once or soon; in a tunnel the upgraded protocol decides."""
         if self._upgraded_protocol is not None:
             return bool(self._upgraded_protocol.eof_received())
         cycle = self._cycle
@@ -240,7 +241,7 @@ class HttpConnection(asyncio.Protocol):
         return -1 if handle is None else int(handle.fileno())
 
     def abort_soon_if_client_left(self) -> None:
-        """Check whether a client that is made to wait has left.
+        """Reset the connection soon if the client has left while reading from it is paused.
 
         While reading is paused, the event loop does not report an EOF behind unread bytes. A reset
         always counts. A FIN counts only if the app consumed no data since the last sweep. In a tunnel
@@ -257,7 +258,7 @@ class HttpConnection(asyncio.Protocol):
                 self._schedule_abort_after_eof()
 
     def measure_pace(self, now: float) -> None:
-        """Measure the pace of a client that the worker waits for, unless it keeps an event stream open."""
+        """Measure how fast the client sends or reads while the worker waits for it, except in an event stream."""
         cycle = self._cycle
         if self._waits_for not in ("body", "taking") or cycle is None or cycle.is_events:
             self._pace = None
@@ -282,7 +283,7 @@ class HttpConnection(asyncio.Protocol):
         return None if rate is None or rate >= self.listener_state.limits.slow.rate else rate
 
     def end_slow_request(self) -> None:
-        """End a slow client's request, because others wait: 408 before the response's head, else a reset."""
+        """End the request of a slow client, because others wait: send 408 if no response has started, else reset."""
         cycle = self._cycle
         if cycle is None or cycle.is_over:
             return
@@ -425,7 +426,7 @@ class HttpConnection(asyncio.Protocol):
                 self._resume_reading()
 
     def start_next_request_or_close(self, cycle: RequestCycle, *, is_last: bool) -> None:
-        """After a complete response: go on to the next request, or close."""
+        """Begin the next request after a complete response, or close the connection."""
         if cycle is not self._cycle or self._waits_for == "lingering":
             return
         if is_last:
@@ -503,7 +504,7 @@ class HttpConnection(asyncio.Protocol):
     # Time.
 
     def enforce_timeout(self, now: float) -> None:
-        """Act on a deadline that has passed: refuse, close or reset; go on with a client that is slow."""
+        """Act on a deadline that has passed: refuse, close or reset; but extend it if bytes were still moving."""
         if self._waits_for == "body" and self._has_written and self._cycle is not None:
             self._has_written = False  # idle is who neither sends nor is sent to
             self._set_deadline_for("body", self._cycle.idle_s)
@@ -518,7 +519,7 @@ class HttpConnection(asyncio.Protocol):
             self.abort()
 
     def close_if_idle(self, now: float) -> None:
-        """While the worker leaves: close, unless a request is here or likely to be on its way."""
+        """Close the connection of a leaving worker, unless a request has come or is likely to be on its way."""
         age_s = now - (self.deadline - self.listener_state.limits.keepalive_s)
         if self._waits_for == "idle" and age_s > YOUNG_IDLE_S and not self._has_unread_bytes():
             self._transport.close()

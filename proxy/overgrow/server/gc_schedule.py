@@ -1,8 +1,8 @@
 """When a worker's garbage collector runs: full collections are rare, and their time is bounded.
 
-A full collection stops the event loop, for longer the larger the heap is, and thousands of open streams
-are a large heap. But a long-lived object (a tunnel, an event stream) may leave a reference cycle that
-only a full collection finds: without any, a worker would grow for ever.
+A full collection stops the event loop. It takes longer the larger the heap is, and thousands of open
+streams make a large heap. But a long-lived object (a tunnel, an event stream) may leave a reference cycle
+that only a full collection finds: without full collections, a worker would grow forever.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 def freeze_startup_heap() -> None:
     """Freeze the objects that exist after boot, and leave full collections to a GcSchedule.
 
-    The young generations are collected as usual: what a request leaves behind is in them.
+    The young generations are collected as usual; the objects that a request leaves behind are in them.
     """
     gc.collect()
     gc.freeze()
@@ -37,7 +37,8 @@ def freeze_startup_heap() -> None:
 def configure_malloc() -> None:
     """Make glibc return the memory of large bodies to the system as soon as it is free.
 
-    By default glibc keeps memory of such a size after the first 20 MB body, in one arena per thread.
+    By default glibc raises its limit for such memory after the first 20 MB body. From then on it keeps
+    memory of that size, in each thread's arena.
     Another C library is left as it is.
     """
     with contextlib.suppress(OSError, AttributeError):
@@ -56,7 +57,7 @@ class GcSchedule:
         self._left = 0
 
     def collect_if_due(self, departed_clients: int = 0) -> None:
-        """Collect if enough time has passed, in relation to the duration of the last collection.
+        """Collect if enough time has passed; the longer the last collection took, the longer the wait.
 
         `departed_clients` counts the clients that left in the middle of a request so far. The objects
         that an app made for them may be large and belong to a reference cycle, such as an exception and its

@@ -1,6 +1,7 @@
 """What the connections of one listener of one worker share, and what a worker allows its clients.
 
-Rule: the state of a listener sweeps its connections but does not know what each of them waits for.
+Rule: the state of a listener checks all its connections regularly (the sweep), but does not know what each
+of them waits for.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Sweepable(Protocol):
         ...
 
     def abort_soon_if_client_left(self) -> None:
-        """Check whether the client has left, while reading is paused."""
+        """Reset the connection soon if the client has left while reading is paused."""
         ...
 
     def measure_pace(self, now: float) -> None:
@@ -58,7 +59,7 @@ class Sweepable(Protocol):
         ...
 
     def close_if_idle(self, now: float) -> None:
-        """Close the connection if it is idle: the worker leaves."""
+        """Close the connection if it is idle, because the worker is leaving."""
         ...
 
 

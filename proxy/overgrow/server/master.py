@@ -1,11 +1,11 @@
-"""The master: gunicorn's arbiter, which replaces workers that leave and stops them in our order.
+"""The master process: gunicorn's arbiter, with rules of our own for replacing and stopping workers.
 
 Rule: a worker that leaves by itself is replaced before it has ended, and at HUP no old worker leaves before
 a new one serves. Once a worker has served, a failed boot does not end the server: the living workers serve
 on, and the next boot is tried after a wait that grows. If nobody serves, and importing the team's app kills
-or hangs every new process, one worker serves without that app meanwhile, because legacy must go on. What
-happens to the server, and each start of a worker, is one log line: an event, then key=value. Of boots that
-fail alike only the first is logged.
+or hangs every new process, one worker serves without that app meanwhile, because legacy must go on. Each
+event of the server and each start of a worker is one log line: an event, then key=value. If boots fail
+repeatedly for the same reason, only the first failure is logged.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MARGIN_S = 5  # by which the master waits longer than its workers
 
 
 class FrontArbiter(Arbiter):  # type: ignore[misc]
-    """gunicorn's master, which also replaces workers that leave and stops in our order."""
+    """gunicorn's master, with rules of our own for replacing and stopping workers."""
 
     app: FrontServer
     WORKERS: dict[int, FrontWorker]
@@ -66,7 +66,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
     def manage_workers(self) -> None:
         """Start and end workers, so that the wanted number serves with the current code.
 
-        A leaving worker counts as gone: its replacement need not wait for it.
+        A worker that is leaving is not counted, so that its replacement starts before it has ended.
         """
         now_s = time.monotonic()
         self._record_ready_workers(now_s)
@@ -85,7 +85,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         ]
 
     def _is_up_to_date(self, worker: FrontWorker) -> bool:
-        """Whether the worker has the current code and the team's app, like a new one."""
+        """Whether the worker runs the current code and has the team's app, so that it need not be replaced."""
         return worker.age > self._stale_age and not worker.lacks_app
 
     def _choose_workers_to_end(self) -> list[FrontWorker]:
@@ -118,9 +118,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         return min(missing, now_s >= self._boot_failures.retry_s and not is_booting)
 
     def _must_next_worker_serve_legacy_alone(self) -> bool:
-        """Whether the next worker is to serve legacy alone: nobody serves, and loading the app kills workers."""
+        """Whether the next worker must serve only legacy, because no worker serves and loading the app kills each new one."""
         can = (
-            self.app.load_without is not None and self._has_served and bool(self._app_crash_reason)
+            self.app.load_without_app is not None
+            and self._has_served
+            and bool(self._app_crash_reason)
         )
         return can and not any(
             each.is_ready or each.without_app for each in self._staying_workers()
@@ -246,8 +248,8 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
     def spawn_worker(self) -> int:
         """Start a worker, and log it unless boots fail; return 0 if no process can be created.
 
-        A new process has its master's signal handlers until it sets its own, and those would swallow
-        a signal. So the stop signals are blocked until then.
+        A new process has its master's signal handlers until it sets its own. The master's handlers would
+        swallow a signal, so the stop signals are blocked until then.
 
         Raises:
             HaltServer: no process can be created, and no worker has served yet.
@@ -295,7 +297,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
     # Signals.
 
     def handle_hup(self) -> None:
-        """Reload: start workers with the current code; each one that serves lets an old one drain."""
+        """Reload: start workers with the current code; for each one that serves, an old worker is drained."""
         self.num_workers = self.cfg.workers
         logger.info("reloading workers=%d", self.num_workers)
         self.log.reopen_files()
@@ -317,7 +319,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         super().handle_term()
 
     def _manage_workers_until_interrupt(self, seconds: float) -> bool:
-        """Wait, replacing workers that die; return True at once if INT or QUIT comes."""
+        """Wait, and meanwhile replace workers that die; return True as soon as INT or QUIT comes."""
         step_s = 0.1
         for _ in range(round(seconds / step_s)):
             signals = self.wait_for_signals(timeout=step_s)
@@ -341,7 +343,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             logger.info("stopped exit=%d", min(exit_status, 1))
 
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
-        """Close the listeners and end the workers; if not gracefully, within 2 s."""
+        """Close the listeners and end the workers: within 2 s if not `graceful`."""
         self.app.announce_stop()
         if not graceful:
             logger.info("interrupted within=2s")
@@ -367,9 +369,9 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
     """gunicorn, embedded: `FrontServer(plan, load).run()` makes this process its master.
 
     `load` is called in each worker after its fork and returns the ASGI application. `on_ready` is
-    called in the master, with the listeners' addresses as text, once they are bound. `load_without` is
-    called instead of `load` when nobody serves and the team's app ends each process that imports it:
-    with the reason, and without importing that app.
+    called in the master, with the listeners' addresses as text, once they are bound. `load_without_app`
+    replaces `load` when no worker serves and the team's app ends each process that imports it. It gets
+    the reason as text, and returns an application that serves legacy and does not import the team's app.
     """
 
     def __init__(
@@ -379,13 +381,13 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         on_ready: Callable[[list[str]], None] | None = None,
         *,
         access_log: TextIO | None = None,
-        load_without: Callable[[str], AsgiApp] | None = None,
+        load_without_app: Callable[[str], AsgiApp] | None = None,
     ) -> None:
         self.plan = plan
         self.started_s = time.time()
         self.access_log = access_log
         self._load = load
-        self.load_without = load_without
+        self.load_without_app = load_without_app
         self._on_ready = on_ready
         self._stopping = mmap.mmap(-1, 1)  # the master writes, workers read
         self.boot_notice = BootNotice()  # as above
@@ -405,15 +407,15 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         self._stopping[0] = 1
 
     def load_config(self) -> None:
-        """Set gunicorn's settings; tests/unit/server holds them to gunicorn's names."""
+        """Set gunicorn's settings; tests in tests/unit/server check that gunicorn knows their names."""
         for name, value in gunicorn_settings(self.plan).items():
             self.cfg.set(name, value)
         self.cfg.set("when_ready", self._on_master_ready)
 
     def load(self) -> AsgiApp:
         """Create the application, in a worker."""
-        if self.without_app and self.load_without is not None:
-            return self.load_without(self.without_app)
+        if self.without_app and self.load_without_app is not None:
+            return self.load_without_app(self.without_app)
         return self._load()
 
     def _on_master_ready(self, arbiter: Arbiter) -> None:
@@ -424,7 +426,7 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
             self._on_ready([str(listener) for listener in arbiter.LISTENERS])
 
     def run(self) -> None:
-        """Run until told to stop; leaves by SystemExit, as gunicorn does."""
+        """Run until the server is told to stop, then raise SystemExit, as gunicorn does."""
         FrontArbiter(self).run()
 
 

@@ -1,6 +1,7 @@
-"""How fast a client sends or reads while the worker waits for it: the slowest is ended first when others wait.
+"""How fast a client sends or reads while the worker waits for it.
 
-Rule: this module measures and ends nobody. A client is slow if its socket moved less than a given rate
+When others wait, the requests of the slowest clients are ended first, by other modules: this one only measures.
+Rule: a client is slow if its socket moved less than a given rate
 over a whole period in which the worker always had bytes for it, or always asked for more.
 """
 

@@ -13,7 +13,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)  # what tells a w
 
 @dataclass(frozen=True, slots=True)
 class ServerPlan:
-    """What to run: where to listen, with how many workers, and how to end."""
+    """Where the server listens, how many workers it runs, and how it stops."""
 
     bind: str
     admin: str

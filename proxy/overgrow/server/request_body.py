@@ -140,19 +140,19 @@ class RequestBody:
         self._wake_receiver()
 
     def mark_body_complete(self) -> None:
-        """Take note that the body is complete."""
+        """Note that the body is complete."""
         self.is_complete = True
         self._wake_receiver()
 
     # From the request cycle.
 
     def close(self) -> None:
-        """Let `receive` return the disconnect after the bytes that have arrived."""
+        """Let `receive` return the bytes that have arrived, and after them the disconnect."""
         self._is_closed = True
         self._wake_receiver()
 
     def suppress_continue(self) -> None:
-        """Send no 100 (Continue): the response has started, or the app sent one."""
+        """Send no 100 (Continue) from now on, because the response has started or the app has sent a 100 itself."""
         self._expects_continue = False
 
     def _wake_receiver(self) -> None:
@@ -183,7 +183,7 @@ class RequestBody:
             await self._wait_for_more()
 
     def _build_next_message(self) -> Message:
-        """Return the waiting bytes, with small chunks joined, because each message has a cost."""
+        """Return the waiting bytes as one message; small chunks are joined, because each message has a cost."""
         chunks = self._chunks
         assert chunks  # noqa: S101 - the caller saw one
         joined = [chunks.popleft()]

@@ -1,7 +1,7 @@
 """One request and its response on a client's connection; the object behind scope["overgrow"].
 
 Rule: a request cycle knows HTTP's framing of one response, and nothing of sockets, signals or routes. It
-writes through its connection, and tells the connection when it is over. A response that fails after its
+writes through its connection, and tells the connection when the response is complete. A response that fails after its
 head breaks the connection: a client must never take half a response for a whole one (RFC 9112 8).
 """
 
@@ -45,7 +45,7 @@ class RequestCycle:
     `listener` is "public" or "admin"; `peer` is the address at the socket, "unix" or ""; `target`
     is the target of the request line, byte for byte. `idle_s` bounds the wait for the next byte of
     the request body, and for the client to take the next byte of the response; an app may change it.
-    `decision` is None: the front door decides; only the WSGI mount decides before it calls the door.
+    `decision` is None here, because the front door decides; only the WSGI mount passes a decision of its own.
     """
 
     is_native = True
@@ -145,7 +145,7 @@ class RequestCycle:
         self.client_connection.hand_over(protocol, head)
 
     def handle_disconnect(self) -> None:
-        """Note that the client is gone: end a waiting `receive`, and call the app's callback."""
+        """Note that the client is gone: a waiting `receive` returns the disconnect, and the app's callback is called."""
         if self.is_gone:
             return
         self.is_gone = True
@@ -162,7 +162,7 @@ class RequestCycle:
             self._body.feed(chunk)
 
     def mark_body_complete(self) -> None:
-        """Take note that the body is complete."""
+        """Note that the body is complete."""
         if self._body is not None:
             self._body.mark_body_complete()
 
@@ -208,7 +208,7 @@ class RequestCycle:
             self.client_connection.refuse_and_close(Failure("migrated-crash", "head", "front"))
 
     def _minimal_scope(self) -> Message:
-        """Return the part of an ASGI scope that our own app reads; the rest it reads from this object."""
+        """Return the part of an ASGI scope that our own app reads; it reads everything else from this object."""
         connection = self.client_connection
         return {
             "type": "http",
@@ -270,7 +270,7 @@ class RequestCycle:
     def send_response(
         self, status: int, headers: Iterable[Pair], body: bytes, reason: bytes | None = None
     ) -> None:
-        """Send a whole response, as `send` would with a start and one body, at half the cost.
+        """Send a whole response at half the cost of two calls of `send`.
 
         Raises:
             ClientDisconnected: the client is gone.
@@ -300,7 +300,7 @@ class RequestCycle:
     def _can_send_prepared_lines(
         self, headers: Iterable[Pair], status: int, body: bytes
     ) -> TypeGuard[PreparedHeaders]:
-        """Whether the response is a usual one: its lines are prepared, and its length is announced."""
+        """Whether the prepared header lines can be sent as they are, because the response is a usual one."""
         return (
             type(headers) is PreparedHeaders
             and headers.length == b"%d" % len(body)
@@ -400,7 +400,7 @@ class RequestCycle:
         return b"connection: keep-alive\r\n" if self._version < (1, 1) else b""
 
     def _send_informational(self, status: int, headers: Iterable[Pair]) -> None:
-        """Pass a 1xx on (RFC 9110 15.2); HTTP/1.0 clients know none."""
+        """Pass a 1xx on (RFC 9110 15.2), except to a client of HTTP/1.0, which does not know them."""
         if self.is_started or not 100 <= status <= 199 or status == 101:
             raise RuntimeError(f"A {status} response is not possible here")
         block = build_header_block(list(headers))
@@ -461,7 +461,7 @@ class RequestCycle:
             self._send_trailers_and_finish()
 
     def _send_trailers_and_finish(self) -> None:
-        """End a body whose trailers were announced; they are sent only after `TE: trailers` (RFC 9110 6.5.1)."""
+        """End a body whose trailers were announced; send them if the request had `TE: trailers` (RFC 9110 6.5.1)."""
         self._write_pending_head()
         if self._chunked:
             wanted = self._trailers if self._takes_trailers and self._trailers else []

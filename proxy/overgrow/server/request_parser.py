@@ -1,9 +1,9 @@
-"""Reads requests off the wire: gunicorn's strict parser, with its hot loops in `re` and its gaps closed.
+"""Reads requests off the wire: gunicorn's strict parser, made faster with `re` and stricter.
 
-Rule: what this parser accepts, gunicorn's own accepts too and frames alike (a property test checks it), with
-two exceptions: a method may be any token, and a trailer may have any name but the two that frame a message.
-It refuses more than gunicorn's: see `_parse_framing`. It knows nothing of connections, time or responses; what
-it cannot accept it raises, as gunicorn's ParseError.
+Rule: each request that this parser accepts, gunicorn's own parser accepts too, with the same framing (a
+property test checks it). There are two exceptions: a method may be any token, and a trailer may have any name
+except the two that frame a message. This parser refuses more than gunicorn's: see `_parse_framing`. It knows
+nothing of connections, time or responses, and raises gunicorn's ParseError for a request that it refuses.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _absolute_form = re.compile(rb"(?i:https?)://(?=[^/?#:])(" + _HOST + rb")([/?][^
 
 
 class _RememberedHead(NamedTuple):
-    """The headers of a request without a body, and what follows from them with any request line."""
+    """The headers of a request without a body, and the values parsed from them, which hold for any request line."""
 
     block: bytes
     rest: bytes  # the same and the blank line: a request's bytes behind its first line
@@ -67,9 +67,9 @@ class _RememberedHead(NamedTuple):
 
 # Map 2 (docs/architecture.md#a-request-by-numbers)
 class RequestParser(PythonProtocol):  # type: ignore[misc]
-    """One connection's request parser; callbacks as gunicorn's PythonProtocol documents them.
+    """The request parser of one connection; gunicorn's PythonProtocol documents its callbacks.
 
-    Set when the head is complete, beside gunicorn's own attributes: `expects_continue`,
+    When a head is complete, the parser sets gunicorn's own attributes and three more: `expects_continue`,
     `is_upgrade` (GET, no body, Connection: upgrade, Upgrade: websocket), `takes_trailers`.
     """
 
@@ -99,10 +99,10 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._applied: _RememberedHead | None = None  # whose facts stand in the attributes
 
     def try_parse_repeated_request(self, data: bytes) -> bool:
-        """Take `data` if it is one whole request with the headers of the one before.
+        """Parse `data` if it is one whole request with the same headers as the request before.
 
-        Most requests of a connection are. True: the request is complete, and no callback was called.
-        False: no byte was taken.
+        Most requests of a connection are of this kind. If True is returned, the request is complete, and
+        no callback was called. If False is returned, no byte was taken.
         """
         remembered = self._remembered
         if remembered is None or self._buffer or self._state != "request_line":
@@ -122,7 +122,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def prepare_for_next_request(self) -> bytes:
-        """Prepare for the next request; return the bytes of it that have already come."""
+        """Prepare for the next request; return those of its bytes that have already come."""
         if self._applied is None or self._buffer:
             pipelined: bytes = self.remaining()
             self.reset()
@@ -140,7 +140,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
     def max_feed_bytes(self) -> int:
         """How many bytes can be fed at once without delaying other requests.
 
-        A chunk costs the same whatever its size, so a body that may have many is fed in steps.
+        A chunk costs the same whatever its size, so a body that may have many chunks is fed in steps.
         """
         if self._state in ("body", "complete"):
             return MAX_LENGTH
@@ -162,7 +162,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return self._state == "request_line" and not self._buffer
 
     def clear_callbacks(self) -> None:
-        """Drop the callbacks of a connection that is gone: they would form a reference cycle with it."""
+        """Drop the callbacks of a connection that is gone, because parser and connection refer to each other."""
         self._on_headers_complete = self._on_body = self._on_message_complete = None
 
     def raise_if_chunk_too_large(self) -> None:
@@ -195,7 +195,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return end
 
     def _parse_request_line(self) -> bool:
-        """Parse a usual request line with one pattern, any other step by step."""
+        """Parse a usual request line with one pattern, and any other line step by step."""
         if self._applied is not None:
             self._finish_deferred_reset()
         found = _plain_start(self._buffer)
@@ -224,7 +224,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def _parse_headers(self) -> bool:
-        """Parse the whole head at once if it has come and is well-formed, else line by line."""
+        """Parse the whole head at once if all of it has come and is well-formed; else parse line by line."""
         end = 0 if self._buffer[:2] == b"\r\n" else self._buffer.find(b"\r\n\r\n")
         size = len(self._buffer) if end == -1 else end
         if self._head_bytes + size > HEAD_BYTES:
@@ -254,7 +254,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def _is_same_head(self, remembered: _RememberedHead, block: bytes) -> bool:
-        """Whether this is the remembered head; a target in another form has to be checked with its Host."""
+        """Whether the head is the remembered one. A target that is no path never counts: it must be checked with Host."""
         return (
             block == remembered.block
             and self.http_version == remembered.version
@@ -262,7 +262,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         )
 
     def _apply_remembered_head(self, remembered: _RememberedHead) -> None:
-        """Set the attributes that the same bytes led to before."""
+        """Set the attributes of this parser from the remembered head."""
         self.headers = remembered.headers
         self.http_version = remembered.version
         self.content_length = remembered.content_length
@@ -300,7 +300,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return False
 
     def _finalize_headers(self) -> None:
-        """Decide where the body ends and whether the connection goes on; then call back."""
+        """Decide where the body ends and whether the connection persists; then call the callback for a complete head."""
         self.headers = self._headers_list
         self._parse_framing()
         self._emit_headers_complete()
@@ -360,7 +360,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         )
 
     def _require_host(self, host: bytes | None) -> None:
-        """Require one valid host of HTTP/1.1, in Host and in an absolute target (RFC 9112 3.2)."""
+        """Refuse HTTP/1.1 without Host, and an invalid host in Host or in an absolute target (RFC 9112 3.2)."""
         if host is None:
             if self.http_version >= (1, 1):
                 raise InvalidHeader("HTTP/1.1 without Host header")
@@ -385,7 +385,7 @@ def origin_form_of(target: bytes) -> bytes:
     """Return the path and query of a target in absolute form (RFC 9112 3.2.2).
 
     Raises:
-        InvalidRequestLine: for anything else.
+        InvalidRequestLine: the target is not in absolute form.
 
     """
     found = _absolute_form(target)

@@ -1,6 +1,7 @@
 """The lines of a response's head as bytes: status, headers, date; and whole error responses.
 
-Rule: what cannot be a header line is refused here, once, for every response. This module knows no connection.
+Rule: names and values that cannot form a header line are refused here, for every response. This module does
+not know connections.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
 
 
 def error_response(failure: Failure, *, method: bytes | None) -> bytes:
-    """Return a whole response, as bytes, for a request that never reaches the app; it closes the connection.
+    """Return the whole error response to a request that never reaches the app; it says `Connection: close`.
 
     `method` is the request's method, if it is known: HEAD gets no body (RFC 9110 9.3.2).
     """
@@ -77,7 +78,7 @@ _layouts = BoundedCache(_compute_layout, max_entries=256, max_length=_MAX_CACHED
 
 
 def status_line(status: int, reason: bytes | None = None) -> bytes:
-    """`HTTP/1.1 404 Not Found`, with its line end, or with a reason phrase of an app's own.
+    """Return a status line such as `HTTP/1.1 404 Not Found` with its line end; `reason` replaces the usual phrase.
 
     Without `reason`, a status unknown to HTTP has an empty phrase.
 

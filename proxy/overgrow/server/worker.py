@@ -4,9 +4,9 @@ Rule: a connection belongs to the listener whose socket accepted it, whatever a 
 the master, readiness says draining while both listeners still accept (`drain_delay_s`). Then nothing new is
 accepted, idle connections are closed, and open requests get `grace_s`. A worker that leaves by itself (TERM,
 HUP, `retire`) is replaced before it has ended. A worker that cannot start tells the master why in shared
-memory (server/boots.py). Of gunicorn only the parser, the arbiter (server/master.py) and the worker are used,
-not its protocol classes; tests/unit/server lists the names of theirs that we rely on. What happens to a
-worker is one log line each: an event, then key=value.
+memory (server/boots.py). From gunicorn we use the parser, the arbiter (server/master.py) and the
+worker, but not its protocol classes; tests in tests/unit/server list the names of gunicorn that we rely on.
+Each event of a worker is one log line: an event, then key=value.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ServerApp(Protocol):
     plan: ServerPlan
     started_s: float  # unix time
     access_log: TextIO | None
-    load_without: Callable[[str], AsgiApp] | None
+    load_without_app: Callable[[str], AsgiApp] | None
     boot_notice: BootNotice
     connection_counts: ConnectionCounts
     next_count_index: int  # of the next worker, in the counts
@@ -109,12 +109,12 @@ class WorkerControl:
         return self._worker.app.access_log
 
     @property
-    def boot_error(self) -> dict[str, Any] | None:
-        """Why workers fail to start: {"at", "reason", "failures"}; None while they start."""
+    def server_boot_error(self) -> dict[str, Any] | None:
+        """Why new workers of this server fail to start: {"at", "reason", "failures"}; None while they do start."""
         return self._worker.app.boot_notice.read()[0]
 
     @property
-    def boot_failures(self) -> int:
+    def server_boot_failures(self) -> int:
         """How many workers have failed to start since the server started."""
         return self._worker.app.boot_notice.read()[1]
 
@@ -124,13 +124,13 @@ class WorkerControl:
         return sum(len(state.connections) for state in self._worker.listener_states)
 
     def on_refused(self, callback: Callable[[Failure], None] | None) -> None:
-        """Call `callback(failure)` for each request or connection that is refused before it reaches the app."""
+        """From now on, call `callback(failure)` when a request or connection is refused before it reaches the app."""
         for state in self._worker.listener_states:
             state.on_refused = callback
 
 
 class AppUnavailable(Exception):
-    """The team's app cannot be imported, or lacks what the table needs, while other workers have it."""
+    """The team's app cannot be imported in this worker, or lacks what the table needs; other workers have a whole one."""
 
 
 class FrontWorker(ASGIWorker):  # type: ignore[misc]
@@ -185,7 +185,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         return self._failure.read()
 
     def retire(self, reason: str) -> None:
-        """Leave after OVERLAP_S, in which the replacement starts."""
+        """Leave after OVERLAP_S; meanwhile the replacement starts."""
         if self.alive:
             logger.warning("worker-retires why=%r", reason)
             self._leave_cause = "retires"
@@ -202,7 +202,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             raise self._report_boot_failure(error) from error
 
     def load_wsgi(self) -> None:
-        """Load the application; one that lacks the team's app, or rules, serves only if no worker has them.
+        """Load the application. Without the team's app, or without its rules, it serves only if other workers lack them too.
 
         Raises:
             AppUnavailable: other workers have the team's app.
@@ -255,11 +255,11 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def handle_winch_signal(self) -> None:
-        """Apply the server's stop at once, on a signal of the master, not at the next tick."""
+        """React at once to the stop of the whole server, which the master announces by this signal."""
         self._apply_server_stop()
 
     def _apply_server_stop(self) -> None:
-        """Once the server stops, let each response close its connection, so that balancers keep none."""
+        """Once the whole server stops, let each response close its connection, so that load balancers keep none open."""
         if self.app.is_stopping:
             for state in self.listener_states:
                 state.is_leaving = True
@@ -280,7 +280,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self._wake_event.set()
 
     async def _serve(self) -> None:
-        """Start, accept, tick until told to leave, then drain: in place of gunicorn's own loop."""
+        """Start, accept connections until told to leave, then drain; this replaces gunicorn's own loop."""
         self._handle_signals_in_loop()
         if not self.alive:
             return
@@ -308,7 +308,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._flags[READY] = 1
 
     def _leave_reason(self) -> str:
-        """Return why this worker leaves, in a word; the word `told` stands for a signal."""
+        """Return the reason why this worker leaves, in one word: `told` if a signal ordered it."""
         if self.app.is_stopping:
             return "server-stops"
         return self._leave_cause if self.ppid == os.getppid() else "master-gone"

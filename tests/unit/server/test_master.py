@@ -57,7 +57,7 @@ class Master(FrontArbiter):
         self.log = SimpleNamespace(reopen_files=lambda: None)
         self.departed_clients: list[int] = []
         self.app = SimpleNamespace(
-            load_without=None,
+            load_without_app=None,
             is_stopping=False,
             plan=SimpleNamespace(boot_s=30.0),
             boot_notice=SimpleNamespace(write=lambda _: None),
@@ -174,7 +174,7 @@ def test_after_a_reload_one_new_worker_is_tried_before_the_others():
 
 def killed_by_its_app(*workers: Worker, has_served: bool = True) -> Master:
     master = Master(*workers, has_served=has_served)
-    master.app.load_without, master._app_crash_reason = object(), "it was killed"
+    master.app.load_without_app, master._app_crash_reason = object(), "it was killed"
     return master
 
 

@@ -122,7 +122,7 @@ async def told(scope, receive, send, ours):
         "draining": worker.draining,
         "draining_server": worker.draining_server,
         "number": worker.number,
-        "boot_error": worker.boot_error,
+        "boot_error": worker.server_boot_error,
     }
     await answer(send, json.dumps(body).encode())
 
