@@ -68,12 +68,12 @@ class HttpCall:
         self._stop_reading()
 
     def close(self) -> None:
-        """Note that the exchange is over: nobody wants the rest of the response."""
+        """Note that the exchange is over, so that the rest of the response is not wanted."""
         self.response.close()
         self._stop_reading()
 
     def _stop_reading(self) -> None:
-        """End a pending read and the body with it; afterwards there can be no fallback to the other side."""
+        """Cancel a pending read, which ends the body; afterwards the other side cannot answer the request instead."""
         if self._reading is None or self._reading.done():
             return
         self._reading.cancel()

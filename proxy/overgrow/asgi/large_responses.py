@@ -1,8 +1,8 @@
 """Which calls of mounted apps make large responses in one piece, and how many of those run at once.
 
 Rule: nobody knows a response's size before it is made, but a route that made a large one will make another.
-Such calls run one by one while unsent responses fill their bound; calls of other routes overtake them.
-Everything here belongs to the event loop; no thread touches it.
+While unsent responses fill their memory limit, the calls of such routes run one by one, and calls of other
+routes overtake them. Everything here belongs to the event loop; no thread touches it.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class LargeResponseShare:
         self._calls.expect(self._route, self._size, more)
 
     def finish(self) -> None:
-        """Stop counting the call: another bound counts its bytes now, or nobody wants them."""
+        """Stop counting the call, because its bytes are counted elsewhere now, or are not wanted any more."""
         calls, self._calls = self._calls, None
         if calls is not None and self._expected_bytes:
             calls.finish(self._route, self._expected_bytes, self._size)
 
 
 class LargeResponseQueue:
-    """The sizes of large responses by route, of all mounts, and how many bytes are being generated."""
+    """The sizes of large responses by route, for all mounted apps, and how many bytes are being generated."""
 
     def __init__(self) -> None:
         self._sizes: dict[str, int] = {}  # of routes whose responses are large

@@ -20,7 +20,7 @@ class LifespanStartupFailed(RuntimeError):
 class Lifespan:
     """The lifespan of one app. `state` is shared with its requests; `failure` is set if it could not start.
 
-    An app that raises or returns at the lifespan scope does not support it, which ASGI allows.
+    An app that raises or returns when it is called with a lifespan scope has no lifespan; ASGI allows that.
     """
 
     def __init__(self, app: Callable[[Any, Any, Any], Awaitable[None]]) -> None:

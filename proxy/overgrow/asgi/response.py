@@ -1,10 +1,10 @@
 """What an ASGI app sends with HTTP messages, as a Reply.
 
-Rule: a response that is whole in the next iteration of the loop goes out as bytes. Any other becomes a stream
-that runs at most 64 KiB ahead of its reader. A larger piece counts in the memory of all unsent responses; if
-that is full, it goes to the spool; if that is full too, the app's send waits. An app that fails before its
-head has gone out gives 500 `migrated-crash`; after the head the stream breaks, so that a short body is never
-taken for a whole one.
+Rule: a response that is complete in the next iteration of the loop becomes a Reply with a body in bytes. Any
+other becomes a stream that runs at most 64 KiB ahead of its reader. A larger piece counts in the memory of all
+unsent responses. If that memory is full, the piece goes to the spool; if the spool is full too, the app's send
+waits. An app that fails before its head was sent gives 500 `migrated-crash`; after the head the stream breaks,
+so that a short body is never taken for a whole one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class AsgiClientDisconnected(OSError):
     """Raised in an app that sends to a client that is gone (ASGI 2.4 asks for an OSError)."""
 
 
-def check_headers(headers: Iterable[Iterable[bytes]]) -> Pairs:
+def sanitize_headers(headers: Iterable[Iterable[bytes]]) -> Pairs:
     """Return an app's headers, names in lower case, without hop-by-hop headers and X-Overgrow-*.
 
     Raises:
@@ -139,7 +139,7 @@ class AsgiResponse:
         self.fail(crash_failure(error, "body" if self.reply.done() else "head"))
 
     def fail(self, failure: Failure) -> None:
-        """Record a failure: before the head it replaces the response, afterwards it breaks the body off."""
+        """Record a failure: before the head it replaces the response; after the head it ends the body with an error."""
         if self.is_complete:
             return
         if not self.reply.done():
@@ -149,7 +149,7 @@ class AsgiResponse:
         self._release_app()
 
     def close(self) -> None:
-        """Release the app and drop the waiting pieces: nobody reads any further."""
+        """Release the app and drop the waiting pieces, because the rest of the body is not wanted."""
         self._release_app()
         self._chunks.clear()
         self._held_bytes = 0
@@ -158,7 +158,7 @@ class AsgiResponse:
             self._spooled.close()
 
     def take_reply(self) -> Reply:
-        """Return the reply, which must exist, and drop it here: the two objects refer to each other."""
+        """Return the reply, which must exist, and forget it here, so that the two objects do not form a reference cycle."""
         reply = self.reply.result()
         self.reply = self._loop.create_future()
         self.reply.set_result(_HANDED_OVER)
@@ -210,7 +210,7 @@ class AsgiResponse:
         return data
 
     def _begin_response(self, message: Mapping[str, Any]) -> None:
-        status, headers = message["status"], check_headers(message.get("headers", ()))
+        status, headers = message["status"], sanitize_headers(message.get("headers", ()))
         if not 200 <= status <= 999:
             raise RuntimeError(f"{status} cannot be a final status")
         lengths = {value for name, value in headers if name == b"content-length"}

@@ -1,9 +1,9 @@
 """From a Head to the ASGI scope of a mounted app. Pure.
 
 Rule: the app sees the client, scheme and host that the front door found, so it needs no middleware for
-forwarding headers; those do not reach it. From a trusted peer it gets the other X-Forwarded-* headers, such as
-X-Forwarded-User. `path` and `raw_path` are the whole path and `root_path` is the mounted prefix, as ASGI
-defines them.
+forwarding headers. X-Forwarded-For, -Proto, -Host and the like do not reach the app; from a trusted peer it
+gets the others, such as X-Forwarded-User. `path` and `raw_path` are the whole path and `root_path` is the
+mounted prefix, as ASGI defines them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _common_scope(head: Head, prefix: str, state: dict[str, Any]) -> dict[str, A
 
 
 def _visible_headers(head: Head) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the headers without those a client could forge, and with the host it asked for."""
+    """Yield Host as the client asked for it, then the headers without those that a client could forge."""
     if head.host:
         yield b"host", head.host.encode("latin-1")
     for name, value in head.headers:

@@ -1,4 +1,4 @@
-"""A Server over the ASGI apps that are mounted in the team's Flask app, by the prefix of a path.
+"""A Server for the ASGI apps that are mounted in the team's Flask app: it finds the app by the prefix of the path.
 
 Band 1: asyncio and `websockets`. Rule: an app runs on the worker's own event loop, in a task of its own, so
 that it may go on after its response. When its client is gone, the app gets a disconnect, and is cancelled if it
@@ -65,10 +65,10 @@ class AsgiCall(Protocol):
 
 
 class AsgiMounts:
-    """A Server that calls the app mounted at or above a path, and `otherwise` for any other path.
+    """A Server that calls the app whose prefix a path has, and the Server `otherwise` for any other path.
 
-    `mounts` are pairs of a prefix on whole segments and an ASGI 3 app; the longest prefix wins.
-    `response_memory` bounds what their large responses hold for slow clients.
+    `mounts` are pairs of a prefix of whole segments and an ASGI 3 app; the longest prefix wins.
+    `response_memory` bounds the memory in which large responses wait for slow clients.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class AsgiMounts:
 
 
 async def _run_app(app: AsgiApp, call: AsgiCall) -> None:
-    """Call the app, and report how it ended; what it raises goes no further."""
+    """Call the app, and tell the call how the app ended; an exception of the app is not raised again."""
     try:
         await app(call.scope, call.receive, call.send)
     except asyncio.CancelledError as error:
@@ -200,7 +200,7 @@ def _release_call(call: AsgiCall, task: asyncio.Task[None]) -> None:
 
 
 def _bad_handshake_reply() -> Reply:
-    """Return 400 for an invalid handshake, with the one version there is (RFC 6455 4.4)."""
+    """Return 400 for an invalid handshake; it names the only version of WebSocket there is (RFC 6455 4.4)."""
     reply = failure_reply(Failure("bad-request", "read", "client", "no WebSocket handshake"))
     reply.headers.append((b"sec-websocket-version", b"13"))
     return reply

@@ -1,7 +1,8 @@
 """The client's end of a WebSocket that a mounted app accepted: frames on one side, messages on the other.
 
-Rule: the protocol is `websockets`' own, without I/O. This module moves its bytes and bounds what waits: a
-client that does not read stops the app's sending, and an app that does not receive stops the reading.
+Rule: the library `websockets` implements the protocol, without I/O. This module moves the bytes and bounds
+how many wait: while the client does not read, the app's `send` waits; while the app does not receive, nothing
+more is read from the client.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.opened.set()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the protocol, answer pings and closes, keep whole messages for the app."""
+        """Feed the protocol, answer pings and close frames, and keep whole messages for the app."""
         self.received_bytes += len(data)
         self._active_at_s = self._loop.time()
         self._protocol.receive_data(data)
@@ -92,7 +93,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._writable.set()
 
     def pause_writing(self) -> None:
-        """Stop the app's sending and the reading of pings: the client does not keep up."""
+        """Let the app's `send` wait, and read no more pings, because the client does not keep up."""
         self._writable.clear()
         self._update_reading()
 
@@ -105,7 +106,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the client has closed, failed or gone."""
+        """Whether the WebSocket has ended, so that the app gets the disconnect after the waiting messages."""
         return self._disconnect is not None
 
     async def next_message(self) -> dict[str, Any]:

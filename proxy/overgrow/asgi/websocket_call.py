@@ -1,4 +1,4 @@
-"""One WebSocket to a mounted ASGI app: the handshake, the app's response to it, and the messages."""
+"""One WebSocket of a mounted ASGI app: the handshake, the app's response to the handshake, and the messages."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from overgrow.app_types import Message, Scope
 from overgrow.asgi.response import (
     AsgiClientDisconnected,
     AsgiResponse,
-    check_headers,
     crash_failure,
+    sanitize_headers,
 )
 from overgrow.asgi.scope import offered_subprotocols
 from overgrow.asgi.websocket import WebSocketConnection
@@ -178,4 +178,4 @@ class WebSocketCall:
 
 
 def _own_headers(headers: Any) -> list[tuple[bytes, bytes]]:
-    return [pair for pair in check_headers(headers) if not pair[0].startswith(_HANDSHAKES)]
+    return [pair for pair in sanitize_headers(headers) if not pair[0].startswith(_HANDSHAKES)]

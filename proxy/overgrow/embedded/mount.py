@@ -20,7 +20,7 @@ from overgrow.embedded.background_loop import (
     process_lock,
 )
 from overgrow.embedded.relay import MountExtension, WsgiRelay
-from overgrow.embedded.request_body import EnvironBody, check_input
+from overgrow.embedded.request_body import EnvironBody, wrap_input
 from overgrow.embedded.scope import (
     build_scope,
     peer_of,
@@ -146,7 +146,7 @@ class MigratedCall:
         self, app: WsgiApp, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Call the app; what it raises goes to the caller, as in plain Flask."""
-        self._request_bytes = check_input(environ)
+        self._request_bytes = wrap_input(environ)
 
         def start_marked(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             self._status = int(status[:3])

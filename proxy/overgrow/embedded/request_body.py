@@ -117,7 +117,7 @@ class CountedInput(io.RawIOBase):
         return data
 
 
-def check_input(environ: Environ) -> Callable[[], int]:
+def wrap_input(environ: Environ) -> Callable[[], int]:
     """Replace `wsgi.input` by one that raises when the body breaks off.
 
     Return a function that returns the size of the body: as declared, else as read so far.

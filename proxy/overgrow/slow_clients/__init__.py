@@ -1,1 +1,1 @@
-"""What waits for slow clients, and which clients are ended when others wait."""
+"""Data that waits for slow clients, and which clients' requests are ended when others wait."""

@@ -1,7 +1,7 @@
 """A request body, read before a thread or an upstream connection is taken for the request.
 
 Rule: 64 KiB are kept in memory, the rest in the spool, so that a client that sends a byte at a time
-costs no more than one that sends all at once. If the spool is full, the rest stays with the client.
+costs no more than one that sends all at once. If the spool is full, the rest is not read from the client yet.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ MEMORY_BYTES = 64 * 1024
 
 
 class BufferedBody:
-    """The part of a body that has arrived: first `spooled`, then `held`. `rest` yields the following bytes, None if there are none."""
+    """The part of a body that has arrived: first `spooled`, on disk, then `held`, in memory.
+
+    `rest` yields the bytes that follow; it is None if there are none.
+    """
 
     __slots__ = ("held", "rest", "spooled")
 
@@ -43,7 +46,7 @@ class BufferedBody:
         return True
 
     async def spill_to_disk(self, spool: Spool) -> bool:
-        """Move what is held to the spool; return False, and keep it, if the spool is full."""
+        """Move the bytes in memory to the spool; return False, and keep them in memory, if the spool is full."""
         if self.spooled is None:
             self.spooled = spool.open()
         if not await spool.run_in_thread(self.spooled.append, bytes(self.held)):
@@ -68,7 +71,7 @@ class BufferedBody:
                 yield chunk
 
     def close(self) -> None:
-        """Discard what is on disk."""
+        """Discard the bytes on disk."""
         if self.spooled is not None:
             self.spooled.close()
 

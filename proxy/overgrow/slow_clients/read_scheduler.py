@@ -1,8 +1,8 @@
 """Which connections are read in one iteration of the event loop, while many large bodies arrive.
 
 Rule: a few connections are read in each iteration, in the order in which they asked. So no iteration is
-long, and small requests are served in between. A connection without bytes to read delays nobody. This
-module knows nothing of HTTP, nor how fast anybody consumes what was read.
+long, and small requests are served in between. A connection without bytes to read delays no other. This
+module knows nothing of HTTP, and does not limit how much a connection reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Readable(Protocol):
     """A connection whose reading was deferred."""
 
     def on_read_turn(self) -> None:
-        """Read again: this connection is next."""
+        """Read again, because it is this connection's turn."""
 
 
 class ReadScheduler:

@@ -1,4 +1,4 @@
-"""Ending the slowest clients, when other requests wait for the threads or connections they hold."""
+"""Ends the requests of the slowest clients when other requests wait for the threads or connections they hold."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class FileSpool:
         return data
 
     def log_refusal(self, error: OSError) -> None:
-        """Log that the disk took no bytes: once, until it takes some again."""
+        """Log that the disk took no bytes, but only once until it takes some again."""
         if not self._is_refusal_logged:
             self._is_refusal_logged = True
             LOG.warning("spool-refused why=%r; slow bodies stream instead", str(error))

@@ -54,7 +54,7 @@ def build_environ(
     multiprocess: bool,
     commit: Callable[[], None] | None = None,
 ) -> Environ:
-    """Return what PEP 3333 asks of a server about one request, and its common extensions.
+    """Return the environ of one request: the keys that PEP 3333 requires, and common extensions.
 
     `commit` is offered as `overgrow.commit`: apps call it just before they commit a transaction.
     """
@@ -90,7 +90,7 @@ def build_environ(
 
 
 def _server_name_and_port(head: Head) -> tuple[str, str]:
-    """Return SERVER_NAME and SERVER_PORT, which PEP 3333 requires, and not empty."""
+    """Return SERVER_NAME and SERVER_PORT; PEP 3333 requires that neither is empty."""
     name, colon, port = head.host.rpartition(":")
     if not colon or port.endswith("]"):  # no port, or the colon of an IPv6 literal
         name, port = head.host, ""

@@ -1,8 +1,8 @@
 """Logs the failures of the app: the first with a traceback, each further one in one line.
 
 Rule: the traceback of one place is logged once per EVERY_S, so that an app that fails at every request does
-not bury everything else; each failure is logged. What Flask catches and logs itself never comes here. Called in the app's
-threads.
+not bury everything else; a failure without a traceback still gives one line. Errors that Flask catches and
+logs itself are not logged here. The app's threads call this module.
 """
 
 from __future__ import annotations

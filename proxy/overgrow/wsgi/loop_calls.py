@@ -19,6 +19,6 @@ def call_on_loop(loop: asyncio.AbstractEventLoop, act: Callable[..., Any], *argu
 
 
 def release_waiter(waiter: asyncio.Future[None]) -> None:
-    """End a wait, unless it has ended."""
+    """Wake whoever awaits the future, unless it is done already."""
     if not waiter.done():
         waiter.set_result(None)

@@ -1,8 +1,8 @@
 """`wsgi.input` for a body that is not small: first the buffered bytes, then those that the event loop feeds.
 
 Rule: at most 256 KiB are kept in memory here; beyond that the client is not read. A body that breaks off
-raises WsgiClientDisconnected, an OSError, or the subclass that the composition root passes for its framework.
-So an app never takes half an upload for a whole one.
+raises WsgiClientDisconnected (an OSError), or a subclass of it that the app's framework understands. So an app
+never takes half an upload for a whole one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class WsgiClientDisconnected(ConnectionAbortedError):
 class WsgiInput(io.RawIOBase):
     """The raw stream under `wsgi.input`; wrap it in io.BufferedReader for read and readline.
 
-    `pump` runs on the event loop, `readinto` in a thread. `waits_for_client` tells the response timeout
-    that the client causes a pause, not the app. `on_first_read`, if set, is called once, in the thread
+    `pump` runs on the event loop, `readinto` in a thread. While `waits_for_client` is set, the client
+    causes the pause and not the app, so the response timeout does not count it. `on_first_read`, if set, is called once, in the thread
     that first finds nothing to read.
     """
 
@@ -88,7 +88,7 @@ class WsgiInput(io.RawIOBase):
         self.release_spool()
 
     def release_spool(self) -> None:
-        """Free what is on disk, because nobody reads it any more."""
+        """Free the bytes on disk, because they will not be read any more."""
         if self._spooled is not None:
             self._spooled.close()
 
@@ -99,7 +99,7 @@ class WsgiInput(io.RawIOBase):
             self._ready.notify()
 
     async def _wait_for_room(self) -> None:
-        """Wait, on the event loop, until less than the limit is kept."""
+        """Wait, on the event loop, until fewer bytes than the limit are in memory."""
         with self._ready:
             if self._held_bytes < LIMIT_BYTES:
                 return
@@ -107,7 +107,7 @@ class WsgiInput(io.RawIOBase):
         await self._room
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:

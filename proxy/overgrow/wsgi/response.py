@@ -112,7 +112,7 @@ class WsgiResponse:
     def start_response(
         self, status: str, headers: WsgiHeaders, exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], None]:
-        """Take status and headers (PEP 3333); a breach raises in the app."""
+        """Take status and headers (PEP 3333); raise in the app if they break its rules."""
         if exc_info is not None:
             try:
                 if self._committed:
@@ -122,12 +122,12 @@ class WsgiResponse:
         elif self._status:
             raise AssertionError("start_response was called a second time without exc_info")
         code = _status_code(status)
-        self._headers, self._declared_bytes = _check_headers(headers, code)
+        self._headers, self._declared_bytes = _encode_headers_and_find_length(headers, code)
         self._status = code
         return self._write
 
     def detach(self) -> None:
-        """Deliver nothing from now on: the call is over, or will never run."""
+        """Deliver nothing from now on, because the call is over or will never run."""
         self._deliver = None
 
     def abandon(self, failure: Failure | None = None) -> None:
@@ -278,7 +278,9 @@ def _status_code(status: str) -> int:
     return int(matched[1])
 
 
-def _check_headers(headers: WsgiHeaders, code: int) -> tuple[list[tuple[bytes, bytes]], int | None]:
+def _encode_headers_and_find_length(
+    headers: WsgiHeaders, code: int
+) -> tuple[list[tuple[bytes, bytes]], int | None]:
     """Return the headers as bytes, and the declared length of the body."""
     found: list[tuple[bytes, bytes]] = []
     length: int | None = None

@@ -1,8 +1,9 @@
 """A migrated response's body on its way from the app's thread to the event loop.
 
-Rule: the thread waits for its client as little as possible. What does not fit into memory goes to the spool
-in two cases: the app has finished (a body in one piece), or other calls wait for a thread and the client, not
-the event loop, is slow. In any other case, and if the spool is full, the thread waits for its client.
+Rule: the thread waits for its client as little as possible. Bytes that do not fit into memory go to the spool
+in two cases. Either the app has finished, because the body is one piece. Or other calls wait for a thread, and
+it is the client that is slow, not the event loop. In any other case, and if the spool is full, the thread waits
+for its client.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LOOP_S = 0.25  # for the event loop to say who is slow; after that the loop coun
 class ResponseStream:
     """One body: `put` and `end` are called in the thread, all else on the loop.
 
-    `is_whole` says that the app has made all of it. `is_events` keeps a body out of the spool: events
+    `is_whole` says that the app has made the whole body. `is_events` keeps a body out of the spool: events
     must not be delayed, and spooling an endless stream would not free its thread.
     """
 
@@ -139,7 +140,7 @@ class ResponseStream:
         return True
 
     def _wait_in_thread(self, size: int, *, may_spool: bool) -> None:
-        """Wait until something changes; if the spool could take the rest, until the loop says who is slow."""
+        """Wait until there may be room; with `may_spool`, also find out whether the client or the event loop is slow."""
         unsent = self._unsent_memory
         if self._has_own_room(size):
             unsent.changed.wait()

@@ -1,8 +1,8 @@
 """WsgiServer: the migrated side, a Server over a WSGI app in threads.
 
 Rule: the event loop never waits for the app, and the app waits for its client no longer than it must. A
-thread is taken only when the whole request body has come (if the route streams, or the spool is full: its
-first 64 KiB). wsgi/response_stream.py decides how far a response runs ahead of its client. This module must
+thread is taken only when the whole request body has come; if the route streams, or the spool is full, only its
+first 64 KiB must have come. wsgi/response_stream.py decides how far a response runs ahead of its client. This module must
 not know routes.yaml, HTTP on the wire or who calls it.
 """
 
@@ -44,7 +44,7 @@ class WsgiServer:
     loop gets a new pool. A call that exceeds its response timeout is answered 504 `migrated-timeout`
     and keeps its thread until it returns, because Python cannot stop it. `stuck_threads` counts such
     threads; `mostly_stuck_since` (by `clock`) says since when they are more than half. `max_body_bytes`
-    returns the body length that the app itself refuses: such a call gets its thread at once.
+    returns the length above which the app itself refuses a body: such a call gets its thread at once.
     `disconnect_error` is raised in the app when it reads a body that breaks off.
     """
 

@@ -151,7 +151,7 @@ class WsgiCall:
         return self._response.whole_bytes
 
     def refuse_from_thread(self) -> None:
-        """Answer 503: there is no room for this call (called in a thread)."""
+        """Answer 503, because there is no room for this call (called in a thread)."""
         call_on_loop(self._loop, self._refuse)
 
     def _refuse(self) -> None:
@@ -166,14 +166,14 @@ class WsgiCall:
             self._slot.release()
 
     def release_request(self) -> None:
-        """Drop all references to the request: the call is over, or will never run."""
+        """Drop all references to the request, because the call is over or will never run."""
         self._context = self._work = self._body = self.client = None
         self._response.detach()
         if self._input is not None:
             self._input.release_spool()
 
     def abandon(self, failure: Failure | None = None) -> None:
-        """Give the call up, because nobody waits: never start it, or let it stop at its next step."""
+        """Give the call up, because nobody waits for it. It never starts, or it stops when it next sends or reads."""
         self.client = None
         if not self._pool.withdraw(self):
             self._response.abandon(failure)
@@ -216,7 +216,7 @@ class WsgiCall:
             self._reply.set_result(reply)
 
     def _expire(self) -> None:
-        """Answer 504 for a call that is late, unless the client keeps it waiting."""
+        """Answer 504 for a call that exceeds its response timeout, unless the call waits for the client."""
         deadline_s = self._deadline_s()
         if deadline_s > self._loop.time():
             self._timer = self._loop.call_at(deadline_s, self._expire)
@@ -292,7 +292,10 @@ class ThreadPool:
         return self._calls
 
     def is_full_for(self, client: ClientConnection | None) -> bool:
-        """Whether a call of this client would be refused now; a few places are reserved for known clients."""
+        """Whether a call of this client would be refused now.
+
+        A few places are reserved for clients that have taken a response before.
+        """
         over = self._calls - len(self._parked) - self._calls_max
         if over < 0:
             return False
@@ -391,14 +394,14 @@ class ThreadPool:
                 return
             with self._lock:
                 call = self._waiting.pop()
-            if call is not None and self._has_memory_for(call) and self._start_call(call):
+            if call is not None and self._count_or_park(call) and self._start_call(call):
                 call.run_app()
                 call.release_request()
                 self._finish_call(call)
             del call  # an idle thread holds no request
 
-    def _has_memory_for(self, call: WsgiCall) -> bool:
-        """Count the expected response; return False, and park the call, if it must wait for memory."""
+    def _count_or_park(self, call: WsgiCall) -> bool:
+        """Count the expected response of a call; if memory is short, park the call (set it aside) and return False."""
         expected = self._large.begin(call.route)
         if expected is not None:
             call.expected_bytes = expected
@@ -412,7 +415,7 @@ class ThreadPool:
         return False
 
     def _requeue_parked_call(self) -> None:
-        """Queue the oldest parked call again, because memory has become free."""
+        """Queue again the call that was set aside first, because memory has become free."""
         if self._parked:
             with self._lock:
                 call = self._parked.popleft() if self._parked else None

@@ -20,7 +20,9 @@ SPOOLED_BYTES = 64 * 1024 * 1024  # of one streamed response: an endless one mus
 
 
 class UnsentMemory:
-    """What the responses of one pool hold together; its methods need `changed` to be held.
+    """The memory that the unsent responses of one pool hold together.
+
+    The caller of a method whose name ends in `_locked` must hold `changed`.
 
     `has_waiting_calls` says whether calls wait for a thread: then a streamed response goes on to the disk
     rather than keep its thread waiting for its client.
@@ -61,14 +63,14 @@ class UnsentMemory:
         return True
 
     def give_back_locked(self, size: int) -> None:
-        """Release so many bytes, and wake who waits for room."""
+        """Release so many bytes, and wake the responses that wait for room."""
         self.held_bytes -= size
         self.changed.notify_all()
         if self.on_room is not None:
             self.on_room()
 
     def claim(self, size: int) -> bool:
-        """Claim so many bytes for a response that no thread makes; return False if there is too little room."""
+        """Claim so many bytes for the response of an ASGI app; return False if there is too little room."""
         with self.changed:
             return self.take_locked(size, at_least=0)
 

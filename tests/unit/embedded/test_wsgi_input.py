@@ -11,8 +11,8 @@ from overgrow.embedded.request_body import (
     BLOCK_BYTES,
     DISCONNECT,
     EnvironBody,
-    check_input,
     environ_length,
+    wrap_input,
 )
 
 
@@ -65,14 +65,14 @@ def test_a_chunked_body_is_read_where_the_server_ends_it(ends_itself, expected):
 
 def test_an_app_reads_as_much_as_was_declared_and_not_the_next_request():
     keys = environ(b"abcGET / HTTP/1.1", CONTENT_LENGTH="3")
-    check_input(keys)
+    wrap_input(keys)
 
     assert keys["wsgi.input"].read() == b"abc"
 
 
 def test_an_app_is_told_where_less_came_than_was_declared():
     keys = environ(b"ab", CONTENT_LENGTH="3")
-    check_input(keys)
+    wrap_input(keys)
 
     with pytest.raises(ConnectionAbortedError):
         keys["wsgi.input"].read()
