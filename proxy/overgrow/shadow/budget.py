@@ -23,9 +23,9 @@ class _RouteAccount:
 
 
 class CpuBudget:
-    """Grants seconds of work: `share` of each second that passes, and at most `max_s` saved up.
+    """Grants CPU seconds for comparisons: `share` of each second that passes; at most `max_s` can be saved.
 
-    A route starts with `loan_s`, so that it need not wait for its first comparison.
+    Each route starts with `loan_s` seconds, so that its first comparison need not wait.
     """
 
     __slots__ = ("_accounts", "_at_s", "_fund_s", "_loan_s", "_max_s", "_share", "_stopwatch")

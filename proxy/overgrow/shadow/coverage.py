@@ -10,7 +10,10 @@ from overgrow.shadow.sessions import SessionCookieNames
 
 
 class CoverageSink:
-    """Hands a Served to the evidence for each response of the side that the route chose, and skips all others."""
+    """Passes a Served record to the evidence for each answered request of a route with a shadow.
+
+    Requests that failed, or whose side was chosen for a reason outside SHADOWED_REASONS, are skipped.
+    """
 
     def __init__(self, evidence: EvidenceSink, sessions: SessionCookieNames | None = None) -> None:
         self._evidence = evidence

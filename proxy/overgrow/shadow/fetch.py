@@ -34,7 +34,7 @@ class ResponseTooLarge(Exception):
 
 
 class ResponsePair(NamedTuple):
-    """Both sides' responses to one request; the `again` fields are their second ones, if they were asked twice."""
+    """Both sides' responses to one request; the `again` fields are the second responses of sides asked twice."""
 
     control: ResponseSnapshot
     candidate: ResponseSnapshot
@@ -91,7 +91,7 @@ async def fetch_response_pair(
 async def fetch_response(
     copy: Copy, side: Side, server: Server, limits: FetchLimits
 ) -> ResponseSnapshot:
-    """Fetch one side's response to a copy; raises as fetch_response_pair."""
+    """Fetch one side's response to a copy; raise the same exceptions as fetch_response_pair."""
     inbound = Inbound(
         build_copy_head(copy.head), single_chunk(copy.body) if copy.body is not None else None
     )

@@ -1,6 +1,6 @@
-"""Turn two responses into what may be kept of them: compare, redact, group.
+"""Turns two responses into what may be kept of them: compares, redacts and groups.
 
-Pure. Nothing that leaves this module holds a value from a response.
+Pure. No result of this module contains a hidden value of a response.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class EvidenceSink(Protocol):
         ...
 
     def record_dropped_request(self, reason: DropReason, served: Served | None = None) -> None:
-        """Count and keep a request that was drawn and not compared."""
+        """Count and keep a request that was drawn for a comparison but not compared."""
         ...
 
 

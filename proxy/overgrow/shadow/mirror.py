@@ -1,8 +1,8 @@
 """The mirror sends a copy of some requests to the other side, after the user was answered.
 
 Rule: the user comes first. Copies go out after the user's response has been sent, a few at a time. Waiting copies are
-bounded in number, bytes and age; a copy that does not fit is dropped and counted. A side that hangs or
-fails costs copies, never a user.
+bounded in number, bytes and age; a copy that does not fit is dropped and counted. If a side hangs or
+fails, copies are lost, but no user waits.
 
 The mirror belongs to the event loop of its first copy and starts nothing before that. It must not know how
 a side works nor where findings go.
@@ -43,7 +43,7 @@ from overgrow.shadow.sampling import (
 )
 from overgrow.shadow.sessions import SessionCookieNames
 from overgrow.shadow.tee import MemoryBudget
-from overgrow.shadow.values.snapshot import is_conditional_request
+from overgrow.shadow.values.snapshot import has_conditions_or_ranges
 
 LOG = logging.getLogger("overgrow.shadow")
 WARN_EVERY_S = 3600.0
@@ -135,7 +135,7 @@ class Mirror:
     def record_if_sampled(
         self, inbound: Inbound, decision: Decision, route: Route
     ) -> Recording | None:
-        """Start to record a request if it may be copied and is drawn by chance; each call is a new draw."""
+        """Start to record a request if it may be copied and chance selects it; each call selects anew."""
         if not may_be_copied(inbound, decision, route):
             return None
         if self._environment.chance() * FULL_CANARY >= route.shadow:
@@ -149,7 +149,7 @@ class Mirror:
     def _build_served_record(
         self, inbound: Inbound, decision: Decision, route: Route, reply: Reply | None = None
     ) -> Served:
-        """Build the record of what the user asked, and got if that is known."""
+        """Build the record of what the user asked for, and of the response if it is known."""
         status = reply.status if reply is not None else 0
         shape = shape_of_request(inbound.head, route, self.sessions, status)
         return Served(route.name, decision.side, self._environment.clock(), shape)
@@ -358,4 +358,4 @@ class Mirror:
 
 def is_partial_response(inbound: Inbound, reply: Reply) -> bool:
     """Return whether a condition or a range gave the user less than the whole response."""
-    return reply.status in PARTIAL_STATUS and is_conditional_request(inbound.head.headers)
+    return reply.status in PARTIAL_STATUS and has_conditions_or_ranges(inbound.head.headers)

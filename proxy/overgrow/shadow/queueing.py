@@ -31,7 +31,7 @@ class CopyQueue:
         self._compared[route] += 1
 
     def has_room_for(self, route: str) -> bool:
-        """Return whether a copy of a route would be taken: a full queue takes none of its busiest route."""
+        """Return whether a copy of a route would be taken: a full queue takes no copy of the route with most copies in it."""
         return (
             self._size < self._max_copies
             or len(self._waiting.get(route, ())) < self._longest_route_queue_length

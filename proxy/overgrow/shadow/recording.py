@@ -37,7 +37,7 @@ UNSTORED_REASONS = frozenset[DropReason]({"closing", "killed", "no-answer"})
 
 
 class RecordingLimits(NamedTuple):
-    """How many bytes of a request and of a response are kept, and up to how many a response is hashed."""
+    """The largest request and response that are kept, and the largest response that is hashed, in bytes."""
 
     request_bytes: int
     response_bytes: int
@@ -131,7 +131,7 @@ class Recording:
         return self._held_bytes + sum(tee.held_bytes for tee in self._tees())
 
     def release_memory(self) -> None:
-        """Give back what is held, and keep nothing of an upload that goes on after its response."""
+        """Release the held bytes of the memory budget; keep no more of an upload that still runs."""
         self._memory.release(self._held_bytes)
         self._held_bytes = 0
         for tee in self._tees():

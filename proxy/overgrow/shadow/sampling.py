@@ -19,7 +19,7 @@ from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Route
 from overgrow.shadow.redact.redact import redact_query_keys
 from overgrow.shadow.sessions import SessionCookieNames
-from overgrow.shadow.values.snapshot import ResponseSnapshot, drop_conditional_headers
+from overgrow.shadow.values.snapshot import ResponseSnapshot, drop_conditions_and_ranges
 
 MARKER = (SHADOW_MARK, b"1")
 # Killed, gone, ambiguous, refused and default requests have no other side to compare with; an open breaker
@@ -35,7 +35,7 @@ class Copy:
 
     `head` is the user's; build_copy_head gives what is sent. `served` says what the user asked and got, redacted.
     `response` is the response the user got; None if it was incomplete, so that its side must be asked again.
-    `since_s` is a time of the stopwatch.
+    `since_s` is when the copy began to wait, as a time of the stopwatch.
     """
 
     head: Head
@@ -71,8 +71,11 @@ def _has_connection_login(inbound: Inbound) -> bool:
 
 
 def build_copy_head(head: Head) -> Head:
-    """Return the head for the other side: marked, unconditional, in codings we can decode, without Expect."""
-    headers = drop_conditional_headers(head.headers)
+    """Return the head of the copy: with the mark, without conditions, ranges and Expect.
+
+    Its Accept-Encoding lists only content codings that the comparison can decode.
+    """
+    headers = drop_conditions_and_ranges(head.headers)
     kept = [_limit_accepted_codings(*pair) for pair in headers if pair[0].lower() != b"expect"]
     return head._replace(headers=[*kept, MARKER])
 
@@ -150,7 +153,7 @@ def _cached_query_keys(names: str) -> tuple[str, ...]:
 def mark_shadow_requests(
     wsgi_app: Callable[..., Iterable[bytes]],
 ) -> Callable[..., Iterable[bytes]]:
-    """Return the app for the pool that serves only copies: it sees the mark, which no client can set."""
+    """Return the app with the mark of a copy in each environ; use it only for the pool that serves copies."""
 
     def call_with_mark(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ["HTTP_X_OVERGROW_SHADOW"] = "1"

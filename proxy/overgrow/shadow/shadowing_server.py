@@ -1,6 +1,6 @@
 """A Server around a Server: some of its requests are recorded, so that the mirror can send a copy of them.
 
-Rule: the user comes first. Nothing here stands between a chunk and the user.
+Rule: the user comes first. Nothing here delays a chunk on its way to the user.
 """
 
 from __future__ import annotations

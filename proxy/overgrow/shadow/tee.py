@@ -22,7 +22,7 @@ class MemoryBudget:
         self.free_bytes = max_bytes
 
     def try_reserve(self, size: int) -> bool:
-        """Reserve so many bytes; return False, and reserve nothing, if there are too few."""
+        """Reserve `size` bytes; return False, and reserve nothing, if fewer are left."""
         if size > self.free_bytes:
             return False
         self.free_bytes -= size
@@ -34,10 +34,10 @@ class MemoryBudget:
 
 
 class Tee:
-    """Iterates over a body; afterwards `whole` is the body, or `fingerprint` stands for it.
+    """Iterates over a body; afterwards `whole_body` is the body, or `fingerprint` describes a larger one.
 
     A body beyond `max_bytes` is not kept; up to `hashed_bytes` it is hashed. `drop_reason` says why there is
-    neither. The owner must release `held_bytes` to the memory budget.
+    neither a body nor a fingerprint. The owner must release `held_bytes` to the memory budget.
     """
 
     __slots__ = (

@@ -7,8 +7,8 @@ import pytest
 from overgrow.shadow.values.difference import ABSENT
 from overgrow.shadow.values.snapshot import (
     ResponseSnapshot,
-    drop_conditional_headers,
-    is_conditional_request,
+    drop_conditions_and_ranges,
+    has_conditions_or_ranges,
 )
 
 DROPPED = [
@@ -30,14 +30,14 @@ KEPT = [
 def test_what_asks_for_less_is_dropped_from_the_copy(line):
     around = ((b"host", b"a"), (b"cookie", b"b=c"))
 
-    assert drop_conditional_headers((around[0], line, around[1])) == around
-    assert is_conditional_request([line])
+    assert drop_conditions_and_ranges((around[0], line, around[1])) == around
+    assert has_conditions_or_ranges([line])
 
 
 @pytest.mark.parametrize("line", KEPT)
 def test_everything_else_stays_on_the_copy(line):
-    assert drop_conditional_headers([line]) == (line,)
-    assert not is_conditional_request([line])
+    assert drop_conditions_and_ranges([line]) == (line,)
+    assert not has_conditions_or_ranges([line])
 
 
 def test_several_lines_of_a_field_are_one_list():

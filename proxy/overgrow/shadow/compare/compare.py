@@ -95,7 +95,7 @@ def _have_ascii_bodies(*responses: ResponseSnapshot) -> bool:
 def _are_etags_implied_by_bodies(*responses: ResponseSnapshot) -> bool:
     """Return whether each ETag is absent, or a weak one that a framework computed from the body.
 
-    Of 204 and its like the body is not sent, so a weak one says nothing either: Express sends one.
+    A weak ETag also counts as implied if the status allows no body, such as 204: Express sends such ETags.
     """
     for each in responses:
         if each.fingerprint is not None:

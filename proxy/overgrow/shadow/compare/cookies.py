@@ -34,7 +34,7 @@ class Cookie(NamedTuple):
 
     @property
     def storage_key(self) -> tuple[str | None, str | None]:
-        """The domain and path under which a browser stores it: two cookies of one name and key are one cookie."""
+        """The domain and path under which a browser stores the cookie; a browser keeps one cookie per name and key."""
         return self.attributes.get("domain"), self.attributes.get("path")
 
 

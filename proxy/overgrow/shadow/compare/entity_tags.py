@@ -1,7 +1,7 @@
 """ETags that a framework computes from the body, so that they carry no information of their own.
 
-Express and Rack add a weak tag to every response. Flask adds none, and no client sees the difference: it
-gives the tag back unread, and a weak one guards no write (RFC 9110 8.8.1, 13.1.1). This module computes,
+Express and Rack add a weak tag to every response. Flask adds none, which makes no difference to clients: a
+client never interprets a tag, and a weak tag cannot protect a write (RFC 9110 8.8.1, 13.1.1). This module computes,
 and does not guess, whether a tag is of this kind. Every other tag is compared.
 """
 

@@ -1,7 +1,7 @@
 """The families of bodies: how each is compared, which places it has, and what may be kept of it.
 
-Pure. Rule: everything that depends on what a body is stands in its row of FAMILIES. A new family is one module
-beside this one and one row; if its paths begin with its name, the name stands in values/path_syntax.py, too.
+Pure. Rule: everything that depends on what a body is stands in its row of FAMILIES. A new family needs one module
+beside this one and one row; if its paths begin with its name, values/path_syntax.py must list the name, too.
 """
 
 from __future__ import annotations

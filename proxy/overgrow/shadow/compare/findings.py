@@ -33,7 +33,7 @@ MAX_READ = 400_000  # characters that are read to measure likeness for rules
 
 
 class EnoughFindings(Exception):
-    """The comparison has found all it may, and ends."""
+    """Raised to end a comparison: it has found, or examined, as much as it may."""
 
 
 class DifferencePaths(NamedTuple):
@@ -67,11 +67,11 @@ class Finding(NamedTuple):
 
     @property
     def path_by_names(self) -> str:
-        """The path by names where the place has one; noise is learned by it."""
+        """The path that uses names instead of indexes, if there is one, else `path`; noise is counted by this path."""
         return self.other if self.other and self.path.startswith("$") else self.path
 
     def to_difference(self, rules: Rules, likeness: Likeness) -> Difference:
-        """Return the finding with its values as text, and the rules by which items above it are paired."""
+        """Return the finding as a Difference: values as text, and the rules that pair items of the arrays above."""
         show = render_json_value if self.path.startswith("$") else _shorten_if_text
         return Difference(
             self.kind,

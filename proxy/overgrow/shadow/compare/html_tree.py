@@ -1,6 +1,6 @@
 """HTML as a small tree: elements, attributes, and text with white space as a browser shows it.
 
-Pure and linear; it supplies the end tags that HTML makes optional. It is not a browser: two pages with the same
+Pure and linear. The parser adds the end tags that HTML makes optional. It is not a browser: two pages with the same
 tree count as the same page. Comments are left out; scripts and styles are text.
 
 Two compared pages have most of their markup in common. If only texts and attributes differ, one tree is built,
@@ -148,7 +148,7 @@ def _have_same_structure(control: str, candidate: str, tags: dict[str, Tag]) -> 
 
 
 class _ReplaceableText(str):
-    """A text of the tree that is exchanged for the text of token `at` when the tree of the other page is made."""
+    """A text of the first page's tree; in the tree of the other page, the text of token `at` replaces it."""
 
     __slots__ = ("at",)
     at: int

@@ -196,7 +196,7 @@ class _JsonComparer:
         )
 
     def intern_scalars(self, *sequences: Sequence[object]) -> list[list[int]]:
-        """Return the numbers of scalars; equal scalars have equal numbers."""
+        """Return a number for each scalar of each sequence; equal scalars have equal numbers."""
         return [[self.interner.intern_value(each) for each in sequence] for sequence in sequences]
 
     def intern_items_without_covered_parts(self, path: str, items: list[object]) -> list[int]:
@@ -233,7 +233,7 @@ class _JsonComparer:
     def content_without_covered_parts(
         self, shape: str, value: object, how: Comparator | None
     ) -> Hashable:
-        """Return the part of a value that counts if `how` is the rule for it."""
+        """Return the part of a value that must be equal; `how` is the comparator of the rule for the value, if any."""
         if isinstance(value, list) and isinstance(how, Unordered | KeyedBy):
             return "loose set", tuple(sorted(self.intern_items_without_covered_parts(shape, value)))
         if how is not None:
@@ -260,7 +260,10 @@ def _pair_equal_then_loosely_equal(exact: list[list[int]], loose: list[list[int]
 
 
 def _have_compatible_types(control: object, candidate: object) -> bool:
-    """Return whether two scalars have the same type, or are two different numbers; 1 and 1.0 are not alike."""
+    """Return whether two scalars have one type, or are an integer and a decimal of different value.
+
+    Equal values of different type, such as 1 and 1.0, are not compatible: here the type itself is the difference.
+    """
     if type(control) is type(candidate):
         return True
     kinds = {json_type_of(control), json_type_of(candidate)}
@@ -282,8 +285,8 @@ def values_of_identifying_member(
 ) -> tuple[list[object], list[object]] | None:
     """Return the values of the first member that identifies the items of both arrays.
 
-    A member that is not in IDENTITIES does so only if its texts are the same on both sides in another order, and
-    no other member has the same texts in the same order.
+    The members in IDENTITIES are tried first. Another member is used only if both sides have the same texts in it,
+    in different orders, and no member has the same texts in the same order on both sides.
     """
     for key in IDENTITIES:
         first, second = unique_member_values(control, key), unique_member_values(candidate, key)
@@ -300,7 +303,7 @@ def values_of_identifying_member(
 
 
 def possible_identifying_keys(items: list[object]) -> list[str]:
-    """Return the members with a text that may identify items, other than IDENTITIES."""
+    """Return the keys, other than IDENTITIES, whose value in the first item is a text: it may identify the items."""
     first = items[0] if items else None
     if not isinstance(first, dict):
         return []

@@ -1,7 +1,7 @@
 """Compares two bodies of which at least one is too large to keep, by length and hash.
 
 Pure. Equal fingerprints mean equal bodies. Unequal fingerprints mean unequal bytes, which is a difference unless the
-content may be equal all the same: if it is packed in another way, or if rules of the route allow noise in it.
+content may be equal all the same: if it is compressed differently, or if rules of the route allow noise in it.
 """
 
 from __future__ import annotations

@@ -50,9 +50,9 @@ def cookie_lifetimes_s(
     first: Mapping[str, str],
     second: Mapping[str, str],
 ) -> tuple[float | None, float | None] | None:
-    """Return how many seconds two cookies live; None in place of a number means until the browser ends.
+    """Return how many seconds two cookies live; None instead of a number means until the browser closes.
 
-    None in place of both means that it is unknown: a time is unreadable, or neither response has a Date.
+    The result is None if the lifetimes are unknown: a time is unreadable, or neither response has a Date.
     """
     dates = _date_headers_of_both(control, candidate) or (None, None)
     found = []

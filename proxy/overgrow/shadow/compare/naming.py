@@ -52,7 +52,7 @@ class HtmlPathNaming:
 
 
 class _ChildPathSteps:
-    """The steps to an element's children; the step by name is computed when it is asked for."""
+    """The path steps to an element's children, by index and by name; steps by name are computed on demand."""
 
     def __init__(self, children: list[Node]) -> None:
         places = [place[1:] for place in child_paths("", children)]
@@ -65,7 +65,7 @@ class _ChildPathSteps:
         )
 
     def step_by_name(self, place: str) -> tuple[str, Node | None]:
-        """Return the step by name of the child at a place, and the child."""
+        """Return the step by name for a step by index such as `li[2]`, and the child; the same step without a name."""
         child = self._at.get(place)
         if not isinstance(child, Element):
             return place, child

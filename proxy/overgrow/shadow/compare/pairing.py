@@ -1,7 +1,8 @@
 """Gives equal values equal numbers, which makes the comparison of two trees linear.
 
 Pure. Every distinct value gets the next number, and a container gets the number of the sequence of its items' numbers
-(hash consing). Two subtrees are equal if their numbers are, and arrays are permutations if their numbers are.
+(hash consing). Two subtrees are equal if their numbers are equal. Two arrays are
+permutations of each other if their lists of item numbers are.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def pair_by_position(control: Sequence[int], candidate: Sequence[int]) -> Pairin
 
 
 def pair_equal(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
-    """Pair equal items at any position, the first with the first; the others are left."""
+    """Pair equal items at any position, in order of appearance; items without an equal partner stay unpaired."""
     places: dict[int, deque[int]] = defaultdict(deque)
     for at, number in enumerate(candidate):
         places[number].append(at)

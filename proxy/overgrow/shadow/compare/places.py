@@ -1,6 +1,6 @@
 """The places at which a body could differ from another like it, each with its shape and its path.
 
-Pure. A path is by name if the place has one. Noise is counted, and rules are learned, by these places.
+Pure. A path uses names instead of indexes where it can. Noise is counted, and rules are proposed, by these places.
 """
 
 from __future__ import annotations

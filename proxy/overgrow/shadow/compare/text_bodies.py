@@ -1,6 +1,6 @@
 """Compares two texts by line, and two bodies of bytes by length and first difference.
 
-Pure and linear. Lines are split at LF only, so that a CR and a missing last line end are seen.
+Pure and linear. Lines are split at LF only, so that an extra CR and a missing last line end count as differences.
 """
 
 from __future__ import annotations

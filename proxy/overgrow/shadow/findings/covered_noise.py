@@ -1,7 +1,7 @@
 """Counts how often rules cover the noise of each side, to find a value that migrated no longer renews.
 
-Pure. A rule that was accepted for a token that both sides renew also hides that migrated always sends the
-same token. So where both sides are asked twice, this module counts for each rule's path the pairs in which
+Pure. Suppose a rule was accepted for a token that both sides renew. If migrated later sends the same token
+each time, the rule hides that fault. So where both sides are asked twice, this module counts for each rule's path the pairs in which
 the rule covered a difference between the two responses of one side.
 """
 
@@ -42,7 +42,10 @@ class HiddenConstant(NamedTuple):
 def count_covered_noise(
     own: Iterable[Finding], others: Iterable[Finding]
 ) -> dict[str, CoveredNoise]:
-    """Return the counts of one pair of each side; times and orders may be equal by chance, and do not count."""
+    """Return, by rule path, whether the two responses of legacy, and those of migrated, differ there.
+
+    Only rules with `same_shape` or `ignore` count: times and orders may be equal by chance.
+    """
     legacy, migrated = _paths_of_covering_rules(own), _paths_of_covering_rules(others)
     found = sorted(legacy | migrated)[:MAX_RULES]
     return {path: CoveredNoise(int(path in legacy), int(path in migrated)) for path in found}
@@ -71,7 +74,10 @@ def sum_covered_noise(
 def find_hidden_constants(
     latest_first: Iterable[CoveredNoiseFigures],
 ) -> tuple[HiddenConstant, ...]:
-    """Return the paths of rules that may hide a constant of migrated, judged by the latest sufficient figures."""
+    """Return the paths of rules that may hide a constant of migrated.
+
+    Each path is judged by its latest figures, as far back as SURE_AFTER_PAIRS pairs require.
+    """
     sure: dict[str, CoveredNoise] = {}
     for noise in latest_first:
         newer = {path: each for path, each in sure.items() if each.legacy < SURE_AFTER_PAIRS}

@@ -2,8 +2,8 @@
 
 Rule: `clean: 299` asks for what 299 comparisons without a mismatch prove: with 95% confidence, at
 most 1% of requests are answered differently (299 = ln 0.05 / ln 0.99, rounded up). Mismatches are
-forgiven only if the upper bound (Clopper-Pearson) still stays below that, and never while a group of high
-severity is open. A comparison counts only for requests of its own shape.
+tolerated only if the upper bound of their rate (Clopper-Pearson) is still not above that, and never while a
+group of high severity is open. A comparison counts only for requests of its own shape.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def evaluate_gate(evidence: Evidence, requirement: Requirement, now: float) -> G
 
 
 def comparisons_needed(rate: float, confidence: float = CONFIDENCE) -> int:
-    """Return how many comparisons without a mismatch bound the rate: 299 for 1%, 2,995 for 0.1%."""
+    """Return how many comparisons without a mismatch prove that the rate is at most `rate`: 299 for 1%."""
     return ceil(log(1 - confidence) / log1p(-rate))
 
 

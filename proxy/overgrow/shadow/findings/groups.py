@@ -3,7 +3,7 @@
 Pure. Rule: the key of a group is the route and the set of its differences: kind, shape of the path, types of
 both values. Values, lengths and indexes do not count, so one cause has one key however often it occurs.
 Differences that a rule covered are left out of the key, so that noise does not split a cause; they are kept
-as parts, so that the group opens again when the rule is removed. Parts merge in any order to the same parts.
+as parts, so that the group opens again when the rule is removed. Parts may be merged in any order, with the same result.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def highest_severity_of(parts: Iterable[Part]) -> str:
 
 
 def title_of_group(parts: Iterable[Part]) -> str:
-    """Describe in a line what differs, without what a rule covered."""
+    """Describe in one line the differences that no rule covered, or all if rules covered all."""
     kept = list(parts)
     causes = [part for part in kept if part.rule is None] or kept
     first = ", ".join(_describe_part(part) for part in causes[:2])
@@ -91,7 +91,7 @@ _EMPTY = {
 
 
 def type_of_redacted_value(shown: str) -> str:
-    """Return the type of a redacted value: `<str 12>` is `str`; a word of a header's vocabulary is itself."""
+    """Return the type of a redacted value: `str` for `<str 12>`; a known word of a header is returned unchanged."""
     if shown in _EMPTY:
         return _EMPTY[shown]
     if shown[:1] == '"':
@@ -143,5 +143,5 @@ def _type_without_emptiness(word: str) -> str:
 
 
 def _hash_pair_content(pair: RedactedPair) -> str:
-    """Return a number that depends on the content alone: equal pairs are one example, and all workers agree."""
+    """Return a hash of the content alone, so that equal pairs have the same hash in every worker."""
     return hashlib.sha256(json.dumps(pair.as_json(), sort_keys=True).encode()).hexdigest()[:16]

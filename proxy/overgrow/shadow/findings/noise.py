@@ -67,7 +67,7 @@ class Noise:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures as plain JSON values; a path without differences takes one number."""
+        """Return the figures as plain JSON values; a path without differences is stored as one number."""
         shapes = {shape: each.as_json() for shape, each in self.shapes.items()}
         figures = {"pairs": self.pairs, "left_out": self.left_out, "shapes": shapes}
         covered_noise = {path: list(each) for path, each in self.covered_noise.items()}

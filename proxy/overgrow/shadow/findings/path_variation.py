@@ -98,7 +98,10 @@ class PathVariation:
         return 0 < self.explained.get("plain", 0) == self.seen
 
     def as_json(self) -> Any:
-        """Return the figures as plain JSON values; a quiet path is one number, which is negative if it is plain."""
+        """Return the figures as plain JSON values.
+
+        A path that never differed is one number, the pairs seen; it is negative if `has_only_plain_text`.
+        """
         if self.has_never_differed:
             return -self.seen if self.has_only_plain_text else self.seen
         payload = {

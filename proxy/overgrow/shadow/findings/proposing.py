@@ -249,7 +249,10 @@ def _comparators_by_width(variation: PathVariation) -> Iterator[tuple[Comparator
 
 
 def _pieces_for_same_shape(explained: Mapping[str, int]) -> tuple[int, ...]:
-    """Return the pieces of a text that differ if some pieces never do, apart from rare differences; else none."""
+    """Return the numbers of the pieces of a text that differ; none if a rule should cover all pieces.
+
+    A piece that differs rarely, compared with the others, counts as one that never differs.
+    """
     counted = {name: times for name, times in explained.items() if name.startswith("of ")}
     if len(counted) != 1 or {*counted.values()} != {explained.get("shape", 0)}:
         return ()
@@ -346,7 +349,7 @@ def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, Path
 def _split_noisy_and_quiet(
     places: Mapping[str, PathVariation],
 ) -> tuple[dict[str, PathVariation], set[str]]:
-    """Return the noisy places, and the quiet ones. If a quiet place were noisy, it would have differed by now."""
+    """Return the noisy places, and the quiet ones: seen so often that they would have differed by now."""
     rates = {place: each.different / each.seen for place, each in places.items() if each.seen}
     highest = max(rates.values(), default=0.0)
     noisy = {place: places[place] for place, rate in rates.items() if rate > ODD_AT_MOST * highest}

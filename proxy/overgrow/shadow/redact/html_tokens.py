@@ -63,7 +63,7 @@ Token = tuple[str, str]  # a text, and the markup after it; either may be empty
 class Markup(NamedTuple):
     """The meaning of one piece of markup; `form` is start, end, doctype or nothing.
 
-    For a start tag: `is_closed` by a slash, and the `raw` text of a raw element, None for other elements.
+    For a start tag, `is_closed` says whether it ends with `/>`, and `raw` is the text of a raw element (else None).
     """
 
     form: str

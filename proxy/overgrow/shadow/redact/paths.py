@@ -98,7 +98,7 @@ def looks_like_a_name(word: str) -> bool:
     """Return whether a key looks as if a programmer wrote it: words, joined, with few digits.
 
     A limit: a map whose keys are plain words of data (first names) cannot be distinguished from an object. About one
-    in a hundred random tokens of 12 to 16 characters passes, of longer ones almost none.
+    in a hundred random tokens of 12 to 16 characters passes as a name, and almost no longer token.
     """
     return len(word) <= MAX_NAME_CHARS and _looks_like_a_short_name(word)
 

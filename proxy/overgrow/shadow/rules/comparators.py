@@ -60,7 +60,7 @@ class _Comparator:
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:  # noqa: ARG003
-        """Return the narrowest comparator of this class that allows all of these; None if there is none or it is unknown."""
+        """Return the narrowest comparator of this class that allows all these parts; None if none does or can be known."""
         return None
 
     def why_misplaced_at(self, path: str) -> tuple[str, str] | None:
@@ -226,7 +226,7 @@ class TimestampWithin(_Comparator):
 
 @dataclass(frozen=True, slots=True)
 class SameShape(_Comparator):
-    """Two values may differ that look alike: uuids, tokens of one length, texts that differ in numbers only.
+    """Two values that look alike may differ: uuids, tokens of one length, texts that differ in numbers only.
 
     `pieces` are the uuids, tokens and numbers of a text that may differ, counted from 1; empty means all of them.
     """

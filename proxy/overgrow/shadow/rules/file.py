@@ -260,7 +260,7 @@ def _read_kinds(reading: FileReading, node: Node, label: str) -> tuple[RuleKind,
 
 
 def overlaps(one: Rule | ShownPath, other: Rule | ShownPath) -> bool:
-    """Return whether two entries for one path cover the same differences; only rules for different kinds do not."""
+    """Return whether two entries for one path have a difference in common: only rules for different kinds have none."""
     if isinstance(one, Rule) and isinstance(other, Rule) and one.kinds and other.kinds:
         return not {*one.kinds}.isdisjoint(other.kinds)
     return True

@@ -67,7 +67,7 @@ def _is_limited_to_pieces(rule: Rule) -> bool:
 
 
 def rule_kind_of_part(part: Part) -> str:
-    """Return the kind by which `kinds` of a rule name a stored difference."""
+    """Return the kind of a stored difference, in the words that `kinds` of a rule uses."""
     return rule_kind_of(part.kind, _likeness_of_part(part))
 
 

@@ -100,7 +100,7 @@ class ShownPath:
         return f"the permission to show {self.path}"
 
     def applies(self, today: date) -> bool:
-        """Return whether it has not expired."""
+        """Return whether the entry has not expired."""
         return today <= self.expires
 
 
@@ -150,7 +150,7 @@ class Rules:
         object.__setattr__(self, "has_pairings", pairings)
 
     def with_shared_rules(self, other: Rules) -> Rules:
-        """Return these rules followed by those for every route, which these override; broken rules stay alone."""
+        """Return these rules followed by those for every route; these take precedence. Broken rules get no others."""
         if self.is_broken:
             return self
         shared = (replace(rule, everywhere=True) for rule in other.rules)

@@ -1,7 +1,7 @@
 """The vocabulary of a comparison: the kinds of differences, their paths and their severity.
 
-Pure. The kind decides the severity: what breaks a client (status, type, structure) is high, another
-value is medium, something added is low. A path names one place exactly; its shape, with `[*]` for every
+Pure. The kind decides the severity: a change that can break a client (status, type, structure) is
+high, a different value is medium, an addition is low. A path names one place exactly; its shape, with `[*]` for every
 index, is what rules and groups refer to.
 """
 

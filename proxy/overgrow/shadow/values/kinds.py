@@ -1,7 +1,7 @@
 """The kinds of differences that a rule may name: those of a Difference, and finer ones.
 
 Pure. Rule: each change of a value's class is a kind of its own, so that a rule for one change does not hide
-another: a number that is null at times is not a number that becomes text. The change is found from the values
+another: "sometimes null instead of a number" is one kind, "text instead of a number" another. The change is found from the values
 during a comparison, and from the stored types later; both ways give the same kind.
 """
 
@@ -139,7 +139,7 @@ def _change_from_null(other: _ValueClass) -> Change:
 
 
 def rule_kind_of(kind: str, likeness: Likeness) -> str:
-    """Return the kind by which `kinds` of a rule name a difference: finer than the kind of the difference."""
+    """Return the kind of a difference in the words that `kinds` of a rule uses, which are finer than Difference.kind."""
     change = likeness.change
     if change == "empty":
         return change if kind in _MAY_BE_EMPTY else kind

@@ -71,20 +71,20 @@ def _decode_and_strip(value: bytes) -> str:
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
 
 
-def drop_conditional_headers(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
-    """Return a request's headers without those that ask for a part only, or for changes only.
+def drop_conditions_and_ranges(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
+    """Return a request's headers without ranges, and without conditions that ask for a changed resource only.
 
     Conditions that protect a write stay (If-Match, If-Unmodified-Since, If-None-Match: *): without them a copy
-    would write where the request itself may not.
+    could write although the request itself was refused.
     """
-    return tuple(each for each in headers if not _is_conditional_header(*each))
+    return tuple(each for each in headers if not _is_condition_or_range(*each))
 
 
-def is_conditional_request(headers: Headers) -> bool:
-    """Return whether a request asks for a part or for changes only, so that its response cannot be compared."""
-    return any(_is_conditional_header(*each) for each in headers)
+def has_conditions_or_ranges(headers: Headers) -> bool:
+    """Return whether a request asks for a range, or only for a changed resource: such a response may not be whole."""
+    return any(_is_condition_or_range(*each) for each in headers)
 
 
-def _is_conditional_header(name: bytes, value: bytes) -> bool:
+def _is_condition_or_range(name: bytes, value: bytes) -> bool:
     key = name.lower()
     return key in _CONDITIONS and not (key == b"if-none-match" and value.strip() == b"*")
