@@ -1,6 +1,6 @@
 """Overgrow: a strangler-fig front door for moving a legacy web app to Flask one endpoint at a time.
 
-`create_app` and `create_asgi` are the public names. They are looked up when asked for, so that
+`create_app` and `create_asgi` are the public names. They are imported at first use, so that
 `overgrow flip` does not import Flask, gunicorn and the team's app to change one word in a file.
 """
 

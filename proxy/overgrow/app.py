@@ -162,7 +162,7 @@ class FlaskClientDisconnected(WsgiClientDisconnected, exceptions.ClientDisconnec
 
 
 class StartCheck(NamedTuple):
-    """What a start would serve: a revision, or problems; notes either way."""
+    """The result of check_start: the revision to serve, or problems; `notes` in both cases."""
 
     revision: str | None
     problems: Sequence[Problem]
@@ -223,7 +223,7 @@ def _start_check_of(
 def boot_with(
     settings: Settings, state: Path, team: TeamApp, *, allow_last_good: bool
 ) -> LiveTable:
-    """Find the table to start with, for an app and its rules."""
+    """Find the table with which a process starts, given the imported app and its rules."""
     return boot(
         settings.config,
         state,
@@ -236,7 +236,7 @@ def boot_with(
 
 
 def _legacy_only(settings: Settings) -> bytes | None:
-    """Return the table for a start with --legacy in a folder that has none."""
+    """Return the table for a start with --legacy in a folder without a table; None without --legacy."""
     return None if settings.legacy is None else legacy_only_table(settings.legacy)
 
 
@@ -273,7 +273,10 @@ def import_team_to_run(settings: Settings) -> TeamApp:
 def _import_team_for_table(
     settings: Settings, state: Path, known: TeamApp | None
 ) -> tuple[TeamApp, str | None]:
-    """Return the app to start, chosen by the rules of a known app, and the name of the app that ran before."""
+    """Return the app for the table that a process would start with, and the name of the app that ran before.
+
+    The table is judged by the rules of `known`, an app already imported; without it, not against any app.
+    """
     rules = None if known is None else app_rules(known)
     found = app_to_start(settings.config, state, env=os.environ, rules=rules)
     if known is not None and known.name == (found.name or ""):
@@ -331,7 +334,7 @@ def wrap_with_debugger(flask: Flask) -> Any:
 
 
 class Overgrow:
-    """The ASGI app: requests to the front door or the admin pages, lifespan to open and close."""
+    """The ASGI app: requests go to the front door or the admin pages; the lifespan calls `open` and `close`."""
 
     def __init__(
         self, settings: Settings, team: TeamApp, *, mounted_in: Flask | None = None

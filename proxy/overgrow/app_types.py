@@ -1,4 +1,4 @@
-"""Types of ASGI and of WSGI (PEP 3333): an application, the arguments a server calls it with, and the messages between them."""
+"""Types of ASGI and WSGI (PEP 3333): applications, the arguments of a call, and the messages of ASGI."""
 
 from __future__ import annotations
 

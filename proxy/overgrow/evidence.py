@@ -36,10 +36,10 @@ class Part:
     """One kind of difference within a group. `gap` and `gap_s` are the widest seen; None: no bound is known.
 
     `path` has `[*]` for every index; `control` and `candidate` are the types of both values. `rule` names the
-    rule that covered the difference when it was captured. The other fields hold what all pairs have in common, or
-    SEVERAL if the pairs differ: `alike`, one shape of both values; `one_type`, one type; `place`, the path with its
-    indexes; `other`, the other path by which rules may know the place; `paired`, the rules that paired the items
-    of the arrays above it, one a line.
+    rule that covered the difference when it was captured. `alike`: in every pair both
+    values have one shape; `one_type`: one type. The following are SEVERAL if the pairs differ in them: `place`, the
+    path with its indexes; `other`, another path that rules may use for the place; `paired`, the rules that paired
+    the items of the arrays above the path, one per line.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class Part:
 
     @property
     def identity(self) -> tuple[str, str, str, str, str]:
-        """Two parts with the same identity are one part of a group."""
+        """The fields that distinguish the parts of a group."""
         return (self.kind, self.path, self.control, self.candidate, self.rule or "")
 
 
@@ -68,7 +68,7 @@ UNLISTED = Part("untold", "$", "", "", "high")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A redacted pair as JSON data; the lowest ranks of a group are kept."""
+    """A redacted pair as JSON data. Of each group, the store keeps the examples with the lowest ranks."""
 
     rank: str
     at: float
@@ -101,7 +101,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One request that a client got a response to: coverage is measured against these."""
+    """One request that a client got a response to. Coverage is the share of these whose shape was compared."""
 
     route: str
     control: str
@@ -134,7 +134,7 @@ class NoiseLearned:
 
 @dataclass(frozen=True, slots=True)
 class FallbackRecord:
-    """One request that migrated failed and legacy answered; outcomes are `500`, `migrated-timeout`, ..."""
+    """One request that migrated failed to answer and legacy answered. An outcome is a status or code: `500`, ..."""
 
     route: str
     at: float
@@ -150,7 +150,7 @@ Record = Compared | Served | NotCompared | NoiseLearned | FallbackRecord
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """One line of flips.jsonl, as the index keeps it; `number` is its place, `key` its hash."""
+    """One line of flips.jsonl, as the index keeps it; `number` is the line's number, `key` its hash."""
 
     number: int
     key: str
@@ -211,8 +211,8 @@ class OpenGroup:
 class Evidence:
     """What the gate judges: comparisons of one route within a window, under the rules in force.
 
-    `not_compared` counts, by reason, the requests drawn but not compared in the day before the newest comparison,
-    `lately_compared` the comparisons of that day.
+    Two counts are of the day before the newest comparison only: `not_compared`, the requests that were drawn for a
+    comparison but not compared, by reason; and `lately_compared`, the comparisons.
     """
 
     route: str
@@ -229,7 +229,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class RouteStatus:
-    """One route in `overgrow shadow status`: its comparisons, counted by the verdict at the time."""
+    """One route in `overgrow shadow status`: its comparisons, counted by the verdict that each got when it was made."""
 
     route: str
     control: str
@@ -248,7 +248,7 @@ class RouteStatus:
 
 @dataclass(frozen=True, slots=True)
 class RuleHits:
-    """How often a rule covered something, and when last: a rule that never does may be removed."""
+    """How often a rule covered a difference, and when it last did. A rule that covers none may be removed."""
 
     route: str
     rule: str

@@ -216,7 +216,7 @@ _UNSENDABLE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")  # RFC 9112 4
 
 
 async def close_nothing() -> None:
-    """Close a reply that holds no resources."""
+    """Do nothing: the `close` of a reply that holds no resources."""
 
 
 class FellBack(NamedTuple):

@@ -1,4 +1,4 @@
-"""Hands evidence to the store and counts it in the metrics: an EvidenceSink for the mirror, a Sink of exchanges.
+"""Passes evidence to the store and counts it in the metrics: an EvidenceSink for the mirror, a Sink of exchanges.
 
 A helper of the composition root. Only the store knows how a record is kept.
 """
@@ -41,7 +41,7 @@ class EvidenceRecorder:
         self._noise_counter = NoiseCounter()
 
     def record(self, exchange: Exchange) -> None:
-        """Keep what users were answered, and what fell back."""
+        """Store a user's request for the coverage of its route, and its fallback if there was one."""
         if self.writer is None:
             return
         self._coverage.record(exchange)
@@ -63,12 +63,12 @@ class EvidenceRecorder:
             self._noise_counter.add(compared.route, compared.at, noise)
 
     def record_unanswered_copy(self, served: Served) -> None:
-        """Count and keep a copy to which a side gave no answer."""
+        """Count and keep a copy to which a side gave no response."""
         self._count_metric("overgrow_shadow_total", served.route, "unanswered")
         self._put_not_compared(served, "unanswered")
 
     def record_dropped_request(self, reason: DropReason, served: Served | None = None) -> None:
-        """Count and keep a request that was drawn and not compared."""
+        """Count and keep a request that was drawn for a comparison but not compared."""
         self._count_metric("overgrow_shadow_dropped_total", reason)
         if served is not None and reason not in UNSTORED_REASONS:
             self._put_not_compared(served, reason)

@@ -185,5 +185,5 @@ class ProcessEnvironment:
 
 
 def today() -> date:
-    """Return the current day in UTC: the expiry of a rule is a date."""
+    """Return the current day in UTC, by which rules expire."""
     return datetime.now(UTC).date()

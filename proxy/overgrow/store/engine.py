@@ -1,4 +1,4 @@
-"""Opens the store: finds it, configures its connections, replaces a damaged file.
+"""Finds and opens the store, configures its connections, and replaces a damaged file.
 
 A file that is not a SQLite database, or a damaged one, is moved aside (one such file is kept) and a new one
 is made: only evidence is lost, and traffic goes on. In a PostgreSQL database only our own tables are touched.
@@ -155,7 +155,7 @@ def _connect_and_migrate(url: URL) -> Engine:
 
 @contextmanager
 def _hold_file_lock(file: Path) -> Iterator[None]:
-    """Hold a lock beside the file: workers start together, and one of them creates or replaces it."""
+    """Hold a lock beside the file, so that only one of several starting workers creates or replaces it."""
     descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Counts how many records a writer took, in a file that survives kill -9, so that losses can be counted.
+"""Counts how many records a writer accepted, in a file that survives kill -9, so that losses can be counted.
 
 Each writer locks a file of its own and maps it into memory, so counting is a write to memory. When the
 process ends, for whatever reason, the kernel keeps the bytes and frees the lock: a file with a free lock
@@ -39,7 +39,7 @@ class LossCounter:
         _COUNTS.pack_into(self._memory, 0, accepted, dropped)
 
     def close(self, *, is_settled: bool) -> None:
-        """Close the file; remove it if all records that were taken are stored."""
+        """Close the file; remove it if all accepted records are stored (`is_settled`)."""
         if is_settled:
             with suppress(OSError):
                 self._path.unlink()
@@ -48,7 +48,7 @@ class LossCounter:
 
 
 class DeadWriter(NamedTuple):
-    """How many records a dead writer had taken and dropped."""
+    """How many records a dead writer had accepted, and how many it had dropped."""
 
     path: Path
     boot: str

@@ -14,7 +14,7 @@ MAX_GROUPS_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long evidence is kept, and at most how many rows of each table and groups in all."""
+    """How long evidence is kept, how many rows of each table at most, and how many groups at most."""
 
     keep_days: int = 30
     max_rows: int = 200_000
@@ -22,7 +22,7 @@ class Retention:
 
 
 def prune(connection: Connection, retention: Retention, now_hour: int) -> int:
-    """Delete evidence beyond the retention, or a piece of it; return how many rows. The current hour always stays."""
+    """Delete some or all of the evidence beyond the retention; return the number of rows. The current hour stays."""
     removed = sum(_prune_hours(connection, each, retention, now_hour) for each in tables.HOURLY)
     return removed + _prune_groups(connection, retention, now_hour)
 

@@ -1,7 +1,7 @@
 """Answers the questions of people and of the gate from the store. It never creates a file or changes a table.
 
-A group is judged when it is read, by the rules in force then: `explains` says of one part whether a rule
-covers it, so a changed rule judges all stored pairs again. Without `explains`, the rules that were
+A group is judged when it is read, by the rules in force then, so a changed rule also applies to stored
+pairs. `explains` is a function that returns whether a rule covers a part. Without it, the rules that were
 in force when the pairs were captured decide.
 """
 
@@ -101,7 +101,7 @@ class Reader:
     def groups(
         self, route: str | None = None, control: str | None = None, *, since: float = 0.0
     ) -> tuple[Group, ...]:
-        """Return the groups seen in the window, most severe and most frequent first, with parts and examples."""
+        """Return the groups seen since `since`, most severe and most frequent first, with parts and examples."""
         with self._connect() as connection:
             return _select_groups(connection, _condition_for(route, control), since)
 
@@ -215,7 +215,7 @@ class Reader:
         return tuple(EvidenceReset(*row) for row in rows)
 
     def losses(self) -> Losses:
-        """Return how many records did not reach the store within the retention."""
+        """Return how many records did not reach the store, as far back as losses are kept."""
         loss, writer = tables.loss.c, tables.writer.c
         with self._connect() as connection:
             lost, last_at = connection.execute(

@@ -1,4 +1,4 @@
-"""The store of one writer: opened when needed, closed when it fails, tried again later.
+"""The store of one writer: opens it when needed, closes it after a failure, and tries again later.
 
 Rule: no error of the store leaves this module. After a temporary failure (a lock, a full disk, a server that
 is down) it tries again, less and less often, and logs once. A damaged file is moved aside. A batch whose
@@ -38,7 +38,7 @@ _CONTENT_ERRORS = (DataError, IntegrityError, ValueError, TypeError, KeyError, O
 
 
 class TakenCounts(NamedTuple):
-    """How many records a writer took and dropped since it started."""
+    """How many records a writer has accepted, and how many it has dropped, since it started."""
 
     accepted: int
     dropped: int
@@ -66,7 +66,7 @@ class RetryingStore:
 
     @property
     def pause_s(self) -> float:
-        """How long to wait after this many failures in a row."""
+        """How long to wait before the next attempt; it doubles with each failure in a row, up to a maximum."""
         return float(min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures, 20)))
 
     def start_counting(self) -> None:
@@ -78,7 +78,7 @@ class RetryingStore:
                 LOG.warning("the losses of a killed worker will not be counted: %s", error)
 
     def note_counts(self, counts: TakenCounts) -> None:
-        """Note how many records the writer took and dropped so far."""
+        """Note how many records the writer has accepted and dropped so far."""
         if self._loss_counter is not None:
             self._loss_counter.note_counts(*counts)
 

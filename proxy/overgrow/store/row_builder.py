@@ -1,4 +1,4 @@
-"""Turns records into rows of the tables. Pure, except that it remembers keys to bound their number.
+"""Turns records into rows of the tables. Pure, except that a RowBuilder remembers keys to limit their number.
 
 Rule: clients choose query keys, and bugs create new groups; so one writer distinguishes at most MAX_SHAPES
 shapes and MAX_GROUPS groups of a route within an hour. Further ones are still counted, in one shape named

@@ -1,8 +1,8 @@
 """Writes one batch in one transaction, and records the losses of dead writers.
 
 Rule: the number of a batch's last record is stored with the batch. After a commit whose result is unknown
-this number tells whether it took place, so nothing is counted twice. What a writer took beyond its last
-stored number is exactly what was lost.
+this number tells whether it took place, so nothing is counted twice. The records that a dead writer accepted
+after its last stored number are lost.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _lowest_ranks(rows: Iterable[Row]) -> list[Row]:
 
 
 def _trim_examples(connection: Connection, rows: Iterable[Row]) -> None:
-    """Delete all but the examples of lowest rank of each group: all workers agree on these, whatever the order of their writes."""
+    """Delete all but the examples of lowest rank of each group; so the same ones stay in whatever order workers write."""
     for group in sorted({_GROUP(row) for row in rows}):
         mine = _group_condition(tables.example, group)
         rank = tables.example.c.rank

@@ -1,7 +1,7 @@
 """The writer of one worker: takes records off the hot path and stores them in batches.
 
-Rule: `put` takes constant time, never waits for the store and never raises; a record that finds the queue
-full is dropped and counted. One thread, started by the first record, stores a batch every second or every
+Rule: `put` takes constant time, never waits for the store and never raises; if the queue is full, the record
+is dropped and counted. One thread, started by the first record, stores a batch every second or every
 500 records, and tries again, less and less often, while the store is unavailable. It is not a daemon thread:
 it ends with `close`, or by itself once the main thread has ended. Create the writer after the fork.
 """
@@ -40,7 +40,7 @@ class BatchLimits:
 class WriterCounts:
     """What a writer did so far, for metrics; `problem` says why the store cannot be used, None if it can.
 
-    Every record put is accepted or dropped; every one accepted is stored, refused or waiting.
+    Every record given to `put` is accepted or dropped; every accepted record is stored, refused or waiting.
     """
 
     accepted: int
