@@ -1,6 +1,6 @@
 """A file lock with a deadline; if the wait fails, the error names the holder.
 
-The kernel knows the holder (/proc/locks), so the holder need not write its name anywhere, and holders of other programs are named too.
+The kernel knows the holder (/proc/locks), so a holder need not write its name anywhere, and other programs that hold the lock are named too.
 On a file system without locks the work goes on without one: a kill must not depend on them.
 """
 
@@ -30,7 +30,7 @@ class LockHeld(OSError):
 
 
 def acquire_lock(descriptor: int, path: Path, wait_s: float) -> None:
-    """Take the lock of an open file; it ends with the descriptor.
+    """Take the lock of an open file; closing the descriptor releases it.
 
     Raises:
         OSError: LockHeld, once `wait_s` have passed.

@@ -1,4 +1,4 @@
-"""What a text of routes.yaml means, and whether it may take effect: by itself, and after the running table.
+"""What a text of routes.yaml means, and whether it may take effect: by itself, and in place of the running table.
 
 A worker that watches, a worker that boots, `serve` before it starts and `overgrow check` all call these functions,
 so all judge alike. Without a running table, last-good.yaml stands for it.
@@ -106,7 +106,7 @@ class JudgedTable(NamedTuple):
 
 
 def judge_table(data: bytes, context: TableContext, running: RouteTable | None) -> JudgedTable:
-    """Judge a text beside the running table, which it must not weaken."""
+    """Judge a text, alone and compared with the running table, whose irreversible routes must not take fewer requests."""
     loaded, matcher = compile_table(data, context)
     if loaded.problems and context.find_stale is not None:
         loaded = loaded._replace(problems=blame_stale_app(loaded.problems, context.find_stale()))
@@ -118,7 +118,7 @@ def judge_table(data: bytes, context: TableContext, running: RouteTable | None) 
 
 
 class StartTable(NamedTuple):
-    """The table that a starting process found, or why that of the file cannot run.
+    """The result of `choose_table`: the table of the file, or why it cannot run.
 
     `matcher` is None if the file is refused, or may be half-written (`waiting`); `compared` says whether it was
     compared with the last table that took effect.
@@ -134,7 +134,7 @@ class StartTable(NamedTuple):
 
 
 def choose_table(context: TableContext, state: Path) -> StartTable:
-    """Read the file and judge it as the running workers do: beside the last table that took effect."""
+    """Read the file and judge it as the running workers do, compared with the last table that took effect."""
     config = context.config
     kept = read_last_good_in_time(state)
     source, age_s = _source_and_age(config)
@@ -178,7 +178,7 @@ def parse_last_good(kept: LastGood, config: Path, env: Mapping[str, str]) -> Rou
 
 
 def _source_and_age(config: Path) -> tuple[Source, float]:
-    """Return device and inode of a file, which only a rename changes, and its age."""
+    """Return the device and inode of a file, which change when another file replaces it, and its age."""
     try:
         found = within(ANSWER_S, config, config.stat)
     except OSError:

@@ -1,7 +1,7 @@
 """The last table that took effect, with the app that ran and the file it was read from.
 
 `last-good.yaml` is its text, byte for byte; `last-good.json` holds the rest. Both are replaced by a rename. If the
-state folder cannot be written, only the copy is missing: the table takes effect all the same.
+state folder cannot be written, the table takes effect all the same, but is not kept.
 """
 
 from __future__ import annotations

@@ -34,5 +34,8 @@ def read_table_or(legacy_only: bytes | None, config: Path) -> bytes:
 
 
 def legacy_only_for_boot(legacy_only: bytes | None, kept: LastGood | None) -> bytes | None:
-    """Return the substitute for a missing file in a worker that boots: only if it ran last, or if no table ran yet."""
+    """Return the table that a booting worker may use instead of a missing file, or None.
+
+    The legacy-only table may be used if it was the last to take effect, or if no table has taken effect yet.
+    """
     return legacy_only if kept is None or kept.data == legacy_only else None

@@ -165,11 +165,12 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
 ) -> LiveTable:
     """Find the table to start with; `app` is the one that will run, if it could be imported.
 
-    Strict (`allow_last_good` False, for `serve` itself): an invalid file raises NoUsableTable,
-    unless a kill file exists, as an emergency must survive a restart. Otherwise last-good.yaml runs and
-    `reload_error` says why; NoUsableTable only if there is no last-good table either. A file that may be
-    half-written leaves the last-good table running, and `waiting` says so. `legacy_only` replaces a
-    missing file; if not strict, only as long as no other table took effect.
+    If the file is invalid, last-good.yaml runs and `reload_error` says why. Without a last-good table, NoUsableTable
+    is raised. `serve` itself forbids the last-good table (`allow_last_good` False); it is still used while a
+    kill file exists, because a restart must be possible in an emergency.
+
+    If the file may be half-written, the last-good table runs, and `waiting` says so. `legacy_only` replaces a
+    missing file; with `allow_last_good` only while no other table has taken effect.
     """
     killed = is_killed(config, state)
     if allow_last_good:

@@ -2,7 +2,7 @@
 
 Whoever wants to send clients to migrated puts the text into `<state>/proposals/`; each worker judges it with
 the code that judges a changed routes.yaml, by its own app, environment and running table, and writes its answer to a file
-beside it. No port, no token, no lock is needed. Rule: a proposal changes nothing; one that is not removed is ignored after a minute.
+beside it. No port, no token, no lock is needed. Rule: a proposal changes nothing, and workers ignore it once it is a minute old.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Judge = Callable[[bytes], tuple[Sequence[Problem], str | None]]
 
 
 class ProposalDesk:
-    """The answers of one worker; `check` runs in a thread beside the loop, a few times a second."""
+    """Answers proposals for one worker; `check` runs a few times a second, in a thread beside the event loop."""
 
     def __init__(self, state: Path, judge: Judge) -> None:
         self._folder = state / FOLDER

@@ -41,7 +41,7 @@ class StateInUse(Exception):
 def lock_state_dir(state: Path, who: str, *, look_s: float = LOOK_S) -> Iterator[None]:
     """Hold the folder for one front door; `who` describes it to the next one that tries.
 
-    On a file system without locks, or that takes no file, a warning is logged instead: serving matters more
+    If the file system has no locks, or no file can be created, a warning is logged instead: serving matters more
     than the lock. If the folder or file is removed meanwhile, it is locked again once it is there.
 
     Raises:

@@ -97,7 +97,7 @@ def _ignore(_: TableEvent) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatcherEffects:
-    """How a Watcher reaches files, clock and listeners; tests give their own."""
+    """How a Watcher reaches files, clock and listeners; tests pass fakes."""
 
     on_change: Callable[[TableEvent], None] = _ignore
     trust: Callable[[RouteTable], None] = _trust_nothing  # reads the certificates a table names
@@ -291,7 +291,7 @@ class Watcher:
             self._announce("unseen", (problem,))
 
     def _read_table(self) -> _ReadTable:
-        """Read and parse the file, in a thread. Without bytes, the file equals the running table or cannot be read."""
+        """Read and parse the file; runs in a thread. The result has no bytes if there is no new table to use."""
         running, runs = self._live, self._live.matcher.table
         own = self._context.legacy_only
         stands = own if own is not None and revision_of(own) == runs.revision else None

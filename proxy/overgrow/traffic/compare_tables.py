@@ -1,4 +1,4 @@
-"""Which recorded requests another table would send to another side."""
+"""Finds which recorded requests change side when another table takes effect."""
 
 from __future__ import annotations
 

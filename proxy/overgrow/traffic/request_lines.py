@@ -38,7 +38,7 @@ _SAFE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class RequestLine(NamedTuple):
-    """One recorded request, as far as the record tells; `headers` are empty in most logs."""
+    """One request, with the facts that the log or HAR file contains; most logs contain no headers."""
 
     method: str
     target: bytes  # origin form, as on the wire
@@ -49,7 +49,7 @@ class RequestLine(NamedTuple):
 
 
 class TrafficUnreadable(Exception):
-    """No line of a file is a request: what was tried, and the first line that did not fit."""
+    """No line of a file is a request; the text lists the formats that were tried and quotes the first line."""
 
 
 class TrafficReader:
@@ -93,7 +93,7 @@ class TrafficReader:
                 self._count_unread(number, text)
 
     def _read_har(self, stream: IO[bytes]) -> Iterator[RequestLine]:
-        """Read the requests of a HAR file; an entry that is none is counted, such as a data: URL."""
+        """Read the requests of a HAR file; count entries that are not requests, such as data: URLs."""
         self.unit = "entry"
         data = stream.read(MAX_HAR_BYTES + 1)
         if len(data) > MAX_HAR_BYTES:

@@ -1,4 +1,4 @@
-"""One thing wrong in a file that people write: a stable code, the place, what, and the fix."""
+"""One thing wrong in a file that people write: a stable code, the place, a message, and the fix."""
 
 from __future__ import annotations
 

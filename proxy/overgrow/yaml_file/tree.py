@@ -56,7 +56,7 @@ class Node(NamedTuple):
 
 
 class YamlSyntaxError(Exception):
-    """The text is not a tree: one problem, after which nothing more can be read."""
+    """The text cannot be read as a tree; there is one problem, since reading ends at the first."""
 
     def __init__(self, code: str, at: tuple[int, int], message: str, fix: str) -> None:
         super().__init__(message)

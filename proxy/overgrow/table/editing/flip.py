@@ -60,7 +60,7 @@ class FlipResult(NamedTuple):
 
 
 class Readiness(NamedTuple):
-    """The gate's answer for one route: why the route is not ready (empty: it is ready), and its evidence."""
+    """The gate's answer for one route: the reasons against a flip (none if it is ready), and its evidence."""
 
     reasons: tuple[str, ...]
     evidence: Mapping[str, Any]
@@ -119,7 +119,8 @@ def _with_approval(
 def flip(config: Path, state: Path, name: str, to: str, actor: Actor) -> FlipResult:
     """Set the state of the route, or of group:NAME, to `to`: legacy, migrated, gone or N%.
 
-    Raises EditRefused, and then changed nothing. `actor.why` is recorded, and flips a route whose gate is closed.
+    If it raises EditRefused, nothing has changed. With a reason (`actor.why`), which the history keeps, a
+    route is flipped even if its gate is closed.
     """
     parse_goal(to)
 
@@ -146,7 +147,7 @@ def _flip_once(transaction: EditTransaction, actor: Actor, name: str, to: str) -
 def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipResult:
     """Undo the last flip (of the route or group:NAME) that is not undone yet; a group moves as a whole.
 
-    A second call goes one flip further back. No gate is asked: the route was there before.
+    A second call goes one flip further back. The gate is not consulted, since the route has been in that state before.
     """
 
     def attempt(actor: Actor) -> FlipResult:
@@ -186,7 +187,10 @@ class EditPlan(NamedTuple):
 
 
 def _find_members(transaction: EditTransaction, name: str, command: str) -> list[Draft]:
-    """Return the route of that name, or all members of group:NAME; `command` is for a refusal."""
+    """Return the route of that name, or all members of group:NAME.
+
+    `command` is the command that the fix of a refusal names, with {} in place of the group.
+    """
     if name.startswith(GROUP):
         return _find_group_members(transaction, name.removeprefix(GROUP))
     found = next((draft for draft in transaction.drafts if draft.name == name), None)

@@ -1,4 +1,4 @@
-"""flips.jsonl: the history of flips, kills and resumes. It is only appended to.
+"""flips.jsonl: the history of flips, kills and resumes, an append-only file.
 
 Each line contains the SHA-256 of the line before it, so a changed or removed line is noticed. A process
 that is killed while writing leaves a torn last line: it is skipped and reported, and the next line's hash
@@ -28,7 +28,7 @@ FIRST = "0" * 64
 
 
 class FieldChange(NamedTuple):
-    """One scalar before and after a flip; `before` None: the line was not there."""
+    """One scalar before and after a flip; `before` is None if the field was not there."""
 
     field: str
     before: str | None
@@ -216,7 +216,7 @@ def _read_journal(state: Path) -> bytes:
 
 
 def find_undoable(entries: Sequence[HistoryEntry], route: str | None) -> HistoryEntry | None:
-    """Return the last flip, of this route or group or of any, that is neither undone nor abandoned."""
+    """Return the last flip that is neither undone nor abandoned: of this route or group, or of any if `route` is None."""
     over = {entry.undoes for entry in entries}
     for entry in reversed(entries):
         if entry.action == "flip" and entry.key not in over and route in (None, entry.route):

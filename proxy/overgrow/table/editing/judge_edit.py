@@ -1,4 +1,4 @@
-"""Judges a table that a flip is about to write, as the workers will: compared with the last table that took effect."""
+"""Judges a table that a flip is about to write, by the same comparison with the last table as in the workers."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def kill_and_report(
 
 
 def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> None:
-    """Create the file, empty if need be, for instance on a full disk; then add who did it and when."""
+    """Create the file, then write who did it and when. On a full disk the file stays empty, but counts."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     except FileExistsError:

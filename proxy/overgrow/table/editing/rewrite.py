@@ -82,7 +82,7 @@ def is_same_state(first: str, second: str) -> bool:
 
 
 def changes_for(draft: Draft, goal: Goal) -> tuple[FieldChange, ...]:
-    """Return the scalars to write so that the route says what the goal asks; empty if it does already."""
+    """Return the scalars to write so that the route has the state of the goal; empty if it has that state already."""
     values, found = draft.fields.values, []
     if values.get("target") != goal.target:
         found.append(FieldChange("target", written_text(draft, "target"), goal.target, draft.name))
@@ -178,7 +178,7 @@ def _end_of(text: str, node: Node) -> int:
 
 
 def _remove_field(text: str, draft: Draft, node: Node) -> str:
-    """Remove a field that a flip inserted; write 0% if its line has more than that now."""
+    """Remove a field that a flip inserted; write 0% instead if somebody has added more to its line since."""
     if draft.node.style == "flow":
         end = _end_of(text, draft.fields.nodes["target"])
         if re.fullmatch(r",\s*[\"']?canary[\"']?:\s*", text[end : node.start]):
@@ -197,7 +197,7 @@ def _remove_field(text: str, draft: Draft, node: Node) -> str:
 def require_safe_edit(
     old: Sequence[Draft], after: str, moved: Collection[str], to: str, env: Mapping[str, str]
 ) -> str:
-    """Raise EditRefused unless the edited text moves the routes as asked and leaves all others as before."""
+    """Return the edited text; raise EditRefused unless it moves the routes as asked and leaves all others as before."""
     try:
         new = parse_drafts(after, env)
     except YamlSyntaxError:
@@ -216,7 +216,10 @@ def require_safe_edit(
 
 
 def has_states(table: RouteTable, old: Sequence[Draft], moved: Collection[str], to: str) -> bool:
-    """Return whether a valid table says what was asked: as `require_safe_edit`, without parsing again."""
+    """Return whether the moved routes of a valid table have the state `to`, and all others their old state.
+
+    This is the check of `require_safe_edit` for a table that is parsed already.
+    """
     found = {route.name: _state_of_route(route) for route in table.routes}
     expected = {str(one.name): to if one.name in moved else state_of(one) for one in old}
     return found.keys() == expected.keys() and all(

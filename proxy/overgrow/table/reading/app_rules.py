@@ -32,10 +32,10 @@ _NOT_LOADED = "no app could serve it, as the front door started before the table
 class AppRule(NamedTuple):
     """One URL rule of the Flask app; `methods` is None for all.
 
-    With `asgi` it is the prefix of an ASGI app mounted there: that app takes every path at or
-    below it. With `open` it is the prefix of a WSGI app; if empty, the Flask app is wrapped in
-    something that shows no rules. With `loose` a trailing slash makes no difference.
-    Only NO_APP means that there is no app.
+    With `asgi`, `rule` is the prefix of a mounted ASGI app, which takes every path at or below it.
+    With `open`, `rule` is the prefix of a WSGI app whose rules are unknown; an empty prefix means that a
+    wrapper hides the rules of the whole app. With `loose` a trailing slash makes no difference.
+    The constant NO_APP, as the only rule, means that there is no app.
     """
 
     rule: str

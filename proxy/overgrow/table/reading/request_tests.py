@@ -1,7 +1,7 @@
-"""`tests:` of routes.yaml: requests whose route or side the author wants to be sure of.
+"""`tests:` of routes.yaml: requests, each with the route or side that the author expects.
 
-Each is decided by the table that it stands in, by the code that decides real requests: without kill
-file, breakers and overrides. Rule: a test that fails makes the table invalid, unless it wants
+The code that decides real requests decides each test by the table in the same file, without kill
+file, breakers and overrides. Rule: a test that fails makes the table invalid, unless it expects
 migrated or gone and the route's own target is legacy. That failure is only a note, so that no test ever
 blocks the way back to legacy.
 """

@@ -60,7 +60,7 @@ def parse_word(text: str, label: str, words: tuple[str, ...]) -> str:
 
 
 def parse_target(text: str, label: str) -> str:
-    """Return a route's target; a share of clients, as `overgrow flip` takes it, is told as a canary."""
+    """Return a route's target. For a percentage, which only `overgrow flip` takes, the fix names `canary`."""
     share = re.fullmatch(r"([0-9.]+)\s*%", text)
     if share is None:
         return parse_word(text, label, TARGETS)
@@ -112,7 +112,7 @@ def parse_size_bytes(text: str, label: str) -> int:
 
 
 def parse_answer_bytes(text: str, label: str) -> int:
-    """Return a size of at most 4 MiB; larger responses are not compared by structure anyway."""
+    """Return a size of at most 4 MiB, because larger responses are not compared by structure."""
     value = parse_size_bytes(text, label)
     if value > MAX_ANSWER_BYTES:
         what = f"{label} is {text}; the maximum is 4MiB"
@@ -130,7 +130,7 @@ def _size_fix(text: str) -> str:
 
 @lru_cache(maxsize=1024)  # a pure memo: thousands of routes say the same few
 def parse_hundredths(text: str, label: str, code: str = "percent-out-of-range") -> int:
-    """Return a percentage such as 10% or 0.25% in hundredths of a percent; `code` is for one above 100%."""
+    """Return a percentage such as 10% or 0.25% in hundredths of a percent; above 100% the problem has this code."""
     match = _PERCENT.fullmatch(text)
     if match is None:
         raise FieldError("percent-syntax", *_percent_reason(text, label))
