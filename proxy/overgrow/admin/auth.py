@@ -60,7 +60,7 @@ def _is_own_page(host: str) -> bool:
 
 
 def has_bearer(view: AdminView) -> bool:
-    """Whether a program sent the token in a header, which no page of another site can set."""
+    """Whether the request has the right bearer token. Pages of other sites cannot set this header."""
     given = bearer_of(request.headers.get("Authorization"))
     return view.token is not None and given is not None and is_token(given, view.token)
 

@@ -1,4 +1,4 @@
-"""Wrong tokens: guessing is not slowed down, so a metric and the log report it."""
+"""Counts and logs wrong tokens. Guessing is not slowed down, so operators must be able to see it."""
 
 from __future__ import annotations
 

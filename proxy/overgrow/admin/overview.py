@@ -177,7 +177,7 @@ def read_samples(view: AdminView, now_s: float) -> list[Counted]:
 
 
 def killed_since_of(view: AdminView) -> str | None:
-    """Return when the first kill file was made; None without one. A dangling link counts."""
+    """Return when the first kill file was made; None without one. A dangling link counts as a kill file."""
     times = []
     for path in kill_files(view.config, view.state):
         with suppress(OSError):
@@ -260,7 +260,7 @@ def _problem_text(problem: Mapping[str, Any]) -> str:
 
 
 def breaker_alerts(living: Sequence[Worker]) -> Iterable[Alert]:
-    """Give one alert per route, side and state of breakers that are not closed."""
+    """Yield one alert for each route, side and state that has breakers which are not closed."""
     found: defaultdict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for worker in living:
         for each in worker.get("breakers", ()):
@@ -312,7 +312,7 @@ def takes_of(route: Route) -> str:
 
 
 def marks_of(figures: RouteSplit) -> Iterable[str]:
-    """Give other facts about a route, a word or two each."""
+    """Yield facts about a route for the page, such as its group, in a few words each."""
     route = figures.route
     if route is None and figures.target is None:
         yield "no longer in the table"

@@ -47,7 +47,7 @@ def is_session(cookie: str, token: str, key: bytes, now_s: float) -> bool:
 
 
 def find_session(cookies: Iterable[str], token: str, state: Path, now_s: float) -> str | None:
-    """Return the cookie that is a valid session. Another site of this host may have set others of this name."""
+    """Return the cookie that is a valid session. Other servers on this host may have set cookies of the same name."""
     given = [cookie for cookie in cookies if _COOKIE.fullmatch(cookie)]
     if not given:
         return None

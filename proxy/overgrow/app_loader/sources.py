@@ -34,7 +34,7 @@ class ImportedSources:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files."""
+        """The source files of these modules."""
         return tuple(self._times)
 
     def find_changed(self) -> ChangedSource | None:

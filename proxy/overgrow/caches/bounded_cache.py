@@ -14,7 +14,7 @@ V = TypeVar("V")
 
 
 class BoundedCache(dict[K, V]):
-    """`cache[key]` is `compute(key)`. A hit costs a look-up in a dict; what `compute` raises is not kept."""
+    """`cache[key]` is `compute(key)`. A hit costs one dict look-up. If `compute` raises, nothing is kept."""
 
     __slots__ = ("_compute", "_length_of", "_max_entries", "_max_length")
 

@@ -34,7 +34,7 @@ class AddedRoutes(NamedTuple):
 
 
 def with_app(text: str, app: str, in_place_of: str) -> str:
-    """Return the text with a line `app:`: in place of the given line, else after that of the version."""
+    """Return the text with a line `app:`. It replaces the line `in_place_of`, or follows the line of `version`."""
     placeholder = re.search(rf"(?m)^{re.escape(in_place_of)}(?=\r?$)", text)
     if placeholder is not None:
         return f"{text[: placeholder.start()]}app: {app}{text[placeholder.end() :]}"
@@ -93,7 +93,7 @@ def _worth_telling(found: NewRoutes) -> tuple[SkippedRule, ...]:
 
 
 def _impossible(loaded: ParsedTable, found: NewRoutes) -> dict[str, str]:
-    """Return why new routes are not valid in the table, by name.
+    """Return the new routes that are not valid in the table: their names, each with the reason.
 
     Raises:
         EditRefused: if the table has a problem that is not in a new route.
@@ -110,7 +110,7 @@ def _impossible(loaded: ParsedTable, found: NewRoutes) -> dict[str, str]:
 
 
 def _taking(after: RouteTable | None, before: RouteTable, names: Sequence[str]) -> dict[str, str]:
-    """Return which new routes would match requests of routes that send clients elsewhere, and why."""
+    """Return the new routes that would take requests from moved routes: their names, each with the reason."""
     order = {route.name: place for place, route in enumerate(after.routes if after else ())}
     moved = [route for route in before.routes if route.target != "legacy" or route.canary]
     added = [route for route in (after.routes if after else ()) if route.name in names]
@@ -161,7 +161,7 @@ def _with_entries(text: str, lines: Sequence[str]) -> str:
 
 
 def _in_place_of_none(text: str, empty: re.Match[str], lines: Sequence[str]) -> str:
-    """`routes: []` becomes a list; a comment behind it stays."""
+    """Return the text with the lines in place of an empty `routes: []`; a comment behind it stays."""
     at = _end_of_line(text, empty.end())
     rest = text[empty.end() : at]
     before = text[: empty.start()]

@@ -19,8 +19,8 @@ def columns(
 ) -> str:
     """Return rows as aligned text; the columns whose numbers are in `right` are right-aligned.
 
-    If that is wider than `width`, long first cells get a line of their own, above the rest of their
-    row. If that is not enough, long texts are folded.
+    If the rows are wider than `width`, long first cells get a line of their own, above the rest of their
+    row. If the rows are still too wide, long texts are folded.
     """
     table = [list(row) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]

@@ -55,7 +55,7 @@ class Invocation(NamedTuple):
 
     @property
     def state_wanted(self) -> Path:
-        """Where the state folder should be: at --state, or else beside the table."""
+        """The path of the state folder that was asked for: that of --state, or else the one beside the table."""
         return (self.settings.state or self.config.parent / ".overgrow").absolute()
 
     @property

@@ -51,7 +51,7 @@ class RequestTarget(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """One decision, and everything it was made from."""
+    """One decision, with the request, the table and the candidates that led to it."""
 
     head: Head
     matcher: Matcher

@@ -1,4 +1,4 @@
-"""How a command fails: with a code, what happened, where, why, and the fix; exit 1.
+"""How a command fails: it reports a code, what happened, where, why, and the fix, and exits with 1.
 
 Standard error always gets text for people. With --json, standard output gets one object,
 {"error": {code, message, fix, problems}}, unless the command documents another shape.

@@ -67,7 +67,7 @@ class NewRoutes(NamedTuple):
 def first_table(rules: Iterable[FoundRule], without: Mapping[str, str] = NOTHING) -> FirstTable:
     """Return a route with target legacy for each rule that a table can express.
 
-    `without` maps names of routes that failed in an earlier attempt to the reasons.
+    Routes named in `without` are left out: it maps a name to the reason why an earlier attempt failed.
     """
     found = new_routes(rules, without, taken={}, names=set())
     lines = [f"  {line}" for line in found.lines]

@@ -97,7 +97,7 @@ def flip(  # noqa: PLR0913  click's
 
 
 def _require_goal(to: str, route: str) -> None:
-    """Exit 2 for a target that does not exist: bad usage, as for every other argument."""
+    """Exit 2 for a target that does not exist."""
     try:
         parse_goal(to)
     except EditRefused as refused:
@@ -198,7 +198,7 @@ def _wait_for_kill(board: Path, waiting: AnyWaiting | None) -> tuple[str | None,
 
 
 def _note_unrecorded(why: str | None) -> None:
-    """Say that the history lacks the change: the kill switch does not wait for a lock."""
+    """Print a note that the history lacks the change, since the kill switch does not wait for its lock."""
     if why is not None:
         echo_safe(
             f"note: not in the history yet ({why}); the next command that writes it adds this entry",
@@ -281,10 +281,9 @@ def _edit_session(call: Invocation, route: str | None) -> Iterator[FileDeadline]
 
 
 def _judges(call: Invocation, deadline: FileDeadline, limit_s: float) -> dict[str, Any]:
-    """Return what an Actor needs to check that migrated can serve a change which sends more clients there.
+    """Return the arguments of Actor that check whether migrated can serve more clients.
 
-    The running workers check the change; if none run, the app is imported here. A change towards legacy needs no
-    check.
+    The running workers check a change; if none run, the app is imported here. A change towards legacy is not checked.
     """
     if is_door_running(call.state):
         return {"ask": deadline.pausing(partial(ask_workers, call, limit_s=limit_s))}

@@ -1,4 +1,4 @@
-"""Keeps standard output for the access log: what the app prints goes to standard error.
+"""Reserves standard output for the access log; everything that the app prints goes to standard error.
 
 Rule: file descriptor 1 itself is redirected before the app is imported, so that neither a view's print()
 nor the programs it starts can break or forge a line of the log.

@@ -1,4 +1,4 @@
-"""Waits until every worker follows a change, or says which one does not, by the board or by /readyz (--admin)."""
+"""Waits until every worker follows a change, or returns which ones do not. It reads the board, or /readyz (--admin)."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class BoardWaiting:
 
 
 class Nobody:
-    """No front door runs on this state folder, so there is nothing to wait for."""
+    """Takes the place of a wait if no front door runs on this state folder."""
 
     def lag(self, _late: Callable[[ReadyzJson], str]) -> None:
         """Return at once."""
 
 
 class Waiting:
-    """The options of one --wait: the admin listener to ask, and for how long."""
+    """A wait for the workers of a front door, by /readyz of its admin listener."""
 
     def __init__(self, client: AdminClient, limit_s: float) -> None:
         self._client = client
@@ -180,7 +180,7 @@ MakeWaiting = Callable[
 
 
 def _make_waiting(call: Invocation, wait: bool | None, limit_s: float) -> MakeWaiting:  # noqa: FBT001  three values
-    """Return whom to ask: nobody with --no-wait, the listener of --admin if given, else the workers of the state folder."""
+    """Return a function that makes the wait: by the listener of --admin if given, else by the board; None with --no-wait."""
     if wait is False:
         return lambda: None
     source = click.get_current_context().get_parameter_source("admin")

@@ -37,7 +37,7 @@ def living_workers(state: Path) -> Sequence[Worker]:
 
 
 def is_door_running(state: Path) -> bool:
-    """Whether a front door runs on the state folder: a master that locks it, or workers of another server."""
+    """Whether a front door runs on the state folder: its master holds the lock, or the board has living workers."""
     try:
         if within(ANSWER_S, state, partial(find_master, state)) is not None:
             return True
@@ -76,7 +76,7 @@ def ask_workers(call: Invocation, data: bytes, limit_s: float) -> None:
 
 
 def find_refusal(call: Invocation, data: bytes, limit_s: float = ASKED_S) -> str | None:
-    """Return why the running workers would reject a table, for a note; None if they would not, or none runs."""
+    """Return why the running workers would reject a table; None if they would accept it, or if none runs."""
     if not is_door_running(call.state_to_read):
         return None
     try:

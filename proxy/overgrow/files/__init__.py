@@ -140,7 +140,7 @@ _hanging_lock = threading.Lock()
 
 
 def _keep(_: object) -> None:
-    """Ignore a late result, which needs no undoing."""
+    """Do nothing with a late result."""
 
 
 def within(

@@ -152,7 +152,7 @@ def _add_notes(call: Invocation, report: GateReport, rules: CurrentRules) -> Gat
 
 
 def readiness(call: Invocation, name: str, clean: int) -> Readiness:
-    """Return the gate's answer for a flip to migrated, and the figures for its line in the history."""
+    """Return the gate's answer for a flip to migrated, with the figures that the history keeps of it."""
     report = judge_route(call, GateQuestion(name, clean), CurrentRules(call))
     return Readiness(report.reasons, _figures(report))
 

@@ -25,7 +25,7 @@ HEAD = ("PATH", "RULE", "ROUTE", "COVERED", "LAST", "AUTHOR", "UNTIL")
 
 
 class ListedRule(NamedTuple):
-    """One entry of a route's rules file, and how often it applied; `how` is None for an entry of `show`."""
+    """One entry of a rules file, and how often it applied; `how` is None for a path under `show`."""
 
     route: str
     where: str

@@ -148,7 +148,7 @@ def rules_failure(path: Path, read: RulesFile, route: str) -> Failed:
 class JudgedGroup(NamedTuple):
     """A group under the current rules: the parts that no rule covers.
 
-    `undecided` are rules for open parts where the store has too little data to decide whether the rule covers the part.
+    `undecided` are rules that may cover an open part, but the store has too little data to decide that.
     """
 
     group: Group
