@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -19,10 +20,11 @@ def needed(program: str, package: str) -> str:
     found = shutil.which(program, path=PLACES)
     if found is None:
         is_missed(f"{program} is not installed (Debian package {package})")
-    assert found is not None
     return found
 
 
-def is_missed(reason: str) -> None:
+def is_missed(reason: str) -> NoReturn:
     """Skip the running test for want of a part; in CI the part has to be there."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -175,21 +175,22 @@ def test_what_must_not_fall_back_does_not(front):
 
 def test_a_breaker_opens_for_all_methods_and_closes_by_probe_or_reset(front):
     set_mood(front, "500")
+    began_s = time.monotonic()
     failing = [how(front.get("/api/orders")[1]) for _ in range(ENOUGH + 5)]
-    opened_s = time.monotonic()
     posted = post(front, "/api/orders", ORDER)
     untouched = front.get("/api/products/1")
     set_mood(front, "well")
     eventually(lambda: how(front.get("/api/orders")[1]) == "migrated target", every_s=0.1)
-    rested_s = time.monotonic() - opened_s
+    rested_s = time.monotonic() - began_s
     request_reset(front.config.parent / ".overgrow", "orders")
     eventually(lambda: {how(front.get("/api/orders")[1]) for _ in range(20)} == {"migrated target"})
 
     assert failing == ["legacy fallback"] * ENOUGH + ["legacy breaker"] * 5
     assert (posted.status, how(posted.headers)) == (201, "legacy breaker")
     assert how(untouched[1]) == "migrated target"
-    assert rested_s == pytest.approx(MIGRATED_POLICY.open_s, abs=1.5)
-    assert time.monotonic() - opened_s < MIGRATED_POLICY.open_s + MIGRATED_POLICY.recovery_s
+    assert rested_s >= MIGRATED_POLICY.open_s
+    # Later the breaker would have closed without the reset.
+    assert time.monotonic() - began_s < MIGRATED_POLICY.open_s + MIGRATED_POLICY.recovery_s
 
 
 def test_without_fallback_an_open_breaker_is_503_with_retry_after(front):

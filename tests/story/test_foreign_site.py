@@ -26,6 +26,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.ports import free_port
+from tests.programs import is_missed
 from tests.story.front import ROOT, environment_for, eventually, overgrow, running_front
 from tests.story.shadowed import Shadowed
 
@@ -332,10 +333,7 @@ def with_shadow(table: str) -> str:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The site, its noise accepted in two rounds at most."""
     if not IS_HERE:
-        reason = "no Django here: make .venv/.foreign-installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{reason}. CI has to have it.")
-        pytest.skip(reason)
+        is_missed("no Django here: make .venv/.foreign-installed")
     folder = tmp_path_factory.mktemp("foreign")
     (folder / "shop.py").write_text(APP)
     rules = " ".join(page.rule for page in PAGES)

@@ -56,9 +56,8 @@ def test_a_flip_under_load_loses_nothing_and_reaches_all_workers_at_once(front):
     assert ([200], []) == (list(outcome.statuses), outcome.broken)
     assert 5_000 < outcome.answered
     assert min(outcome.sides["legacy"], outcome.sides["migrated"]) > 0
-    assert took[0] < at_this_pace(
-        1
-    )  # the promise of docs/operations.md#how-a-table-takes-effect to who flips
+    # docs/operations.md#how-a-table-takes-effect promises this to who flips.
+    assert took[0] < at_this_pace(1)
 
 
 def test_flip_wait_confirms_that_all_workers_run_the_change(front):

@@ -143,7 +143,7 @@ def test_a_start_that_is_told_to_end_takes_its_import_along(folder):
     ) as start:
         eventually(lambda: (folder / "pid").exists() and (folder / "pid").read_text())
         start.terminate()
-        start.wait(timeout=20)
+        start.wait(timeout=60)
 
     assert start.returncode == 143
     eventually(lambda: is_gone(int((folder / "pid").read_text())))

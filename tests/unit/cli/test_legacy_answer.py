@@ -35,7 +35,7 @@ def answering(*pieces, family=socket.AF_INET, address=("127.0.0.1", 0), stays=Fa
             yield server.getsockname()
         finally:
             done.set()
-            thread.join(10)
+            thread.join(60)
 
 
 @pytest.mark.parametrize(

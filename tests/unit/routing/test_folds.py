@@ -359,7 +359,7 @@ def test_twice_the_hostile_path_costs_about_twice_as_much():
         return min(spans)
 
     part = HOSTILE[-1]
-    assert cost_s(part * 8) < 40 * cost_s(part)
+    assert cost_s(part * 8) < 40 * cost_s(part)  # a quadratic cost grows 64 times
 
 
 def test_folding_case_keeps_the_length_and_is_done_at_once():

@@ -632,7 +632,7 @@ def test_a_kill_file_that_was_given_up_on_does_not_come_later(shop, monkeypatch)
     made = kill_and_report(shop.config, shop.state)
     (hung,) = (each for each in threading.enumerate() if each.name == beside)
     answers.set()
-    hung.join(10)
+    hung.join(60)
 
     assert made.path == shop.state / "kill"
     assert not Path(beside).exists()

@@ -70,7 +70,7 @@ def test_a_holder_that_is_stopped_is_called_so(opened):
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             process.stdout.readline()
-            until = time.monotonic() + 10
+            until = time.monotonic() + 60
             while not (told := holder_of(first)).endswith(", which is stopped"):
                 assert time.monotonic() < until, told
                 time.sleep(0.01)

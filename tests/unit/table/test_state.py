@@ -196,7 +196,7 @@ def test_nobody_looks_after_a_lock_that_was_given_back(tmp_path):
         (look,) = (
             each for each in threading.enumerate() if each.name == "lock" and each.is_alive()
         )
-    look.join(10)
+    look.join(60)
 
     assert not look.is_alive()
 

@@ -28,7 +28,7 @@ def test_a_head_that_drips_is_answered_408(hasty):
         started = time.monotonic()
         answer = b""
         client.socket.settimeout(0.05)
-        while not answer and time.monotonic() - started < 3:
+        while not answer and time.monotonic() - started < PATIENCE_S:
             client.send(b"a")
             try:
                 answer = client.socket.recv(9999)
@@ -331,7 +331,7 @@ def test_a_client_that_never_stops_sending_is_not_listened_to_for_ever(start):
     with server.client() as client:
         client.send(UPLOAD)
 
-        assert 0.6 <= sent_in_drips(client, 5) < 3
+        assert 0.6 <= sent_in_drips(client, 20) < 20  # the whole body takes 45 s
 
 
 def test_pipelined_requests_are_held_only_so_far(server):
