@@ -173,6 +173,11 @@ class Front:
     replaced_until: float = 0.0  # monotonic: streams end while workers are replaced
     counts: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def has_leaving_workers(self) -> bool:
+        """Whether workers are being replaced, or were until a moment ago."""
+        return time.monotonic() < self.replaced_until
+
     def count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
 
@@ -254,6 +259,7 @@ class Front:
 
     async def drain(self) -> int:
         """TERM; the exit code. Clients may come until the delay is over."""
+        self.replaced_until = float("inf")
         self.signal(signal.SIGTERM)
         return await asyncio.to_thread(self.running.process.wait, PATIENCE_S)
 

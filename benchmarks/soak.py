@@ -47,7 +47,20 @@ PATIENT_SMALL = 4  # clients that go on until the last server drains
 CLIENTS = {"small": 8, "large up": 1, "large down": 1, "SSE": 40, "WebSocket": 40, "aborting": 4}
 
 Disturbance = Callable[[], Awaitable[object]]
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class CountingReader(asyncio.StreamReader):
+    """A reader that knows how many bytes came."""
+
+    received = 0
+
+    def feed_data(self, data: bytes) -> None:
+        """Count, and take as usual."""
+        self.received += len(data)
+        super().feed_data(data)
+
+
+Streams = tuple[CountingReader, asyncio.StreamWriter]
 
 
 class Broken(Exception):
@@ -70,6 +83,7 @@ class Tally:
     refused_while_down: Counter[str] = field(default_factory=Counter)
     broken_while_down: Counter[str] = field(default_factory=Counter)
     ended_with_workers: Counter[str] = field(default_factory=Counter)
+    repeated: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
 
@@ -133,19 +147,39 @@ class Soak:
 
     async def small(self) -> None:
         """Twenty small requests over one connection, or over as many as the answers ask for."""
-        reader, writer = await opened(self.port)
+        streams = await opened(self.port)
         try:
             for _ in range(20):
                 path = self.chance.choice(("/api/products/1", "/products", "/whoami", "/chunked"))
-                writer.write(get(path))
-                head = await good_head(reader)
-                await body_after(head, reader)
+                streams, head = await self.head_of(get(path), streams)
+                await body_after(head, streams[0])
                 if b"\r\nconnection: close" in head.lower():
-                    writer.close()
-                    reader, writer = await opened(self.port)
+                    streams[1].close()
+                    streams = await opened(self.port)
                 await asyncio.sleep(0.005)
         finally:
-            writer.close()
+            streams[1].close()
+
+    async def head_of(self, request: bytes, streams: Streams) -> tuple[Streams, bytes]:
+        """The head of the answer to a GET, and the connection on which it came.
+
+        A worker that leaves closes idle connections, and a request may be under way then. RFC 9112 9.3.1
+        has clients repeat it: if it is idempotent, the connection was kept, and no byte of an answer came.
+        """
+        reader, writer = streams
+        received = reader.received
+        try:
+            writer.write(request)
+            return streams, await good_head(reader)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            is_untouched = reader.received == received > 0
+            if not (is_untouched and self.front and self.front.has_leaving_workers):
+                raise
+        writer.close()
+        self.tally.repeated["small"] += 1
+        streams = await opened(self.port)
+        streams[1].write(request)
+        return streams, await good_head(streams[0])
 
     async def large_up(self) -> None:
         """20 MB up; legacy tells the hash of what it got."""
@@ -226,7 +260,11 @@ class Soak:
 
 
 async def opened(port: int) -> Streams:
-    return await asyncio.open_connection(HOST, port, limit=1 << 20)
+    loop = asyncio.get_running_loop()
+    reader = CountingReader(limit=1 << 20, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await loop.create_connection(lambda: protocol, HOST, port)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 def put_head(path: str, length: int) -> bytes:
@@ -384,7 +422,7 @@ def summary(soak: Soak, held: Sequence[Held]) -> list[str]:
     lines = [
         f"exchanges done: {counted(tally.done)}",
         f"legacy restarted {legacy.restarts} times, moved {legacy.moves} times; errors meanwhile: {refused}; cut: {cut}",
-        f"beside: {counted(did)}; streams that ended with workers: {counted(tally.ended_with_workers)}",
+        f"beside: {counted(did)}; streams that ended with workers: {counted(tally.ended_with_workers)}; requests repeated because they crossed the close of a leaving worker: {counted(tally.repeated)}",
         *(
             f"{when}: {each}"
             for when, each in zip(("before", "between", "after"), held, strict=True)

@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -380,6 +381,53 @@ def test_a_short_soak_with_all_that_production_does_finds_nothing_wrong(
     assert [] == soaking.tally.wrong
     assert front.counts.keys() >= {"flips", "boots that failed", "reloads", "drains"}
     assert min(legacy.moves, legacy.restarts) >= 1
+
+
+EMPTY_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "last_words", "is_leaving", "repeated"),
+    [
+        pytest.param(1, b"", True, 1, id="it crossed the close of a leaving worker"),
+        pytest.param(1, b"", False, 0, id="no worker leaves"),
+        pytest.param(0, b"", True, 0, id="the connection is new"),
+        pytest.param(1, b"HTTP/1.1", True, 0, id="an answer had begun"),
+    ],
+)
+def test_the_soak_repeats_only_requests_that_crossed_a_close(
+    tmp_path, before, last_words, is_leaving, repeated
+):
+    answers = iter([*[EMPTY_ANSWER] * before, last_words, EMPTY_ANSWER])
+
+    serving = []
+
+    async def serve(reader, writer):
+        serving.append(asyncio.current_task())
+        answer = EMPTY_ANSWER
+        with suppress(asyncio.IncompleteReadError):
+            while answer == EMPTY_ANSWER and await reader.readuntil(b"\r\n\r\n"):
+                writer.write(answer := next(answers))
+        writer.close()
+        await writer.wait_closed()
+
+    async def main():
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            legacy = soak.Legacy(0, tmp_path)
+            soaking = soak.Soak(server.sockets[0].getsockname()[1], legacy)
+            until = float("inf") if is_leaving else 0.0
+            soaking.front = disturbances.Front(tmp_path, legacy, None, 0, replaced_until=until)
+            streams = await soak.opened(soaking.port)
+            try:
+                for _ in range(before + 1):
+                    streams, _ = await soaking.head_of(load.get("/"), streams)
+            except asyncio.IncompleteReadError:
+                assert not repeated
+            streams[1].close()
+            await asyncio.gather(streams[1].wait_closed(), *serving)
+        return soaking.tally.repeated["small"]
+
+    assert repeated == asyncio.run(main())
 
 
 def test_the_soaks_name_server_never_reads_half_an_address(tmp_path):

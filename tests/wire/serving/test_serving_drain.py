@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from overgrow.server.connection import YOUNG_IDLE_S
 from tests.pace import at_this_pace
 from tests.wire.serving.servers import PATIENCE_S, Client, ServerUnderTest
 from tests.wire.serving.test_serving_answers import get
@@ -150,6 +151,39 @@ def test_idle_kept_connections_last_until_the_end_of_the_delay(start):
         assert other.read_answer()[1] == b"4"
         assert kept.is_closed_by_server()
     assert server.exit_code() == 0
+
+
+def kept_and_idle(server) -> Client:
+    """A kept connection on which a leaving worker expects no request any more."""
+    client = server.client()
+    client.send(get("/"))
+    client.read_answer()
+    time.sleep(YOUNG_IDLE_S + 0.1)
+    return client
+
+
+def test_a_request_that_is_there_when_its_worker_leaves_is_answered(start):
+    server = start()
+    with kept_and_idle(server) as client:
+        pid = server.told()["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        client.send(get("/", "Connection: close"))
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
+
+        assert client.read_to_end().endswith(b"hello")
+
+
+def test_a_request_that_comes_after_a_leaving_worker_closed_gets_no_byte(start):
+    """RFC 9112 9.3.1: by that a client knows that it may repeat the request."""
+    server = start()
+    with kept_and_idle(server) as client, open_request(server, "/wait?s=1") as other:
+        server.signal(signal.SIGTERM)
+        assert client.is_closed_by_server()
+        client.send(get("/"))
+
+        assert client.read_to_end() == b""
+        assert other.read_answer()[1] == b"waited"
 
 
 def test_posts_on_kept_connections_are_never_cut_during_the_delay(start):
