@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from overgrow.shadow.compare.findings import EnoughFindings, Findings
 from overgrow.shadow.compare.html_bodies import compare_html_trees
-from overgrow.shadow.compare.html_tree import Element, parse_html, parse_html_pair
-from overgrow.shadow.compare.pairing import TooDeep
+from overgrow.shadow.compare.html_tree import INLINE, VOID, Element, parse_html, parse_html_pair
+from overgrow.shadow.compare.pairing import MAX_DEPTH, TooDeep
 from overgrow.shadow.redact.html_tokens import MAX_UNCLOSED, split_html_tokens
 
 
@@ -60,6 +60,121 @@ def test_a_page_is_read_as_a_browser_reads_it(text, found):
     assert children(text) == found
 
 
+LEFT_OUT = [
+    pytest.param("<p>a<wbr>b", [("p", {}, ["a", ("wbr", {}, []), "b"])], id="a void element"),
+    pytest.param(
+        "<ul><li>a<ul><li>b</ul><li>c</ul>",
+        [("ul", {}, [("li", {}, ["a", ("ul", {}, [("li", {}, ["b"])])]), ("li", {}, ["c"])])],
+        id="items, and a list inside one",
+    ),
+    pytest.param(
+        "<dl><dt>a<dd>b<dt>c</dl>",
+        [("dl", {}, [("dt", {}, ["a"]), ("dd", {}, ["b"]), ("dt", {}, ["c"])])],
+        id="terms",
+    ),
+    pytest.param(
+        "<select><option>a<option>b</select>",
+        [("select", {}, [("option", {}, ["a"]), ("option", {}, ["b"])])],
+        id="options",
+    ),
+    pytest.param(
+        "<select><optgroup><option>a<optgroup><option>b</select>",
+        [("select", {}, [("optgroup", {}, [("option", {}, [each])]) for each in "ab"])],
+        id="groups of options",
+    ),
+    pytest.param(
+        "<table><tr><th>a<td>b<tr><td>c</table>",
+        [
+            (
+                "table",
+                {},
+                [
+                    ("tr", {}, [("th", {}, ["a"]), ("td", {}, ["b"])]),
+                    ("tr", {}, [("td", {}, ["c"])]),
+                ],
+            )
+        ],
+        id="rows",
+    ),
+    pytest.param(
+        "<table><tr><td><table><tr><td>a</table>b</table>",
+        [
+            (
+                "table",
+                {},
+                [
+                    (
+                        "tr",
+                        {},
+                        [("td", {}, [("table", {}, [("tr", {}, [("td", {}, ["a"])])]), "b"])],
+                    )
+                ],
+            )
+        ],
+        id="a table in a table",
+    ),
+    pytest.param(
+        "<table><thead><tr><th>a<tbody><tr><td>b<tfoot><tr><td>c</table>",
+        [
+            (
+                "table",
+                {},
+                [
+                    ("thead", {}, [("tr", {}, [("th", {}, ["a"])])]),
+                    ("tbody", {}, [("tr", {}, [("td", {}, ["b"])])]),
+                    ("tfoot", {}, [("tr", {}, [("td", {}, ["c"])])]),
+                ],
+            )
+        ],
+        id="the parts of a table",
+    ),
+    pytest.param(
+        "<html><head><link><body>a",
+        [("html", {}, [("head", {}, [("link", {}, [])]), ("body", {}, ["a"])])],
+        id="the head",
+    ),
+    pytest.param(
+        "<p>a<ul><li>b</ul>",
+        [("p", {}, ["a"]), ("ul", {}, [("li", {}, ["b"])])],
+        id="a paragraph before a list",
+    ),
+    pytest.param(
+        "<p><button><div>a</div></button>b",
+        [("p", {}, [("button", {}, [("div", {}, ["a"])]), "b"])],
+        id="not a paragraph around a button",
+    ),
+    pytest.param(
+        "<div><b><i>a</div>b", [("div", {}, [("b", {}, [("i", {}, ["a"])])]), "b"], id="all inside"
+    ),
+    pytest.param("<div>a</b>c</div>", [("div", {}, ["ac"])], id="not of what never began"),
+    pytest.param("<div/>a", [("div", {}, ["a"])], id="not by a closing slash"),
+    pytest.param("<svg><g/>a</svg>", [("svg", {}, [("g", {}, []), "a"])], id="by one in an SVG"),
+]
+
+
+@pytest.mark.parametrize(("text", "found"), LEFT_OUT)
+def test_elements_end_where_their_end_tag_may_be_left_out(text, found):
+    assert children(text) == found
+
+
+@pytest.mark.parametrize("name", sorted(INLINE - {"svg"}))
+def test_white_space_beside_inline_elements_is_visible(name):
+    void = name in VOID
+    inside = f"<{name}>" if void else f"<{name}>b</{name}>"
+
+    (paragraph,) = children(f"<div> a {inside} c </div>")
+
+    assert paragraph[2] == ["a ", (name, {}, [] if void else ["b"]), " c"]
+
+
+def test_white_space_beside_blocks_is_invisible_but_not_that_of_a_pre():
+    text = "<div> <hr> <pre> <b> </b></pre> \u00a0 </div>"
+
+    assert children(text) == [
+        ("div", {}, [("hr", {}, []), ("pre", {}, [" ", ("b", {}, [" "])]), "\u00a0"])
+    ]
+
+
 @pytest.mark.parametrize("mark", ["<!--", "<!x", "<?x", "</x ", "<x ", '<x y="', "<script>"])
 def test_a_page_whose_markup_never_ends_is_none(mark):
     with pytest.raises(ValueError, match="never ends"):
@@ -69,6 +184,13 @@ def test_a_page_whose_markup_never_ends_is_none(mark):
 def test_a_page_nested_without_end_is_none():
     with pytest.raises(TooDeep):
         parse_html_pair("<i>" * 200, "<i>" * 200 + ".")
+
+
+def test_a_page_may_be_nested_just_so_deep():
+    parse_html("<i>" * MAX_DEPTH)
+
+    with pytest.raises(TooDeep):
+        parse_html("<i>" * (MAX_DEPTH + 1))
 
 
 PIECES = st.sampled_from(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 
 import pytest
 
 from overgrow.table.proposals import FOLDER, KEPT_S, ProposalDesk, propose_table
 from overgrow.yaml_file.problem import Problem
+from tests.disk import disk_calls
 
 WRONG = Problem("app-rule-missing", "routes.yaml", 5, 13, "a", "the app has no rule", "Add one.")
 
@@ -75,3 +78,61 @@ def test_an_answer_that_cannot_be_read_is_none(tmp_path, text):
         (tmp_path / FOLDER / f"{key}.0-1.json").write_bytes(text)
 
         assert {} == proposal.answers()
+
+
+def test_nobody_else_may_list_the_proposals(tmp_path):
+    with propose_table(tmp_path, b"text"):
+        mode = (tmp_path / FOLDER).stat().st_mode
+
+    assert stat.S_IMODE(mode) == 0o700
+
+
+def test_a_command_leaves_the_proposals_of_others_alone(tmp_path):
+    with propose_table(tmp_path, b"mine") as mine:
+        with propose_table(tmp_path, b"another's"):
+            pass
+        ProposalDesk(tmp_path, lambda _: ((), None)).check(0)
+
+        assert [(0, os.getpid())] == list(mine.answers())
+
+
+def test_the_answers_to_another_proposal_do_not_count(tmp_path):
+    with propose_table(tmp_path, b"mine") as mine, propose_table(tmp_path, b"bad") as other:
+        ProposalDesk(tmp_path, lambda data: ([WRONG] if data == b"bad" else [], None)).check(0)
+
+        found = [each.answers()[0, os.getpid()].problems for each in (mine, other)]
+
+    assert [(), (WRONG,)] == found
+
+
+def test_a_worker_forgets_proposals_that_are_gone(tmp_path):
+    seen = []
+    desk = ProposalDesk(tmp_path, lambda data: (seen.append(data) or (), None))
+    (tmp_path / FOLDER).mkdir()
+    asked = tmp_path / FOLDER / "abc.yaml"
+    for text in (b"first", b"second"):
+        asked.write_bytes(text)
+        desk.check(0)
+        asked.unlink()
+        desk.check(0)
+
+    assert [b"first", b"second"] == seen
+
+
+def test_a_command_that_ends_while_it_is_answered_harms_no_worker(tmp_path):
+    desk = ProposalDesk(tmp_path, lambda _: (shutil.rmtree(tmp_path / FOLDER) or (), None))
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / "abc.yaml").write_bytes(b"text")
+
+    desk.check(0)
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_proposals_and_answers_appear_whole(tmp_path, monkeypatch):
+    made = disk_calls(monkeypatch)
+    with propose_table(tmp_path, b"text"):
+        ProposalDesk(tmp_path, lambda _: ((), None)).check(0)
+
+    renamed = [call[-1].rpartition(".")[2] for call in made if call[0] == "rename"]
+    assert ["yaml", "json"] == renamed
