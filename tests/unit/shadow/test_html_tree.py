@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.findings import EnoughFindings, Findings
-from overgrow.shadow.compare.html_bodies import compare_html_trees
+from overgrow.shadow.compare.html_bodies import child_paths, compare_html_trees
 from overgrow.shadow.compare.html_tree import INLINE, VOID, Element, parse_html, parse_html_pair
 from overgrow.shadow.compare.pairing import MAX_DEPTH, TooDeep
 from overgrow.shadow.redact.html_tokens import MAX_UNCLOSED, split_html_tokens
+from overgrow.shadow.values.difference import MAX_PATH
 
 
 def data_of(node):
@@ -250,6 +251,77 @@ def test_trees_that_share_parts_differ_where_others_do(pages):
 
     assert found(*parse_html_pair(*pages)) == found(*apart)
     assert bool(found(*apart)) == (data_of(apart[0]) != data_of(apart[1]))
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        pytest.param(("<script>a</script>", "<script>b</script>"), id="a script"),
+        pytest.param(("<p>a</p>", "<p class=x>b</p>"), id="a text and an attribute"),
+        pytest.param(("<p>a</p>", "<p>&lt;</p>"), id="a reference"),
+        pytest.param(("<p>a</p>", "<div>a</div>"), id="an element"),
+        pytest.param(("<!doctype a>x", "<!doctype b>x"), id="a document type"),
+    ],
+)
+def test_what_differs_is_not_taken_from_the_other_page(pages):
+    pair = parse_html_pair(*pages)
+
+    assert [data_of(each) for each in pair] == [data_of(parse_html(each)) for each in pages]
+    assert data_of(pair[0]) != data_of(pair[1])
+    assert found(*pair)
+
+
+def found_in(*pages):
+    return found(*map(parse_html, pages))
+
+
+@pytest.mark.parametrize(
+    ("text", "attributes"),
+    [
+        pytest.param("<p class='b a b'>", {"class": "a b"}, id="classes, one of them twice"),
+        pytest.param("<link rel='icon alternate'>", {"rel": "alternate icon"}, id="link types"),
+        pytest.param("<p title='b a'>", {"title": "b a"}, id="but not of words"),
+    ],
+)
+def test_the_order_of_some_values_has_no_meaning(text, attributes):
+    assert children(text)[0][1] == attributes
+
+
+def test_the_order_of_attributes_has_no_meaning_when_children_move():
+    moved = found_in("<b x=1 y=2>a</b><i>c</i>", "<i>c</i><b y=2 x=1>a</b>")
+
+    assert [kind for kind, *_ in moved] == ["order"]
+
+
+def test_children_that_move_and_change_are_more_than_another_order():
+    moved = found_in("<b x=1>a</b><i>c</i>", "<i>c</i><b x=2>a</b>")
+
+    assert {kind for kind, *_ in moved} != {"order"}
+
+
+def test_fields_in_another_order_are_compared_with_their_own():
+    first, second = "<input name=a value=1>", "<input name=b value={}>"
+
+    moved = found_in(f"<form>{first}{second.format(2)}", f"<form>{second.format(3)}{first}")
+
+    assert [each[:2] for each in moved] == [
+        ("order", "html:/form"),
+        ("value", "html:/form/input[2]/@value"),
+    ]
+
+
+def test_fields_beside_something_missing_are_compared_in_order():
+    form = "<form><input name=a><input name=b>"
+
+    moved = found_in(f"{form}<p>x</p>", "<form><input name=b><input name=a>")
+
+    assert "order" not in {kind for kind, *_ in moved}
+
+
+def test_a_path_has_its_greatest_length():
+    (path,) = child_paths("x" * MAX_PATH, ["a"])
+
+    assert len(path) == MAX_PATH
 
 
 def test_what_two_pages_share_is_built_once():
