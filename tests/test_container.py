@@ -18,7 +18,6 @@ import sys
 import tomllib
 import venv
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from packaging.utils import canonicalize_name
 from overgrow.admin.auth import PROBES
 from overgrow.table.reading.parse import parse
 from tests.command_lines import objection_to
+from tests.dockerfiles import Instruction, instructions_of
 from tests.programs import needed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,26 +38,8 @@ OWNER = "10001"
 PIN = r"^([\w.-]+)(?:\[(\S+)\])?=="
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """One line of the Dockerfile, continuations joined, and the stage it stands in."""
-
-    stage: str
-    word: str
-    text: str
-
-
 def instructions() -> list[Instruction]:
-    text = re.sub(r"\\\n\s*", " ", (ROOT / "Dockerfile").read_text("utf-8"))
-    found, stage = [], ""
-    for line in text.splitlines():
-        if not line or line.startswith("#"):
-            continue
-        word, _, rest = line.partition(" ")
-        if word == "FROM":
-            stage = rest.split(" AS ")[1]
-        found.append(Instruction(stage, word, rest))
-    return found
+    return instructions_of(ROOT / "Dockerfile")
 
 
 def of_word(word: str) -> list[Instruction]:
