@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from overgrow.resilience.breaker import policies_as_markdown, transitions_as_markdown
+from overgrow.settings import settings_as_markdown
 from tests.test_layers import BANDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,6 +78,7 @@ def pinned(group: str) -> dict[str, str]:
 PARTS: dict[str, Callable[[], str]] = {
     "bands": bands,
     "pins": pins,
+    "settings": settings_as_markdown,
     "breaker-states": transitions_as_markdown,
     "breaker-numbers": policies_as_markdown,
 }

@@ -84,7 +84,8 @@ def _flags(name: str, command: click.Command) -> Iterator[str]:
 
 
 def _settings() -> Iterator[str]:
-    return (f"OVERGROW_{each.upper()}" for each in _fields_of("overgrow.settings", "Settings"))
+    rows = import_module("overgrow.settings").SETTINGS
+    return (each.variable for each in rows if each.variable)
 
 
 def _fields_of(module: str, name: str) -> Iterator[str]:

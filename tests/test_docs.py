@@ -10,7 +10,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import fields
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -132,8 +131,7 @@ def test_every_error_code_is_documented():
 
 
 def test_every_setting_is_documented():
-    settings = import_module("overgrow.settings").Settings
-    names = [f"OVERGROW_{each.name.upper()}" for each in fields(settings) if not each.metadata]
+    names = [each.variable or each.flag for each in import_module("overgrow.settings").SETTINGS]
 
     assert missing(names, code_of(text_of("cli.md"))) == []
 

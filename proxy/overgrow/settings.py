@@ -2,15 +2,22 @@
 
 A flag beats the environment, the environment beats the default. Settings are frozen and read once at
 start. A value that cannot be used raises SettingError, which says what, where and the fix.
+
+Rule: SETTINGS is the only list of settings. The reader below, `overgrow config`, the warning about unknown
+variables and the table in docs/cli.md come from it.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from overgrow.durations import UNITS_S
 
 MAX_WORKERS = 256
 MAX_THREADS = 1024
@@ -43,12 +50,14 @@ class Settings:
     # Bytes a second: while others wait, a slower client's request is ended first; 0: nobody's is.
     slow_rate: int = 1024
     slow_period: int = 10  # seconds over which the pace is measured
-
-    # The legacy app of a start without a table; a flag of serve, and no variable.
-    legacy: str | None = field(default=None, metadata={"is_flag": True})
-    # For development, flags too: new code when a source file is saved; Werkzeug's debugger for migrated.
-    reload: bool = field(default=False, metadata={"is_flag": True})
-    debugger: bool = field(default=False, metadata={"is_flag": True})
+    grace: float = 25.0  # seconds for open requests at TERM
+    drain_delay: float = 0.0  # seconds at TERM in which the listeners still accept
+    from_last_good: bool = (
+        False  # if the table is invalid, start with the last one that took effect
+    )
+    legacy: str | None = None  # the legacy app of a start without a table
+    reload: bool = False  # for development: new code when a source file is saved
+    debugger: bool = False  # Werkzeug's debugger for migrated; `serve` decides, nobody sets it
 
     @property
     def worker_count(self) -> int:
@@ -66,13 +75,10 @@ def settings_from(
 
     """
     found: dict[str, Any] = {}
-    for each in fields(Settings):
-        if each.metadata.get("is_flag"):
-            continue
-        variable = f"OVERGROW_{each.name.upper()}"
-        text = environ.get(variable, "")
+    for each in SETTINGS:
+        text = environ.get(each.variable, "") if each.variable else ""
         if text:
-            found[each.name] = _READERS.get(each.name, _read_text)(variable, text)
+            found[each.name] = each.read(each.variable, text)
     found.update({key: value for key, value in (overrides or {}).items() if value is not None})
     return Settings(**found)
 
@@ -111,6 +117,19 @@ def _read_count(variable: str, text: str, maximum: int) -> int:
     return int(text)
 
 
+def parse_span_s(text: str) -> float | None:
+    """Return a span such as `25s`, `500ms`, `1.5m` or `25` in seconds; None for any other text."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)", text)
+    return None if found is None else float(found[1]) * UNITS_S[found[2] or "s"]
+
+
+def _read_span(variable: str, text: str) -> float:
+    seconds = parse_span_s(text)
+    if seconds is None:
+        raise SettingError(f"{variable} is {text!r}; it is not a duration. Write 25s, 500ms or 1m.")
+    return seconds
+
+
 def _read_workers(variable: str, text: str) -> int:
     return _read_count(variable, text, MAX_WORKERS)
 
@@ -127,15 +146,219 @@ def _read_slow_period(variable: str, text: str) -> int:
     return _read_count(variable, text, MAX_SLOW_PERIOD_S)
 
 
-_READERS = {
-    "config": _read_path,
-    "state": _read_path,
-    "error_pages": _read_path,
-    "workers": _read_workers,
-    "threads": _read_threads,
-    "admin_hosts": _read_hosts,
-    "admin_token": _read_token,
-    "expose": _read_switch,
-    "slow_rate": _read_slow_rate,
-    "slow_period": _read_slow_period,
-}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row of SETTINGS: how a field of `Settings` is named outside, read and explained."""
+
+    name: str
+    meaning: str  # Markdown, for docs/cli.md
+    default: str  # as the documents write it
+    flag: str = ""  # "": no command has a flag for it
+    variable: str = ""  # "": it can only be a flag
+    read: Callable[[str, str], Any] = _read_text
+    is_secret: bool = False
+    change: str = "restart"  # what makes a change take effect in a running front door; Markdown
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        name="config",
+        variable="OVERGROW_CONFIG",
+        flag="--config",
+        default="`routes.yaml`",
+        read=_read_path,
+        meaning="the route table",
+    ),
+    Setting(
+        name="app",
+        variable="OVERGROW_APP",
+        default="`app:` of the table, if it has one",
+        meaning="the Flask app, `MODULE:FACTORY`",
+        change="restart; `app:` of the table: reload",
+    ),
+    Setting(
+        name="state",
+        variable="OVERGROW_STATE",
+        flag="--state",
+        default="`.overgrow` beside the table",
+        read=_read_path,
+        meaning="the state folder",
+    ),
+    Setting(
+        name="bind",
+        variable="OVERGROW_BIND",
+        flag="--bind",
+        default="`127.0.0.1:8000`",
+        meaning="the public listener",
+    ),
+    Setting(
+        name="admin",
+        variable="OVERGROW_ADMIN",
+        flag="--admin",
+        default="`127.0.0.1:8001`",
+        meaning="the admin listener: `serve` listens there, and `status` asks there; so does a flip with "
+        "`--wait` if no front door runs on the state folder",
+    ),
+    Setting(
+        name="workers",
+        variable="OVERGROW_WORKERS",
+        flag="--workers",
+        default="one per core",
+        read=_read_workers,
+        meaning="worker processes, 1 to 256",
+    ),
+    Setting(
+        name="threads",
+        variable="OVERGROW_THREADS",
+        flag="--threads",
+        default="`16`",
+        read=_read_threads,
+        meaning="threads for the app in each worker, 1 to 1024; four times as many calls may wait",
+    ),
+    Setting(
+        name="secret",
+        variable="OVERGROW_SECRET",
+        default="not set",
+        is_secret=True,
+        meaning="one long random text that signs overrides; without it overrides are ignored",
+    ),
+    Setting(
+        name="admin_token",
+        variable="OVERGROW_ADMIN_TOKEN",
+        default="not set",
+        read=_read_token,
+        is_secret=True,
+        meaning="the token that the admin listener requires, without blanks at its ends; mandatory if the "
+        "listener is not on loopback, and then `serve` warns if it has fewer than 16 characters",
+    ),
+    Setting(
+        name="admin_hosts",
+        variable="OVERGROW_ADMIN_HOSTS",
+        default="empty",
+        read=_read_hosts,
+        meaning="host names that requests to the admin listener may use, comma-separated, in addition to IP "
+        "addresses and `localhost`",
+    ),
+    Setting(
+        name="store_url",
+        variable="OVERGROW_STORE_URL",
+        default="not set",
+        is_secret=True,  # it may contain a password
+        meaning="the evidence store: `postgresql://USER:PASSWORD@HOST/NAME` or `sqlite:////PATH`; default "
+        "`store.sqlite3` in the state folder",
+    ),
+    Setting(
+        name="expose",
+        variable="OVERGROW_EXPOSE",
+        default="`0`",
+        read=_read_switch,
+        meaning="`1` adds `X-Overgrow: route=...; side=...; reason=...; revision=...` to responses",
+    ),
+    Setting(
+        name="error_pages",
+        variable="OVERGROW_ERROR_PAGES",
+        default="not set",
+        read=_read_path,
+        meaning="a folder of HTML templates for [errors of the front door](wire.md#error-pages)",
+        change="restart; its files: reload",
+    ),
+    Setting(
+        name="slow_rate",
+        variable="OVERGROW_SLOW_RATE",
+        default="`1024`",
+        read=_read_slow_rate,
+        meaning="bytes a second, at most 1073741824. While other requests wait for a thread or for legacy, the "
+        "front door first ends the requests of clients that send or read more slowly; `0`: it ends none",
+    ),
+    Setting(
+        name="slow_period",
+        variable="OVERGROW_SLOW_PERIOD",
+        default="`10`",
+        read=_read_slow_period,
+        meaning="the seconds over which the rate is measured, 1 to 3600",
+    ),
+    Setting(
+        name="grace",
+        variable="OVERGROW_GRACE",
+        flag="--grace",
+        default="`25s`",
+        read=_read_span,
+        meaning="at TERM, time for open requests and streams",
+    ),
+    Setting(
+        name="drain_delay",
+        variable="OVERGROW_DRAIN_DELAY",
+        flag="--drain-delay",
+        default="`0s`",
+        read=_read_span,
+        meaning="at TERM, time during which the listeners still accept while `/readyz` says `draining`",
+    ),
+    Setting(
+        name="from_last_good",
+        variable="OVERGROW_FROM_LAST_GOOD",
+        flag="--from-last-good",
+        default="`0`",
+        read=_read_switch,
+        meaning="`1`: if the table is invalid, start with the last one that took effect",
+    ),
+    Setting(
+        name="legacy",
+        flag="--legacy",
+        default="not set",
+        meaning="the legacy app, in a folder [without a table](#without-a-table)",
+    ),
+    Setting(
+        name="reload",
+        flag="--reload",
+        default="off",
+        meaning="[for development](#while-developing): run new code when a source file is saved",
+    ),
+)
+
+
+def settings_as_markdown() -> str:
+    """Return the table of the settings for docs/cli.md."""
+    rows = (
+        f"| {_code_or_dash(each.variable)} | {_code_or_dash(each.flag)} | {each.default} | {each.change} | {each.meaning} |"
+        for each in SETTINGS
+    )
+    return "\n".join(
+        ["| Variable | Option | Default | Change | What it says |", "|---|---|---|---|---|", *rows]
+    )
+
+
+def _code_or_dash(text: str) -> str:
+    return f"`{text}`" if text else "-"
+
+
+def find_unknown_variables(
+    environ: Mapping[str, str], used: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Give each OVERGROW_ variable that no setting reads, with advice.
+
+    `used` are the variables that the table uses. An empty variable counts as not set. Kubernetes sets variables
+    such as OVERGROW_SERVICE_HOST in each pod beside a Service with the name `overgrow`; these are no mistakes.
+    """
+    known = {each.variable: each for each in SETTINGS if each.variable}
+    for name in sorted(environ):
+        is_ours = name.upper().startswith("OVERGROW_") and environ[name]
+        if is_ours and not (name in known or name in used or _is_of_kubernetes(name, environ)):
+            yield name, _advice(name, tuple(known))
+
+
+def _advice(name: str, known: Collection[str]) -> str:
+    for each in SETTINGS:
+        if not each.variable and name.upper() == f"OVERGROW_{each.name.upper()}":
+            return f"This setting is only an option of overgrow serve: {each.flag}."
+    endings = {each.removeprefix("OVERGROW_"): each for each in known}
+    ending = name.upper().removeprefix("OVERGROW_")
+    near = difflib.get_close_matches(ending, endings, 1, cutoff=0.7)
+    if near:
+        return f"Did you mean {endings[near[0]]}?"
+    return "Remove it, or see the settings: overgrow config."
+
+
+def _is_of_kubernetes(name: str, environ: Mapping[str, str]) -> bool:
+    ending = r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+    found = re.fullmatch(rf"(OVERGROW(?:_\w+?)??){ending}", name)
+    return found is not None and f"{found[1]}_SERVICE_HOST" in environ

@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+_SET_BY = "overgrow.env_file"  # in click's context: which file set a variable
+
 
 def env_file_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command --env-file."""
@@ -28,7 +30,13 @@ def env_file_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def _load(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
+def env_file_of(name: str) -> Path | None:
+    """Return the file of --env-file that set a variable of this command; None if no such file set it."""
+    found: Path | None = click.get_current_context().meta.get(_SET_BY, {}).get(name)
+    return found
+
+
+def _load(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
     if value is None:
         return
     from dotenv import dotenv_values  # noqa: PLC0415 - for this option alone
@@ -46,7 +54,9 @@ def _load(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> N
         if content is None:
             what = f"{value} has a line {name!r} without an equals sign."
             raise click.BadParameter(f"{what} Write NAME=VALUE, or remove it.")
-        os.environ.setdefault(name, content)
+        if name not in os.environ:
+            os.environ[name] = content
+            ctx.meta.setdefault(_SET_BY, {})[name] = value
 
 
 def _require_readable(file: Path, text: str) -> None:

@@ -29,8 +29,8 @@ from overgrow.cli.file_deadline import AnyPath
 from overgrow.cli.forked_call import EndedApartError, call_in_fork
 from overgrow.cli.output import echo_safe
 from overgrow.cli.serve_output import reserve_stdout_for_log
-from overgrow.durations import UNITS_S
-from overgrow.settings import SettingError, Settings, settings_from
+from overgrow.cli.settings_in_force import note_unknown_variables, publish_settings
+from overgrow.settings import SettingError, Settings, parse_span_s, settings_from
 from overgrow.table.reading.values import parse_legacy_url
 from overgrow.table.running import describe_front_door
 from overgrow.table.state_dir import StateInUse, ensure_state_dir, lock_state_dir
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from overgrow.app import StartCheck
     from overgrow.yaml_file.problem import Problem
 
-GRACE_S = 25.0
 MIN_TOKEN_LENGTH = 16
 MAX_CONNECTIONS = 10_000  # of clients, per worker and listener
 OTHER_FILES = 352
@@ -107,10 +106,10 @@ class Seconds(click.ParamType[float]):
         """Parse the duration into seconds."""
         if isinstance(value, float):
             return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", str(value))
-        if found is None:
+        seconds = parse_span_s(str(value))
+        if seconds is None:
             self.fail(f"{value!r} is not a duration. Write 25s, 500ms or 1m.", param, ctx)
-        return float(found[1]) * UNITS_S[found[2] or "s"]
+        return seconds
 
 
 @click.command(short_help="Run the front door.")
@@ -140,26 +139,30 @@ class Seconds(click.ParamType[float]):
     help="Without a table: send everything to this legacy app.",
 )
 @click.option(
-    "--reload", is_flag=True, help="For development: run new code when a source file is saved."
+    "--reload",
+    is_flag=True,
+    default=None,
+    help="For development: run new code when a source file is saved.",
 )
 @click.option(
-    "--from-last-good", is_flag=True, help="If the table is invalid, run the last good one."
+    "--from-last-good",
+    is_flag=True,
+    default=None,
+    help="If the table is invalid, run the last good one.",
 )
 @click.option(
     "--grace",
     metavar="SPAN",
     type=Seconds(),
-    default=GRACE_S,
     help="On SIGTERM, time for open requests. [default: 25s]",
 )
 @click.option(
     "--drain-delay",
     metavar="SPAN",
     type=Seconds(),
-    default=0.0,
     help="On SIGTERM, time to keep accepting. [default: 0s]",
 )
-def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) -> None:  # noqa: FBT001 - click's
+def serve(**flags: Any) -> None:
     """Run the front door until SIGTERM (drain, then stop) or SIGINT (stop within 2 s).
 
     SIGHUP starts new workers with the app's new code while the old ones finish; SIGTTIN and SIGTTOU add
@@ -170,9 +173,11 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
 
     With --legacy no table is needed: everything goes to that app until there is one (overgrow init).
 
-    The options up to --state can also be set by environment variables: OVERGROW_BIND, OVERGROW_ADMIN and so on.
+    All options but --env-file, --legacy and --reload can also be set by environment variables: OVERGROW_BIND,
+    OVERGROW_ADMIN and so on (overgrow config).
     """
     settings = _read_settings(flags)
+    note_unknown_variables(settings.config)
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
     require_separate(public, admin, token=settings.admin_token)
     settings = _for_development(_without_a_table(settings), public)
@@ -183,9 +188,10 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     settings = replace(settings, config=named.absolute(), state=state)  # an app may chdir
     who = describe_front_door(settings.config, str(public), str(admin))
     with reserve_stdout_for_log() as log, _hold_state_folder(settings, who):
-        checked = _check(settings, named, from_last_good=from_last_good)
+        checked = _check(settings, named)
         require_free_addresses(public, admin)
-        _run_server(settings, checked, log, grace_s=grace, drain_delay_s=drain_delay)
+        publish_settings(settings, flags)
+        _run_server(settings, checked, log)
 
 
 def _for_development(settings: Settings, public: ListenAddress) -> Settings:
@@ -264,13 +270,14 @@ def note_short_token(admin: ListenAddress, token: str | None) -> None:
         echo_safe(f"note: {what} Set it to a random text of {MIN_TOKEN_LENGTH} or more.", err=True)
 
 
-def _check(settings: Settings, named: Path, *, from_last_good: bool) -> StartCheck:
+def _check(settings: Settings, named: Path) -> StartCheck:
     """Check what would be served; print problems with the table's name as it was given."""
     from overgrow.app import check_start  # noqa: PLC0415 - not for `overgrow --help`
 
     try:
         checked = call_in_fork(
-            partial(check_start, settings, from_last_good=from_last_good), note_slow_import
+            partial(check_start, settings, from_last_good=settings.from_last_good),
+            note_slow_import,
         )
     except SettingError as error:
         raise CannotStart(str(error)) from error
@@ -370,9 +377,7 @@ def note_few_files(files: int) -> None:
         echo_safe(f"note: {what}. {fix}", err=True)
 
 
-def _run_server(
-    settings: Settings, checked: StartCheck, log: TextIO, *, grace_s: float, drain_delay_s: float
-) -> None:
+def _run_server(settings: Settings, checked: StartCheck, log: TextIO) -> None:
     from overgrow.app import (  # noqa: PLC0415 - not for `overgrow --help`
         create_asgi,
         create_asgi_without_app,
@@ -391,8 +396,8 @@ def _run_server(
         settings.bind,
         settings.admin,
         workers,
-        grace_s,
-        drain_delay_s,
+        settings.grace,
+        settings.drain_delay,
         ClientLimits(
             connections=max_connections_for(files),
             slow=SlowClientPolicy(settings.slow_rate, float(settings.slow_period)),

@@ -44,6 +44,12 @@ def describe_front_door(table: Path, public: str, admin: str) -> str:
     return f"pid {os.getpid()}, table {json.dumps(str(table))}, public {public}, admin {admin}"
 
 
+def find_described_pid(state: Path) -> int | None:
+    """Return the process id of the running front door's master, as it wrote it itself; None if unknown."""
+    found = re.match(r"pid (\d+), ", _read_description(state))
+    return None if found is None else int(found[1])
+
+
 def find_admin(state: Path) -> str | None:
     """Return the address of the running front door's admin listener, as its master wrote it; None if unknown."""
     found = re.search(r", admin (\S+)$", _read_description(state))

@@ -13,8 +13,8 @@ from overgrow.cli.evidence.accept import MAX_DAYS, accept
 from overgrow.cli.evidence.gate import USUAL_CLEAN
 from overgrow.cli.explain import explain
 from overgrow.cli.file_deadline import LIMIT_S
-from overgrow.cli.serve import GRACE_S, serve
 from overgrow.cli.waiting import kill_lag, kill_lag_on_board, revision_lag
+from overgrow.settings import Settings
 from overgrow.table.live import kill_files
 
 
@@ -95,7 +95,7 @@ def test_explain_asks_as_this_machine():
 
 
 def test_a_server_drains_as_long_as_is_promised():
-    assert (25.0, 0.0) == (GRACE_S, default_of(serve, "drain_delay"))
+    assert (25.0, 0.0) == (Settings().grace, Settings().drain_delay)
 
 
 def test_overrides_rules_and_gates_have_the_bounds_that_are_promised():

@@ -1,0 +1,134 @@
+"""The settings in force, for people: each value, where it came from, and never a secret.
+
+The master of `overgrow serve` writes this report into the state folder, so that a command in another shell can
+show what the front door runs with. Rule: a value is written as the environment would write it; of a secret the
+report says only that it is set.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from overgrow.cli.env_file import env_file_of
+from overgrow.cli.output import echo_safe
+from overgrow.files import ANSWER_S, within
+from overgrow.settings import SETTINGS, Setting, Settings, find_unknown_variables
+from overgrow.table.reading.parse import find_app_name
+from overgrow.table.reading.table_file import read_table_file
+from overgrow.table.running import find_described_pid
+from overgrow.text import printable
+
+REPORT = "settings.json"
+_VARIABLE = re.compile(rb"\$\{(\w+)")
+
+
+def report_settings(settings: Settings, flags: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each setting; `flags` are those that the user gave, None where one was left out."""
+    return [_row(each, settings, flags) for each in SETTINGS]
+
+
+def _row(setting: Setting, settings: Settings, flags: Mapping[str, Any]) -> dict[str, Any]:
+    value, source, file = _value_text(setting, settings), "default", None
+    if flags.get(setting.name) is not None:
+        source = "flag"
+    elif setting.variable and os.environ.get(setting.variable):
+        file = env_file_of(setting.variable)
+        source = "environment" if file is None else "env-file"
+    elif setting.name == "app" and (named := _app_in_table(settings.config)):
+        value, source = named, "table"
+    return {
+        "name": setting.name,
+        "variable": setting.variable or None,
+        "flag": setting.flag or None,
+        "value": value,
+        "source": source,
+        "file": None if file is None else str(file.absolute()),
+        "secret": setting.is_secret,
+        "change": "reload" if source == "table" else "restart",
+    }
+
+
+def _value_text(setting: Setting, settings: Settings) -> str | None:
+    value: Any = getattr(settings, setting.name)
+    if setting.is_secret:
+        return None if value is None else "set"
+    if setting.name == "state" and value is None:
+        value = settings.config.parent / ".overgrow"
+    if setting.name == "workers":
+        value = settings.worker_count
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, float):
+        return f"{value:g}s"
+    if isinstance(value, tuple):
+        return ",".join(value) or None
+    return None if value is None else str(value)
+
+
+def _read_table(config: Path) -> bytes:
+    """Return the bytes of the table; none if it cannot be read, which other commands report."""
+    try:
+        return within(ANSWER_S, config, partial(read_table_file, config))
+    except OSError:
+        return b""
+
+
+def _app_in_table(config: Path) -> str | None:
+    return find_app_name(_read_table(config), os.environ)
+
+
+def publish_settings(settings: Settings, flags: Mapping[str, Any]) -> None:
+    """Write the report of this front door into its state folder; a disk that takes no file does not stop the start."""
+    assert settings.state is not None  # noqa: S101 - serve has found it
+    report = {
+        "pid": os.getpid(),
+        "version": version("overgrow"),
+        "settings": report_settings(settings, flags),
+    }
+    draft = settings.state / f"{REPORT}.new"
+    with suppress(OSError):
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(report, file)
+        draft.replace(settings.state / REPORT)
+
+
+def read_published_settings(state: Path, pid: int) -> dict[str, Any] | None:
+    """Return the report of the front door with this master; None if that front door wrote none."""
+    try:
+        report = json.loads((state / REPORT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    is_of_it = isinstance(report, dict) and report.get("pid") == pid
+    return report if is_of_it else None
+
+
+def find_front_door(state: Path) -> tuple[int | None, dict[str, Any] | None]:
+    """Return the process id of the front door that runs on a state folder, and its report, as far as known."""
+    pid = find_described_pid(state)
+    return pid, None if pid is None else read_published_settings(state, pid)
+
+
+def warn_of_unknown_variables(config: Path) -> Iterator[dict[str, str]]:
+    """Give each OVERGROW_ variable of the environment that neither a setting nor the table uses, with advice."""
+    if not any(find_unknown_variables(os.environ)):
+        return
+    used = {name.decode() for name in _VARIABLE.findall(_read_table(config))}
+    for name, advice in find_unknown_variables(os.environ, used):
+        yield {"variable": name, "fix": advice}
+
+
+def note_unknown_variables(config: Path) -> None:
+    """Print a note for each variable that looks like a setting and is none."""
+    for each in warn_of_unknown_variables(config):
+        what = f"{printable(each['variable'], keep='')} is set, and no setting has this name"
+        echo_safe(f"note: {what}. {each['fix']}", err=True)
