@@ -81,8 +81,8 @@ __all__ = [
     "create_app",
     "create_asgi",
     "import_team",
+    "log_table_not_compared",
     "log_to_stderr",
-    "log_uncompared",
 ]
 
 logger = logging.getLogger("overgrow")
@@ -170,7 +170,7 @@ class StartCheck(NamedTuple):
     compared: bool = True  # with the table that took effect last
 
 
-def log_uncompared(state: Path) -> None:
+def log_table_not_compared(state: Path) -> None:
     """Log that the table was not compared with the previous one, because the state folder is new or was lost."""
     logger.info("table-not-compared with=%s", state / LAST_GOOD)
 
@@ -204,7 +204,7 @@ def _check_once(
     team = import_team_to_run(settings) if may_differ else import_team(settings)
     lacking = app_problems(settings, team)
     try:
-        live = boot_with(settings, state, team, allow_last_good=from_last_good)
+        live = boot_live_table(settings, state, team, allow_last_good=from_last_good)
     except NoUsableTable as error:
         return StartCheck(None, [*lacking, *error.problems], ()), None
     return _start_check_of(live, lacking, from_last_good=from_last_good), live.waiting
@@ -220,7 +220,7 @@ def _start_check_of(
     return StartCheck(revision, lacking, [*wrong, *live.notes], live.compared)
 
 
-def boot_with(
+def boot_live_table(
     settings: Settings, state: Path, team: TeamApp, *, allow_last_good: bool
 ) -> LiveTable:
     """Find the table with which a process starts, given the imported app and its rules."""
@@ -346,9 +346,9 @@ class Overgrow:
         self.sources = ImportedSources(settings.config.parent, team.import_began_s)
         self._sinks: list[Sink] = []
         self.state = ensure_state_dir_in_time(settings.config, settings.state)
-        self.live: LiveTable = boot_with(settings, self.state, team, allow_last_good=True)
+        self.live: LiveTable = boot_live_table(settings, self.state, team, allow_last_good=True)
         if not self.live.compared:
-            log_uncompared(self.state)
+            log_table_not_compared(self.state)
         self._spool = FileSpool([self.state])
         with suppress(OSError):  # reported when the table was read; requests will fail by it
             table = self.live.matcher.table

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from flask import Response, jsonify, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from overgrow.admin.auth_rules import bearer_of, is_known_host, is_own_origin, is_token
+from overgrow.admin.auth_rules import bearer_of, is_known_host, is_own_origin, is_right_token
 from overgrow.admin.failed_logins import WrongTokens
 from overgrow.admin.sessions import (
     SESSION_COOKIE,
     find_session,
     form_token,
-    is_form_token,
+    is_valid_form_token,
     session_key,
     signing_key,
 )
@@ -59,10 +59,10 @@ def _is_own_page(host: str) -> bool:
     )
 
 
-def has_bearer(view: AdminView) -> bool:
+def has_right_bearer_token(view: AdminView) -> bool:
     """Whether the request has the right bearer token. Pages of other sites cannot set this header."""
     given = bearer_of(request.headers.get("Authorization"))
-    return view.token is not None and given is not None and is_token(given, view.token)
+    return view.token is not None and given is not None and is_right_token(given, view.token)
 
 
 def _auth_refusal(
@@ -74,7 +74,7 @@ def _auth_refusal(
         return error_response(
             403, "no-token", "Set OVERGROW_ADMIN_TOKEN to use this listener from another machine."
         )
-    if has_bearer(view):
+    if has_right_bearer_token(view):
         return None
     if bearer_of(request.headers.get("Authorization")) is not None:
         wrong.record(request.remote_addr)
@@ -92,9 +92,11 @@ def _auth_refusal(
 
 
 def _form_refusal(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
-    if has_bearer(view) or request.routing_exception:  # such a request gets 404 or 405
+    if has_right_bearer_token(view) or request.routing_exception:  # such a request gets 404 or 405
         return None
-    if is_form_token(request.form.get("csrf", ""), _key_of(view), session_of(view, now) or ""):
+    if is_valid_form_token(
+        request.form.get("csrf", ""), _key_of(view), session_of(view, now) or ""
+    ):
         return None
     what = "This form is out of date, or from another site. Nothing was changed: reload the page and try again."
     return error_response(403, "form-token", what)

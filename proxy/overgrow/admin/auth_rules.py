@@ -43,7 +43,7 @@ def is_own_origin(origin: str | None, host: str) -> bool:
     return origin is None or origin.partition("://")[2].lower() == host.lower()
 
 
-def is_token(given: str, token: str) -> bool:
+def is_right_token(given: str, token: str) -> bool:
     """Whether the given token is right; the comparison takes equally long for any wrong token."""
     return hmac.compare_digest(given.encode(errors="replace"), token.encode())
 

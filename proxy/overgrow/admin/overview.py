@@ -89,7 +89,7 @@ class Totals:
         return Totals(*more) if min(more) >= 0 and more[0] else None
 
 
-def totals_in(text: str) -> Totals | None:
+def parse_totals(text: str) -> Totals | None:
     """Parse totals from a link of this page; None for any other text."""
     found = re.fullmatch(
         r"(\d{1,15})\.(\d{1,15})\.(\d{1,15})\.(\d{1,15})\.(\d{1,15})", text, re.ASCII
@@ -295,7 +295,7 @@ def _rows(
         name, route = each.name, each.route
         yield RouteRow(
             split=each,
-            takes=takes_of(route) if route else "",
+            takes=describe_matched_requests(route) if route else "",
             marks=tuple(marks_of(each)),
             breakers=breakers.get(name, {}),
             shadow=shadow.get(name, ShadowCounts(0, 0)),
@@ -304,7 +304,7 @@ def _rows(
         )
 
 
-def takes_of(route: Route) -> str:
+def describe_matched_requests(route: Route) -> str:
     """Return which requests a route matches, in words."""
     words = [*(route.methods or ()), route.path or f"{route.prefix} and below"]
     words += [f"on {route.host}"] if route.host else []

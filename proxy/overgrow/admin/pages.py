@@ -16,11 +16,24 @@ from flask import Flask, Response, jsonify, make_response, redirect, render_temp
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from overgrow.admin.auth import error_response, form_token_of, has_bearer, refusal, session_of
-from overgrow.admin.auth_rules import is_token
+from overgrow.admin.auth import (
+    error_response,
+    form_token_of,
+    has_right_bearer_token,
+    refusal,
+    session_of,
+)
+from overgrow.admin.auth_rules import is_right_token
 from overgrow.admin.changes import CHANGES
 from overgrow.admin.failed_logins import WrongTokens
-from overgrow.admin.overview import MOST_ROWS, Overview, ago_text, overview, read_samples, totals_in
+from overgrow.admin.overview import (
+    MOST_ROWS,
+    Overview,
+    ago_text,
+    overview,
+    parse_totals,
+    read_samples,
+)
 from overgrow.admin.sessions import (
     SESSION_COOKIE,
     SESSION_S,
@@ -123,7 +136,7 @@ def _render_overview(view: AdminView, shown: Overview, find: str, now_s: float) 
     """Render the page; after a change it refreshes itself a few times until all workers follow."""
     asked = "look" in request.args
     looks = min(request.args.get("look", 0, type=int), REFRESHES) if shown.lagging else 0
-    seen = totals_in(request.args.get("seen", ""))
+    seen = parse_totals(request.args.get("seen", ""))
     page = render_template(
         "index.html",
         shown=shown,
@@ -150,7 +163,7 @@ def _apply_change(view: AdminView, change: Callable[..., dict[str, Any]]) -> Res
     try:
         payload = change(view, request.form, who)
     except EditRefused as refused:
-        if has_bearer(view):
+        if has_right_bearer_token(view):
             return jsonify({"error": refused.as_json()}), 409
         lines = [refused.fix, *map(str, refused.problems)]
         lines += (
@@ -159,7 +172,9 @@ def _apply_change(view: AdminView, change: Callable[..., dict[str, Any]]) -> Res
             else []
         )
         return error_response(409, refused.code, f"Refused: {refused.message}.", "\n".join(lines))
-    return jsonify(payload) if has_bearer(view) else redirect(f"/?look={REFRESHES}", 303)
+    return (
+        jsonify(payload) if has_right_bearer_token(view) else redirect(f"/?look={REFRESHES}", 303)
+    )
 
 
 def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: WrongTokens) -> None:
@@ -173,7 +188,7 @@ def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: Wro
     def login() -> ResponseReturnValue:
         if view.token is None:
             return redirect("/", 303)
-        if not is_token(request.form.get("token", ""), view.token):
+        if not is_right_token(request.form.get("token", ""), view.token):
             wrong.record(request.remote_addr)
             return render_template("login.html", wrong=True), 401
         response = redirect("/", 303)

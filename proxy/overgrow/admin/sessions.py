@@ -38,7 +38,7 @@ def _sign(token: str, key: bytes, text: str) -> str:
     return f"{text}.{hmac.new(key, f'admin.{text}.{digest}'.encode(), 'sha256').hexdigest()}"
 
 
-def is_session(cookie: str, token: str, key: bytes, now_s: float) -> bool:
+def is_valid_session(cookie: str, token: str, key: bytes, now_s: float) -> bool:
     """Whether `new_session` made the cookie and it has not expired."""
     found = _COOKIE.fullmatch(cookie)
     if found is None or int(found[1]) <= now_s:
@@ -52,8 +52,8 @@ def find_session(cookies: Iterable[str], token: str, state: Path, now_s: float) 
     if not given:
         return None
     key = session_key(state, token)
-    valid = (cookie for cookie in given if is_session(cookie, token, key, now_s))
-    return next((cookie for cookie in valid if not is_ended(state, cookie)), None)
+    valid = (cookie for cookie in given if is_valid_session(cookie, token, key, now_s))
+    return next((cookie for cookie in valid if not is_session_ended(state, cookie)), None)
 
 
 def end_session(state: Path, cookie: str, now_s: float) -> None:
@@ -76,7 +76,7 @@ def _mark_ended(folder: Path, cookie: str, now_s: float) -> None:
                 (folder / name).unlink()
 
 
-def is_ended(state: Path, cookie: str) -> bool:
+def is_session_ended(state: Path, cookie: str) -> bool:
     """Whether somebody logged out of a session.
 
     Raises:
@@ -110,7 +110,7 @@ def form_token(key: bytes, session_cookie: str) -> str:
     return hmac.new(key, f"form.{session_cookie}".encode(errors="replace"), "sha256").hexdigest()
 
 
-def is_form_token(given: str, key: bytes, session_cookie: str) -> bool:
+def is_valid_form_token(given: str, key: bytes, session_cookie: str) -> bool:
     """Whether a form has the CSRF token of the session."""
     return hmac.compare_digest(
         given.encode(errors="replace"), form_token(key, session_cookie).encode()

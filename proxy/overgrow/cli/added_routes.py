@@ -56,13 +56,15 @@ def add_routes(text: str, table: RouteTable, rules: Sequence[FoundRule], read: R
     while True:
         found = _routes_for(table, rules, without)
         if not found.names:
-            return AddedRoutes(text, (), _worth_telling(found))
-        after = _with_entries(text, found.lines)
+            return AddedRoutes(text, (), _skipped_rules_to_report(found))
+        after = _insert_entries(text, found.lines)
         loaded = read(after)
-        wrong = _impossible(loaded, found) or _taking(loaded.table, table, found.names)
+        wrong = _find_invalid_new_routes(loaded, found) or _find_new_routes_in_the_way(
+            loaded.table, table, found.names
+        )
         if not wrong:
-            _require_all(loaded.table, table, found)
-            return AddedRoutes(after, found.names, _worth_telling(found))
+            _require_all_routes(loaded.table, table, found)
+            return AddedRoutes(after, found.names, _skipped_rules_to_report(found))
         without |= wrong
 
 
@@ -87,12 +89,12 @@ def _taken_methods(table: RouteTable) -> dict[Any, set[str]]:
     return taken
 
 
-def _worth_telling(found: NewRoutes) -> tuple[SkippedRule, ...]:
+def _skipped_rules_to_report(found: NewRoutes) -> tuple[SkippedRule, ...]:
     """Return the skipped rules to report, without those that the table already has."""
     return tuple(each for each in found.skipped if each.why != TAKEN)
 
 
-def _impossible(loaded: ParsedTable, found: NewRoutes) -> dict[str, str]:
+def _find_invalid_new_routes(loaded: ParsedTable, found: NewRoutes) -> dict[str, str]:
     """Return the new routes that are not valid in the table: their names, each with the reason.
 
     Raises:
@@ -105,11 +107,13 @@ def _impossible(loaded: ParsedTable, found: NewRoutes) -> dict[str, str]:
         if problem.route in found.names
     }
     if loaded.problems and not wrong:
-        raise _by_hand(found.lines)
+        raise _edit_by_hand_refusal(found.lines)
     return {str(name): why for name, why in wrong.items()}
 
 
-def _taking(after: RouteTable | None, before: RouteTable, names: Sequence[str]) -> dict[str, str]:
+def _find_new_routes_in_the_way(
+    after: RouteTable | None, before: RouteTable, names: Sequence[str]
+) -> dict[str, str]:
     """Return the new routes that would take requests from moved routes: their names, each with the reason."""
     order = {route.name: place for place, route in enumerate(after.routes if after else ())}
     moved = [route for route in before.routes if route.target != "legacy" or route.canary]
@@ -122,11 +126,11 @@ def _taking(after: RouteTable | None, before: RouteTable, names: Sequence[str]) 
             None,
         )
         if hit is not None:
-            wrong[route.name] = _taken_from(*hit)
+            wrong[route.name] = _describe_conflict(*hit)
     return wrong
 
 
-def _taken_from(other: Route, example: str) -> str:
+def _describe_conflict(other: Route, example: str) -> str:
     state = other.target if other.target != "legacy" else "in canary"
     return (
         f"route {other.name}, which is {state}, matches {example}, and a new route to legacy would "
@@ -134,33 +138,33 @@ def _taken_from(other: Route, example: str) -> str:
     )
 
 
-def _require_all(after: RouteTable | None, before: RouteTable, found: NewRoutes) -> None:
+def _require_all_routes(after: RouteTable | None, before: RouteTable, found: NewRoutes) -> None:
     names = {route.name for route in after.routes} if after else set()
     if names != {*found.names, *(route.name for route in before.routes)}:
-        raise _by_hand(found.lines)
+        raise _edit_by_hand_refusal(found.lines)
 
 
 # --- the text -------------------------------------------------------------------------------------
 
 
-def _with_entries(text: str, lines: Sequence[str]) -> str:
+def _insert_entries(text: str, lines: Sequence[str]) -> str:
     root = parse_tree(text)
     routes = next((value for key, value in root.children if key.text == "routes"), None)
     if root.style == "flow" or (routes is not None and routes.shared):
-        raise _by_hand(lines)
+        raise _edit_by_hand_refusal(lines)
     if routes is None:
         ended = text if text.endswith("\n") else f"{text}\n"
         return _insert(ended, len(ended), ["", "routes:", *(f"  {line}" for line in lines)])
     if empty := _EMPTY.match(text, routes.start):
-        return _in_place_of_none(text, empty, lines)
+        return _replace_empty_list(text, empty, lines)
     if routes.kind != "list" or routes.style == "flow" or not routes.children:
-        raise _by_hand(lines)
+        raise _edit_by_hand_refusal(lines)
     indent = " " * (routes.column - 1)
     at = _end_of_line(text, _end_of_content(text, routes, lines))
     return _insert(text, at, [f"{indent}{line}" for line in lines])
 
 
-def _in_place_of_none(text: str, empty: re.Match[str], lines: Sequence[str]) -> str:
+def _replace_empty_list(text: str, empty: re.Match[str], lines: Sequence[str]) -> str:
     """Return the text with the lines in place of an empty `routes: []`; a comment behind it stays."""
     at = _end_of_line(text, empty.end())
     rest = text[empty.end() : at]
@@ -182,10 +186,10 @@ def _end_of_content(text: str, node: Node, lines: Sequence[str]) -> int:
     for _ in range(brackets):
         closing = _CLOSING.match(text, at)
         if closing is None:
-            raise _by_hand(lines)
+            raise _edit_by_hand_refusal(lines)
         at = closing.end()
     if node.shared:
-        raise _by_hand(lines)
+        raise _edit_by_hand_refusal(lines)
     return at
 
 
@@ -203,7 +207,7 @@ def _insert(text: str, at: int, lines: Sequence[str]) -> str:
     return f"{text[:at]}{begin}{newline.join(lines)}{newline}{text[at:]}"
 
 
-def _by_hand(lines: Sequence[str]) -> EditRefused:
+def _edit_by_hand_refusal(lines: Sequence[str]) -> EditRefused:
     what = "the routes are written in a way that cannot be edited safely"
     entries = "\n".join(f"  {line}" for line in lines)
     return EditRefused(

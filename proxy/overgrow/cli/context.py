@@ -60,7 +60,7 @@ class Invocation(NamedTuple):
 
     @property
     def state_or_wanted(self) -> Path:
-        """The state folder for the kill switch, which must not wait; it is not checked if the file system does not respond."""
+        """The state folder for the kill switch. If the file system does not respond in time, it is not checked or created."""
         asked = self.settings.state
         find = partial(_state_dir, self.config.absolute(), asked.absolute() if asked else None)
         try:
@@ -184,7 +184,7 @@ def load_table(call: Invocation, rules: Sequence[AppRule] | None) -> ParsedTable
     return parse(read_table(call), file=str(call.config), env=os.environ, rules=rules)
 
 
-def valid_table(call: Invocation) -> RouteTable:
+def load_valid_table(call: Invocation) -> RouteTable:
     """Return the table without importing the app; exit 1 with every problem if it is not valid."""
     loaded = load_table(call, None)
     if loaded.table is None:

@@ -115,7 +115,7 @@ def _give_up(call: FileCommand, limit_s: float) -> None:
 
 def _silence_text(call: FileCommand, limit_s: float) -> tuple[str, str]:
     places = (call.config.absolute(), call.state_wanted)
-    silent = [str(place) for place in places if not _answers(place)]
+    silent = [str(place) for place in places if not _does_respond(place)]
     where = " and ".join(silent) or f"a file beside {places[0]} or in {places[1]}"
     what = (
         f"The file system of {where} has not responded for {limit_s:g} s; the command was stopped."
@@ -123,7 +123,7 @@ def _silence_text(call: FileCommand, limit_s: float) -> tuple[str, str]:
     return what, f"Fix that mount, then see in overgrow history what was done. {BRAKE}"
 
 
-def _answers(path: Path) -> bool:
+def _does_respond(path: Path) -> bool:
     try:
         within(PROBE_S, path, lambda: os.path.lexists(path))
         within(PROBE_S, path, path.stat)

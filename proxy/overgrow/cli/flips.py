@@ -91,7 +91,9 @@ def flip(  # noqa: PLR0913  click's
     read_table(call)
     with _edit_session(call, route) as deadline:
         gate = deadline.pausing(partial(_ask_gate, call, forced=force))
-        actor = edit.Actor(os.environ, gate=gate, why=reason, **_judges(call, deadline, limit_s))
+        actor = edit.Actor(
+            os.environ, gate=gate, why=reason, **_actor_checks(call, deadline, limit_s)
+        )
         flipped = edit.flip(call.config, call.state, route, to, actor)
     _report_flip(call, flipped, waiting)
 
@@ -149,7 +151,7 @@ def rollback(
         return
     read_table(call)
     with _edit_session(call, route) as deadline:
-        actor = edit.Actor(os.environ, **_judges(call, deadline, limit_s))
+        actor = edit.Actor(os.environ, **_actor_checks(call, deadline, limit_s))
         flipped = edit.rollback(call.config, call.state, route, actor)
     _report_flip(call, flipped, waiting)
 
@@ -280,7 +282,7 @@ def _edit_session(call: Invocation, route: str | None) -> Iterator[FileDeadline]
         raise failure_of(refused) from refused
 
 
-def _judges(call: Invocation, deadline: FileDeadline, limit_s: float) -> dict[str, Any]:
+def _actor_checks(call: Invocation, deadline: FileDeadline, limit_s: float) -> dict[str, Any]:
     """Return the arguments of Actor that check whether migrated can serve more clients.
 
     The running workers check a change; if none run, the app is imported here. A change towards legacy is not checked.

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import click
 
 from overgrow.cli.added_routes import AddedRoutes, add_routes, with_app
-from overgrow.cli.context import Invocation, shared_options, valid_table
+from overgrow.cli.context import Invocation, load_valid_table, shared_options
 from overgrow.cli.failures import Failed, InvalidTable, failure_of
 from overgrow.cli.file_deadline import LIMIT_S, file_deadline
 from overgrow.cli.first_table import (
@@ -123,7 +123,7 @@ def init(call: Invocation, legacy: str | None, app: str | None, add: bool) -> No
         "legacy": {"url": given.url, **answer.as_json()},
     }
     call.print_result(payload, _text(call, schema, names, given))
-    _say_answer(call, given.url, answer)
+    _print_legacy_response(call, given.url, answer)
 
 
 def _note_skipped(skipped: Sequence[SkippedRule]) -> None:
@@ -131,7 +131,7 @@ def _note_skipped(skipped: Sequence[SkippedRule]) -> None:
         echo_safe(f"note: left out {each.rule}: {each.why}", err=True)
 
 
-def _say_answer(call: Invocation, url: str, answer: LegacyAnswer) -> None:
+def _print_legacy_response(call: Invocation, url: str, answer: LegacyAnswer) -> None:
     """Print legacy's response. A missing response is only a note, since the table may be right anyway."""
     if answer.error is not None:
         what = f"legacy does not respond at {url} now: {answer.error}"
@@ -208,7 +208,7 @@ def _legacy_that_runs(call: Invocation) -> str | None:
 
 def _add(call: Invocation, legacy: str | None, app: str | None) -> None:
     """Add a route for each rule that has none, and the line `app:` if the table lacks it."""
-    table = valid_table(call)
+    table = load_valid_table(call)
     _require_same(call, table, legacy, app)
     name = app or call.settings.app or table.app
     if name is None:

@@ -8,7 +8,7 @@ from typing import cast
 import click
 
 from overgrow.cli.completion import RouteName
-from overgrow.cli.context import Invocation, shared_options, valid_table
+from overgrow.cli.context import Invocation, load_valid_table, shared_options
 from overgrow.cli.failures import Failed, unknown_route
 from overgrow.durations import parse_duration_s
 from overgrow.routing.model import Side
@@ -72,6 +72,6 @@ def override(call: Invocation, side: str, route: str, seconds: int) -> None:
 
 
 def _require_route(call: Invocation, route: str) -> None:
-    names = [each.name for each in valid_table(call).routes]
+    names = [each.name for each in load_valid_table(call).routes]
     if route not in names:
         raise unknown_route(call.config, route, names)

@@ -21,7 +21,7 @@ from overgrow.cli.failures import Failed
 from overgrow.cli.file_deadline import file_deadline
 from overgrow.cli.forked_call import EndedApartError, call_in_fork
 from overgrow.cli.output import echo_safe
-from overgrow.cli.waiting import duration_option
+from overgrow.cli.waiting import parse_timeout_option
 from overgrow.cli.workers import POLL_S, Worker, living_workers, name_worker
 from overgrow.table.running import find_master
 from overgrow.text import count_text, rfc3339
@@ -55,7 +55,7 @@ class Reloaded(NamedTuple):
     "--timeout",
     metavar="SPAN",
     default="60s",
-    callback=duration_option,
+    callback=parse_timeout_option,
     help="How long to wait for the workers. [default: 60s]",
 )
 @shared_options

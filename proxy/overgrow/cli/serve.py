@@ -381,8 +381,8 @@ def _run_server(settings: Settings, checked: StartCheck, log: TextIO) -> None:
     from overgrow.app import (  # noqa: PLC0415 - not for `overgrow --help`
         create_asgi,
         create_asgi_without_app,
+        log_table_not_compared,
         log_to_stderr,
-        log_uncompared,
     )
     from overgrow.server.listener import ClientLimits  # noqa: PLC0415 - as above
     from overgrow.server.master import FrontServer  # noqa: PLC0415 - as above
@@ -420,7 +420,7 @@ def _run_server(settings: Settings, checked: StartCheck, log: TextIO) -> None:
         note_short_token(address_of(settings.admin, "--admin"), settings.admin_token)
         note_few_files(files)
         if not checked.compared and settings.state is not None:
-            log_uncompared(settings.state)
+            log_table_not_compared(settings.state)
 
     log_to_stderr()
     load, load_without_app = (

@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 import click
 
 from overgrow.cli.columns import columns, screen_width
-from overgrow.cli.context import Invocation, load_table, read_table, shared_options, valid_table
+from overgrow.cli.context import (
+    Invocation,
+    load_table,
+    load_valid_table,
+    read_table,
+    shared_options,
+)
 from overgrow.cli.failures import AlreadyPrinted, Failed, InvalidTable
 from overgrow.cli.file_deadline import AnyPath, file_deadline
 from overgrow.cli.output import echo_safe
@@ -152,7 +158,7 @@ def _require_readable(call: Invocation) -> None:
 def _table_to_compare(call: Invocation, against: Path | None) -> RouteTable | None:
     """Return the table to compare with; None if there is none, or it is the same file."""
     if against is not None:
-        return valid_table(call._replace(settings=replace(call.settings, config=against)))
+        return load_valid_table(call._replace(settings=replace(call.settings, config=against)))
     kept = read_last_good_in_time(call.state_to_read)
     if kept is None or kept.data == read_table(call):
         return None
@@ -208,7 +214,7 @@ def routes(call: Invocation) -> None:
 
     The app is not imported.
     """
-    table = valid_table(call)
+    table = load_valid_table(call)
     call.print_result([route_json(route) for route in table.routes], _listing(table))
 
 

@@ -137,7 +137,7 @@ def kill_lag_on_board(board: Path, limit_s: float) -> str | None:
         time.sleep(POLL_S)
 
 
-def duration_option(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+def parse_timeout_option(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     """Read --timeout as seconds."""
     try:
         return parse_duration_s(value, "--timeout")
@@ -146,7 +146,7 @@ def duration_option(_ctx: click.Context, _param: click.Parameter, value: str) ->
 
 
 def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --wait, --timeout and --admin, and pass it a Waiting, or None without --wait."""
+    """Give a command --wait, --timeout and --admin; pass it a function that makes the wait, and the time limit."""
 
     @click.option(
         "--wait/--no-wait",
@@ -157,7 +157,7 @@ def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--timeout",
         metavar="SPAN",
         default="5s",
-        callback=duration_option,
+        callback=parse_timeout_option,
         help="How long to wait. [default: 5s]",
     )
     @click.option(

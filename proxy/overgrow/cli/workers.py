@@ -71,7 +71,7 @@ def ask_workers(call: Invocation, data: bytes, limit_s: float) -> None:
             if asked and not silent:
                 return
             if time.monotonic() >= deadline:
-                raise _silence(silent, limit_s)
+                raise _no_response_refusal(silent, limit_s)
             time.sleep(POLL_S)
 
 
@@ -91,7 +91,7 @@ def find_refusal(call: Invocation, data: bytes, limit_s: float = ASKED_S) -> str
 
 def _refusal(call: Invocation, refusing: Sequence[ProposalAnswer]) -> EditRefused:
     first = refusing[0]
-    problems = [_by_its_name(problem, call.config) for problem in first.problems]
+    problems = [_with_given_path(problem, call.config) for problem in first.problems]
     what = f"worker {first.slot} (pid {first.pid}) would reject the table"
     if first.stale is None:
         return EditRefused("workers-refuse", what, "Nothing was changed. Fix this first.", problems)
@@ -99,13 +99,13 @@ def _refusal(call: Invocation, refusing: Sequence[ProposalAnswer]) -> EditRefuse
     return EditRefused("workers-refuse", what, fix, problems, ["overgrow reload"])
 
 
-def _by_its_name(problem: Problem, config: Path) -> Problem:
+def _with_given_path(problem: Problem, config: Path) -> Problem:
     """Return the problem with the table's path as given to this command, since workers report its absolute path."""
     is_of_table = problem.file == str(config.absolute())
     return replace(problem, file=str(config)) if is_of_table else problem
 
 
-def _silence(silent: Sequence[Worker], limit_s: float) -> EditRefused:
+def _no_response_refusal(silent: Sequence[Worker], limit_s: float) -> EditRefused:
     names = (
         ", ".join(map(name_worker, silent)) or "the front door, whose workers are not running yet,"
     )

@@ -139,12 +139,16 @@ _hanging: dict[
 _hanging_lock = threading.Lock()
 
 
-def _keep(_: object) -> None:
+def _undo_nothing(_: object) -> None:
     """Do nothing with a late result."""
 
 
 def within(
-    limit_s: float, path: Path, work: Callable[[], T], *, undo: Callable[[T], object] = _keep
+    limit_s: float,
+    path: Path,
+    work: Callable[[], T],
+    *,
+    undo: Callable[[T], object] = _undo_nothing,
 ) -> T:
     """Run `work` in a thread and return its result; wait no longer than `limit_s`.
 

@@ -34,7 +34,7 @@ from overgrow.shadow_service.service import Shadowing
 from overgrow.table.editing.unrecorded import HistoryKeeper
 from overgrow.table.last_good import keep_last_good
 from overgrow.table.live import LiveTable, ReloadError, utc_now
-from overgrow.table.proposals import POLL_S, ProposalDesk
+from overgrow.table.proposals import POLL_S, ProposalAnswerer
 from overgrow.table.reading.parse import revision_of
 from overgrow.table.reading.table_file import read_table_file
 from overgrow.table.state_dir import temporary_state_dir
@@ -238,7 +238,7 @@ class WorkerRuntime:
 
     async def _answer_proposals(self) -> None:
         """Answer each proposed table: whether this worker would accept it."""
-        desk = ProposalDesk(self._app.state, self._app.judge_proposal)
+        desk = ProposalAnswerer(self._app.state, self._app.judge_proposal)
         files = FileThread("proposals")
         while True:
             await asyncio.sleep(POLL_S)

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
-from overgrow.store.schema import is_current, migrate
+from overgrow.store.schema import has_current_version, migrate
 
 LOG = logging.getLogger("overgrow")
 FILE = "store.sqlite3"
@@ -144,7 +144,7 @@ def _connect_and_migrate(url: URL) -> Engine:
     engine = engine_of(url)
     try:
         with engine.connect() as connection:
-            if not is_current(connection):
+            if not has_current_version(connection):
                 migrate(connection)
                 connection.commit()
     except BaseException:

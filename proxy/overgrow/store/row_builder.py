@@ -59,8 +59,8 @@ class CardinalityLimit:
     _hour: int = -1
     _seen: dict[str, set[object]] = field(default_factory=dict)
 
-    def admits(self, hour: int, owner: str, thing: object) -> bool:
-        """Return whether the thing is among the admitted ones; remember it if so."""
+    def try_admit(self, hour: int, owner: str, thing: object) -> bool:
+        """Admit the thing if it is known or the limit allows; return whether it is admitted."""
         if hour > self._hour:
             self._hour, self._seen = hour, {}
         seen = self._seen.setdefault(owner, set())
@@ -102,7 +102,7 @@ class RowBuilder:
 
     def _shape_key(self, record: Served | Compared | NotCompared, outcome: str) -> ShapeKey:
         hour = hour_of(record.at)
-        known = self.shapes.admits(hour, record.route, record.shape)
+        known = self.shapes.try_admit(hour, record.route, record.shape)
         return ShapeKey(
             record.route, record.control, hour, record.shape if known else OTHER_SHAPE, outcome
         )
@@ -127,7 +127,7 @@ class RowBuilder:
     def _add_group(self, record: Compared, group: PairGroup, rows: dict[Table, list[Row]]) -> None:
         """Add the rows of one pair's group, or of the one group for all groups beyond the limit."""
         hour = hour_of(record.at)
-        if not self.groups.admits(hour, record.route, group.key):
+        if not self.groups.try_admit(hour, record.route, group.key):
             group = _overflow_group(group)
         owner = {
             "route": storable_text(record.route),

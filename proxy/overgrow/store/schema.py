@@ -18,7 +18,7 @@ HEAD = max(each.stem[1:5] for each in (MIGRATIONS / "versions").glob("v*_*.py"))
 _LOCK = 0x6F766572  # "over": any number that all our processes share
 
 
-def is_current(connection: Connection) -> bool:
+def has_current_version(connection: Connection) -> bool:
     """Return whether the tables have the version that this code knows."""
     return version_of(connection) == HEAD
 

@@ -39,7 +39,7 @@ class ProposalAnswer(NamedTuple):
 Judge = Callable[[bytes], tuple[Sequence[Problem], str | None]]
 
 
-class ProposalDesk:
+class ProposalAnswerer:
     """Answers proposals for one worker; `check` runs a few times a second, in a thread beside the event loop."""
 
     def __init__(self, state: Path, judge: Judge) -> None:

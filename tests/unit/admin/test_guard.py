@@ -1,6 +1,6 @@
 import pytest
 
-from overgrow.admin.auth_rules import bearer_of, is_known_host, is_own_origin, is_token
+from overgrow.admin.auth_rules import bearer_of, is_known_host, is_own_origin, is_right_token
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_an_origin_is_ours_or_absent(origin, own):
     ],
 )
 def test_a_token_is_right_or_not(given, right):
-    assert is_token(given, "s3cret") is right
+    assert is_right_token(given, "s3cret") is right
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from overgrow.admin.overview import (
     Totals,
     ago_text,
     breaker_alerts,
+    describe_matched_requests,
     failures_of,
     lag_sentences,
     marks_of,
     overview,
+    parse_totals,
     shadow_counts_of,
-    takes_of,
-    totals_in,
     way_back_of,
 )
 from overgrow.exchange import Failure
@@ -111,7 +111,9 @@ def test_what_a_route_takes_is_said_as_in_the_table():
     flag = Predicate("header", "X-Beta", value="1")
     route = Route("a", prefix="/a", methods=("GET", "POST"), host="shop.test", predicates=(flag,))
 
-    assert "GET POST /a and below on shop.test if header:X-Beta='1'" == takes_of(route)
+    assert "GET POST /a and below on shop.test if header:X-Beta='1'" == describe_matched_requests(
+        route
+    )
 
 
 def test_a_route_is_marked_with_what_else_counts():
@@ -172,14 +174,14 @@ def test_ages_are_said_as_people_say_them(at, text):
 def test_totals_survive_the_way_through_a_link():
     totals = Totals(1_700_000_000, 5, 4, 3, 2)
 
-    assert totals == totals_in(str(totals))
+    assert totals == parse_totals(str(totals))
 
 
 @pytest.mark.parametrize(
     "text", ["", "1.2.3.4", "1.2.3.4.5.6", "1.2.3.4.x", "-1.2.3.4.5", "\u0661.2.3.4.5"]
 )
 def test_what_no_link_of_ours_carried_is_ignored(text):
-    assert totals_in(text) is None
+    assert parse_totals(text) is None
 
 
 def test_what_came_between_two_looks_is_the_difference():

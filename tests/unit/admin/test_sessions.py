@@ -11,8 +11,8 @@ from overgrow.admin.sessions import (
     ROUNDS,
     end_session,
     find_session,
-    is_ended,
-    is_session,
+    is_session_ended,
+    is_valid_session,
     new_session,
     session_key,
     signing_key,
@@ -135,7 +135,7 @@ def test_what_has_run_out_is_forgotten(tmp_path):
     end_session(tmp_path, later, 100)
 
     assert [path.name.partition(".")[0] for path in (tmp_path / "ended").iterdir()] == ["200"]
-    assert is_ended(tmp_path, later)
+    assert is_session_ended(tmp_path, later)
 
 
 def test_a_new_secret_ends_what_was_signed_with_the_old_one(tmp_path):
@@ -157,8 +157,8 @@ def test_every_wrong_token_is_counted_when_it_is_given(view):
 def test_a_session_is_valid_until_it_runs_out():
     cookie = new_session("s3cret", KEY, 1000)
 
-    assert is_session(cookie, "s3cret", KEY, 999.9)
-    assert not is_session(cookie, "s3cret", KEY, 1000)
+    assert is_valid_session(cookie, "s3cret", KEY, 999.9)
+    assert not is_valid_session(cookie, "s3cret", KEY, 1000)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_session_is_valid_until_it_runs_out():
     ],
 )
 def test_a_session_nobody_signed_is_none(cookie):
-    assert not is_session(cookie, "s3cret", KEY, 10)
+    assert not is_valid_session(cookie, "s3cret", KEY, 10)
 
 
 def test_the_signing_key_is_made_once_and_for_the_owner_only(tmp_path):

@@ -70,7 +70,7 @@ def test_what_the_system_refuses_unforeseen_is_told_with_the_file(overgrow, monk
     def refused(*_):
         raise PermissionError(13, "Permission denied", "/some/where")
 
-    monkeypatch.setattr("overgrow.cli.table.valid_table", refused)
+    monkeypatch.setattr("overgrow.cli.table.load_valid_table", refused)
     code, told = overgrow.json("routes")
 
     assert (1, "file-unusable") == (code, told["error"]["code"])

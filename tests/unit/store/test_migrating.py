@@ -18,7 +18,14 @@ from overgrow.store import engine as engine_module
 from overgrow.store.engine import engine_of, open_engine
 from overgrow.store.migrations.ours import include_name
 from overgrow.store.row_builder import part_from_row
-from overgrow.store.schema import HEAD, MIGRATIONS, alembic_config, is_current, migrate, version_of
+from overgrow.store.schema import (
+    HEAD,
+    MIGRATIONS,
+    alembic_config,
+    has_current_version,
+    migrate,
+    version_of,
+)
 from overgrow.store.tables import PREFIX, VERSION_TABLE, group_part, metadata
 
 
@@ -40,7 +47,7 @@ def test_a_store_is_of_no_version_before_and_current_after(url):
     with engine.begin() as connection:
         before = version_of(connection)
         migrate(connection)
-        after = is_current(connection)
+        after = has_current_version(connection)
     engine.dispose()
 
     assert (before, after) == (None, True)
@@ -50,7 +57,7 @@ def test_migrating_again_changes_nothing(engine):
     with engine.begin() as connection:
         migrate(connection)
 
-        assert is_current(connection)
+        assert has_current_version(connection)
 
 
 def test_workers_that_start_together_make_one_store(url):

@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from overgrow.table.proposals import FOLDER, KEPT_S, ProposalDesk, propose_table
+from overgrow.table.proposals import FOLDER, KEPT_S, ProposalAnswerer, propose_table
 from overgrow.yaml_file.problem import Problem
 from tests.disk import disk_calls
 
@@ -16,7 +16,7 @@ WRONG = Problem("app-rule-missing", "routes.yaml", 5, 13, "a", "the app has no r
 
 
 def test_a_worker_answers_with_what_is_wrong(tmp_path):
-    desk = ProposalDesk(tmp_path, lambda data: ([WRONG] if data == b"bad" else [], "edited"))
+    desk = ProposalAnswerer(tmp_path, lambda data: ([WRONG] if data == b"bad" else [], "edited"))
     with propose_table(tmp_path, b"bad") as proposal:
         desk.check(3)
         answer = proposal.answers()[3, os.getpid()]
@@ -27,14 +27,14 @@ def test_a_worker_answers_with_what_is_wrong(tmp_path):
 def test_each_worker_answers_for_itself(tmp_path):
     with propose_table(tmp_path, b"good") as proposal:
         for slot in (0, 1):
-            ProposalDesk(tmp_path, lambda _: ((), None)).check(slot)
+            ProposalAnswerer(tmp_path, lambda _: ((), None)).check(slot)
 
         assert {(0, os.getpid()), (1, os.getpid())} == set(proposal.answers())
 
 
 def test_a_proposal_is_judged_once(tmp_path):
     seen = []
-    desk = ProposalDesk(tmp_path, lambda data: (seen.append(data) or (), None))
+    desk = ProposalAnswerer(tmp_path, lambda data: (seen.append(data) or (), None))
     with propose_table(tmp_path, b"text"):
         desk.check(0)
         desk.check(0)
@@ -44,7 +44,7 @@ def test_a_proposal_is_judged_once(tmp_path):
 
 def test_nothing_is_left_behind(tmp_path):
     with propose_table(tmp_path, b"text"):
-        ProposalDesk(tmp_path, lambda _: ((), None)).check(0)
+        ProposalAnswerer(tmp_path, lambda _: ((), None)).check(0)
 
     assert [] == list((tmp_path / FOLDER).iterdir())
 
@@ -56,7 +56,7 @@ def test_what_a_killed_command_left_is_neither_judged_nor_kept(tmp_path):
     old.write_bytes(b"old")
     os.utime(old, (1, 1))
     seen = []
-    desk = ProposalDesk(tmp_path, lambda data: (seen.append(data) or (), None))
+    desk = ProposalAnswerer(tmp_path, lambda data: (seen.append(data) or (), None))
     desk.check(0)
     with propose_table(tmp_path, b"new"):
         left = list(folder.iterdir())
@@ -66,7 +66,7 @@ def test_what_a_killed_command_left_is_neither_judged_nor_kept(tmp_path):
 
 
 def test_without_a_folder_there_is_nothing_to_answer(tmp_path):
-    ProposalDesk(tmp_path / "gone", lambda _: ((), None)).check(0)
+    ProposalAnswerer(tmp_path / "gone", lambda _: ((), None)).check(0)
 
     assert [] == list(tmp_path.iterdir())
 
@@ -91,14 +91,14 @@ def test_a_command_leaves_the_proposals_of_others_alone(tmp_path):
     with propose_table(tmp_path, b"mine") as mine:
         with propose_table(tmp_path, b"another's"):
             pass
-        ProposalDesk(tmp_path, lambda _: ((), None)).check(0)
+        ProposalAnswerer(tmp_path, lambda _: ((), None)).check(0)
 
         assert [(0, os.getpid())] == list(mine.answers())
 
 
 def test_the_answers_to_another_proposal_do_not_count(tmp_path):
     with propose_table(tmp_path, b"mine") as mine, propose_table(tmp_path, b"bad") as other:
-        ProposalDesk(tmp_path, lambda data: ([WRONG] if data == b"bad" else [], None)).check(0)
+        ProposalAnswerer(tmp_path, lambda data: ([WRONG] if data == b"bad" else [], None)).check(0)
 
         found = [each.answers()[0, os.getpid()].problems for each in (mine, other)]
 
@@ -107,7 +107,7 @@ def test_the_answers_to_another_proposal_do_not_count(tmp_path):
 
 def test_a_worker_forgets_proposals_that_are_gone(tmp_path):
     seen = []
-    desk = ProposalDesk(tmp_path, lambda data: (seen.append(data) or (), None))
+    desk = ProposalAnswerer(tmp_path, lambda data: (seen.append(data) or (), None))
     (tmp_path / FOLDER).mkdir()
     asked = tmp_path / FOLDER / "abc.yaml"
     for text in (b"first", b"second"):
@@ -120,7 +120,7 @@ def test_a_worker_forgets_proposals_that_are_gone(tmp_path):
 
 
 def test_a_command_that_ends_while_it_is_answered_harms_no_worker(tmp_path):
-    desk = ProposalDesk(tmp_path, lambda _: (shutil.rmtree(tmp_path / FOLDER) or (), None))
+    desk = ProposalAnswerer(tmp_path, lambda _: (shutil.rmtree(tmp_path / FOLDER) or (), None))
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "abc.yaml").write_bytes(b"text")
 
@@ -132,7 +132,7 @@ def test_a_command_that_ends_while_it_is_answered_harms_no_worker(tmp_path):
 def test_proposals_and_answers_appear_whole(tmp_path, monkeypatch):
     made = disk_calls(monkeypatch)
     with propose_table(tmp_path, b"text"):
-        ProposalDesk(tmp_path, lambda _: ((), None)).check(0)
+        ProposalAnswerer(tmp_path, lambda _: ((), None)).check(0)
 
     renamed = [call[-1].rpartition(".")[2] for call in made if call[0] == "rename"]
     assert ["yaml", "json"] == renamed

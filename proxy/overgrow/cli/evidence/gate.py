@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from overgrow.cli.completion import RouteName
-from overgrow.cli.context import Invocation, shared_options, valid_table
+from overgrow.cli.context import Invocation, load_valid_table, shared_options
 from overgrow.cli.evidence.proposals import constant_notes
 from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago_text, open_store, time_json
 from overgrow.cli.failures import Failed, unknown_route
@@ -91,7 +91,7 @@ def gate(call: Invocation, route: str | None, everything: bool) -> None:  # noqa
 
 
 def _routes_with_shadow(call: Invocation) -> list[Route]:
-    found = [each for each in valid_table(call).routes if each.shadow]
+    found = [each for each in load_valid_table(call).routes if each.shadow]
     if not found:
         raise Failed(
             "no-evidence",
@@ -102,7 +102,7 @@ def _routes_with_shadow(call: Invocation) -> list[Route]:
 
 
 def _find_routes(call: Invocation, name: str) -> list[Route]:
-    table = valid_table(call)
+    table = load_valid_table(call)
     if name.startswith(GROUP):
         found = [each for each in table.routes if each.group == name.removeprefix(GROUP)]
         if not found:

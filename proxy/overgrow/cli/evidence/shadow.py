@@ -16,10 +16,10 @@ from overgrow.cli.context import (
     Invocation,
     OrderedGroup,
     drafts,
+    load_valid_table,
     non_blank_reason,
     require_route,
     shared_options,
-    valid_table,
 )
 from overgrow.cli.evidence.fallbacks import RouteFallbacks, sum_fallbacks
 from overgrow.cli.evidence.restarting import reset_evidence
@@ -108,7 +108,7 @@ def status(call: Invocation) -> None:
     of these. Below the table: requests that were drawn but not compared, by reason; records that did not
     reach the store; requests that fell back to legacy in the last 30 days; and resets of evidence.
     """
-    table = valid_table(call)
+    table = load_valid_table(call)
     known = _read_summary(call)
     rows = _rows(table, known)
     dropped = _count_dropped(call.state_to_read / "metrics")
