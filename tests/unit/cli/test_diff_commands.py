@@ -391,6 +391,43 @@ def test_path_accepts_one_difference_and_leaves_the_group_open(overgrow, find):
     assert ["$.placed_at"] == [rule["path"] for rule in rules_in(overgrow)]
 
 
+def test_the_one_place_of_a_difference_may_be_named_too(overgrow, find):
+    find(compared("orders", answer(ROWS), answer(row(1))))
+
+    accept(overgrow, "--path", "$.rows[1].v")
+
+    assert ["$.rows[1].v"] == [rule["path"] for rule in rules_in(overgrow)]
+
+
+def test_a_group_that_stays_open_is_not_covered_in_json(overgrow, find):
+    find(*pairs({**LATE, "total": "1"}))
+    key = top(overgrow)[0]["group"]
+
+    words = ("diff", "accept", key, "--path", "$.placed_at", "--reason", "x")
+    told = overgrow.json(*words)[1]
+
+    assert (False, 1, False) == (told["covered"], told["open_groups"], told["restarted"])
+
+
+@pytest.mark.parametrize(("words", "left"), [([], 1), (["--restart"], 0), (["--no-restart"], 1)])
+def test_accepting_a_group_deletes_evidence_only_when_asked(overgrow, find, words, left):
+    find(*pairs(LATE))
+
+    accept(overgrow, *words)
+
+    assert left == len(top(overgrow, "--all"))
+
+
+def test_a_group_is_accepted_for_every_route(overgrow, find):
+    find(*pairs(LATE), *pairs(LATE, route="cart"))
+    key = next(each["group"] for each in top(overgrow) if each["route"] == "orders")
+
+    told = overgrow.json("diff", "accept", key, "--everywhere", "--reason", "x")[1]
+
+    assert ["_all.yaml"] == [each.name for each in (overgrow.folder / "compare").iterdir()]
+    assert ["cart"] == [each["route"] for each in told["hides"]]
+
+
 def test_how_overrules_what_would_be_narrowest(overgrow, find):
     find(*pairs(LATE))
 

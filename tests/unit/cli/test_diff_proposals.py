@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import date
 
@@ -90,6 +91,42 @@ def test_of_one_route_the_others_are_left(noisy):
     accept(noisy, "--route", "cart", "--yes")
 
     assert ([], ["$.nonce"]) == (paths_in(noisy, "orders"), paths_in(noisy, "cart"))
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "done"),
+    [
+        pytest.param(["--restart"], "y\n", (["$.token"], "reset"), id="yes to both"),
+        pytest.param(["--restart"], "n\n", ([], "kept"), id="no to both"),
+        pytest.param(["--no-restart"], "y\n", (["$.token"], "kept"), id="yes to the rules"),
+        pytest.param(["--no-restart"], "n\n", ([], "kept"), id="no to the rules"),
+        pytest.param([], "write\n", (["$.token"], "kept"), id="the rules alone"),
+        pytest.param(["--yes"], None, (["$.token"], "kept"), id="no question"),
+    ],
+)
+def test_what_was_agreed_is_done_and_no_more(noisy, find, words, typed, done):
+    find(compared("orders", answer(ORDER), answer({**ORDER, "total": "1"})))
+
+    accept(noisy, *words, typed=typed)
+
+    evidence = "kept" if noisy.json("diff", "top")[1] else "reset"
+    assert done == (paths_in(noisy, "orders"), evidence)
+
+
+def test_question_and_proposals_leave_the_json_alone(noisy):
+    done = accept(noisy, "--json", typed="write\n")
+
+    assert ["cart", "orders"] == [each["route"] for each in json.loads(done.stdout)["files"]]
+    assert "Write 2 rules" in done.stderr
+    assert "$.token" in done.stderr
+
+
+def test_equal_proposals_of_two_routes_have_ids_of_their_own(overgrow, find):
+    find(learned("orders", *tokens()), learned("cart", *tokens()))
+
+    found = overgrow.json("diff", "proposals")[1]
+
+    assert (2, 2) == (len(found), len({each["proposal"] for each in found}))
 
 
 def test_a_script_accepts_and_begins_anew_without_a_question(noisy):
