@@ -691,6 +691,32 @@ def test_a_value_that_only_legacy_renews_is_told_with_its_proposal():
     assert proposal.note.startswith("legacy's value changes each time, migrated's never does")
 
 
+@pytest.mark.parametrize(
+    ("renewed", "asked", "is_told"),
+    [
+        pytest.param(PAIRS, 10, True, id="ten pairs of migrated show it"),
+        pytest.param(PAIRS, 9, False, id="nine do not"),
+        pytest.param(PAIRS * 9 // 10, PAIRS, True, id="nine of ten is always"),
+        pytest.param(PAIRS * 9 // 10 - 1, PAIRS, False, id="less is not"),
+    ],
+)
+def test_a_constant_is_told_from_enough_pairs_on(renewed, asked, is_told):
+    first, same = (token(hex_of(at)) for at in (0, -1))
+    found = (
+        measure_pair_noise(
+            f"{at}",
+            first,
+            token(hex_of(at + 1)) if at < renewed else first,
+            migrated=(same, same) if at < asked else None,
+        )
+        for at in range(PAIRS)
+    )
+
+    [proposal] = propose_rules(functools.reduce(operator.add, found))
+
+    assert is_told == bool(proposal.note)
+
+
 def test_a_value_that_both_sides_renew_has_no_note():
     [proposal] = propose_rules(both(lambda n: token(hex_of(n)), lambda n: token(hex_of(-n - 1))))
 
