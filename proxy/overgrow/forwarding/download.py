@@ -1,8 +1,8 @@
 """A response of legacy on its way to a client that may be slower than legacy.
 
-Rule: legacy is held back to the client's pace as long as nobody waits for its connection. While somebody
-waits, the rest of the response goes to the spool, so that the connection is free soon; the client reads it
-from there at its own pace. An error that breaks legacy's response is mapped to BodyBroken.
+Rule: as long as no request waits for a connection to legacy, the response is read at the client's pace. While
+requests wait, the rest of the response goes to the spool, so that the connection is free soon; the client gets
+it from there at its own pace. An error that breaks legacy's response is mapped to BodyBroken.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Download:
 
     @property
     def is_arriving_from_legacy(self) -> bool:
-        """Whether legacy has still to send some of it."""
+        """Whether legacy has not sent the whole body yet."""
         return not getattr(self._stream, "is_complete", False)
 
     def __aiter__(self) -> Download:
@@ -64,7 +64,7 @@ class Download:
 
         Raises:
             BodyBroken: legacy's response broke off.
-            ClientGone: the body of its request broke off.
+            ClientGone: the body of the client's request broke off.
 
         """
         if self._spooled is not None:
@@ -85,7 +85,7 @@ class Download:
         return self._spilling is not None
 
     def start_spilling_if_held_back(self, on_done: Callable[[], None] = lambda: None) -> bool:
-        """Move the rest to the spool if the client keeps legacy waiting; return whether this has begun.
+        """Begin to move the rest to the spool if the client keeps legacy waiting; return whether that was begun.
 
         `on_done` is called when everything has been moved, or when that has failed.
         """

@@ -1,6 +1,6 @@
-"""What can go wrong on the way to legacy: each exception of httpx, mapped once to a Failure.
+"""Maps each exception of httpx to a Failure: everything that can go wrong with a request to legacy.
 
-A row has type, code, stage and party. The first row whose type fits is used.
+A row of the table has type, code, stage and party. The first row whose type fits is used.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ FOREIGN: tuple[type[Exception], ...] = (*(row[0] for row in _ROWS), OSError)
 def failure_of(error: Exception, *, stage: Stage | None = None) -> Failure:
     """Return the Failure for an exception that a transport raised.
 
-    The stage is the caller's, else the one our transport noted on the exception, else the one of
-    the row.
+    The stage is the one that the caller passes, else the one that our transport noted on the exception, else
+    the one of the row.
     """
     stage = stage or getattr(error, "stage", None)
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):

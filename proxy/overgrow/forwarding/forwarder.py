@@ -75,8 +75,8 @@ class Upstream(NamedTuple):
 class Forwarder:
     """Server for the legacy side. Belongs to the event loop that first uses it.
 
-    A table with another legacy address gets its own transport at its first request. The former
-    transport finishes what is in flight and is closed with the Forwarder.
+    A table with another legacy address gets a transport of its own at its first request. The former
+    transport finishes its requests in flight; it is closed with the Forwarder.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Forwarder:
     ) -> Reply:
         """Forward one request; every network failure is returned as a Reply with a failure.
 
-        `is_admitted`: its body may go to legacy as it arrives.
+        With `is_admitted`, the body may be sent to legacy while it arrives.
         """
         if inbound.body is not None and not is_admitted:
             return await self._serve_with_body(inbound, inbound.body, decision)
@@ -200,7 +200,7 @@ class Forwarder:
     def _attach_download(
         self, reply: Reply, stream: Any, inbound: Inbound, upstream: Upstream
     ) -> None:
-        """Wrap the body of a response that is still arriving in a Download, and remember it."""
+        """Put a Download around the body of a response that is still arriving, and keep track of it."""
         is_counted = upstream.is_ours and not streams_events(reply.headers)
         spool = self._spool if is_counted else None
         body = Download(stream, inbound.client_connection if is_counted else None, spool)
@@ -260,14 +260,14 @@ class Forwarder:
             return failure_of(error)
 
     def get_identifying_headers_and_ask_for_newer(self) -> bytes:
-        """Return the headers by which legacy's last response named its software; read them again from the next."""
+        """Return the headers in which legacy's last response named its software; read those of the next response too."""
         self._reads_next_response = True
         current = self._upstream
         is_current = current is not None and current.legacy == self._table_of().legacy
         return self._identifying_headers if is_current else b""
 
     def has_seen_shared_login(self) -> bool:
-        """Whether legacy logged a user in over a client's connection that several users share."""
+        """Whether legacy has logged a user in over a client's connection that several users share."""
         transport = self._upstream.transport if self._upstream is not None else None
         return isinstance(transport, LegacyTransport) and transport.has_seen_shared_login
 
@@ -330,7 +330,7 @@ def _build_last_hop_reply(head: Head) -> Reply:
 
 
 def _find_remembered_headers(head: Head, upstream: Upstream) -> Pairs | None:
-    """Return the headers that legacy got for the same headers before, if everything else they depend on is the same."""
+    """Return the remembered headers for legacy, if the upstream and the client's address, scheme and host are the same."""
     headers = head.headers
     if type(headers) is not HeaderMemo or head.method in MAX_FORWARDS_METHODS:
         return None
@@ -397,7 +397,7 @@ def login_of(inbound: Inbound, legacy: Legacy) -> Login[Any] | None:
 
 @lru_cache(maxsize=1024)
 def _timeout_extensions(timeouts: Timeouts) -> dict[str, Any]:
-    """Return the four timeouts twice: as our transport reads them, and as httpx's own does."""
+    """Return the timeouts in two forms: as our transport reads them, and as httpx's own transport reads them."""
     limits = UpstreamTimeouts(
         connect_s=timeouts.connect_s,
         response_s=timeouts.response_s,
@@ -420,14 +420,14 @@ async def _forward_interim_response(
     status: int,
     headers: Headers,
 ) -> None:
-    """Pass a 1xx on with the header rules applied, but not a 100, which is between legacy and us."""
+    """Pass on any 1xx but a 100, which concerns only legacy and us; apply the header rules to it."""
     if status not in {100, 101}:
         headers = headers_for_client(headers, via=via, head=head, private=None)
         await inform(status, [pair for pair in headers if pair[0] != b"content-length"])
 
 
 class _RequestStream(httpx.AsyncByteStream):
-    """The client's body as an httpx stream; it notes on the request that reading has begun."""
+    """The client's body as an httpx stream; it marks the request when reading has begun."""
 
     def __init__(self, inbound: Inbound) -> None:
         self._inbound = inbound
@@ -473,7 +473,7 @@ def _client_trailers(raw_trailers: Callable[[], Headers], raw_headers: Headers) 
 
 
 class ArrivingBody:
-    """What a request holds while its body arrives: its upload slot and what was buffered."""
+    """What a request holds while its body arrives: its upload slot, and the part of the body that was buffered."""
 
     __slots__ = ("_gathered", "slot")
 
@@ -482,7 +482,7 @@ class ArrivingBody:
         self._gathered = buffered
 
     async def chunks(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield the body; free the slot at its end."""
+        """Yield the body; free the slot when it ends."""
         async for chunk in body:
             yield chunk
         self.close()

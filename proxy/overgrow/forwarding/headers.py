@@ -1,4 +1,4 @@
-"""Header rules of an intermediary, both ways. Pure: pairs of bytes in, pairs of bytes out.
+"""Header rules of a reverse proxy, for requests and responses. Pure: pairs of bytes in, pairs of bytes out.
 
 RFC 9110 7.6 (hop-by-hop, Via, Max-Forwards), RFC 7239 (Forwarded), de facto X-Forwarded-*. Names
 are lower case on the way in; order and duplicates are kept. Nothing is invented beyond the
@@ -52,7 +52,7 @@ class PrivateAddress(NamedTuple):
 
 
 def private_address_of(url: str) -> PrivateAddress | None:
-    """The private address in `legacy.url`; None for a unix socket, which has no name to leak."""
+    """Return the private address in `legacy.url`; None for a unix socket, which has no name that could leak."""
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS:
         return None
@@ -61,7 +61,7 @@ def private_address_of(url: str) -> PrivateAddress | None:
 
 
 def connection_options(headers: Headers) -> frozenset[bytes]:
-    """Return the header names that Connection lists, in lower case, without those it may not remove."""
+    """Return the header names that Connection lists, in lower case, without those that it must not remove."""
     lines = [value for name, value in headers if name == b"connection"]
     return _connection_options[b",".join(lines)] if lines else _NOTHING
 
@@ -86,7 +86,7 @@ _NOTHING: frozenset[bytes] = frozenset()
 
 
 def is_forwarding_loop(headers: Headers, via: str) -> bool:
-    """Whether this front door's own pseudonym appears twice in Via (RFC 9110 7.6.3)."""
+    """Whether a request passes this front door in a loop: its own pseudonym is in Via twice (RFC 9110 7.6.3)."""
     seen = 0
     wanted = via.encode()
     for name, value in headers:
@@ -158,7 +158,7 @@ def wants_trailers(headers: Headers) -> bool:
 
 
 def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
-    """Return X-Forwarded-For, -Proto, -Host, -Port and what else a trusted peer claims."""
+    """Return X-Forwarded-For, -Proto, -Host, -Port, and other forwarding headers of a trusted peer."""
     if not head.peer_trusted:
         return _own_claims[head.peer, head.scheme, head.host]
     received = received_claims(head.headers)
@@ -202,9 +202,9 @@ _own_claims = BoundedCache(
 
 
 def _build_forwarded_element(facts: tuple[str, str, str]) -> bytes:
-    """Return our own element of Forwarded; what a trusted peer sent is in a line before it.
+    """Return our own element of Forwarded; the elements of a trusted peer are in a line before it.
 
-    RFC 7239 6: an IPv6 address is bracketed and quoted, a peer without an address is "unknown".
+    An IPv6 address is bracketed and quoted, and a peer without an address is "unknown" (RFC 7239 6).
     """
     peer, scheme, host = facts
     node = f'"[{peer}]"' if ":" in peer else peer
@@ -272,7 +272,7 @@ def headers_for_client(
 def _prepare_headers(
     plan: _HeaderPlan, values: tuple[bytes, ...], via: tuple[Pair, bytes]
 ) -> PreparedHeaders:
-    """Return the headers of a response whose values need no check, with the header lines made from them."""
+    """Return headers whose values need no check, together with the header lines made from them."""
     if len(values) != len(plan.kept_at):
         values = tuple([values[at] for at in plan.kept_at])
     prepared = PreparedHeaders(zip(plan.names, values, strict=True))
@@ -285,13 +285,13 @@ def _prepare_headers(
 
 @lru_cache(maxsize=64)
 def _via_entry(name: str) -> tuple[Pair, bytes]:
-    """Our entry in Via (RFC 9110 7.6.3), as a pair and as a line."""
+    """Return our entry in Via (RFC 9110 7.6.3), as a pair and as a line."""
     value = b"1.1 " + name.encode()
     return (b"via", value), b"via: %b\r\n" % value
 
 
 class _HeaderPlan(NamedTuple):
-    """What happens to the headers of a response, as far as their names alone decide it."""
+    """What the names of a response's headers alone decide about them."""
 
     names: tuple[bytes, ...]  # of those that are kept, in lower case
     kept_at: tuple[int, ...]  # where they stood
@@ -330,10 +330,10 @@ _header_plans = BoundedCache(_header_plan_of, max_entries=256, max_length=_MAX_C
 
 
 def trailers_for_client(trailers: Iterable[Pair], headers: Iterable[Pair] = ()) -> list[Pair]:
-    """Return the trailer fields for the client, behind legacy's `headers`.
+    """Return the trailers that the client may see; `headers` are those of legacy's response.
 
-    RFC 9110 6.5.1: a trailer may not frame, route or authenticate. Fields that could reveal the private
-    address or speak for the front door are dropped too, as are those that Connection names (7.6.1).
+    A trailer must not frame, route or authenticate (RFC 9110 6.5.1). Fields that could reveal the private
+    address or seem to come from the front door are dropped too, and so are those that Connection names (7.6.1).
     """
     listed = [(name.lower(), value) for name, value in trailers]
     named = connection_options([(name.lower(), value) for name, value in headers])
@@ -425,7 +425,7 @@ def _rewrite_refresh(value: bytes, head: Head, private: PrivateAddress) -> bytes
 
 
 def _rewrite_cookie_domains(value: bytes, head: Head, private: PrivateAddress) -> bytes:
-    """Replace the private host in a Domain attribute by the public one; drop the attribute if that is no domain."""
+    """Replace the private host in a Domain attribute by the public host; if that is no domain, drop the attribute."""
     if b"domain" not in value.lower():
         return value
     cookie, *attributes = value.split(b";")  # RFC 6265 5.2: the first is its name and value

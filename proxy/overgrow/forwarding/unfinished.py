@@ -1,7 +1,7 @@
-"""Requests to one upstream whose body is still arriving: they hold at most half of its connections.
+"""Requests to one upstream whose body is still arriving: they hold at most half of the connections to it.
 
-Rule: requests that wait for a client's body leave connections for requests that wait for nobody. Each such
-request has a slot. A slot is freed once, also if it is released twice, and goes to the longest waiter.
+Rule: requests that wait for a client's body must leave connections for those that do not wait. Each request
+whose body is arriving has a slot. Releasing a slot twice frees it once; it goes to the longest waiter.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class UploadSlot:
         self.client = client
 
     def release(self) -> None:
-        """Free the slot: the body is here, or nobody wants it any more."""
+        """Free the slot, because the body has arrived or is not wanted any more."""
         unfinished, self._unfinished = self._unfinished, None
         if unfinished is not None:
             unfinished.release(self)
 
 
 class UnfinishedUploads:
-    """At most `most` places; belongs to one event loop."""
+    """At most `maximum` slots for requests whose body is still arriving; it belongs to one event loop."""
 
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum

@@ -34,7 +34,7 @@ class ConnectionOwner(Protocol):
     """The pool that a connection came from, as the connection sees it."""
 
     def release(self, connection: UpstreamConnection) -> None:
-        """Take back a connection that is free for another request."""
+        """Take back a connection that can serve another request."""
 
     def remove_connection(self, connection: UpstreamConnection) -> None:
         """Give up a connection that will serve no further request, and free its slot."""
@@ -52,7 +52,7 @@ class ConnectionOwner(Protocol):
         """Reuse no connection for a while: the upstream sent bytes that nobody had asked for."""
 
     def try_admit_login(self, connection: UpstreamConnection) -> bool:
-        """Whether a connection with a login may stay open for its client; if so it is counted."""
+        """Return whether a connection with a login may stay open for its client; if it may, count it."""
 
     def set_timer_no_later_than(self, deadline: float) -> None:
         """Check the deadlines of all connections at this time or earlier."""
@@ -136,19 +136,19 @@ class UpstreamConnection(asyncio.Protocol):
             self._yield_to_other_downloads()
 
     def _yield_to_other_downloads(self) -> None:
-        """Stop reading while other large responses have their turn."""
+        """Stop reading until it is this connection's turn, if other large responses are arriving too."""
         if not self._awaits_turn and self._transport is not None and not self._ask_for_read_turn():
             self._transport.pause_reading()
 
     def _ask_for_read_turn(self) -> bool:
-        """Whether this connection may be read now; an event stream always may."""
+        """Whether this connection may be read now; otherwise ask for a turn. An event stream may always be read."""
         self._awaits_turn = self._is_taken_in_turns and not self._owner.read_scheduler.may_read_now(
             self
         )
         return not self._awaits_turn
 
     def on_read_turn(self) -> None:
-        """Read again: this connection has its turn."""
+        """Read again, because it is this connection's turn."""
         self._awaits_turn = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
@@ -229,7 +229,7 @@ class UpstreamConnection(asyncio.Protocol):
         return exchange
 
     def write(self, data: bytes) -> None:
-        """Send, or buffer what the upstream does not take yet."""
+        """Send bytes; those that the upstream does not take yet are buffered."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
@@ -240,7 +240,7 @@ class UpstreamConnection(asyncio.Protocol):
         write_pieces(self._transport, pieces)
 
     async def wait_writable(self) -> None:
-        """Wait while the upstream does not keep up; each byte sent restarts the idle timeout, as each byte received does."""
+        """Wait while the upstream does not keep up. Each byte sent or received restarts the idle timeout."""
         if self._drained is not None:
             await self._drained
         elif self._idle_s is not None and not self._paused:
@@ -261,7 +261,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._owner.stop_counting(self)
 
     def release_or_close(self, *, reusable: bool) -> None:
-        """Go back to the pool, or close."""
+        """Go back to the pool if the connection is `reusable` and young enough; else close."""
         self.exchange = None
         self.is_reused = True
         if self._paused or self._awaits_turn:
@@ -281,10 +281,10 @@ class UpstreamConnection(asyncio.Protocol):
     def reserve_for_client(
         self, owner: Callable[[], ClientConnection | None] | None, *, said_by_upstream: bool
     ) -> None:
-        """Serve only one client from now on, the one that `owner` names: this connection has a login.
+        """Serve only the client that `owner` returns from now on, because this connection has a login.
 
-        If `owner` names nobody, the connection closes after the current response. `said_by_upstream`: the
-        upstream announced the login itself.
+        If `owner` returns nobody, the connection closes after the current response. `said_by_upstream` says that
+        the upstream itself announced the login.
         """
         pool = self._owner
         pool.has_announced_login = pool.has_announced_login or said_by_upstream
@@ -301,7 +301,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def is_past_max_age(self) -> bool:
-        """True if it has been used for as long as it may be."""
+        """Whether the connection has reached its maximum age."""
         return self.loop.time() >= self.use_by
 
     def announce_client_connection_end(self) -> None:
@@ -324,7 +324,7 @@ class UpstreamConnection(asyncio.Protocol):
             login.end_connection_of_client()
 
     def pause(self) -> None:
-        """Stop reading; no deadline runs while the reader of the body decides when to resume."""
+        """Stop reading until `resume`. Meanwhile no deadline runs, because the reader of the body causes the wait."""
         if self._transport is not None and not self._paused and not self.is_closing:
             self._paused = True
             if not self._stop_waiting_for_turn():
@@ -355,7 +355,7 @@ class UpstreamConnection(asyncio.Protocol):
         return self._transport is None or self._transport.is_closing()
 
     def is_quiet(self) -> bool:
-        """True if the connection is open and its socket holds neither bytes nor an end that the loop has not read."""
+        """Whether the connection is open and its socket holds neither unread bytes nor an unread EOF."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return False

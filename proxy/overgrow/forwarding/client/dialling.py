@@ -1,9 +1,9 @@
-"""How to reach legacy's address: names, several addresses for one, TLS, unix sockets.
+"""Connects to legacy: looks up its name, tries its addresses, and handles TLS and unix sockets.
 
 Rule: of several addresses the first to connect wins (RFC 8305). The next one is tried after a quarter of a
 second, or at once when one is refused; earlier attempts continue meanwhile. The caller limits the total
-time. Every connection looks its name up, in one thread at a time. While the resolver hangs, the
-addresses it gave last are used. Certificates are always verified.
+time. The name is looked up for every connection, with one look-up at a time. While the resolver hangs, the
+addresses of its last answer are used. Certificates are always verified.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def resolve(host: str, port: int) -> Sequence[Any]:
 class Dialler:
     """Connects to one upstream, `http://host[:port]`, `https://...` or `unix:/path`.
 
-    `tls_name` is the name that the certificate must have, and SNI; without it, the host of the address.
+    `tls_name` is the name that the certificate must have and that SNI sends; the default is the host of `url`.
     """
 
     def __init__(
@@ -58,7 +58,9 @@ class Dialler:
         self._tried_last: dict[str, float] = {}  # until when, in the loop's time
 
     async def dial(self, protocol: asyncio.Protocol, connect_s: float | None) -> None:
-        """Connect the protocol; the caller enforces its own limit, `connect_s`, over the whole.
+        """Connect the protocol; the caller limits the total time.
+
+        `connect_s` bounds the look-up of the name, and determines how soon the next address is tried.
 
         Raises:
             OSError: if no address could be connected to; ssl.SSLError is one.
@@ -92,7 +94,7 @@ class Dialler:
     async def _connect_first_of(
         self, hosts: Sequence[str], delay_s: float
     ) -> tuple[asyncio.Transport, _PlaceholderProtocol]:
-        """Try the addresses one after the other, each a little later, until one connects."""
+        """Try each address a little later than the one before, until one connects."""
         loop = asyncio.get_running_loop()
         waiting = self._order_hosts(hosts, loop.time())
         running: dict[asyncio.Task[Any], str] = {}
@@ -140,12 +142,12 @@ class Dialler:
 def dialler_of(
     url: str, tls_ca: str | Path | ssl.SSLContext | None, tls_name: str | None
 ) -> Dialler:
-    """Return the Dialler of an address: requests and tunnels share it, and what it has learned of the addresses."""
+    """Return the Dialler of a URL; requests and tunnels share it, and so its knowledge of failed addresses."""
     return Dialler(url, tls_ca, tls_name)
 
 
 class _PlaceholderProtocol(asyncio.Protocol):
-    """Takes the place of a protocol until an address has won, and keeps what comes meanwhile."""
+    """Stands for the real protocol until one address has connected first, and keeps the bytes that come meanwhile."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -161,7 +163,7 @@ class _PlaceholderProtocol(asyncio.Protocol):
         self._is_lost, self._error = True, exc
 
     def replace_with(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
-        """Put the real protocol in this one's place, and tell it what happened so far."""
+        """Connect the real protocol to the transport, and report to it everything that has happened so far."""
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if self._data:
@@ -173,7 +175,7 @@ class _PlaceholderProtocol(asyncio.Protocol):
 def _abort_losing_connection(
     task: asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]],
 ) -> None:
-    """Abort a connection that was made after another address had won."""
+    """Abort a connection that was made after another address had connected first."""
     if not task.cancelled() and task.exception() is None:
         task.result()[0].abort()
 

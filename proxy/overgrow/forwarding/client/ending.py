@@ -1,7 +1,7 @@
 """Whether legacy ended its TLS connection itself.
 
-RFC 9112 9.8: a FIN proves little, since anybody on the way can send one. Over TLS the peer announces its
-end by close_notify. A response that ends with its connection is incomplete without close_notify.
+RFC 9112 9.8: anybody between the two can forge a FIN, so it proves little. Over TLS the peer announces that it
+closes by close_notify. A response whose end is the end of its connection is incomplete without close_notify.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ def error_if_close_notify_missing(
 ) -> Exception | None:
     """Return an error if TLS did not announce the end; None if it did, or without TLS.
 
-    Neither asyncio nor uvloop tells the two apart. OpenSSL does: after close_notify it reads an end,
-    and after anything else it asks for more to read.
+    Neither asyncio nor uvloop reports whether close_notify came. OpenSSL does: after close_notify it reads
+    EOF; without it, it asks for more bytes.
     """
     tls = None if transport is None else transport.get_extra_info("ssl_object")
     if tls is None or "missing-close-notify" in leniencies:

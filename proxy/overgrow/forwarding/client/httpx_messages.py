@@ -1,8 +1,8 @@
 """httpx's requests and responses with header pairs kept as they came.
 
-httpx's constructors copy and normalise every header, and neither our transport nor the Forwarder reads
-the result. These two are subclasses of httpx's own that make `headers` on first use, so any other
-transport or client can use them as usual.
+httpx's constructors copy and normalise every header, but neither our transport nor the Forwarder reads
+the result. The two subclasses here make `headers` on first use, so any other transport or client can use
+them as usual.
 """
 
 from __future__ import annotations

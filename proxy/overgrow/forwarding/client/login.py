@@ -41,12 +41,12 @@ C = TypeVar("C", bound=LoginConnection)
 
 
 def upstream_key(legacy: Legacy) -> tuple[object, ...]:
-    """Which upstream a login is valid for: the address of legacy and its TLS settings, for comparison."""
+    """Return a value that is equal for two tables if a login made under one is valid under the other."""
     return legacy.url, legacy.tls_ca, legacy.tls_name
 
 
 class Login(Generic[C]):
-    """What joins the two connections; `connection` is None once either has ended."""
+    """A login, which joins a client's connection to one to legacy; `connection` is None once either has ended."""
 
     __slots__ = ("_client", "connection", "upstream")
 
@@ -59,9 +59,9 @@ class Login(Generic[C]):
             former.end_connection_to_legacy()
 
     def end_connection_to_legacy(self) -> None:
-        """Close the upstream connection: the client's connection has ended.
+        """Close the upstream connection, because the client's connection has ended.
 
-        A request under way is not touched; whoever sent it abandons it, and that closes the connection.
+        If a request is under way, its sender abandons it, and that closes the connection.
         """
         self._client = None
         connection, self.connection = self.connection, None
@@ -71,7 +71,7 @@ class Login(Generic[C]):
                 connection.close()
 
     def check_and_return_connection(self) -> C:
-        """The upstream connection, for the client's next request.
+        """Return the upstream connection for the client's next request, if it is still usable.
 
         Raises:
             httpx.TransportError: if it has ended meanwhile; the login is lost with it.
@@ -87,7 +87,12 @@ class Login(Generic[C]):
         return connection
 
     def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
-        """Give the upstream connection to another protocol, for an upgrade; raises as above."""
+        """Give the upstream connection to another protocol, for an upgrade.
+
+        Raises:
+            httpx.TransportError: if the connection has ended meanwhile.
+
+        """
         connection = self.check_and_return_connection()
         self.connection = None
         connection.hand_over(protocol)
@@ -98,7 +103,7 @@ class Login(Generic[C]):
             self._client.close_after_response()
 
     def end_connection_of_client(self) -> None:
-        """End the client's connection: the upstream's has ended."""
+        """End the client's connection, because the upstream's has ended."""
         self.connection = None
         client, self._client = self._client, None
         if client is not None:

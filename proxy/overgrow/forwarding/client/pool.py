@@ -1,7 +1,7 @@
-"""The connections to one upstream: a bounded number, the most recently used first.
+"""A bounded number of connections to one upstream; the most recently used one is used next.
 
-Rule: a slot is taken before dialling, and freed in the same step in which its connection becomes unable to
-serve a further request, also after a cancellation. A free slot goes directly to
+Rule: a slot is taken before dialling. It is freed as soon as its connection cannot serve a further request, also
+after a cancellation. A free slot goes directly to
 a waiter, in the order of proxy/overgrow/slow_clients/fair_queue.py. The last sixteenth of all slots is
 reserved for clients that have received a response before. One timer checks all deadlines.
 """
@@ -39,7 +39,7 @@ OTHER_LOOP = "this LegacyTransport belongs to another event loop; make one per l
 
 
 class ConnectionLifetime(NamedTuple):
-    """How long a connection may be used: between two requests, and altogether."""
+    """How long a connection may be idle between two requests, and how old it may become."""
 
     idle_s: float
     whole_s: float
@@ -64,7 +64,7 @@ class PoolSlot:
         self._free: Callable[[], None] | None = free
 
     def free(self) -> None:
-        """Stop counting it."""
+        """Free the slot."""
         free, self._free = self._free, None
         if free is not None:
             free()
@@ -133,12 +133,12 @@ class ConnectionPool:
     def pop_idle_connection(self, *, for_known_client: bool = False) -> UpstreamConnection | None:
         """Return the connection that was idle for the shortest time, if there is one.
 
-        In a crowded pool the remaining connections are for known clients alone; others get None.
-        Each connection's socket is checked first. That costs a system call, and prevents bytes that came
-        after the last response from being read as the next one, which may be another client's.
+        If the pool is almost full, the rest is reserved for clients that have received a response before;
+        others get None. Each connection's socket is checked first, which costs a system call. Otherwise bytes
+        that came after the last response could be taken for the next response, even that of another client.
 
         Raises:
-            RuntimeError: when the loop of these connections has stopped, so that nothing can be sent.
+            RuntimeError: the event loop of these connections has stopped, so that nothing can be sent.
 
         """
         # What has_only_reserved_slots says, without a call for every request.
@@ -196,7 +196,7 @@ class ConnectionPool:
     async def _acquire_slot_or_connection(
         self, limits: UpstreamTimeouts, request: PoolRequest
     ) -> UpstreamConnection | None:
-        """Wait for a free slot or for a connection; None means a slot, which is counted already."""
+        """Wait for a connection or a slot; return None for a slot, which is counted already."""
         may_go_on = request.is_known or not self.has_only_reserved_slots
         if self.counted < self._max_connections and may_go_on:
             self.counted += 1
@@ -219,7 +219,7 @@ class ConnectionPool:
     def _pass_slot_on(
         self, waiter: asyncio.Future[UpstreamConnection | None], request: PoolRequest
     ) -> None:
-        """Pass a slot or connection on to the next waiter, because the waiter it was meant for has gone."""
+        """Pass a slot or connection on to the next waiter, because the waiter that got it was cancelled."""
         if not waiter.done() or waiter.cancelled():
             waiter.cancel()
             self._waiting.remove(waiter, request.target, is_known=request.is_known)
@@ -283,7 +283,7 @@ class ConnectionPool:
             self._release_slot()
 
     def _pop_next_waiter(self) -> asyncio.Future[UpstreamConnection | None] | None:
-        """Take the next waiter for a slot that is still counted; None if there is none."""
+        """Return the next waiter, which gets a slot that stays counted; None if nobody waits."""
         if not self._waiting:
             return None
         only_known = self.counted - len(self._idle) > self._open_to_all
@@ -301,7 +301,7 @@ class ConnectionPool:
         self.counted -= 1
 
     def on_socket_open(self, connection: UpstreamConnection) -> None:
-        """Take note that a socket is open, and decide until when it may be used.
+        """Note that a socket is open, and decide until when it may be used.
 
         Connections opened at the same time end at different times: up to a tenth of the maximum age earlier.
         """
@@ -330,10 +330,10 @@ class ConnectionPool:
         self._no_reuse_until = max(self._no_reuse_until, self.loop.time() + REUSE_SUSPENDED_S)
 
     def try_admit_login(self, connection: UpstreamConnection) -> bool:
-        """Whether a connection with a login may stay open for its client; if so it is counted apart.
+        """Return whether a connection with a login may stay open for its client; if it may, count it separately.
 
-        Any client can claim a login. Until the upstream itself announces one, at most
-        `max_connections` connections stay open for such claims, beside the ordinary ones.
+        Any client can claim to have a login. Until the upstream itself announces a login, at most
+        `max_connections` connections stay open for such claims, in addition to the ordinary ones.
         """
         if not self.has_announced_login:
             if len(self._presumed) >= self._max_connections:

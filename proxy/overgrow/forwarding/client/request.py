@@ -1,8 +1,8 @@
 """A request as it goes to the wire: its head in bytes and how its body is framed. Pure.
 
-Rule: nothing is added and nothing is repaired. Headers go out in the order and case given. The one
-exception is Transfer-Encoding: chunked for a streamed body whose headers announce no framing: without
-it, such a body could not be told apart from the next request (RFC 9112 6.1).
+Rule: nothing is added or repaired. Headers are sent in the order and case given. There is one exception: if a
+body is streamed and its headers announce no framing, Transfer-Encoding: chunked is added. Without it the
+upstream could not tell the body from the next request (RFC 9112 6.1).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _UNSTREAMED: _Streamed = (None, None, False)
 class OutgoingRequest(NamedTuple):
     """One request ready to be written.
 
-    `head` includes a small body held in memory. `stream` is what is still to be sent, None when
-    nothing is; `length` is its announced size, None when it is sent in chunks. `owner` returns the client's
-    connection that a login made by this request belongs to.
+    `head` includes a small body held in memory. `stream` is the body still to be sent, None if there is none;
+    `length` is its announced size, None when it is sent in chunks. If this request logs a user in, the login
+    belongs to the client's connection that `owner` returns.
     """
 
     method: str
@@ -56,7 +56,7 @@ class OutgoingRequest(NamedTuple):
 
 
 def build_outgoing_request(request: httpx.Request) -> OutgoingRequest:
-    """Return the wire form of a request; LocalProtocolError if it has none."""
+    """Return the wire form of a request; raise LocalProtocolError if it cannot be sent."""
     pairs = pairs_of(request)
     if type(pairs) is ForwardedHeaders and pairs.lines is not None and request.stream is NO_BODY:
         head, carries_login = _build_request_line(request) + pairs.lines, pairs.carries_login
@@ -120,7 +120,7 @@ def _build_request_line(request: httpx.Request) -> bytes:
 
 
 def _body_if_bytes(body: object) -> bytes | None:
-    """Return the body if it is bytes already here, else None."""
+    """Return the body if it is a bytes object, else None."""
     return b"".join(body) if isinstance(body, httpx.ByteStream) else None
 
 
@@ -168,7 +168,7 @@ def encode_chunk(data: bytes) -> bytes:
 
 
 def _read_announced_framing(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool, bool]:
-    """Return what the headers announce: (length, chunked, whether they log the connection in)."""
+    """Return three values that the headers announce: length, chunked, and whether they carry a connection login."""
     lengths: list[bytes] = []
     codings: list[bytes] = []
     carries_login = False
@@ -186,7 +186,7 @@ def _read_announced_framing(headers: list[tuple[bytes, bytes]]) -> tuple[int | N
 
 
 def _parse_framing(lengths: list[bytes], codings: list[bytes]) -> tuple[int | None, bool]:
-    """Refuse framing that two readers could understand differently (RFC 9112 6.3)."""
+    """Return length and chunked; refuse framing that two readers could understand differently (RFC 9112 6.3)."""
     if len(lengths) + len(codings) > 1:
         raise _build_unsendable_error("more than one Content-Length or Transfer-Encoding")
     if codings and codings[0] != b"chunked":

@@ -2,7 +2,7 @@
 
 Rule: each streamed body has one task, which ends with its exchange. An error of the caller's own iterator
 reaches the caller unchanged; the connection reports its own errors. A body whose
-pieces are all here already does not delay other requests: see `_yield_to_other_tasks`.
+pieces have all arrived already does not delay other requests: see `_yield_to_other_tasks`.
 """
 
 from __future__ import annotations
@@ -82,6 +82,6 @@ async def _send_announced_length(
 
 
 async def _yield_to_other_tasks(pieces: int) -> None:
-    """Let other tasks run now and then, because a body that is all here may be sent without a single wait."""
+    """Let other tasks run now and then, because a body that has arrived may be sent without a single wait."""
     if pieces % PIECES_AT_A_TIME == 0:
         await asyncio.sleep(0)

@@ -1,7 +1,7 @@
 """The body of a response on its way to the caller: a bounded buffer between two speeds.
 
-Rule: the connection feeds it, one reader empties it. It never looks complete if it is not: it ends
-when the message is complete; otherwise it gives the reader all bytes that came, and then raises the error.
+Rule: the connection feeds the buffer, and one reader empties it. An incomplete body never looks complete: the
+reader gets all bytes that came, and then the error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOW_WATER_BYTES = 32768
 
 
 class BodySource(Protocol):
-    """What feeds a body: it can be held back, and given up."""
+    """What feeds a body: it can be paused, and abandoned."""
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -29,13 +29,13 @@ class BodySource(Protocol):
         """Read on."""
 
     def abandon(self) -> None:
-        """Stop for good: nobody reads the rest."""
+        """Stop for good, because nobody reads the rest."""
 
 
 class WholeBody(httpx.AsyncByteStream):
-    """The body of a response that came with its head, as most do: nothing to wait for or to close.
+    """A body that came together with the head of its response, as most bodies do: reading it never waits.
 
-    `whole` is the body until it is read or given up, then None.
+    `whole` is the body; it is None once it has been read or given up.
     """
 
     __slots__ = ("_is_given_up", "whole")
@@ -107,7 +107,7 @@ class ResponseBody(httpx.AsyncByteStream):
     def whole(self) -> bytes | None:
         """The complete body, if all of it is here and none was taken; else None.
 
-        Asking does not take it: it can be asked again, and iterated instead.
+        Reading this property does not take the body: it can be read again, and the body can still be iterated.
         """
         if self._source is not None or self._taken or self._error is not None:
             return None
@@ -125,7 +125,7 @@ class ResponseBody(httpx.AsyncByteStream):
         return self._source is None and self._error is None and not self._is_given_up
 
     def trailers(self) -> Pairs:
-        """Return the trailers; complete once the body has been read to its end."""
+        """Return the trailers; they are complete once the body has been read to its end."""
         return self.trailer_pairs
 
     def __aiter__(self) -> ResponseBody:
@@ -144,7 +144,7 @@ class ResponseBody(httpx.AsyncByteStream):
         return self._next_chunk()
 
     def _next_chunk(self) -> bytes:
-        """Take the oldest piece and let the upstream continue once there is room."""
+        """Return the oldest piece; let the upstream continue once there is room."""
         data = self._chunks.popleft()
         self._buffered_bytes -= len(data)
         if self._held_back and self._buffered_bytes < LOW_WATER_BYTES:
@@ -181,7 +181,7 @@ class ResponseBody(httpx.AsyncByteStream):
         self._taken = True
 
     def feed(self, data: bytes) -> None:
-        """Take a piece from the upstream, and hold it back when there is enough."""
+        """Take a piece from the upstream; pause the upstream when enough bytes wait for the reader."""
         self._chunks.append(data)
         self._buffered_bytes += len(data)
         self._wake_reader()
@@ -191,12 +191,12 @@ class ResponseBody(httpx.AsyncByteStream):
                 self._source.pause()
 
     def finish(self) -> None:
-        """Take note that the message is complete."""
+        """Note that the message is complete."""
         self._source = None
         self._wake_reader()
 
     def fail(self, error: BaseException) -> None:
-        """Take note that nothing more will come, and why."""
+        """Note that no more bytes will come, and why."""
         self._source = None
         self._error = error
         self._wake_reader()

@@ -1,8 +1,8 @@
-"""One request and its response on one connection: what the bytes mean, in the order they come.
+"""One request and its response on a connection to legacy: it interprets the bytes in the order in which they come.
 
-Rule: `_state` says what the next bytes are (STATES), and `_READERS` has the method that reads them. Everything
-that comes is checked here before anybody sees it; the end is reached once, by `_complete_exchange`, `fail`
-or `abandon`, and gives the connection back or closes it.
+Rule: `_state` says what the next bytes are (STATES), and `_READERS` has the method that reads them. All bytes
+are checked here before anybody else gets them. An exchange ends once, by `_complete_exchange`, `fail` or
+`abandon`; each of them gives the connection back or closes it.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class ResponseCycle:
             self.fail(transport_error(httpx.RemoteProtocolError, self.stage, text))
 
     def on_connection_lost(self, error: Exception | None) -> None:
-        """Take note that the connection has ended: by EOF, a reset or another error."""
+        """Note that the connection has ended: by EOF, a reset or another error."""
         self.deliver_delayed_challenge()
         if self.connection is None:
             return
@@ -205,7 +205,7 @@ class ResponseCycle:
         return "head" if self.sent or self.began else "send"
 
     def describe_attempt(self, *, was_reused: bool) -> Attempt:
-        """What the retry rule needs to know of this exchange."""
+        """Return what the retry rule needs to know about this exchange."""
         return Attempt(self.outgoing.method, was_reused, self.began, self.took_body)
 
     # Reading.
@@ -280,9 +280,10 @@ class ResponseCycle:
         connection.apply_body_timeouts(self.outgoing.limits, events=response_head.streams_events)
 
     def _must_delay_challenge(self, connection: Carrier, response_head: ResponseHead) -> bool:
-        """Whether to hold a challenge back until the upload is over: the next step of the login needs this connection.
+        """Whether to delay a challenge to log in (401 or 407) until the upload is complete.
 
-        A response before the end of the upload would end both connections.
+        The next step of the login needs this connection, but a response before the end of the upload would
+        end both connections.
         """
         is_challenge = response_head.keeps and response_head.status in _CHALLENGES
         is_asked = self.continued is None or self.took_body  # else the body will not be sent
@@ -326,7 +327,7 @@ class ResponseCycle:
             self._handle_final_head(response_head, rest + data)
 
     def _announce_login_end_if_due(self, connection: Carrier, response_head: ResponseHead) -> None:
-        """Announce the end of a login: legacy closes, or the connection is old and no challenge is open."""
+        """Announce the end of a login if legacy closes, or if the connection is too old and no challenge is unanswered."""
         if connection.is_past_max_age and response_head.status not in _CHALLENGES:
             self.keeps = False
         if not self.keeps:
@@ -427,7 +428,7 @@ class ResponseCycle:
     # Delivering and ending.
 
     def _deliver_head_or_error(self, event: ResponseHead | BaseException) -> None:
-        """Hand a head or the failure to the caller, now or when it asks for the next one."""
+        """Give a head or the failure to the caller, now or when the caller asks for the next head."""
         if self.response_head.done():
             if self._undelivered is None:
                 self._undelivered = deque()
@@ -451,7 +452,7 @@ class ResponseCycle:
         self._release_connection()
 
     def _release_connection(self) -> None:
-        """Give the connection back; it serves the next request if both messages are complete."""
+        """Give the connection back; it is reused only if both request and response are complete."""
         connection, self.connection = self.connection, None
         if self.sender is not None:
             self._stop_upload()

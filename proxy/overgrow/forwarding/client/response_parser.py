@@ -1,10 +1,10 @@
 """Parse a response head strictly by RFC 9112. Pure; llhttp reads the chunks.
 
-Rule: the parser of heads has one mode, strict. A head with deviations that a leniency allows is first
-rewritten into strict form, so that only deviations named in LENIENCIES pass. A head of well formed lines
-is read in one step, because a call back into Python per field costs more; any other goes to llhttp, which
-names the fault. llhttp is not strict everywhere: version, status, transfer codings, sizes and
-blank lines are checked here.
+Rule: heads are always parsed strictly. If a leniency allows a deviation, the head is first rewritten into strict
+form, so that only deviations named in LENIENCIES pass. A head of well-formed lines is split here in one step,
+because llhttp would call Python once for each field, which costs more. Any other head goes to llhttp, which
+names the fault. llhttp is not strict everywhere: this module checks version, status, transfer codings, sizes and
+blank lines.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ LENIENCIES: dict[str, str] = {
 class ResponseHead(NamedTuple):
     """A response head, and how its body is framed.
 
-    `length` counts body bytes, or is CHUNKED or UNTIL_CLOSE. `keeps`: the connection can serve another
-    request afterwards. `carries_login`: the connection may serve only this client from now on.
+    `length` is the number of body bytes, or CHUNKED or UNTIL_CLOSE. `keeps` says that the connection can serve
+    another request afterwards; `carries_login` says that it may serve only this client from now on.
     """
 
     status: int
@@ -55,7 +55,7 @@ class ResponseHead(NamedTuple):
 
 
 class LlhttpResponseEvents:
-    """What llhttp has read of one response so far. It does not refer to the parser, which would be a cycle."""
+    """What llhttp has read of one response so far. It has no reference to the parser, to avoid a reference cycle."""
 
     __slots__ = ("chunks", "is_done", "messages", "pairs")
 
@@ -66,7 +66,7 @@ class LlhttpResponseEvents:
         self.is_done = False
 
     def on_message_begin(self) -> None:
-        """Count: a second message means bytes that nobody asked for."""
+        """Count the messages, because a second message is made of bytes that nobody asked for."""
         self.messages += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -75,12 +75,12 @@ class LlhttpResponseEvents:
             self.pairs.append((name, value.rstrip(b" \t")))
 
     def on_body(self, data: bytes) -> None:
-        """Collect the data of a chunk; data of a second message must never become part of this one."""
+        """Collect the data of a chunk, unless it belongs to a second message."""
         if not self.is_done:
             self.chunks.append(data)
 
     def on_message_complete(self) -> None:
-        """Take note that the response has been read to its end."""
+        """Note that the response has been read to its end."""
         self.is_done = True
 
 
@@ -96,7 +96,7 @@ class ResponseParser:
             self._llhttp.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
 
     def feed(self, data: bytes) -> None:
-        """Feed more bytes; raise Malformed at the first byte that does not belong."""
+        """Feed more bytes; raise Malformed at the first byte that is not allowed at its place."""
         try:
             self._llhttp.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -129,8 +129,8 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 def find_start_of_trailers(recent: bytes, read: Pairs) -> int | None:
     """Return where the trailers begin if llhttp refused a Content-Length among them; None if it refused something else.
 
-    `recent` ends with the last bytes given to llhttp; `read` are the trailers it has read. If several
-    positions fit, the last is right, because no field can look like the line of a last chunk.
+    `recent` ends with the last bytes given to llhttp; `read` are the trailers that it has read. If several
+    positions fit, the last one is right, because no field looks like the size line of the last chunk.
     """
     fields = b"".join(
         [b"%b:[ \t]*%b[ \t]*\r\n" % (re.escape(name), re.escape(value)) for name, value in read]
@@ -161,7 +161,7 @@ _SPACE_BEFORE_COLON = re.compile(rb"(?m)^(" + TOKEN_BYTES + rb")[ \t]+:")
 
 
 def find_head_end(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> int:
-    """Return where the head ends, -1 if it is incomplete; raise Malformed as soon as it cannot become a head."""
+    """Return where the head ends, or -1 if it is incomplete; raise Malformed for bytes that cannot begin a head."""
     end = data.find(b"\r\n\r\n", start) + 4
     if leniencies and "bare-lf" in leniencies:
         found = _HEAD_END.search(data, start)
@@ -175,7 +175,7 @@ def find_head_end(data: bytes | bytearray, start: int, leniencies: frozenset[str
 
 
 def _check_head_start(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> None:
-    """Refuse bytes that can never become a head at once, without waiting for the rest."""
+    """Refuse at once bytes that cannot begin a head, instead of waiting for the rest."""
     if data[:7] != b"HTTP/1."[: len(data)]:
         raise Malformed(_NO_STATUS_LINE)
     if "bare-lf" not in leniencies:
@@ -204,7 +204,7 @@ def parse_head(
 
 
 def _split_header_lines(head: bytes, block: bytes) -> SplitHeaders:
-    """Return the fields of a head in strict form; `block` holds the lines of its fields. Outer blanks of values are cut."""
+    """Return the fields of a head in strict form, without blanks around values; `block` holds the lines of its fields."""
     found: Pairs = _fields_of(block)
     lines = len(found)
     is_clean = block.count(b"\r") == lines == block.count(b"\n")
@@ -300,7 +300,7 @@ _framing_fields = BoundedCache(_find_framing_fields, max_entries=256, max_length
 
 @functools.lru_cache(maxsize=256)
 def _parse_length(value: bytes) -> int:
-    """Return a Content-Length: digits, at most 2^63 - 1."""
+    """Return the number in a Content-Length; refuse anything but digits, and numbers over 2^63 - 1."""
     if not value.isdigit() or len(value) > 19 or (length := int(value)) >= 1 << 63:
         raise Malformed("Content-Length is not a number of bytes (RFC 9110 8.6)")
     return length
@@ -317,7 +317,7 @@ def _refuse_codings_but_chunked(
 
 
 def _is_connection_persistent(connection: list[bytes], *, is_http_1_1: bool) -> bool:
-    """Return True if the connection persists (RFC 9112 9.3)."""
+    """Whether the connection can serve another request after the response (RFC 9112 9.3)."""
     options = [option.strip().lower() for line in connection for option in line.split(b",")]
     return b"close" not in options and (is_http_1_1 or b"keep-alive" in options)
 

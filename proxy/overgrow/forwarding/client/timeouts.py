@@ -1,4 +1,4 @@
-"""How long one request may wait, and for what. Pure values, in seconds; None means no limit.
+"""The timeouts of one request, as values in seconds; None means no limit. Pure.
 
 There is no total timeout: each timeout covers one wait for the upstream, never the client's own pace.
 """
@@ -36,7 +36,7 @@ DEFAULT_TIMEOUTS = UpstreamTimeouts()
 
 
 def timeouts_of(extensions: Mapping[str, Any]) -> UpstreamTimeouts:
-    """Return the timeouts a request carries: ours, else httpx's own, else the defaults."""
+    """Return the timeouts of a request: those of our extension, else those of httpx's, else the defaults."""
     ours = extensions.get("overgrow")
     if ours is not None:
         return ours  # type: ignore[no-any-return]

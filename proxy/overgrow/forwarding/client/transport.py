@@ -1,4 +1,4 @@
-"""The way to the upstream: an httpx.AsyncBaseTransport on asyncio, with llhttp for chunks, fast and strict.
+"""Our client of the upstream: an httpx.AsyncBaseTransport on asyncio, fast and strict, with llhttp for chunks.
 
 It sends exactly the request it is given and returns exactly the response it gets, or raises an
 httpx.TransportError that names the stage. It knows nothing of routes, decisions or header rules.
@@ -141,10 +141,10 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         return await _send_once(connection, outgoing, request)
 
     async def reserve_slot(self, limits: UpstreamTimeouts) -> PoolSlot:
-        """Count a connection that the caller opens itself among `max_connections`, until its slot is freed.
+        """Reserve one of `max_connections` for a connection that the caller opens itself; the caller frees the slot.
 
         Raises:
-            httpx.PoolTimeout: when none became free in time.
+            httpx.PoolTimeout: no slot became free in time.
 
         """
         return await self._pool_of_this_loop().reserve_slot(limits)
@@ -152,7 +152,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
     async def _resend_lost_request(
         self, pool: ConnectionPool, outgoing: OutgoingRequest, request: httpx.Request
     ) -> httpx.Response:
-        """Send a request again that was lost with a reused connection (RFC 9112 9.3.1)."""
+        """Send once more a request that was lost because its reused connection closed (RFC 9112 9.3.1)."""
         connection = await pool.acquire_new_connection(outgoing.limits)
         try:
             return await _send_once(connection, outgoing, request)
@@ -185,7 +185,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
 
 
 def _pool_request_of(request: httpx.Request) -> PoolRequest:
-    """What the pool needs to know of a request that may have to wait."""
+    """Return what the pool needs to know about a request that may have to wait."""
     extensions = request.extensions
     client = extensions.get("client")
     target = extensions.get("target", b"").partition(b"?")[0]
@@ -206,7 +206,7 @@ async def _send_once(
 
 
 def _start_cycle(connection: UpstreamConnection, outgoing: OutgoingRequest) -> ResponseCycle:
-    """Begin an exchange; if there is a body to stream, start a task that sends it."""
+    """Write the head of a request; if there is a body to stream, start a task that sends it."""
     exchange = connection.start_exchange(outgoing)
     if outgoing.stream is not None:
         exchange.sender = connection.loop.create_task(send_body(exchange, connection))

@@ -1,8 +1,8 @@
 """Legacy's response to an upgrade: a 101 and the bytes behind it, or a refusal with its body.
 
 Rule: the code that reads every other response (response_cycle.py) also reads the head and a refusal's
-body, so the same strict rules apply. Only the 101 is handled here: it ends
-HTTP, and the bytes behind it are kept unread. Bytes behind a complete refusal end the connection.
+body, so the same strict rules apply. Only the 101 is handled here: the bytes
+after it are not HTTP, so they are kept unchanged. If bytes come after a complete refusal, the connection ends.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BUFFER_BYTES = 65_536  # unsent bytes towards one side before the other side has
 class Handshake(asyncio.Protocol):
     """Legacy's side of an upgrade until the tunnel runs.
 
-    Its ResponseCycle uses it as the connection, which serves a single request.
+    The ResponseCycle of the upgrade uses it as a connection that serves a single request.
     """
 
     transport: asyncio.Transport  # once connected
@@ -49,7 +49,7 @@ class Handshake(asyncio.Protocol):
         self._switching.sent = True  # it is written before anything is read: there is no body
 
     async def send_request(self) -> ResponseHead:
-        """Send the request; return the head of the final response, of the 101, or of a 1xx that is to be passed on.
+        """Send the request; return the next head: a final response, the 101, or a 1xx that is to be passed on.
 
         Raises:
             httpx.TransportError: if no response comes, or one that is not valid HTTP.
@@ -128,14 +128,14 @@ class Handshake(asyncio.Protocol):
             self.transport.resume_reading()
 
     def apply_body_timeouts(self, _limits: UpstreamTimeouts, *, events: bool) -> None:
-        """Remember an event stream, which may pause for longer."""
+        """Remember whether the body is an event stream, which has a longer idle timeout."""
         self.streams_events = events
 
     def reserve_for_client(self, _owner: object, *, said_by_upstream: bool) -> None:
-        """Do nothing about a login: this connection serves only one client anyway."""
+        """Do nothing, because this connection serves only one client anyway."""
 
     def release_or_close(self, *, reusable: bool) -> None:  # noqa: ARG002 - as connection.py has it
-        """Close: this connection carries no further request."""
+        """Close, because this connection carries no further request."""
         self.close()
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class Handshake(asyncio.Protocol):
 
 
 class UpgradeCycle(ResponseCycle):
-    """An exchange that a 101 may end. After a 101, bytes are kept unchanged in `early_bytes`."""
+    """An exchange that a 101 may end; the bytes that come after the 101 are kept unchanged in `early_bytes`."""
 
     upgrades: ClassVar[bool] = True
 

@@ -1,9 +1,9 @@
-"""A raw tunnel to legacy for an upgrade: the request's head, the response's head, then bytes both ways.
+"""A raw tunnel to legacy for an upgrade: it relays the two heads, then bytes in both directions.
 
 `open_tunnel` never raises for the network. Nothing parses the bytes after the 101, so
 subprotocols, compression and close codes pass unchanged. Bytes are not stored: if one side does not keep
-up, nothing more is read from the other. When one side stops sending, the tunnel passes that on (half
-close); over TLS, which has no half close, both sides end. A reset is passed on as a reset.
+up, nothing more is read from the other. When one side stops sending, the tunnel passes that on as a
+half close; TLS has no half close, so there both sides end. A reset is passed on as a reset.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ async def open_tunnel(
     inform: Inform | None = None,
     login: Login[Any] | None = None,
 ) -> UpgradeResponse | Failure:
-    """Connect to legacy, send the request's head, wait for the head of its response.
+    """Connect to legacy, send the request's head, and wait for the head of legacy's response.
 
-    `head` is complete, with its empty line. Whoever gets an UpgradeResponse must `close` it. `inform` is
-    called for each 1xx before the final response (RFC 9110 15.2); without it they are dropped. With a
-    `login`, its connection becomes the tunnel, because legacy knows the user there.
+    `head` includes its empty line. Whoever gets an UpgradeResponse must `close` it. `inform` is
+    called for each 1xx before the final response (RFC 9110 15.2); without `inform` they are dropped. With a
+    `login`, the login's connection becomes the tunnel, because the user is logged in on that one.
     """
     informs = inform is not None
     handshake = Handshake(head, _upstream_timeouts(timeouts), legacy.leniencies, informs=informs)
@@ -58,7 +58,7 @@ async def open_tunnel(
 
 
 def _move_login_connection_to_handshake(login: Login[Any], handshake: Handshake) -> Failure | None:
-    """Take the connection on which the client has logged in."""
+    """Use for the handshake the connection on which the client has logged in; return a Failure if it has ended."""
     try:
         login.hand_over(handshake)
     except httpx.TransportError as error:
@@ -111,7 +111,7 @@ async def _read_final_head(
 
 
 def _has_upgrade_header(response_head: ResponseHead) -> bool:
-    """Whether a 101 says in Upgrade what it switches to (RFC 9110 7.8)."""
+    """Whether the 101 has the Upgrade header, which it must have (RFC 9110 7.8)."""
     return any(name.lower() == b"upgrade" and value for name, value in response_head.headers)
 
 
@@ -157,19 +157,19 @@ class UpgradeResponse:
 
     @property
     def is_endless(self) -> bool:
-        """True for a tunnel, or for an event stream in its place."""
+        """Whether the response has no end of its own: a tunnel, or a refusal that is an event stream."""
         return self.is_switched or self._handshake.streams_events
 
     @property
     def body(self) -> AsyncIterator[bytes]:
-        """The body of a refusal, unframed."""
+        """The body of a refusal, without its HTTP framing."""
         return self._handshake.body()
 
     async def relay_both_ways(self, take_over: TakeOver, headers: Headers) -> TunnelSummary:
         """Send the client a 101 with `headers`, then copy bytes until both sides have ended.
 
-        `take_over` is scope["overgrow"].take_over. What it raises if the client is gone is not caught
-        here.
+        `take_over` is scope["overgrow"].take_over. If it raises because the client is gone, the exception is not
+        caught here.
         """
         tunnel = _TunnelRelay(self._handshake, self._timeouts.stream_idle_s)
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
@@ -237,7 +237,7 @@ class _TunnelEndpoint(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Pass the end on: a reset at once, any other end after what is still to be written."""
+        """Pass the end on: a reset at once, any other end after the bytes that are still to be written."""
         self.is_lost = True
         self._tunnel.record_first_end(self.name)
         if exc is not None:
@@ -246,12 +246,12 @@ class _TunnelEndpoint(asyncio.Protocol):
         self._tunnel.finish_if_both_closed()
 
     def drop_references(self) -> None:
-        """Drop the references that form a cycle, which only the garbage collector would free."""
+        """Drop the references that form a cycle; otherwise only the garbage collector would free the two objects."""
         for name in ("other", "transport", "_tunnel"):
             self.__dict__.pop(name, None)
 
     def close(self) -> None:
-        """Close after what is still to be written."""
+        """Close after the bytes that are still to be written."""
         if not self.is_lost:
             self.transport.close()
 
@@ -263,7 +263,7 @@ class _TunnelEndpoint(asyncio.Protocol):
 
 
 class _TunnelRelay:
-    """The two ends of a tunnel, with an idle timeout and a future of the moment when both are closed."""
+    """The two ends of a tunnel, with an idle timeout; it knows when both ends are closed."""
 
     def __init__(self, handshake: Handshake, idle_s: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -298,7 +298,7 @@ class _TunnelRelay:
         return TunnelSummary(self.client.received_bytes, self.legacy.received_bytes, ended_by)
 
     def record_activity(self) -> None:
-        """Take note that bytes moved."""
+        """Note that bytes moved."""
         self._touched = self._loop.time()
 
     def record_first_end(self, name: EndedBy) -> None:

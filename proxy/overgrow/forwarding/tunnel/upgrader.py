@@ -1,7 +1,7 @@
-"""Upgrades decided for legacy: a Server that tunnels them and passes every other request on.
+"""A Server that tunnels upgrades to legacy and passes every other request on.
 
-tunnel.py moves the bytes and headers.py makes the headers; this module joins the two. If the
-server cannot hand its connection over (`Inbound.take_over` is None), the response is 501 `no-upgrade`.
+tunnel.py moves the bytes and headers.py makes the headers; this module combines the two. If the HTTP
+server cannot give away the client's connection (`Inbound.take_over` is None), the response is 501 `no-upgrade`.
 
 A handshake counts in `max_connections`, beside ordinary requests, until legacy sends a 101 or its refusal
 has ended. Open tunnels are not counted; the limit of client connections bounds them.
@@ -42,7 +42,7 @@ _SWITCH = [(b"connection", b"Upgrade"), _PROTOCOL]
 class Upgrader:
     """The legacy side for upgrades; `server` answers everything else.
 
-    `reserve` counts a connection to legacy, or returns the failure why it cannot.
+    `reserve` reserves a slot for a connection to legacy, or returns a Failure if none is free.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ def _build_uncounted_slot() -> PoolSlot:
 
 
 def handshake_head(head: Head, legacy: Legacy) -> bytes:
-    """Return the head of the request as legacy gets it, upgrade included."""
+    """Return the head of the request that legacy gets, with the headers of the upgrade."""
     private = private_address_of(legacy.url)
     host = private.authority if private is not None and legacy.host == "upstream" else None
     headers = headers_for_legacy(
@@ -114,7 +114,7 @@ def handshake_head(head: Head, legacy: Legacy) -> bytes:
 
 
 def _make_interim_forwarder(inform: Inform, head: Head, legacy: Legacy) -> Inform:
-    """Return a function that passes a 1xx on with the header rules applied, but not a 100."""
+    """Return a function that applies the header rules to a 1xx and passes it on, unless it is a 100."""
 
     async def forward_unless_continue(status: int, headers: Headers) -> None:
         if status != 100:
