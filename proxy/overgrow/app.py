@@ -551,7 +551,7 @@ class Overgrow:
         return Watcher(self.live, self._table_context(), self.state, effects)
 
     def judge_proposal(self, data: bytes) -> tuple[Sequence[Problem], str | None]:
-        """Return what is wrong with a proposed text of the table for this worker, and what makes its app stale."""
+        """Return the problems of a proposed table in this worker, and how the app's sources differ from what it imported."""
         judged = judge_table(data, self._table_context(), self.live.matcher.table)
         return judged.loaded.problems, self.sources.describe_change()
 

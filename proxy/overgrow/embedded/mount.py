@@ -1,8 +1,8 @@
 """The WSGI mount: the front door around a Flask app under any WSGI server.
 
 For tests, `flask run` and servers such as gunicorn gthread; in production use ASGI. Rule: a request for
-migrated is plain Flask in the caller's own thread with the caller's environ; for any other the ASGI front door
-runs on the one background loop of the process. The same function decides.
+migrated is plain Flask in the caller's own thread with the caller's environ. Any other request is answered by
+the ASGI front door on the one background loop of the process. For both, the front door's own `decide` decides.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class MountedDoor(Protocol):
         ...
 
     def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
-        """Return the headers of a migrated response with what the front door adds and removes."""
+        """Return the headers of a migrated response after the front door has added and removed its own."""
         ...
 
     def record(self, exchange: Exchange) -> None:
@@ -64,7 +64,7 @@ class WsgiMount:
     front door's lifespan has started on it, so that the route table is watched.
 
     Limits: no upgrades, trailers or 1xx; repeated request headers arrive as WSGI joins them; an
-    early response to an upload waits for the piece of it (64 KiB) that is being read; the server's
+    early response to an upload waits until the piece (64 KiB) that is being read has come; the server's
     Date and Server replace legacy's; fallback and shadow do not wrap migrated responses; it works
     at the root of the server only.
     """
@@ -119,7 +119,7 @@ class WsgiMount:
 
 
 class MigratedCall:
-    """A migrated request in the caller's thread: it marks the headers, counts bytes and records once."""
+    """A migrated request in the caller's thread: it adds the front door's headers and records one exchange."""
 
     def __init__(
         self,
@@ -189,7 +189,7 @@ class MigratedCall:
             self._record(self._failure)
 
     def _mark_headers(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return the app's headers with what the front door adds and removes."""
+        """Return the app's headers after the front door has added and removed its own."""
         wire = [(_encode(name), _encode(value)) for name, value in headers]
         own = [pair for pair in wire if not is_own_header(pair[0].lower())]
         marked = self._door.response_headers(self._head, self._decision, own)

@@ -161,7 +161,7 @@ class WsgiRelay:
             self._loop.call_soon_threadsafe(self._add_message, self._body.next_message())
 
     def _send_refusal(self, start_response: StartResponse) -> None:
-        """Answer 400 for an app that sent nothing because it took the client for gone, which is usually true."""
+        """Answer 400 because the app sent nothing; it does so if it believes that the client has left."""
         reply = failure_reply(Failure("bad-request", "read", "client"))
         start_response(*_wsgi_head(reply.status, reply.headers))
         self._steps.put((RelayStep.CHUNK, reply.body))

@@ -98,7 +98,7 @@ class CountedInput(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as many bytes as the server's own input does (PEP 3333)."""
+        """Read at most `size` bytes, as the server's own input does (PEP 3333)."""
         return self._count(self._source.read(-1 if size is None else size))
 
     def readline(self, size: int | None = -1, /) -> bytes:
@@ -118,7 +118,7 @@ class CountedInput(io.RawIOBase):
 
 
 def wrap_input(environ: Environ) -> Callable[[], int]:
-    """Replace `wsgi.input` by one that raises when the body breaks off.
+    """Replace `wsgi.input` by a stream that raises an error when the body breaks off.
 
     Return a function that returns the size of the body: as declared, else as read so far.
     """

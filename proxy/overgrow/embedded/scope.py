@@ -46,7 +46,7 @@ def build_scope(environ: Environ, extension: NativeScope) -> Scope:
 
 
 def target_of(environ: Environ) -> bytes:
-    """Return the request target: as the client sent it if the server provides it, else rebuilt."""
+    """Return the request target as the client sent it; if the server does not provide that, rebuild it."""
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if raw:
         return _latin1_bytes(raw)
@@ -93,7 +93,7 @@ def sanitize_environ(environ: Environ, head: Head) -> None:
 
 
 def _is_forgeable(key: str, *, trusted: bool) -> bool:
-    """Whether the app must not see this key: one of our own, or a claim that nobody vouches for."""
+    """Whether the app must not see this key: a header of our own, or a forwarding header of an untrusted peer."""
     if key[:16] == "HTTP_X_FORWARDED" and key[16:17] in ("", "_"):
         return not (
             trusted and is_claim_for_migrated(key[5:].lower().replace("_", "-").encode("latin-1"))

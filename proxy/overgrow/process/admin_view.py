@@ -72,7 +72,7 @@ class ProcessView:
 
     @property
     def server(self) -> Mapping[str, Any] | None:
-        """Version, master and start of this front door; None under a server of somebody else."""
+        """The version, the master's pid and the start time of this front door; None under another server than ours."""
         control = self._app.control
         if control is None:
             return None

@@ -14,7 +14,9 @@ VARIABLE = "OVERGROW_ERROR_PAGES"
 
 
 def read_error_pages(folder: Path | None) -> dict[str, str]:
-    """Read `CODE.html`, `STATUS.html` and `error.html` of a folder; the built-in page has no file.
+    """Return the texts of a folder's `CODE.html`, `STATUS.html` and `error.html` by their names without `.html`.
+
+    An error without a file gets the built-in page.
 
     Raises:
         SettingError: if the folder or a file cannot be read, or a file has a name that no error has.

@@ -1,4 +1,4 @@
-"""A worker's place among the others: its slot on the board, what it publishes there, who else lives.
+"""A worker's place among the others: its slot on the board, what it publishes there, and which others live.
 
 Rule: after the start every file call runs in a thread, one at a time. While the state folder does not answer,
 a worker uses its last view of the others, and its own current state. A board that was removed is created
@@ -56,7 +56,7 @@ class Presence:
         return self.home / "board"
 
     def publish(self) -> None:
-        """Publish on the board, soon, what this worker runs."""
+        """Ask for this worker's state to be published on the board soon; do not wait for it."""
         self._changed_event.set()
 
     async def wait_until_published(self) -> None:
@@ -86,7 +86,7 @@ class Presence:
             self._cannot_publish = False
 
     def _publish_in_slot(self, state: Mapping[str, Any]) -> None:
-        """Publish in the current slot; a move to another one may have happened while this call waited."""
+        """Publish in the current slot, which may have changed while this call waited."""
         self.slot.publish(state)
 
     def _release_slot(self) -> None:
@@ -142,7 +142,7 @@ class Presence:
         return True
 
     def _return_to_state_dir(self) -> bool:
-        """Move from the temporary folder to the state folder, once that can be used; return whether it was."""
+        """Move from the temporary folder to the state folder as soon as that can be used; return whether it moved."""
         if not self._state_dir.is_dir():
             return False
         try:
@@ -154,7 +154,7 @@ class Presence:
         return True
 
     async def close(self) -> None:
-        """Release the slot; if the state folder does not answer, the kernel does so at the end of the process."""
+        """Release the slot. If the state folder does not respond, the kernel releases it when the process ends."""
         leaving = asyncio.ensure_future(self._files.call(self._release_slot))
         await asyncio.wait({leaving}, timeout=RELEASE_S)
 
@@ -168,7 +168,7 @@ def _consume_error(look: asyncio.Future[Any]) -> None:
 def _claim_slot(state: Path, config: Path) -> tuple[Slot, Path]:
     """Claim a slot on the board; return it and its folder: a temporary one if the disk is full.
 
-    The board and the counts are worth less than the requests that wait, so this never fails.
+    It never raises for a file system, because a worker without a board can still serve requests.
     """
     take = partial(_claim_slot_in, state)
     try:

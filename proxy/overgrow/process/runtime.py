@@ -1,7 +1,7 @@
 """What one serving process holds: its slot on the board, its sinks, its watcher.
 
-Root's helper, created by `Overgrow.open` after the fork, inside the event loop. It knows the app it serves
-only through the protocol HostApp.
+`Overgrow.open` creates it after the fork, inside the event loop. It knows the app that it serves only through
+the protocol HostApp.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class HostApp(Protocol):
 
     @property
     def is_under_test(self) -> bool:
-        """Whether nobody would read an access log."""
+        """Whether the app runs under a test, so that no access log is written."""
         ...
 
     @property
@@ -124,7 +124,7 @@ class HostApp(Protocol):
         ...
 
     def judge_proposal(self, data: bytes) -> tuple[Sequence[Problem], str | None]:
-        """Return what is wrong with a proposed text of the table for the worker, and what makes its app stale."""
+        """Return the problems of a proposed table in this worker, and how the app's sources differ from what it imported."""
         ...
 
     @property
@@ -188,7 +188,7 @@ class WorkerRuntime:
             self._tasks.append(asyncio.create_task(self._reload_on_change()))
 
     async def _log_boot_problems(self) -> None:
-        """Log at boot what users would notice first: a table other than the file's, or a missing app."""
+        """Log at boot if the table is another than that of the file, or if the team's app is missing."""
         live = self._app.live
         if live.reload_error is not None:
             board = await self.presence.living_workers()
@@ -263,7 +263,7 @@ class WorkerRuntime:
                 logger.exception("the source files could not be looked at; the next look comes")
 
     async def _is_first_to_stay(self) -> bool:
-        """Whether this is the lowest slot of the workers that do not leave: one reloads for all."""
+        """Whether this worker has the lowest slot of those that stay, so that it starts the reload for all."""
         living = await self.presence.living_workers()
         staying = [each["slot"] for each in living if not each.get("leaving")]
         return staying[:1] == [self.presence.slot.number]
@@ -274,7 +274,7 @@ class WorkerRuntime:
         self.publish()
 
     async def _log_change(self, change: TableEvent) -> bool:
-        """Log a change in one worker only, that in the lowest slot; return whether this one did."""
+        """Log a change if this worker has the lowest slot, so that one worker logs for all; return whether it did."""
         if not await self.presence.is_spokesman():
             return False
         level = logging.ERROR if change.kind in {"rejected", "unseen"} else logging.INFO
@@ -309,7 +309,7 @@ class WorkerRuntime:
         return bool(getattr(self.control, "draining", False))
 
     def _check_leaving(self) -> None:
-        """Tell the board once this worker takes no new clients."""
+        """Publish once on the board that this worker accepts no new clients."""
         if self._is_leaving != self._published_leaving:
             self._published_leaving = self._is_leaving
             self.publish()
@@ -318,7 +318,7 @@ class WorkerRuntime:
         return [str(note) for note in self._hints.notes]
 
     def _waiting_notes(self) -> list[str]:
-        """Return what keeps this worker from running what was asked for: its app, a half-written table."""
+        """Return why this worker does not run what the file asks for: an app that is missing, or a half-written table."""
         stale = f"{self._stale}: overgrow reload" if self._stale else ""
         found = (self._app.app_problem, self._app.app_note, stale, self._app.live.waiting)
         return [str(each) for each in found if each]

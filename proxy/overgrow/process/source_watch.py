@@ -1,7 +1,8 @@
 """Automatic reload during development: notices that a source file was saved, and runs `overgrow reload`.
 
-One worker watches, beside its loop. Rule: this module decides only when to try. The command tries the code in a process of its
-own and says on standard error what is wrong with a half-written file; the last good code serves on.
+One worker watches, in a thread beside its event loop. Rule: this module decides only when to reload. The
+command imports the code in a process of its own, and prints on standard error what is wrong with a half-written
+file; meanwhile the workers keep serving the last good code.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ POLL_S = 0.5
 
 
 class SourceState(NamedTuple):
-    """What decides about a reload: when each source file changed, and which app the table names."""
+    """When each source file changed, and which app the table names: if either changes, a reload is due."""
 
     times: SourceTimes
     app: str | None
 
 
 class SourceWatch:
-    """Finds code that differs from the running code and from the last one tried, once nobody is still writing it."""
+    """Finds source code that was changed since the last reload and is not being written any more."""
 
     def __init__(self, folder: Path, import_began_s: float) -> None:
         self._folder = folder
@@ -36,7 +37,10 @@ class SourceWatch:
         self._tried: SourceState | None = None
 
     def find_change(self, app: str | None) -> str | None:
-        """Return what has changed since the last try, once two scans agree, and count it as tried; None if nothing has changed."""
+        """Return in words what has changed since the last reload; None if nothing has, or while files still change.
+
+        A change is returned once, when two scans in a row agree.
+        """
         found = SourceState(scan_sources(self._folder), app)
         if self._tried is None:  # the first look: what is older than the import runs already
             older = {path: at for path, at in found.times.items() if at <= self._began_ns}
