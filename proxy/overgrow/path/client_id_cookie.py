@@ -1,7 +1,7 @@
 """The cookie that tells a canary's clients apart, and which responses may carry it.
 
-Pure. Rule: a response that a cache may give to other clients gets no id, because all of them would
-count as one client from then on. If the headers leave this open, the response counts as shared.
+Pure. Rule: a response that a cache may give to other clients gets no id, because all of these would
+count as one client from then on. If the headers do not say whether it may, the response gets no id either.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def id_cookie(client_id: str, scheme: str) -> bytes:
 
 
 def may_caches_share_response(status: int, headers: Headers, now_s: float) -> bool:
-    """Return whether a cache may give the response to other clients (RFC 9111 3): then it gets no id.
+    """Return whether a cache may give the response to other clients (RFC 9111 3), so that it must get no id.
 
     A 304 updates a stored response, headers included (RFC 9111 4.3.4).
     """
@@ -61,7 +61,7 @@ def may_caches_share_response(status: int, headers: Headers, now_s: float) -> bo
 
 
 def _lets_some_cache_store(name: str, value: str) -> bool:
-    """Return whether a field that only some caches read, such as CDN-Cache-Control, lets them store."""
+    """Return whether a header that only some caches read, such as CDN-Cache-Control, lets those caches store."""
     if name == "x-accel-expires":  # nginx's: seconds, or @ and a unix time
         return value.strip() not in ("0", "")
     if name == "cache-control" or not name.endswith(_FOR_SOME_CACHES):
@@ -71,7 +71,7 @@ def _lets_some_cache_store(name: str, value: str) -> bool:
 
 
 def _parse_directives(text: str) -> Iterator[Directive]:
-    """Yield the directives of a line; a malformed one has the empty name."""
+    """Yield the directives of a Cache-Control line; a malformed directive gets an empty name."""
     position = 0
     while position < len(text):
         element = _ELEMENT.match(text, position)
@@ -88,8 +88,8 @@ def _parse_directives(text: str) -> Iterator[Directive]:
 def _forbids_sharing(directives: Iterable[Directive]) -> bool:
     """Return whether the directives forbid every shared cache to reuse the response.
 
-    `private="set-cookie"` and `no-cache="set-cookie"` withhold one field only, and many caches ignore
-    the argument; must-understand cancels no-store (RFC 9111 5.2.2.3).
+    `private` or `no-cache` with an argument such as "set-cookie" does not count: it withholds one field only,
+    and many caches ignore the argument. must-understand cancels no-store (RFC 9111 5.2.2.3).
     """
     found = list(directives)
     names = {name for name, _ in found}

@@ -1,7 +1,7 @@
 """A Server that turns the front door's own responses into pages for browsers.
 
-Programs get the short text of FAILURES; a client whose Accept names text/html gets a page with the
-same words, from a template of the team's own or the one below. Status and headers are the same.
+Programs get the short text of FAILURES. A client whose Accept names text/html gets a page with the
+same words; the template is the team's own or the built-in one. Status and headers are the same.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class ErrorPages:
 
 
 def _is_front_door_error_text(reply: Reply) -> bool:
-    """Return whether a reply is the front door's own: a failure may also be noted on a real response."""
+    """Return whether a reply has the front door's own text: a side's response may have a failure noted on it too."""
     return isinstance(reply.body, bytes) and any(
         name == b"x-overgrow-error" for name, _ in reply.headers
     )
@@ -93,7 +93,7 @@ def prefers_html(headers: Headers) -> bool:
 
 
 def render_page(failure: Failure, templates: Mapping[str, str]) -> str:
-    """Fill the template of the failure's code, else of its status, else the general one."""
+    """Return the page made from the template of the failure's code, else of its status, else from the general one."""
     status, message = FAILURES[failure.code]
     template = (
         templates.get(failure.code)

@@ -1,8 +1,8 @@
 """The path of one request: read, decide, serve, relay, record.
 
 Band 2: it knows only the words (exchange, routing). Servers, sinks and the live table come in by
-argument. `FrontDoor.__call__` is the heart: it has no `except`, one `async with` owns the reply,
-and it stays under 20 lines. A feature never edits it; it enters as a fact, a Server that wraps a
+argument. Every request runs through `FrontDoor.__call__`: it has no `except`, one `async with` owns the
+reply, and it stays under 20 lines. No feature changes it: a feature is a fact, a Server that wraps a
 Server, a Sink, or an outside reader.
 """
 
@@ -26,7 +26,7 @@ from overgrow.routing.model import Decision, Timeouts, TrustedProxies
 
 
 class TableSource(Protocol):
-    """Where the path reads the table in force: by attribute, once a request."""
+    """Where the front door gets the table in force; it reads the attribute once for each request."""
 
     @property
     def matcher(self) -> Matcher:
@@ -36,9 +36,9 @@ class TableSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collaborators:
-    """What the five stations work with; each comes in by argument.
+    """The objects and functions that the front door works with.
 
-    `facts` is asked once a request for what lies outside it: a new fact for `decide` enters there.
+    `facts` is called once for each request, and returns the facts for `decide` that are not in the request.
     """
 
     servers: Mapping[str, Server]
@@ -88,7 +88,7 @@ class FrontDoor:
     def add_own_headers(
         self, decision: Decision, head: Head, headers: Headers, status: int = 200
     ) -> list[tuple[bytes, bytes]]:
-        """Return a response's headers with those of the front door itself: a client id, X-Overgrow."""
+        """Return a response's headers, with those of the front door added: a cookie with the client's id, X-Overgrow."""
         if not (decision.assign_id or self._expose or decision.reason == "override"):
             return headers if isinstance(headers, list) else list(headers)
         added = list(headers)
@@ -107,7 +107,7 @@ class FrontDoor:
 
 # Map 5 (docs/architecture.md#a-request-by-numbers)
 def read_head(scope: Scope, native: NativeScope, trusted: TrustedProxies) -> Head:
-    """Station 1: read the head of an ASGI scope. Our own servers add the target byte for byte."""
+    """Station 1: return the head of an ASGI scope; `native` has the target of the request byte for byte."""
     headers = scope["headers"]
     return head_of(
         scope["method"],
@@ -156,7 +156,7 @@ class SingleServerDoor:
         """Record nothing: requests for the admin listener are not counted as traffic."""
 
     def clock(self) -> float:
-        """Return 0: nothing is recorded, so nothing is dated."""
+        """Return 0, because no exchange is recorded, so none needs a time."""
         return 0.0
 
 

@@ -34,7 +34,7 @@ _UNDERSCORE = ord("_")  # a number is found in bytes without detours
 
 
 class EntryDoor(Protocol):
-    """What a request in flight needs of the door it came through."""
+    """What a request in flight needs of the ASGI callable that received it."""
 
     @property
     def own_cookies(self) -> tuple[bytes, ...]:
@@ -59,8 +59,8 @@ class EntryDoor(Protocol):
 class Outcome(NamedTuple):
     """How an exchange ended: whose failure is recorded, and whether the client's connection breaks.
 
-    With `breaks` our own server breaks the connection and gets no exception. Otherwise an exception
-    is a fault of the front door: the server gets it and logs it.
+    If `breaks` is set, our own server breaks the connection, and the exception is not raised in it. Otherwise
+    an exception is a fault of the front door: it is raised in the server, which logs it.
     """
 
     failed: Literal["client", "body", "reply"]
@@ -80,7 +80,7 @@ FAULT = Outcome("reply", breaks=False)
 def outcome_of(error: BaseException | None, reply: Reply | None, *, has_left: bool) -> Outcome:
     """Return how an exchange ended; `has_left`: the server reported that the client left.
 
-    `send` reports a lost client by an OSError (ASGI 2.4); before there is a reply an OSError is a fault.
+    `send` raises OSError if the client is gone (ASGI 2.4). Before there is a reply, an OSError is a fault.
     """
     if has_left and isinstance(error, asyncio.CancelledError):
         return CLIENT_LEFT
@@ -266,7 +266,7 @@ class InFlightRequest:
         return start
 
     async def _relay_whole(self, body: bytes, reply: Reply) -> None:
-        """Send a response whose body is complete; its trailers, if any, are known."""
+        """Send a response whose whole body, with any trailers, is in memory."""
         trailers = reply.trailers() if reply.trailers and self._native.accepts_trailers else ()
         start = self._build_start_message(reply)
         await self._send({**start, "trailers": True} if trailers else start)
@@ -288,7 +288,7 @@ class InFlightRequest:
         )
 
     def _cancel_exchange(self) -> None:
-        """Cancel the exchange: nobody will read the response."""
+        """Cancel the exchange, because nobody will read the response."""
         self._has_left = True
         if self._task is not None:
             self._task.cancel()
@@ -350,7 +350,7 @@ class ReceivedBody:
             self._finished.set()
 
     async def wait_for_disconnect(self) -> None:
-        """Return once the client is gone. It waits for the body first: only one may read at a time."""
+        """Return once the client is gone. Wait until the body is read first, because only one task may call `receive`."""
         if self._finished is not None:
             await self._finished.wait()
         with suppress(asyncio.CancelledError):

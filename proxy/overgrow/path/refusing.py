@@ -18,7 +18,7 @@ class RefusingServer:
     """The Server for decisions that no side answers: gone, and paths that are refused."""
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:  # noqa: ARG002
-        """Answer 410 `gone` or 400 `ambiguous-path`, as decided."""
+        """Answer 410 `gone` or 400 `ambiguous-path`, as the decision says."""
         code = "gone" if decision.side == "gone" else "ambiguous-path"
         return failure_reply(Failure(code, "decide", "front"))
 
@@ -39,8 +39,8 @@ class NoUpgrade:
 class BodyLimit:
     """A Server that answers 413 `body-too-large` to bodies beyond a limit.
 
-    A declared length is refused at once. A body without one is cut off when it passes the limit: the
-    wrapped server sees an upload that broke off, never a shorter one that looks complete.
+    A body whose declared length is over the limit is refused at once. A body without a declared length breaks
+    off at the limit: to the wrapped server it looks like an upload that broke off, never like a complete one.
     """
 
     def __init__(self, server: Server, max_bytes: Callable[[], int | None]) -> None:
@@ -91,7 +91,7 @@ class _LimitedBody:
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a WebSocket on another ASGI server than ours, which passes WebSockets in scopes of their own."""
+    """Refuse a WebSocket scope; only other ASGI servers than ours send scopes of that type."""
     await receive()
     if "websocket.http.response" not in scope.get("extensions", ()):
         await send({"type": "websocket.close", "code": 1000})

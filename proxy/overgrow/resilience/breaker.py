@@ -1,13 +1,13 @@
-"""When to stop asking one side of one route, and how to start again.
+"""When to stop sending requests to one side of one route, and how to start again.
 
-Pure: time comes in as a number of seconds that never runs backwards; nothing here knows requests,
+Pure: time comes in as a number of seconds that never decreases; nothing here knows requests,
 servers or threads. Rule: only `_enter` changes the state, and only along TRANSITIONS.
 
 A breaker counts responses over a sliding window. When too many fail or are slow it opens,
 and the side gets no requests for a while. Then it is half-open: one request at a time is let through
 as a probe. The first good response starts the recovery, in which the share of requests that are let
-through grows linearly from none to all; too many bad responses on the way open it again. A side that
-could not be reached and responds again is back: one good probe closes the breaker.
+through grows linearly from none to all; too many bad responses meanwhile open it again. If the side was
+unreachable before, one good probe closes the breaker at once.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 def transitions_as_markdown() -> str:
-    """Return the table of states as the documents show it."""
+    """Return the table of states and transitions for the documents."""
     rows = [
         f"| `{state}`: {STATES[state]} | {EVENTS[event]} | `{after}` |"
         for (state, event), after in TRANSITIONS.items()
@@ -99,7 +99,7 @@ MIGRATED_POLICY = Policy()
 
 
 def policies_as_markdown() -> str:
-    """Return the numbers of both sides as the documents show them."""
+    """Return the policies of both sides as a table for the documents."""
     rows = [
         f"| `{each.name}` | {getattr(MIGRATED_POLICY, each.name):g} | "
         f"{getattr(LEGACY_POLICY, each.name):g} |"
@@ -171,10 +171,9 @@ class Window:
 
 
 class Breaker:
-    """Whether one side of one route may be asked. Belongs to one worker process.
+    """Decides whether requests may be sent to one side of one route, in one worker process.
 
-    `policy` has the numbers it follows; `on_change(before, event, after)` is called at every change
-    of state, for the log.
+    `on_change(before, event, after)` is called at every change of state, for the log.
     """
 
     __slots__ = (
@@ -210,7 +209,7 @@ class Breaker:
         return f"<Breaker {self.state} since {self._since_s:g} s: {self.opened_by}>"
 
     def allows(self, now_s: float) -> bool:
-        """Whether to let one request through now; if True, that request counts as let through."""
+        """Return whether to let one request through now; if True, count that request as let through."""
         if self.state == "closed":
             return True
         self._apply_time(now_s)
@@ -234,12 +233,12 @@ class Breaker:
             self._enter("reached" if self._was_unreachable else "answered", now_s)
 
     def record_good(self, began_s: float, now_s: float) -> None:
-        """Take note of a good response while the breaker is closed: a faster `record` for most requests."""
+        """Record a good response while the breaker is closed; this is faster than `record`, and most responses are good."""
         if began_s >= self._since_s:
             self._window.add_good(now_s)
 
     def reset(self, now_s: float) -> None:
-        """Close it, whatever it has seen."""
+        """Close the breaker, and forget what it has counted."""
         self._enter("reset", now_s)
 
     def retry_after_s(self, now_s: float) -> int:
@@ -280,7 +279,10 @@ class Breaker:
         return True
 
     def _spend_credit(self, now_s: float) -> bool:
-        """Let the current share through, evenly: each request adds the share, and one let through costs 1."""
+        """Let the current share of requests through, evenly spaced.
+
+        Each request adds the share to a credit; a request is let through if the credit is at least 1, and costs 1.
+        """
         self._credit += self.share(now_s)
         if self._credit < 1.0:
             return False
@@ -288,7 +290,7 @@ class Breaker:
         return True
 
     def _judge(self, judgement: Judgement, now_s: float) -> None:
-        """Open if there are too many bad responses. One bad probe is too many."""
+        """Open the breaker after a bad response if there are too many of them, or if it was the probe."""
         self._was_unreachable = judgement == "unreachable"
         if self.state == "half-open":
             self._enter("slow" if judgement == "slow" else "failing", now_s)

@@ -1,13 +1,13 @@
-"""A side behind its breakers: a Server that refuses while one is open and learns from each response.
+"""A Server around one side, with breakers: it refuses requests while a breaker is open, and counts responses.
 
 Rule: it judges heads, never bodies. Faults of the client (gone, half an upload, a malformed request)
 and our own refusals (a full queue, a drain, a loop) say nothing about a side.
 
-Legacy has breakers only with legacy.breaker: no other side can answer in its place.
+Legacy has breakers only with legacy.breaker, because no other side can answer in its place.
 
-Some requests are neither refused nor counted: those that no route took (all of legacy's pages would
-share one breaker, and one bad page would block them all), those of killed and irreversible routes (no
-other side can answer), and overrides (a tester must see the side as it is, without effect on others).
+Three kinds of requests are neither refused nor counted. Requests that no route took: all of legacy's pages
+would share one breaker, and one bad page would block them all. Requests under the kill file or of irreversible
+routes: no other side can answer them. Overrides: a tester must see the side as it is, without effect on others.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ FAILED_STATUS = frozenset({500, 502, 503, 504})
 class BreakerServer:
     """A Server around one side, `legacy` or `migrated`.
 
-    For a route with `fallback`, the decision has already asked migrated's breaker
-    (`OpenBreakers`); asking again would count the request twice.
+    For a route with `fallback`, `decide` has already asked migrated's breaker (`OpenBreakers`), so this Server
+    does not ask it again: that would count the request twice.
     """
 
     def __init__(self, server: Server, breakers: Breakers, side: Side) -> None:
@@ -40,7 +40,7 @@ class BreakerServer:
 
     # Map 10 (docs/architecture.md#a-request-by-numbers)
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
-        """Ask the side, or return 503 `legacy-open` or `migrated-open` while its breaker refuses."""
+        """Send the request to the side; while its breaker refuses, return 503 `legacy-open` or `migrated-open`."""
         route = decision.route
         is_exempt = route is None or not route.reversible or decision.reason in _EXEMPT
         if route is None or is_exempt or not self._breakers.guards(self._side):

@@ -4,7 +4,7 @@ Each worker process has its own breakers. They share nothing, so they need no ag
 worker with a bad connection does not block a route for the others.
 
 Rule: there are never more breakers than twice the routes of the table in force. A reload keeps the
-breakers of routes that still exist, by name; the others are dropped when the next one is made.
+breakers of routes that still exist, by name; the others are dropped when the next breaker is made.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ POLICIES: Mapping[Side, Policy] = {"legacy": LEGACY_POLICY, "migrated": MIGRATED
 
 
 class Breakers:
-    """The breakers of one worker, by route name and side. `clock` is in seconds, monotonic."""
+    """The breakers of one worker, by route name and side. `clock` returns monotonic seconds."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Breakers:
         return breaker
 
     def guards(self, side: Side) -> bool:
-        """Whether the routes have breakers of a side: legacy's only where the table asks for them."""
+        """Whether routes have breakers for this side: migrated's always, legacy's only with `legacy.breaker`."""
         return side == "migrated" or self._table_of().legacy.breaker
 
     def refuses(self, route: str, side: Side) -> bool:
@@ -85,10 +85,10 @@ class Breakers:
 
 
 class OpenBreakers:
-    """The routes whose breaker of migrated refuses the current request, as `decide` asks for them.
+    """The routes for which migrated's breaker refuses the current request; used as a set by `decide`.
 
-    `decide` evaluates `name in open_breakers` once a request, for routes with `fallback` only. False
-    counts the request as let through: while a side recovers, some are refused and some are not.
+    `decide` evaluates `name in open_breakers` once for each request to a route with `fallback`. If the result
+    is False, the request counts as let through: while a side recovers, only a share of requests is.
     """
 
     def __init__(self, breakers: Breakers) -> None:

@@ -1,9 +1,9 @@
 """The commit point of one request: either the app commits, or legacy may answer instead.
 
-The app gets one callable in its environ, `overgrow.commit`, which it calls just
-before it commits a transaction (docs/fallback.md has the lines for SQLAlchemy). Whoever is
-first wins: after the call there is no fallback, and after the fallback began the call raises, so
-that the app rolls back. The app calls it in its thread; the fallback runs on the event loop.
+The app gets one callable in its environ, `overgrow.commit`, and calls it just
+before it commits a transaction (docs/fallback.md has the lines for SQLAlchemy). After that call there is no
+fallback. If the fallback began before, the call raises, so that the app rolls back. The app calls it in its
+thread; the fallback runs on the event loop.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CommitPoint:
             self._state = "committed"
 
     def yield_to_legacy(self) -> bool:
-        """Give the request to legacy; return False if the app has committed."""
+        """Let legacy answer the request from now on; return False if the app has committed already."""
         with self._lock:
             if self._state == "open":
                 self._state = "yielded"

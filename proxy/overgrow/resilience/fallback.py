@@ -4,7 +4,7 @@ Rule: the fallback is decided before the client has received a byte. A request i
 if that changes nothing: a safe method (or an Idempotency-Key, if the route allows that), a
 body that can be repeated whole, and an app that has not committed.
 
-It must not know how either side works, and it never makes a response of its own.
+This module must not know how either side works, and it never makes a response of its own.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ KEPT_BYTES = 64 * 1024
 
 
 class Fallback:
-    """A Server for the migrated side that returns legacy's response where migrated failed.
+    """A Server for the migrated side that returns legacy's response if migrated failed.
 
     It applies to routes with `fallback` where target or canary chose migrated. It does not apply to
-    overrides, since a tester who asks for migrated wants to see it fail, nor to irreversible routes, since
-    legacy's data is out of date there. The Reply says in `fallback` what migrated returned and in
-    `decision` which side answered instead.
+    overrides, because a tester who asks for migrated wants to see its failures. Nor does it apply to
+    irreversible routes, because legacy's data is out of date there. `Reply.fallback` says what migrated
+    returned, and `Reply.decision` says which side answered instead.
     """
 
     def __init__(self, migrated: Server, legacy: Server, *, kept_bytes: int = KEPT_BYTES) -> None:
@@ -58,7 +58,7 @@ class Fallback:
         return await self._serve_legacy(second, decision, fell)
 
     async def _serve_legacy(self, inbound: Inbound, decision: Decision, fell: FellBack) -> Reply:
-        """Return legacy's response, whatever it is, with what migrated returned noted in it."""
+        """Return legacy's response, good or bad, and note on the Reply what migrated returned."""
         turned = decision._replace(side="legacy", reason="fallback")
         reply = await self._legacy.serve(inbound, turned)
         reply.decision = turned
@@ -69,7 +69,7 @@ class Fallback:
 def _copy_for_side(
     inbound: Inbound, body: AsyncIterator[bytes] | None, commit: CommitPoint | None = None
 ) -> Inbound:
-    """Copy a request for one side: what that side notes on it must not reach the other."""
+    """Copy a request for one side, so that the other side does not see what this side notes on it."""
     # By hand, because this runs for every request and dataclasses.replace is slower.
     copied = Inbound(inbound.head, body, inbound.inform, take_over=inbound.take_over, commit=commit)
     copied.client_connection = inbound.client_connection
@@ -102,7 +102,7 @@ def failure_code_of(reply: Reply) -> str | None:
 
 
 class ReplayableBody:
-    """A request body that is kept while it is read, up to a limit; a larger one is only streamed."""
+    """A request body that is kept while it is read, if it is no larger than a limit."""
 
     def __init__(self, body: AsyncIterator[bytes], limit_bytes: int) -> None:
         self._body = body
@@ -113,14 +113,14 @@ class ReplayableBody:
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether it can be read again from its first byte: nothing was read, or all of it was kept.
+        """Whether the body can be read from its first byte again, because nothing was read or all of it was kept.
 
-        Half of a body is not enough, because the first reader may still wait for the rest.
+        A body that was read in part is not repeatable: the first reader may still wait for the rest.
         """
         return self._size == 0 or (self._ended and self._size <= self._limit_bytes)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, for the first reader."""
+        """Yield the body, for the first reader."""
         async for chunk in self._body:
             self._size += len(chunk)
             if self._size <= self._limit_bytes:
@@ -131,7 +131,7 @@ class ReplayableBody:
         self._ended = True
 
     async def replay(self) -> AsyncIterator[bytes]:
-        """The body from its start, for the second reader; only if it `is_repeatable`."""
+        """Yield the body from its start, for the second reader; call this only if the body `is_repeatable`."""
         for chunk in self._chunks:
             yield chunk
         if not self._ended:
