@@ -6,7 +6,7 @@ counted, and the log itself reports the gap. The thread starts with the first li
 and sleeps while there is none.
 
 Rule: a write to a pipe holds whole lines and at most PIPE_BUF bytes. POSIX keeps such a write in
-one piece, so workers that share one pipe do not mix their lines.
+one piece, so the lines of workers that share one pipe do not get mixed.
 
 Privacy: the path is logged. The query is not, because it holds search terms, e-mail addresses and
 tokens. Cookies, Referer and User-Agent are not logged either. `client.address` is personal data in
@@ -49,7 +49,7 @@ _DECISION_FIELDS = ("overgrow.route", "overgrow.side", "overgrow.reason", "overg
 
 
 class AccessLog:
-    """A Sink that writes a line for each exchange to a stream (a file object; stdout, say).
+    """A Sink that writes a line for each exchange to a stream: a file object such as stdout.
 
     `on_drop` is called, in any thread, with how many lines were just lost.
     """
@@ -88,7 +88,7 @@ class AccessLog:
                 self._start()
 
     def close(self) -> None:
-        """Write the waiting lines, for at most CLOSE_S if the stream blocks; a later record starts again."""
+        """Write the waiting lines, for at most CLOSE_S if the stream blocks, and end the thread until the next `record`."""
         with self._starting:
             thread, self._thread = self._thread, None
         if thread is not None and thread.is_alive():
@@ -151,7 +151,7 @@ class AccessLog:
                 self._note_recovery()
 
     def _note_loss(self, lines: int, error: Exception) -> None:
-        """Count lines that cannot be written and log that once: the reader is gone, or the disk is full."""
+        """Count lines that could not be written, because the reader is gone or the disk is full; log the first loss."""
         self._is_torn = True
         self._unwritten += lines
         self.report_drops()
@@ -220,7 +220,7 @@ def _without_port(name: str, value: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _client_json(address: str) -> str:
-    """Return a client's address as JSON; cached, as clients come again."""
+    """Return a client's address as JSON; cached, because the same clients return."""
     return _text_json(address)
 
 

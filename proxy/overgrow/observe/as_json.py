@@ -1,6 +1,6 @@
 """Routes and their figures as JSON: one shape for the command line, the admin API and the pages.
 
-Pure. Every key is always present; what routes.yaml leaves out has its default.
+Pure. Every key is always present; a field that routes.yaml omits has its default value.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The board: one slot per living worker process, and what each worker last published about itself.
 
 A worker holds its slot by flock on `slot-N.lock`. The kernel releases the lock when the process ends,
-however it ends, so nothing here is stale after kill -9: a worker is dead if its lock is
-free. Lock files are never unlinked, because then two processes could hold one slot.
+however it ends. So the board is right even after kill -9: a worker is dead if its lock is
+free. Lock files are never deleted, because then two processes could hold one slot.
 
-Rule: claim a slot after the fork, once in each worker. A forked child shares its parent's lock. So the
-child drops its copy at once and never publishes; otherwise a child that outlives its worker would keep
-the slot. Close-on-exec covers programs that a worker starts.
+Rule: claim a slot after the fork, once in each worker. A child that a worker forks shares its parent's lock.
+So the child drops its copy at once and never publishes; otherwise a child that outlives its worker would keep
+the slot. Programs that a worker executes do not inherit the lock (close-on-exec).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Slot:
         return self._lock_fd is not None
 
     def publish(self, state: Mapping[str, Any]) -> None:
-        """Replace what the board says about this worker; `slot` and `pid` are added.
+        """Replace this worker's state on the board by `state`, with `slot` and `pid` added.
 
         Raises:
             RuntimeError: if this process does not hold the slot.
@@ -68,7 +68,7 @@ class Slot:
             draft.replace(_state_file(self._folder, self.number))
 
     def is_in_place(self) -> bool:
-        """Whether others still see that the slot is taken; False if its lock file was removed."""
+        """Whether the lock file still exists, so that other processes see that the slot is taken."""
         if self._lock_fd is None:
             return False
         try:
@@ -117,7 +117,10 @@ def workers(folder: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def _lock_board(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[None]:
-    """Prevent a claim during a read: a read tests a slot's lock by taking it, so a claim would skip that slot."""
+    """Hold the board's lock, so that nobody claims a slot while somebody reads.
+
+    A read tests a slot's lock by taking it, so a claim at that moment would skip the slot.
+    """
     fd = os.open(folder / "board.lock", _WRITABLE, 0o600)
     try:
         _wait_for(fd, fcntl.LOCK_EX if purpose == "claim" else fcntl.LOCK_SH)
@@ -129,7 +132,7 @@ def _lock_board(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[Non
 def _wait_for(fd: int, mode: int) -> None:
     """Take the board's lock; continue without it if somebody holds it for long, such as a stopped process.
 
-    The lock only prevents that a slot is skipped. Without it, two workers still never get the same slot.
+    Without this lock a slot may be skipped, but two workers never get the same slot.
     """
     deadline = time.monotonic() + PATIENCE_S
     while not _try_lock(fd, mode) and time.monotonic() < deadline:

@@ -1,11 +1,11 @@
-"""Numbers in a mapped file: one process adds to them, any process may read, a crash loses none.
+"""Numbers in a memory-mapped file: one process adds to them, any process may read them, a crash loses none.
 
 The layout is that of prometheus_client's MmapedDict; a test compares the two. It is implemented here
 because one aligned store of eight bytes is cheaper than MmapedDict's write, and because the sparse files of
 MmapedDict kill the process (SIGBUS) when the disk is full. Here space is reserved first.
 
-Rule: without space or the right to write, counting continues in memory and the log says so.
-A metric is never a reason to fail a request or a boot.
+Rule: if the disk is full or cannot be written, counting continues in memory and the log says so.
+No request and no boot ever fails because of a metric.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Ledger:
 
     @property
     def was_removed(self) -> bool:
-        """Whether somebody removed or replaced the file, so that no reader sees what is counted in it."""
+        """Whether somebody removed or replaced the file, so that no reader sees the numbers in it."""
         return self._fd is not None and not is_same_file(self._fd, self._path)
 
     def numbers(self) -> dict[str, float]:
@@ -85,7 +85,7 @@ class Ledger:
         return {key: self._doubles[at // 8] for key, at in self._positions.items()}
 
     def close(self) -> None:
-        """Close the file; existing cells keep counting into their mapping."""
+        """Close the file; cells that exist already can still be added to."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -146,7 +146,7 @@ def open_ledger(path: Path) -> Ledger:
 
 
 def add_counts_of(ledger: Ledger, lost: Ledger) -> None:
-    """Add to a ledger the numbers of one whose file is lost."""
+    """Add to a ledger the numbers of another ledger whose file is lost."""
     for key, number in lost.numbers().items():
         ledger.cell(key).add(number)
 

@@ -1,9 +1,9 @@
-"""Counters and histograms of every worker, in mapped files that outlive it; merged when asked for.
+"""Counters and histograms of every worker, in memory-mapped files that outlive it; merged for each scrape.
 
 Each worker slot, not each process, has one set of files. A worker that boots in slot 2 continues the files
-of the worker before it. So totals are exact over restarts, also after kill -9, because a mapped page
-belongs to the kernel, and the number of files stays bounded. Gauges are the exception: they start again
-with each worker, and `exposition` leaves out those of slots that nobody holds.
+of the worker before it. So the number of files stays bounded, and totals are exact over restarts. They are
+exact even after kill -9, because the kernel writes a mapped page to its file. Gauges are the exception: they
+start again with each worker, and `exposition` leaves out those of slots that nobody holds.
 
 The files have the format of prometheus_client's multiprocess mode, and that library writes the text. Its
 global switch (an environment variable read at import) is not used, because it would also change the metrics
@@ -152,12 +152,12 @@ METRICS: dict[str, MetricInfo] = {
 
 
 def is_error(status: int, failure: Failure | None) -> bool:
-    """Whether the user got an error from us or a side: a 5xx, or a response that broke off."""
+    """Whether the user got an error of the front door or of a side: a 5xx, or a response that broke off."""
     return status >= 500 or (failure is not None and failure.party in ("legacy", "migrated"))
 
 
 class _LedgerFiles:
-    """The ledgers of one slot, opened when first needed."""
+    """The ledgers of one slot; each is opened when it is first needed."""
 
     def __init__(self, folder: Path, slot: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ class _LedgerFiles:
         return self._folder, self._slot
 
     def lost_ledgers(self, folder: Path) -> list[Ledger]:
-        """Return the ledgers that a reader of `folder` does not find: removed ones, or those of another folder."""
+        """Return the ledgers that a reader of `folder` does not find, because they were removed or are in another folder."""
         ledgers = list(self._ledgers.values())
         return [one for one in ledgers if folder != self._folder or one.was_removed]
 
@@ -224,7 +224,7 @@ class _MetricKey(NamedTuple):
 
 
 class Metrics:
-    """A Sink that counts every exchange for one worker slot. Thread-safe; some 2 us each."""
+    """A Sink that counts every exchange for one worker slot. Thread-safe; an exchange costs some 2 us."""
 
     def __init__(self, folder: Path, slot: int) -> None:
         self._files = _LedgerFiles(folder, slot)
@@ -290,7 +290,7 @@ class Metrics:
             self._cell(name).set(value)
 
     def repair_files(self, folder: Path, slot: int) -> None:
-        """Continue in the files of `slot`, and take over the counts of other or removed files.
+        """Continue in the files of `slot`, and add to them the counts of files that were removed or are of another slot.
 
         It calls the file system: do not call it in the event loop.
         """
@@ -367,7 +367,7 @@ class _FixedRegistry(CollectorRegistry):
 
 
 def _merge_files(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
-    """Add all files up by key first, and parse each key once afterwards, since parsing costs most."""
+    """Return the metrics of all files: the numbers are added up by key before each key is parsed, which costs most."""
     live = {f"gauge_livesum_{slot}.db" for slot in live_slots}
     described: dict[str, _MetricKey] = {}
     sums: defaultdict[str, float] = defaultdict(float)
@@ -456,7 +456,7 @@ def _board_metrics(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
 
 
 def _breaker_metric(workers: Sequence[Mapping[str, Any]]) -> Metric:
-    """Return how many workers have each breaker open; a breaker that probes or recovers counts as 0."""
+    """Return for each breaker in how many workers it is open; half-open and recovering do not count as open."""
     counted: Counter[tuple[str, str]] = Counter()
     for breaker in (each for worker in workers for each in worker.get("breakers", ())):
         counted[breaker["route"], breaker["side"]] += breaker["state"] == "open"

@@ -1,9 +1,9 @@
-"""The requests of the last minute, by route and side: what the split calls live.
+"""The requests of the last minute, by route and side, for the live share of the traffic split.
 
-Totals cannot show what a flip does now. So each worker also keeps, per route and side, a ring of
-seven windows of ten seconds in a ledger of its slot. One number holds both its window and its count.
-It is written in one store, so that a reader never sees the count of one window with
-the time of another. A dead worker's windows expire by themselves. Time is an argument.
+Totals cannot show what a flip does now. So each worker also keeps, for each route and side, a ring of
+seven windows of ten seconds in a ledger of its slot. One number holds both the window's time and its count.
+The number is written in one step, so that a reader never sees the count of one window with
+the time of another. The windows of a dead worker expire by themselves. Time is an argument.
 """
 
 from __future__ import annotations

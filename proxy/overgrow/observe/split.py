@@ -3,7 +3,8 @@
 Pure: samples in, figures out. Counts and medians are totals since the metrics folder was made. Only the
 live share covers the last minute, so that it shows a flip at once. The median is computed from
 histogram buckets by linear interpolation inside the bucket that holds the middle request, like
-PromQL's histogram_quantile. It is exact to the width of that bucket; above the last bound it is that bound.
+PromQL's histogram_quantile. Its error is at most the width of that bucket. If the median is above the last
+bound, the last bound is returned.
 """
 
 from __future__ import annotations
