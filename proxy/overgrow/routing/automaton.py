@@ -1,7 +1,7 @@
 """The paths of a route as a small nondeterministic automaton over characters.
 
-Pure. Single characters do not show whether a number is within its bounds, so the caller passes a function that
-adds the texts of a bounded number.
+Pure. An automaton cannot tell from single characters whether a number is within its bounds. So the caller passes
+a function that adds the texts of a bounded number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from overgrow.routing.rules import parse_rule, segments_of_prefix
 
 
 class CharClass(NamedTuple):
-    """A set of characters: those named, or (`named` is None) all but those `excluded`."""
+    """A set of characters: those in `named`, or all except those in `excluded` if `named` is None."""
 
     named: frozenset[str] | None
     excluded: str = ""

@@ -39,7 +39,7 @@ def bucket_of(key: bytes, salt: str) -> int:
 def canary_limit(hundredths: int) -> int:
     """Return the first bucket that a canary of so many hundredths of a percent does not take.
 
-    Half-open: a bucket below it is taken. At 100% every bucket is.
+    The canary takes the buckets below this limit; at 100% it takes every bucket.
     """
     return 1 << 32 if hundredths >= FULL_CANARY else hundredths * _MASK // FULL_CANARY
 

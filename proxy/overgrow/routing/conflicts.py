@@ -1,7 +1,8 @@
 """Faults in a table's order: ties, and routes that an earlier route hides.
 
 Pure. Rule: never compare every pair. Ties are searched among routes with equal sort keys that agree in
-every feature both have; a hiding route among those whose path takes a sample path of the hidden one.
+every feature that both have. A hiding route is searched among the routes that take a sample path of the
+hidden one.
 """
 
 from __future__ import annotations
@@ -45,9 +46,8 @@ class Tie(NamedTuple):
 def find_ties(ranking: Ranking) -> list[Tie]:
     """Return, for each route, the first one before it that takes the same request at the same rank.
 
-    In matching order; routes with equal keys are in file order. A tie needs a request
-    with at most one value per header, query key and cookie; for repeated values the first in the
-    file wins.
+    The ties are in matching order; routes with equal keys are in file order. Only requests with at most one
+    value for each header, query key and cookie make a tie; for repeated values the first route in the file wins.
     """
     alike: dict[tuple[Key, Hashable], list[Route]] = {}
     for route, key in zip(ranking.routes, ranking.keys, strict=True):
@@ -56,7 +56,7 @@ def find_ties(ranking: Ranking) -> list[Tie]:
 
 
 def _literal_segments(route: Route) -> Hashable:
-    """Return the literal segments: they must be equal for one path to fit two routes with equal keys.
+    """Return the literal segments; two routes with equal keys can share a path only if these are equal.
 
     Routes with equal keys have their literal segments at the same places.
     """
@@ -83,7 +83,7 @@ def _find_ties_among(routes: list[Route]) -> Iterator[Tie]:
 def _representative_methods(
     named: set[tuple[str, ...] | None],
 ) -> dict[tuple[str, ...] | None, list[str | None]]:
-    """Return for each list of methods the ones to compare: one of those that always occur together.
+    """Return for each list of methods those to compare: of methods that always occur together, only one.
 
     With [GET, HEAD], [GET, HEAD] and [POST], GET or HEAD stands for both, and POST for itself.
     """
@@ -100,7 +100,7 @@ def _representative_methods(
 
 
 class _FeatureGroup:
-    """Routes with the same kinds of features, and indexes of them by the values of some."""
+    """Routes that have the same features, indexed by the values of some of these features."""
 
     __slots__ = ("indexes", "members")
 
@@ -160,7 +160,7 @@ def _feature_values(features: Features, names: tuple[Hashable, ...]) -> Hashable
 
 
 def _features(route: Route) -> Features:
-    """Return the features of a route: two routes that have the same feature can tie only if its values are equal."""
+    """Return the features of a route; two routes that both have a feature can tie only if its values are equal."""
     features: Features = {}
     if route.path is None or "<" not in route.path:
         features["path"] = route.path or route.prefix
@@ -176,7 +176,7 @@ def _features(route: Route) -> Features:
 
 
 def _path_features(rule: PathRule) -> Iterator[tuple[Hashable, Hashable]]:
-    """Yield the features of a template: literal segments, the ends of mixed ones by character."""
+    """Yield the features of a template: its literal segments, and the first and last characters of mixed segments."""
     for at, segment in enumerate(rule.segments[: rule.tail]):
         if is_literal(segment):
             yield ("segment", at), literal_text(segment)
@@ -202,8 +202,8 @@ def _edge_features(
 def find_unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
     """Return the routes that no request can reach, each with a route that takes all their requests.
 
-    A route is hidden by one that is asked before it, whose path, host and methods are the same or
-    wider and whose predicates it implies. In matching order; `find_ties` reports ties.
+    A route is hidden by an earlier one if the earlier one takes all of its paths, hosts and methods, and has
+    only predicates that the later one implies. The result is in matching order; `find_ties` reports ties.
     """
     places = _HidingRoutes(ranking)
     found = []
@@ -215,7 +215,7 @@ def find_unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
 
 
 class _HidingRoutes:
-    """Finds hiding routes: the routes at each place of a table's index, by their conditions."""
+    """Finds routes that hide others; it keeps the routes at each place of a table's index by their conditions."""
 
     def __init__(self, ranking: Ranking) -> None:
         self._ranking = ranking
@@ -344,7 +344,7 @@ def _covers_converter(wide: Converter, narrow: Converter, accepts: Accepts) -> b
 
 
 def _sample_path(route: Route) -> str:
-    """Return a path that the route takes, or nearly does: enough to find routes that may hide it."""
+    """Return a path that the route takes, or nearly takes; it is used to find routes that may hide this one."""
     if route.path is None:
         return route.prefix or "/"
     if "<" not in route.path:

@@ -23,7 +23,7 @@ from overgrow.routing.readings import (
 
 # Map 6 (docs/architecture.md#a-request-by-numbers)
 def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
-    """Return who answers the request and why; total over all heads, facts and tables."""
+    """Return who answers the request and why; there is a decision for all heads, facts and tables."""
     path = matcher.plain_path_of(head.target)
     if path is None:
         return _decide_by_readings(matcher, head, facts)
@@ -31,7 +31,7 @@ def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
 
 
 def _decide_for_route(matcher: Matcher, route: Route | None, head: Head, facts: Facts) -> Decision:
-    """Decide a request that `route` takes, however its path is read."""
+    """Decide a request that `route` takes in every reading of its path."""
     revision = matcher.table.revision
     if route is None:
         return Decision(None, "legacy", "killed", revision) if facts.killed else matcher.default
@@ -50,8 +50,9 @@ def _decide_for_route(matcher: Matcher, route: Route | None, head: Head, facts: 
 def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     """Decide a request whose path may be read in more than one way.
 
-    The path is ambiguous if it has no plain text, or if not all usual readings belong to one route: then
-    it goes to legacy. A request that would reach legacy is refused if one of its readings is closed.
+    The path is ambiguous if it cannot be decoded in one way only, or if its usual readings belong to several
+    routes. An ambiguous path goes to legacy. But a request that may reach legacy is refused if one of its
+    readings belongs to a route that legacy must not answer.
     """
     path, legacy = path_of(head.target), matcher.table.legacy
     route = None if path is None else matcher.match_path(path, head)
@@ -64,7 +65,7 @@ def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     if path is not None and all(taker is route for taker in taken_by):
         decision, taken_by = _decide_for_route(matcher, route, head, facts), []
     else:
-        decision = _decide_for_legacy(matcher, facts)
+        decision = _decide_ambiguous_path(matcher, facts)
     if not _may_reach_legacy(decision):
         return decision
     if legacy.rewrite_headers:
@@ -90,12 +91,12 @@ _NONE = Readings((), ())
 
 
 def _rewritten_readings(head: Head, folds: Folds) -> list[str]:
-    """Return the paths that legacy may serve instead of the target, as X-Original-URL and its like say."""
+    """Return the paths that legacy may serve instead of the target, because X-Original-URL or X-Rewrite-URL says so."""
     values = [value for name, value in head.headers if name in REWRITING]
     return [reading for value in values for reading in rewritten_readings(value, folds)]
 
 
-def _decide_for_legacy(matcher: Matcher, facts: Facts) -> Decision:
+def _decide_ambiguous_path(matcher: Matcher, facts: Facts) -> Decision:
     """Return the decision for an ambiguous path."""
     reason: Reason = "killed" if facts.killed else "ambiguous-path"
     return Decision(None, "legacy", reason, matcher.table.revision)
@@ -109,7 +110,7 @@ def _may_reach_legacy(decision: Decision) -> bool:
 
 
 def _is_closed(route: Route | None, facts: Facts) -> bool:
-    """Return whether no spelling of a path may reach legacy through this route."""
+    """Return whether requests of this route must not reach legacy, in any spelling of the path."""
     if route is None:
         return False
     return not route.reversible or (route.target == "gone" and not facts.killed)

@@ -1,4 +1,4 @@
-"""What a decision may look at: the request's head, and facts from outside it.
+"""What a decision is based on: the request's head, and facts that are not in the request.
 
 Pure. `head_of` turns what a server read into a Head: it resolves who the client is, and trusts
 forwarding headers only from trusted peers (RFC 7239, section 8.1, says why). The functions below it
@@ -40,7 +40,7 @@ class Head(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What lies outside the request: kill file, open breakers, time, the override key."""
+    """Facts that are not in the request: the kill file, open breakers, the time, the key of overrides."""
 
     killed: bool = False
     secret: bytes | None = None  # OVERGROW_SECRET in UTF-8; without it overrides are ignored
@@ -83,7 +83,7 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
     """Return the head of a request, with the client, scheme and host that are to be trusted.
 
     Without a trusted peer only the socket, the target and the Host header count.
-    `known_host` is the Host of headers that were read before and ask for no upgrade.
+    `known_host` is the value of Host, if these headers were read before and ask for no upgrade.
     """
     if known_host is not None:
         host, upgrade = known_host, False
@@ -107,7 +107,7 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
 
 
 def _origin_form(method: str, target: bytes, host: str) -> tuple[bytes, str]:
-    """Return the target in origin form (or `*`) and the host an absolute form names."""
+    """Return the target in origin form (or `*`), and the host: that of an absolute target, else `host`."""
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
         return (b"/" + target if target[:1] in (b"", b"?") else target), host
@@ -184,7 +184,7 @@ def hostname_of(host: str) -> str:
 
 
 def plain_path_of(target: bytes) -> str | None:
-    """Return the path of a target that every server reads alike; None if that is not obvious."""
+    """Return the path of a target if every server certainly reads the same path; else None."""
     plain = _PLAIN_PATH.match(target)
     return None if plain is None else plain[0].decode("ascii")
 
@@ -207,8 +207,8 @@ def path_of(target: bytes) -> str | None:
 def is_ambiguous(target: bytes) -> bool:
     """Return whether two servers may disagree about which path the target names.
 
-    That is so for an encoded slash or backslash, a backslash, dot segments (also encoded), an empty
-    segment, NUL, bytes that are not UTF-8, a fragment, or no leading slash.
+    They may if it has an encoded slash or backslash, a backslash, dot segments (also encoded), an empty
+    segment, NUL, bytes that are not UTF-8 or a fragment, or if it has no leading slash.
     """
     return path_of(target) is None
 

@@ -32,7 +32,7 @@ _MAX_DESCRIPTION_BYTES = 80  # bytes of what legacy calls itself
 
 
 def server_description(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return what the headers of a response say about its server, as one text; empty if nothing."""
+    """Return as one text what a response's headers say about its server; empty if they say nothing."""
     found = [(name.lower(), value) for name, value in headers if name.lower() in SERVER_HEADERS]
     texts = [value if name in (b"server", b"x-powered-by") else name for name, value in found]
     return b", ".join(texts)[:_MAX_DESCRIPTION_BYTES]

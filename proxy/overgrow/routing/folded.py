@@ -1,7 +1,7 @@
-"""The routes of a table as seen by a legacy app that folds case, or dots and spaces at a segment's end.
+"""The routes of a table for a legacy app that folds case, or dots and spaces at the end of a segment.
 
-Pure. Rule: paths that legacy treats as one are one path here, in the table and in the request. A table
-without such folds does not need this.
+Pure. Rule: paths that legacy treats as the same path are the same path here, in the table and in the request.
+A table without such folds does not need this module.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ _SEGMENT_END = re.compile(r"[ .]++(?=/)")
 class FoldedPaths:
     """An index of routes by their folded paths."""
 
-    __slots__ = ("_folds", "_index", "_is_folded", "has_others")
+    __slots__ = ("_folds", "_index", "_is_unchanged", "has_others")
 
     def __init__(self, routes: Sequence[Route], folds: Folds) -> None:
         self._folds = folds
         self._index: PathIndex[int] = PathIndex()
-        self._is_folded: list[bool] = []
+        self._is_unchanged: list[bool] = []
         for rank, route in enumerate(routes):
             folded = folded_route(route, folds)
-            self._is_folded.append(folded is route)
+            self._is_unchanged.append(folded is route)
             self._index.add(folded, rank)
-        self.has_others = not all(self._is_folded)  # some routes change when folded
+        self.has_others = not all(self._is_unchanged)  # some routes change when folded
 
     def ranks(self, path: str) -> list[int]:
         """Return the ranks of the routes that take some spelling of the path, in order."""
         folded = fold_case(path) if CASE in self._folds else path
         return sorted(chain.from_iterable(self._index.find_places(folded)))
 
-    def is_folded(self, rank: int) -> bool:
-        """Return whether folding leaves a route as it is: then it stands for all spellings."""
-        return self._is_folded[rank]
+    def is_unchanged(self, rank: int) -> bool:
+        """Return whether folding does not change a route, so that the route stands for all spellings of its paths."""
+        return self._is_unchanged[rank]
 
 
 def folded_paths(routes: Sequence[Route], folds: Folds) -> FoldedPaths | None:
@@ -63,7 +63,7 @@ def folded_route(route: Route, folds: Folds) -> Route:
 
 
 def _has_lost_segment(folded: str, written: str) -> bool:
-    """Return whether folding emptied a segment: such a route would take all paths, or none."""
+    """Return whether folding made a segment empty: such a route would take all paths, or none."""
     return "//" in folded or (folded.endswith("/") and not written.endswith("/"))
 
 
@@ -119,7 +119,7 @@ def _no_path_of(_target: bytes) -> str | None:
 
 
 def _is_closed_with_slash(route: Route) -> bool:
-    """Return whether a closed route ends in a slash, which legacy drops: then it is another path there."""
+    """Return whether legacy must not answer this route, and its path ends in a slash, which legacy drops."""
     is_closed = not route.reversible or route.target == "gone"
     return is_closed and route.path is not None and route.path != "/" and route.path.endswith("/")
 

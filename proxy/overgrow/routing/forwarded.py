@@ -1,9 +1,9 @@
 """Who a request comes from, when a trusted proxy says so.
 
-Pure. Rule: a proxy vouches for the entry to its left, so the chain is read from the right, as far as
-trusted addresses reach; the first entry that is not an address ends it. RFC 7239's Forwarded counts
-only if there is no X-Forwarded-* header: a proxy that writes one kind passes the other kind on as the
-client wrote it.
+Pure. Rule: each proxy adds the address of its own client at the right. So the chain is read from the right, as
+long as the addresses are trusted; an entry that is not an address ends it. RFC 7239's Forwarded counts only if
+there is no X-Forwarded-* header, because a proxy that writes one kind passes the other kind on as the client
+wrote it.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ def is_claim(name: bytes) -> bool:
 
 
 def is_claim_for_migrated(name: bytes) -> bool:
-    """Return whether a trusted peer's header goes to migrated too, as the front door does not resolve it.
+    """Return whether migrated gets this header of a trusted peer, because the front door does not use it itself.
 
-    X-Forwarded-User, -Email, -Groups, -Prefix and the like; legacy gets them all.
+    It gets X-Forwarded-User, -Email, -Groups, -Prefix and the like; legacy gets all X-Forwarded-* headers.
     """
     return is_claim(name) and name not in FOUND_HERE
 
 
 def received_claims(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return a trusted peer's forwarding headers, in order, without the kind that does not count.
+    """Return a trusted peer's headers in order; of X-Forwarded-* and Forwarded, only the kind that counts is kept.
 
     A proxy that writes X-Forwarded-For, -Proto or -Host may pass on a Forwarded that the client forged,
     and the other way round. All other headers stay. IPv4 addresses that are mapped to IPv6 are written
@@ -105,14 +105,14 @@ def _parse_claims(headers: Sequence[tuple[bytes, bytes]]) -> _Claims:
 
 
 def _split_list(lines: list[str]) -> list[str]:
-    """Return the elements of a comma-separated header; no lines, no elements."""
+    """Return the elements of a comma-separated header; none if there are no lines."""
     return [element.strip() for element in ",".join(lines).split(",")] if lines else []
 
 
 def _parse_forwarded(text: str) -> _Claims:
     """Return what a Forwarded header claims; nothing if it is malformed.
 
-    A forged element could swallow its neighbours, so one malformed element voids the header.
+    A forged element could hide the elements beside it, so one malformed element makes the whole header invalid.
     """
     elements: list[dict[str, str]] = [{}]
     position = 0
@@ -133,7 +133,7 @@ def _parse_forwarded(text: str) -> _Claims:
 def _walk_chain(nodes: list[str], peer: str, trusted: TrustedProxies) -> tuple[str, int]:
     """Return the first address from the right that is not trusted, and its distance from the right.
 
-    If all are trusted it is the leftmost one; if one is not an address, the one to its right.
+    If all are trusted, it is the leftmost one. If an entry is not an address, it is the one to its right.
     """
     client = peer
     hops = 0

@@ -1,9 +1,10 @@
-"""Decides whether every path of some routes is also a path of others; if not, it finds a path as the proof.
+"""Decides whether every path of some routes is also a path of other routes; if not, it finds a path that is not.
 
 Pure. Theory of operation: each route's paths are an automaton; all automata read one text together, each in the
 set of states it may be in. A breadth-first walk finds the shortest text that all the first routes take and none of
-the others. If the paths of a route are not known exactly, the walk assumes too many for one of the first routes, and none
-for one of the others. So the answer "there is none" is always true, and a path that was found is checked with the routes.
+the others. If the paths of a route are not known exactly, the walk assumes more paths for one of the first routes,
+and no paths for one of the others. So the answer "there is no such path" is always true, and a path that was found
+is checked again with the routes themselves.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _States = frozenset[int]
 
 
 class Undecidable(Exception):
-    """The question would take too long to answer, or is about numbers whose texts are not known exactly."""
+    """The answer would take too long, or depends on numbers whose texts are not known exactly."""
 
 
 def find_path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str | None:
@@ -54,7 +55,7 @@ def find_path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str 
 
 
 def surely_takes_all(wide: Route, narrow: Route) -> bool:
-    """Return whether every path of `narrow` is one of `wide`, if that follows from their text."""
+    """Return True if the text of the two routes shows that every path of `narrow` is one of `wide`."""
     if wide.path is None:
         literal = segments_of_prefix(wide.prefix or "/")
         if narrow.path is None:
@@ -97,7 +98,7 @@ def _path_and_prefix(route: Route) -> _PathAndPrefix:
 
 
 class _Language:
-    """An automaton that remembers which states it reaches without a character."""
+    """The paths of an automaton; it remembers which states are reached without a character."""
 
     __slots__ = ("_automaton", "_closed", "end", "start")
 
@@ -162,7 +163,7 @@ def _plain_path_language() -> _Language:
 
 
 def _wide_language(shape: _PathAndPrefix) -> _Language:
-    """Return the route's paths, or more."""
+    """Return the paths of a route; if they are not known exactly, return too many rather than too few."""
     found = _language_of(shape, exactly=False)
     assert found is not None  # noqa: S101 - only exactness can fail
     return found
@@ -242,7 +243,7 @@ def _find_shortest(within: list[_Language], outside: list[_Language]) -> str | N
 
 
 class _CharacterClasses:
-    """Sets of characters that every class treats alike, with one example character of each."""
+    """Divides all characters into sets that no class distinguishes, with one example character of each set."""
 
     def __init__(self, classes: Iterable[CharClass]) -> None:
         self._distinct = list(dict.fromkeys(classes))

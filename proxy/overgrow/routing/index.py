@@ -2,7 +2,7 @@
 
 Pure. Theory of operation: literal paths sit in one dict; templates and prefixes sit in a tree by
 segment, whose edges are literals (a dict), converters (few per node) and mixed text (found by the
-literals it begins and ends with). A place is the list of payloads at one path, in the order in which
+literal text at its beginning and end). A place is the list of payloads at one path, in the order in which
 they were added. Only building changes an index.
 """
 
@@ -30,7 +30,7 @@ _ByEnd = dict[int, dict[str, _Tests[Payload]]]  # by the length of the text, the
 class _Patterns(Generic[Payload]):
     """Patterns with a payload each, found by the text they begin and end with.
 
-    What is tested is only the text between beginning and end, so patterns with equal variables share a test.
+    Only the text between beginning and end is tested, so patterns with equal variables share a test.
     """
 
     __slots__ = ("_by_begin",)
@@ -88,20 +88,20 @@ class _IndexNode(Generic[Payload]):
         self.below: list[Payload] | None = None  # prefixes: they take this path and all below it
 
     def child(self, segment: Segment) -> _IndexNode[Payload]:
-        """Return the node one segment further, made if it is not there."""
+        """Return the child node for a segment; create it if there is none."""
         if is_literal(segment):
             return self.literal_child(literal_text(segment))
         return self.get_variables().child(segment)
 
     def literal_child(self, text: str) -> _IndexNode[Payload]:
-        """Return the node one literal segment further, made if it is not there."""
+        """Return the child node for a literal segment; create it if there is none."""
         node = self.literals.get(text)
         if node is None:
             node = self.literals[text] = _IndexNode()
         return node
 
     def get_variables(self) -> _VariableEdges[Payload]:
-        """Return the edges with variables, made if they are not there."""
+        """Return the edges with variables; create them if there are none."""
         if self.variables is None:
             self.variables = _VariableEdges()
         return self.variables
@@ -118,7 +118,7 @@ class _VariableEdges(Generic[Payload]):
         self._tails: _Patterns[list[Payload]] | None = None
 
     def child(self, segment: Segment) -> _IndexNode[Payload]:
-        """Return the node behind one segment with variables, made if it is not there."""
+        """Return the child node for a segment with variables; create it if there is none."""
         if len(segment) == 1:
             if segment not in self._converters:
                 self._converters[segment] = (acceptor((segment,)), _IndexNode())
@@ -128,7 +128,7 @@ class _VariableEdges(Generic[Payload]):
         return self._mixed.place_at((segment,), _IndexNode())
 
     def tail_place(self, segments: tuple[Segment, ...]) -> list[Payload]:
-        """Return the place at this rest of a path, made if it is not there."""
+        """Return the place for the rest of a template from its path converter on; create it if there is none."""
         if self._tails is None:
             self._tails = _Patterns()
         return self._tails.place_at(segments, [])
@@ -140,7 +140,7 @@ class _VariableEdges(Generic[Payload]):
         waiting: list[tuple[_IndexNode[Payload], int]],
         found: list[list[Payload]],
     ) -> None:
-        """Add the nodes behind the segment at `at`, and the places that take all from there on."""
+        """Add to `waiting` the nodes that the segment at `at` leads to, and to `found` the places that take all the rest."""
         segment = segments[at]
         for accepts, node in self._converters.values():
             if accepts(segment):
@@ -199,9 +199,9 @@ class PathIndex(Generic[Payload]):
         return found
 
     def _find_in_tree(self, segments: list[str], found: list[list[Payload]]) -> None:
-        """Add the places in the tree that these segments lead to.
+        """Add to `found` the places in the tree that these segments lead to.
 
-        Every request runs through here. The literal edge is followed at once; nodes behind variables wait.
+        Every request calls this, so literal edges are followed at once; nodes behind variables are kept for later.
         """
         node: _IndexNode[Payload] | None = self._root
         at, count = 1, len(segments)

@@ -1,7 +1,7 @@
 """Which route of a table takes a request: an index over paths, then the other conditions.
 
 Pure. A Matcher is built once per table and never changes. The index finds the ranks of the routes
-whose path matches; `match` and `candidates` ask host, method and predicates of the same entries,
+whose path matches; `match` and `candidates` check host, method and predicates of these routes,
 in that order. This module re-exports the functions about rules and their order.
 """
 
@@ -57,7 +57,7 @@ MAX_KNOWN_LENGTH = 200  # characters of a path
 
 
 class Candidate(NamedTuple):
-    """A route whose path matches, and the first of its conditions that failed."""
+    """A route whose path matches, and the first of its other conditions that the request does not meet, if any."""
 
     route: Route
     matched: bool
@@ -83,7 +83,7 @@ class _ParsedHead:
         return self._hostname
 
     def values(self, predicate: Predicate) -> list[bytes]:
-        """Return the values of what the predicate is about, in UTF-8 or as sent."""
+        """Return the values of the predicate's header, cookie or query key as bytes; query values are UTF-8."""
         name = predicate.name.encode()
         if predicate.kind == "header":
             return list(trusted_header_values(self.head, name))
@@ -131,21 +131,21 @@ class _RouteEntry:
 
 
 def _is_below(hostname: str, suffix: str) -> bool:
-    """Return whether the host has labels of its own before `.example.com`."""
+    """Return whether the host is a subdomain: it ends in `suffix`, such as `.example.com`, and is longer."""
     return hostname.endswith(suffix) and len(hostname) > len(suffix)
 
 
 def _is_met(predicate: Predicate, values: list[bytes]) -> bool:
-    """Return whether one of the values, or their absence, is what the predicate asks for."""
+    """Return whether one of the values meets the predicate, or their presence or absence does."""
     if predicate.value is not None:
         return predicate.value.encode() in values
     return bool(values) == predicate.present
 
 
 class Matcher:
-    """A table prepared for matching. Immutable; building one is pure, so a thread may do it.
+    """A table prepared for matching. Building one is pure, so a thread may do it.
 
-    It only remembers which routes recent paths match, as a site's popular paths are requested again.
+    It is immutable, apart from a cache of the routes that recent paths match.
     """
 
     __slots__ = (
@@ -174,7 +174,7 @@ class Matcher:
         self.path_but_for_case = path_reader_but_for_case(table)
 
     def match(self, head: Head) -> Route | None:
-        """Return the route that takes the request; None if it is legacy's by default.
+        """Return the route that takes the request; None if no route does, so that it goes to legacy by default.
 
         An ambiguous path matches nothing here; `decide` handles it.
         """
@@ -192,9 +192,9 @@ class Matcher:
         return self._first_match(self._find_ranks(path) if known is None else known, head)
 
     def find_takers(self, path: str, head: Head) -> Iterator[Route | None]:
-        """Yield the routes that take a request for the path as written, then in legacy's spellings.
+        """Yield the route that takes a request for the path as written, then those that take other spellings of it.
 
-        A route that folding leaves as it is stands for all spellings. A route that folding
+        A route that folding does not change stands for all spellings. A route that folding
         changes, such as `/Users`, takes only its own spelling, so other spellings may reach a later route.
         """
         yield self.match_path(path, head)
@@ -202,10 +202,12 @@ class Matcher:
             return
         request, is_taken = _ParsedHead(head), False
         for rank in self._folded.ranks(path):
-            is_folded = self._folded.is_folded(rank)
-            if (is_taken and is_folded) or self._entries[rank].unmet_condition(request) is not None:
+            is_unchanged = self._folded.is_unchanged(rank)
+            if (is_taken and is_unchanged) or self._entries[rank].unmet_condition(
+                request
+            ) is not None:
                 continue
-            is_taken = is_taken or is_folded
+            is_taken = is_taken or is_unchanged
             yield self._entries[rank].route
 
     def _first_match(self, ranks: Sequence[int], head: Head) -> Route | None:

@@ -33,9 +33,9 @@ FULL_CANARY = 10_000  # hundredths of a percent in 100%
 
 
 class Timeouts(NamedTuple):
-    """The bounds on waiting for one upstream exchange, in seconds; there is no total timeout.
+    """The timeouts of one exchange with an upstream, in seconds; there is no total timeout.
 
-    A tuple, because every request looks up objects by it.
+    It is a tuple, because it is the key of a look-up in every request, and tuples are hashed fast.
     """
 
     connect_s: float = 2.0
@@ -51,8 +51,8 @@ DEFAULT_TIMEOUTS = Timeouts()
 class Predicate:
     """One condition on a header, query key or cookie: an exact value, or its presence.
 
-    `value` is None when the condition is on presence; `present` is ignored when `value` is set.
-    Header names are lower case. Of repeated values any may match.
+    If `value` is None, the condition is that the name is `present`, or that it is not; else `present` is ignored.
+    Header names are lower case. If a name is repeated, one matching value is enough.
     """
 
     kind: PredicateKind
@@ -62,7 +62,7 @@ class Predicate:
 
     @property
     def label(self) -> str:
-        """`header:X-Beta`: how explain and error messages name the condition."""
+        """The name of the condition in `overgrow explain` and error messages, such as `header:X-Beta`."""
         return f"{self.kind}:{self.name}"
 
     def __str__(self) -> str:
@@ -75,8 +75,8 @@ class Predicate:
 class Route:
     """One entry of the table: which requests it takes and which side answers them.
 
-    Exactly one of `path` (Werkzeug rule) and `prefix` is set. `methods` is None for all, else upper
-    case names in file order; GET implies HEAD. `servable`: migrated has a rule for it.
+    Exactly one of `path` (a Werkzeug rule) and `prefix` is set. `methods` is None for all methods, else
+    upper-case names in file order; GET implies HEAD. `servable` says that migrated has a rule for this route.
     """
 
     name: str
@@ -169,8 +169,8 @@ def address_of(text: str) -> IPv4Address | IPv6Address | None:
 def plain_address(text: str) -> str:
     """Return an IPv4 address mapped to IPv6 (RFC 4291 2.5.5.2) as IPv4; any other text as it is.
 
-    A listener on [::] reports IPv4 clients that way. They must look as they do on 0.0.0.0: otherwise a
-    cohort by address would move them.
+    A listener on [::] reports IPv4 clients as mapped addresses. They must be equal to those on 0.0.0.0, because
+    a cohort by address would otherwise put the same client into another bucket.
     """
     if ":" not in text:
         return text
@@ -179,7 +179,7 @@ def plain_address(text: str) -> str:
 
 
 def plain_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """Return an IPv4 network mapped to IPv6 as IPv4; any other as it is."""
+    """Return an IPv4 network mapped to IPv6 as IPv4; any other network as it is."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     if mapped is None or network.prefixlen < _MAPPED_BITS:
         return network
@@ -205,7 +205,7 @@ class TrustedProxies:
 
 
 class Allowance(NamedTuple):
-    """Permission for an irreversible route of one revision to take fewer requests in the next table: `NAME@REVISION`."""
+    """Permission, `NAME@REVISION`: an irreversible route of this revision may take fewer requests in the next table."""
 
     name: str
     revision: str
@@ -215,7 +215,7 @@ class Allowance(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """How much a file contains: it distinguishes a table that is still being written from a complete one."""
+    """How much of a table a file contains; it shows whether the file is still being written."""
 
     sections: tuple[
         tuple[str, int], ...
@@ -254,7 +254,7 @@ class Decision(NamedTuple):
 
     @property
     def route_name(self) -> str:
-        """The route's name; "default" where no route took the request."""
+        """The route's name; "default" if no route took the request."""
         return self.route.name if self.route else "default"
 
     def __repr__(self) -> str:

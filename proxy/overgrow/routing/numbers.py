@@ -1,4 +1,4 @@
-"""The texts of a bounded whole number, exactly, as patterns of digits for an automaton.
+"""The exact set of texts of a bounded whole number, as patterns of digits for an automaton.
 
 Pure. A range of numbers of equal length falls into few patterns of digit ranges: 105 to 320 is 10[5-9], 1[1-9][0-9],
 2[0-9][0-9], 3[01][0-9] and 320.
@@ -53,7 +53,7 @@ def _bounds_of(one: Converter) -> tuple[int | None, int | None] | None:
 def _limits_by_sign(
     minimum: int | None, maximum: int | None, *, signed: bool
 ) -> Iterator[tuple[str, Limits | None]]:
-    """Yield the limits of the digits without a sign, then of those after a minus sign."""
+    """Yield the limits for digits without a sign, then the limits for digits after a minus sign."""
     yield "", None if maximum is not None and maximum < 0 else (max(minimum or 0, 0), maximum)
     if signed:
         lowest = 0 if maximum is None else max(0, -maximum)

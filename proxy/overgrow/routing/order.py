@@ -1,6 +1,6 @@
-"""The order in which routes are asked: of two that take one request, the more specific first.
+"""The order in which routes are tried: if two take the same request, the more specific one comes first.
 
-Pure. Rule: the order is one sort key, so printing, matching and checking a table agree.
+Pure. Rule: one sort key defines the order, so printing, matching and checking a table agree.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Key = tuple[object, ...]
 
 
 def sort_routes(routes: Iterable[Route]) -> tuple[Route, ...]:
-    """Return the routes in matching order; equals stay in the order they came in."""
+    """Return the routes in matching order; routes with equal keys stay in the given order."""
     return tuple(sorted(routes, key=order_key))
 
 
 def order_key(route: Route) -> Key:
-    """Return the sort key of a route: smaller is asked first."""
+    """Return the sort key of a route; the smallest key is tried first."""
     return (
         -route.priority,
         _path_key(route),

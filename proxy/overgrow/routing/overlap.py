@@ -1,9 +1,9 @@
-"""Whether one request could be taken by two routes, shown by such a request.
+"""Whether two routes could take the same request; if so, an example of such a request.
 
-Pure. Theory of operation: a path becomes a small nondeterministic automaton over characters; a
-breadth-first walk through two of them at once finds the shortest path that both take, or that there
+Pure. Theory of operation: a path becomes a small nondeterministic automaton over characters. A
+breadth-first walk through two automata at once finds the shortest path that both take, or shows that there
 is none. Single characters do not show the value of a bounded number, so the bounds of both
-sides are tried: two ranges that overlap include a bound of one of them.
+routes are tried: if two ranges overlap, a bound of one lies in the other.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def common_path(first: Route, second: Route) -> str | None:
 
 
 def _takes_path(route: Route, path: str) -> bool:
-    """Return whether a path is one the route's own pattern takes."""
+    """Return whether the route's own pattern takes a path."""
     return route.path is None or bool(acceptor(parse_rule(route.path).segments)(path[1:]))
 
 
@@ -68,7 +68,7 @@ class TrialNumbers(NamedTuple):
 
 
 def trial_numbers(converters: Iterable[Converter]) -> TrialNumbers:
-    """Return the bounds of these variables: ranges that overlap include one of them."""
+    """Return the bounds of these variables, which are enough to find whether two ranges overlap."""
     numbers: set[float] = {0, 1}
     widths = {0}
     for one in converters:
@@ -88,7 +88,7 @@ def _converters_of(route: Route) -> Iterator[Converter]:
 
 
 def number_texts(one: Converter, tried: TrialNumbers) -> list[str]:
-    """Return those of the numbers that a converter accepts, as text."""
+    """Return as texts those of the tried numbers that a converter accepts."""
     if one.kind == "float":
         texts = [repr(float(number)) for number in tried.numbers]
     else:
@@ -120,7 +120,7 @@ def _find_shortest_common(first: Automaton, second: Automaton) -> str | None:
 def _joint_steps(
     ours: list[Step], theirs: list[Step], here: int, there: int
 ) -> Iterator[tuple[int, int, str]]:
-    """Yield where two automata can go together, and the character they read on the way."""
+    """Yield each pair of states that one character leads two automata to, and the character."""
     for one, onward in ours:
         if one is None:
             yield onward, there, ""
@@ -148,7 +148,7 @@ def _common_character(one: CharClass, other: CharClass) -> str | None:
 
 
 def _common_method(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> str | None:
-    """Return a method that both take; None if there is none."""
+    """Return a method that two routes with these `methods` both take; None if there is none."""
     ours, theirs = effective_methods(first), effective_methods(second)
     if ours is None or theirs is None:
         common = ours or theirs or frozenset({"GET"})
@@ -158,7 +158,7 @@ def _common_method(first: tuple[str, ...] | None, second: tuple[str, ...] | None
 
 
 def _common_host(first: str | None, second: str | None) -> str | None:
-    """Return a host that both take ("" for any); None if there is none."""
+    """Return a host that two routes with these hosts both take ("" for any host); None if there is none."""
     ours, theirs = hostname_of(first or ""), hostname_of(second or "")
     for wide, narrow in ((ours, theirs), (theirs, ours)):
         if wide in ("", narrow) or (wide.startswith("*.") and narrow.endswith(wide[1:])):
@@ -169,7 +169,7 @@ def _common_host(first: str | None, second: str | None) -> str | None:
 def _common_values(
     predicates: tuple[Predicate, ...],
 ) -> dict[tuple[PredicateKind, str], str | None] | None:
-    """Return one value (None: absent) per name that meets all predicates; None if none does."""
+    """Return for each name a value (None for absent) that meets all predicates; None if that is impossible."""
     values: dict[tuple[PredicateKind, str], str | None] = {}
     for one in sorted(predicates, key=lambda predicate: predicate.value is None):
         name = (one.kind, one.name)

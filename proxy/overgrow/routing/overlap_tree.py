@@ -1,7 +1,7 @@
-"""Which of many routes may share a path with a given one, in time that grows with segments, not with routes.
+"""Which of many routes may share a path with a given route, in time that grows with segments, not with routes.
 
-Pure. A tree by segment, like the index of a table; it is searched by a route instead of a path. It may return a
-route that shares no path, but it never leaves one out.
+Pure. It is a tree by segment, like the index of a table, but it is searched with a route instead of a path. It may
+return a route that shares no path with the given one, but it never omits a route that does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TooManySteps(Exception):
 
 
 class PathSteps(NamedTuple):
-    """A route's path by segments; `is_open`: more segments may follow (a prefix, a path converter)."""
+    """A route's path by segments; `is_open` says that more segments may follow (after a prefix or a path converter)."""
 
     segments: tuple[Segment, ...]
     is_open: bool
@@ -77,7 +77,7 @@ class _TreeNode(Generic[Payload]):
         self._waiting, self.ends, self.open = (), tuple(ends), tuple(beyond)
 
     def _get_child(self, segment: Segment) -> _TreeNode[Payload]:
-        """Return the node one segment further, made if it is not there."""
+        """Return the child node for a segment; create it if there is none."""
         if is_literal(segment):
             text = literal_text(segment)
             if self.literals is None:
@@ -92,7 +92,7 @@ class _TreeNode(Generic[Payload]):
         return self.variables[segment][1]
 
     def nodes_sharing(self, segment: Segment) -> Iterator[_TreeNode[Payload]]:
-        """Yield the child nodes whose segment may share a text with this one."""
+        """Yield the child nodes whose segment may match the same text as the given segment."""
         literals, variables = self.literals or {}, self.variables or {}
         if is_literal(segment):
             text = literal_text(segment)
@@ -106,13 +106,13 @@ class _TreeNode(Generic[Payload]):
         yield from (node for _, node in variables.values())
 
     def children(self) -> Iterator[_TreeNode[Payload]]:
-        """Yield all nodes one segment further."""
+        """Yield all child nodes."""
         yield from (self.literals or {}).values()
         yield from (node for _, node in (self.variables or {}).values())
 
 
 class OverlapTree(Generic[Payload]):
-    """Routes with payloads, found by a route that may share a path with them."""
+    """Routes with payloads; it finds those that may share a path with a given route."""
 
     def __init__(self, routes: Iterable[tuple[Route, Payload]], budget: int) -> None:
         self._root: _TreeNode[Payload] = _TreeNode()
@@ -124,7 +124,7 @@ class OverlapTree(Generic[Payload]):
         """Return the payloads of the routes that may share a path with this one.
 
         Raises:
-            TooManySteps: if this search and those before took more than the budget.
+            TooManySteps: all searches together took more steps than the budget.
 
         """
         steps = steps_of(route)

@@ -1,4 +1,4 @@
-"""Overrides for testers: a signed token that puts its bearer on one side for a while.
+"""Overrides for testers: a signed token that sends its bearer's requests to one side for a while.
 
 Pure: time and key come in as facts. The token is `v1.<side>.<route or *>.<unix expiry>.<hex HMAC>`;
 route names may contain dots, so it is parsed from both ends. Without a secret there are no overrides.
@@ -25,13 +25,13 @@ _TOKEN = re.compile(
 
 
 def create_override(side: Side, route: str, expiry_s: int, secret: bytes) -> str:
-    """Return a token that puts its bearer on `side` of `route` (`*` for all) until `expiry_s`."""
+    """Return a token that sends its bearer's requests for `route` (`*` for all) to `side` until `expiry_s`."""
     text = f"v1.{side}.{route}.{expiry_s}"
     return f"{text}.{_mac(text.encode(), secret)}"
 
 
 def override_side(head: Head, facts: Facts, route: Route) -> Side | None:
-    """Return the side a valid token asks for on this route: the header's first, then the cookie's."""
+    """Return the side that the first valid token for this route names; tokens in the header precede those in cookies."""
     if not facts.secret:
         return None
     for token in _tokens_in(head):
@@ -42,13 +42,13 @@ def override_side(head: Head, facts: Facts, route: Route) -> Side | None:
 
 
 def _tokens_in(head: Head) -> Iterator[bytes]:
-    """Yield the tokens a request carries, in the order they count."""
+    """Yield the tokens of a request: those in the header, then those in cookies."""
     yield from header_values(head.headers, HEADER)
     yield from cookie_values(head.headers, COOKIE)
 
 
 def _side_of_token(token: bytes, secret: bytes, now_s: float, route: bytes) -> Side | None:
-    """Return the side a token asks for; None if it is forged, expired, too long-lived or foreign."""
+    """Return the side that a token names; None if it is forged, expired, too long-lived or for another route."""
     parts = _TOKEN.fullmatch(token)
     if parts is None or parts["route"] not in (b"*", route):
         return None

@@ -15,7 +15,7 @@ from overgrow.routing.order import Key, order_key
 
 
 class Ranking(NamedTuple):
-    """Routes in matching order; a route's rank is its place in `routes`, 0 is asked first.
+    """Routes in matching order; a route's rank is its position in `routes`, and rank 0 is tried first.
 
     `keys` are their sort keys. Each place of `paths` holds ranks, smaller ones first.
     """
@@ -26,7 +26,7 @@ class Ranking(NamedTuple):
 
 
 def rank_routes(routes: Iterable[Route]) -> Ranking:
-    """Return the routes in matching order; equals stay in the order they came in."""
+    """Return the ranking of these routes; routes with equal keys stay in the given order."""
     given = [(order_key(route), route) for route in routes]
     given.sort(key=_key_of)
     in_order = tuple([route for _, route in given])

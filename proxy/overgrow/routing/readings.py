@@ -1,8 +1,8 @@
-"""The paths that a server behind us may take a target for.
+"""The readings of a target: the paths that servers behind us may understand it as.
 
-Pure, bytes in, texts out. Rule: each server uses one of these readings, and the front door cannot know
-which. What any server may do (dot segments, `;parameters`) is always tried; what only some do is in
-`legacy.folds`. The work is bounded: a fold adds readings to those before it, or applies to all at once.
+Pure: bytes in, texts out. Rule: each server uses one of these readings, and the front door cannot know
+which. Readings that any server may use (dot segments, `;parameters`) are always tried; others are tried if
+`legacy.folds` names them. The work is bounded: a fold adds readings to those before it, or changes all at once.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _ends_loosely = re.compile(f"[{_DROPPED}](?=/|\\Z)").search
 
 
 def has_other_readings(path: str) -> bool:
-    """Return whether some servers read this path, which is not ambiguous, differently even without folds."""
+    """Return whether some servers read a path that is not ambiguous in another way, even without folds."""
     return ";" in path or LINE_FEED in path
 
 
 class Readings(NamedTuple):
-    """The other readings of a target: those of most servers with these folds, and those of a few."""
+    """The readings of a target: the usual ones, of most servers with these folds, and the rare ones, of a few servers."""
 
     usual: tuple[str, ...]
     rare: tuple[str, ...]
@@ -61,10 +61,10 @@ def all_readings(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
 def find_readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
     """Return the paths that a server behind us may read the target as, each folded to one letter case.
 
-    Usual: escapes decoded, invalid UTF-8 as Latin-1 too, `;parameters` kept or dropped, the path
-    normalised, cut at NUL, without line feeds, and what the folds say. Rare: an encoded slash that is not
-    a separator, a first segment that is a host, parameters or an encoded `?` that end the path, a slash
-    more or less at the end.
+    In usual readings, escapes are decoded (invalid UTF-8 also as Latin-1), `;parameters` are kept or dropped,
+    and the path is normalised, cut at NUL, and without line feeds; the folds add more. In rare readings, an
+    encoded slash is no separator, the first segment is a host, parameters or an encoded `?` end the path, or
+    the path has one slash more or less at its end.
     """
     path = target.partition(b"?")[0].partition(b"#")[0]
     usual = _read_path(path, folds)
@@ -77,7 +77,7 @@ def find_readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
 
 
 def rewritten_readings(value: bytes, folds: Folds) -> tuple[str, ...]:
-    """Return the paths that the value of X-Original-URL or its like may name."""
+    """Return the paths that a value of X-Original-URL or X-Rewrite-URL may name."""
     return all_readings(_ABSOLUTE.sub(b"", value.strip(), count=1), folds)
 
 
@@ -93,7 +93,7 @@ def _read_path(path: bytes, folds: Folds) -> dict[str, None]:
 
 
 def _decode_texts(raw: bytes, folds: Folds) -> Iterator[str]:
-    """Yield the texts that decoded bytes may mean: UTF-8, and for invalid UTF-8 Latin-1 and overlong UTF-8."""
+    """Yield the texts that decoded bytes may mean: read as UTF-8; if that is invalid, as Latin-1 and overlong UTF-8."""
     text = raw.decode("utf-8", "replace")
     yield text
     if "\0" in text:
@@ -167,7 +167,7 @@ def _strip_parameters(path: bytes) -> bytes:
 
 
 def _trim_for_windows(path: str, folds: Folds) -> str:
-    """Return the path as Windows reads it: without dots and spaces at a segment's end, and without streams."""
+    """Return the path as Windows reads it: without dots and spaces at a segment's end, and without stream names."""
     if not folds & {TRAILING, IIS}:
         return path
     if ":" in path or (TRAILING in folds and _ends_loosely(path) is not None):
@@ -188,7 +188,7 @@ def _trim_segment(segment: str, folds: Folds) -> str:
 
 
 def _cut_paths(path: bytes) -> Iterator[bytes]:
-    """Yield the parts of the path that a few servers take for the whole."""
+    """Yield parts of the path that a few servers take for the whole path."""
     if path[:2] in (b"//", b"/\\"):
         # PHP's parse_url and JavaScript's URL take the first segment for a host.
         yield b"/" + path.replace(b"\\", b"/").lstrip(b"/").partition(b"/")[2]
@@ -216,7 +216,7 @@ def _literal_reading(path: bytes) -> str:
 
 
 def _normalise(path: str) -> str:
-    """Return the path with backslashes as slashes, without empty segments, dot segments resolved."""
+    """Return the path with backslashes as slashes, without empty segments, and with dot segments resolved."""
     if path[:1] == "/" and _is_unusual(path) is None:
         return path
     kept: list[str] = []
@@ -236,8 +236,8 @@ def _normalise(path: str) -> str:
 def fold_case(text: str) -> str:
     """Return the form that all spellings of the text in upper and lower case share.
 
-    It is folded character by character, so its length and a converter's bounds stay. Beyond Python's
-    folding, the dotless and the dotted I become i, as in the upper-case rules of Windows and Java.
+    Each character is folded separately, so the text keeps its length, which converters may restrict. In addition
+    to Python's folding, the dotless and the dotted I become i, as in the rules of Windows and Java.
     """
     if text.isascii():
         return text.lower()

@@ -1,8 +1,8 @@
-"""Sets of requests by everything but their path: methods, hosts, headers, query keys and cookies.
+"""Sets of requests, described by everything but the path: methods, hosts, headers, query keys and cookies.
 
-Pure. A few routes distinguish only a few kinds of methods and hosts: one of each kind stands for all of them. Of
-repeated headers, query keys and cookies any may match, so each value that a route asks for is present or absent,
-whatever the other values are.
+Pure. A few routes distinguish only a few kinds of methods and hosts, so one method or host of each kind stands for
+all of that kind. A repeated header, query key or cookie matches with any of its values. So each value that a route
+requires is present or absent, independently of the other values.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _unnamed_host(suffix: str, known: set[str]) -> str:
 
 
 class KnownValues(NamedTuple):
-    """What is known about the values of one name: which are present, which are absent, whether there is any."""
+    """What is known about the values of one name: which are present, which are absent, and whether it has any value."""
 
     there: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
@@ -67,7 +67,7 @@ class Region:
     values: Mapping[Name, KnownValues]
 
     def intersect(self, route: Route, kinds: RequestKinds) -> Region | None:
-        """Return the requests whose conditions the route takes; None if there are none."""
+        """Return the requests of this region that meet the route's conditions; None if there are none."""
         methods = self.methods & _methods_of(route, kinds)
         hosts = self.hosts & _hosts_of(route, kinds)
         found: Region | None = Region(methods, hosts, self.values)
@@ -76,7 +76,7 @@ class Region:
         return found if methods and hosts else None
 
     def subtract(self, route: Route, kinds: RequestKinds) -> Iterator[Region]:
-        """Yield, in parts, the requests of this region whose conditions the route does not take."""
+        """Yield, in parts, the requests of this region that do not meet the route's conditions."""
         theirs, places = _methods_of(route, kinds), _hosts_of(route, kinds)
         yield from _unless_empty(Region(self.methods - theirs, self.hosts, self.values))
         yield from _unless_empty(Region(self.methods & theirs, self.hosts - places, self.values))

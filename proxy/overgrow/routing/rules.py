@@ -1,8 +1,8 @@
-"""The syntax of `path` and `prefix`: text becomes segments, segments say what they accept.
+"""The syntax of `path` and `prefix`: it parses text into segments, and tests which texts a segment accepts.
 
-Pure. Werkzeug's rule syntax in code of our own. A rule is a tuple of segments, a segment a tuple of
-parts, a part either literal text or a Converter. Names of variables are dropped: two rules of one
-shape are equal.
+Pure: Werkzeug's rule syntax in code of our own. A rule is a tuple of segments, and a segment is a tuple of
+parts; a part is literal text or a Converter. Names of variables are dropped, so two rules that differ
+only in these names are equal.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def literal_text(segment: Segment) -> str:
 
 @lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
 def acceptor(segments: tuple[Segment, ...]) -> Accepts:
-    """Return the test whether a part of a path matches these segments joined by slashes."""
+    """Return a function that tests whether a text matches these segments, joined by slashes."""
     if len(segments) == 1 and len(segments[0]) == 1 and isinstance(segments[0][0], Converter):
         simple = _simple_acceptor(segments[0][0])
         if simple is not None:
@@ -54,7 +54,7 @@ def acceptor(segments: tuple[Segment, ...]) -> Accepts:
 
 
 def _simple_acceptor(converter: Converter) -> Accepts | None:
-    """Return a test that is faster than a regular expression; None if there is none."""
+    """Return a test for one variable that is faster than a regular expression; None if there is no such test."""
     if converter.kind == "any":
         return frozenset(converter.items).__contains__
     if converter == DEFAULT:
@@ -145,7 +145,7 @@ def _parse_segment(text: str) -> Segment:
 
 
 def _parse_segments(text: str) -> tuple[Segment, ...]:
-    """Return the segments of any path: only its literal text is split at slashes."""
+    """Return the segments of any path; slashes inside variables do not split it."""
     pieces = _parse_pieces(text)
     _refuse_unreachable(
         "path", text, "".join(part if isinstance(part, str) else "x" for part in pieces)

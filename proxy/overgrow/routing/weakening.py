@@ -1,11 +1,11 @@
-"""Finds requests that the running table keeps from legacy for good, but a new table would send there.
+"""Finds requests that the running table keeps from legacy for good, but that a new table would send to legacy.
 
-Pure. A request is kept for good by the irreversible route that takes it. Rule: whatever an irreversible route of
-the running table takes must be taken by an irreversible route of the new one, by the same or another, by one or by
-several; names do not matter. Theory of operation: only differences are examined. An irreversible route that
-changed is compared with all new routes it may share a path with; a new reversible route with the irreversible
-ones. Subtracting sets of requests (region.py) and sets of paths (inclusion.py) from one another gives an
-exact answer; if that would take too long, the answer is that the new table may weaken the running one.
+Pure. Rule: each request that an irreversible route of the running table takes must be taken by an irreversible
+route of the new table. It need not be the same route, and several routes may share the requests; names do not
+matter. Theory of operation: only differences are examined. An irreversible route that changed is compared with all
+routes of the new table that may share a path with it. A new reversible route is compared with the irreversible
+routes. Sets of requests (region.py) and sets of paths (inclusion.py) are subtracted from one another, which gives an
+exact answer. If that would take too long, the answer is that the new table may weaken the running one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MATCHING_FIELDS = (
 class Weakening(NamedTuple):
     """An irreversible route that would take fewer requests; `by` is the route that takes the example, or None.
 
-    `example` is empty if the search would take too long to be sure.
+    `example` is empty if the search was given up because it would take too long.
     """
 
     route: Route
@@ -51,7 +51,7 @@ class Weakening(NamedTuple):
 def find_weakenings(
     running: RouteTable, table: RouteTable, allowed: Callable[[Route], bool] = lambda _: False
 ) -> list[Weakening]:
-    """Return what the new table would weaken, one for each route, in the running one's matching order."""
+    """Return at most one Weakening for each irreversible route, in the matching order of the running table."""
     if all(route.reversible for route in running.routes) or _is_unchanged(running, table):
         return []
     found = list(_TableComparison(running, table).find_weakenings(allowed))
@@ -102,7 +102,7 @@ def _fold_table(table: RouteTable, folds: Folds) -> RouteTable:
 
 
 def find_exposing_routes(routes: Sequence[Route]) -> Iterator[tuple[Route, Route, str]]:
-    """Yield each reversible route that precedes an irreversible one, the latter, and a request that both take."""
+    """Yield reversible routes that precede an irreversible one, each with that one and a request that both take."""
     ranked = [(route, rank) for rank, route in enumerate(routes)]
     for_good = [(route, rank) for route, rank in ranked if not route.reversible]
     if not for_good:
@@ -149,7 +149,7 @@ class _TableComparison:
         self._ids_after = [_matching_identity(route) for route in self._after]
 
     def find_weakenings(self, allowed: Callable[[Route], bool]) -> Iterator[Weakening]:
-        """Yield the first leak of each irreversible route that is not allowed to take less."""
+        """Yield the first leak of each irreversible route, except those that are allowed to take fewer requests."""
         kept = {
             one for one, r in zip(self._ids_after, self._after, strict=True) if not r.reversible
         }
@@ -216,7 +216,7 @@ class _TableComparison:
         return {key for key, listed in orders[0].items() if listed != orders[1].get(key)}
 
     def _find_leak_to(self, rank: int, suspects: Sequence[int]) -> Weakening | None:
-        """Return a leak to one of the suspects that stand before this route in the new table."""
+        """Return a leak to one of the suspects that precede this route in the new table; None if there is none."""
         route = self._before[rank]
         place = self._rank_of_irreversible[self._ids_before[rank]]
         for suspect in sorted(suspects):
@@ -238,7 +238,7 @@ class _TableComparison:
     # --- any irreversible route -------------------------------------------------------------------------
 
     def _find_any_leak(self, rank: int) -> Weakening | None:
-        """Return a leak to a reversible route of the new table, or to the default, legacy."""
+        """Return a leak to a reversible route of the new table, or to legacy because no route takes the request."""
         route = self._before[rank]
         if self._hosts_move:
             route = replace(route, host=None)
@@ -260,8 +260,8 @@ class _TableComparison:
     ) -> Weakening | None:
         """Return the leak if `by` (None: no route) takes a request that this route must keep.
 
-        First the requests of irreversible routes before `by` are subtracted. If some are left, so are those
-        that the running table gives to an earlier route.
+        The requests of irreversible routes before `by` are subtracted. If some are left, the requests that the
+        running table gives to an earlier route are subtracted too.
         """
         taker = None if by is None else self._after[by]
         try:
@@ -277,7 +277,11 @@ class _TableComparison:
         return None if example is None else Weakening(self._before[rank], taker, example)
 
     def _is_kept_from(self, other: int, by: int | None) -> bool:
-        """Return whether to subtract the requests of a new route: it keeps them from `by`, or is itself examined as a taker."""
+        """Return whether to subtract the requests of another route of the new table before looking for a leak to `by`.
+
+        An irreversible route before `by` keeps its requests from `by`. If `by` is None, all routes are subtracted,
+        because only requests that no route takes are looked for.
+        """
         return by is None or (other < by and not self._after[other].reversible)
 
     def _routes_asked_before(self, rank: int, route: Route) -> list[Route]:
@@ -309,7 +313,7 @@ def _takes_all(wide: Route, narrow: Route) -> bool:
 
 
 def _find_leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> str | None:
-    """Return a request that `route` takes and, if given, `taker` too, but none of `keeping`."""
+    """Return a request that `route` takes, and `taker` too if it is given, but none of the routes in `keeping`."""
     within = [route] if taker is None else [route, taker]
     kinds = request_kinds([*within, *keeping])
     region: Region | None = all_requests(kinds)
@@ -330,7 +334,7 @@ class _Subtraction:
         self._parts = 0
 
     def find_request(self, region: Region, at: int, met: tuple[int, ...]) -> str | None:
-        """Return a request of the region that no route from `at` on takes; its path is outside those of the routes in `met`."""
+        """Return a request of the region that no route takes: none in `met` by its path, none from `at` on at all."""
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise TooManySteps
