@@ -16,7 +16,7 @@ from overgrow.cli.settings_in_force import (
     find_front_door,
     note_unknown_variables,
     report_settings,
-    warn_of_unknown_variables,
+    unknown_variable_warnings,
 )
 from overgrow.cli.workers import living_workers
 from overgrow.text import printable
@@ -38,7 +38,7 @@ def config(call: Invocation) -> None:
     with file_deadline(call):
         state = call.state_to_read
         pid, report = find_front_door(state)
-        unknown = list(warn_of_unknown_variables(call.config))
+        unknown = list(unknown_variable_warnings(call.config))
         rows = here if report is None else _with_app_of_workers(report["settings"], state)
     differs = [] if report is None else list(_differences(here, rows))
     door = None if pid is None else {"pid": pid, "version": (report or {}).get("version")}
@@ -55,7 +55,7 @@ def config(call: Invocation) -> None:
 
 
 def _with_app_of_workers(rows: Sequence[dict[str, Any]], state: Path) -> list[dict[str, Any]]:
-    """Return the rows with the app that the workers run: since the start, `app:` and a reload may have changed it."""
+    """Return the rows with the app that the workers run now; a reload may have changed it since the start."""
     app = next((each["app"] for each in living_workers(state) if each.get("app")), None)
     return [
         {**row, "value": app, "source": "table", "change": "reload"}
@@ -95,7 +95,7 @@ def _text_row(row: Mapping[str, Any]) -> tuple[str, ...]:
 def _differences(
     here: Sequence[Mapping[str, Any]], running: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Give each setting that this shell sets to another value than the one the front door runs with."""
+    """Yield each setting whose value in this shell differs from that of the running front door."""
     by_name = {row["name"]: row for row in running}
     for row in here:
         other = by_name.get(row["name"])

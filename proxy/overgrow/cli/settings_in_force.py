@@ -86,7 +86,7 @@ def _app_in_table(config: Path) -> str | None:
 
 
 def publish_settings(settings: Settings, flags: Mapping[str, Any]) -> None:
-    """Write the report of this front door into its state folder; a disk that takes no file does not stop the start."""
+    """Write the report of this front door into its state folder. If that fails, the start goes on."""
     assert settings.state is not None  # noqa: S101 - serve has found it
     report = {
         "pid": os.getpid(),
@@ -118,7 +118,7 @@ def find_front_door(state: Path) -> tuple[int | None, dict[str, Any] | None]:
     return pid, None if pid is None else read_published_settings(state, pid)
 
 
-def warn_of_unknown_variables(config: Path) -> Iterator[dict[str, str]]:
+def unknown_variable_warnings(config: Path) -> Iterator[dict[str, str]]:
     """Give each OVERGROW_ variable of the environment that neither a setting nor the table uses, with advice."""
     if not any(find_unknown_variables(os.environ)):
         return
@@ -128,7 +128,7 @@ def warn_of_unknown_variables(config: Path) -> Iterator[dict[str, str]]:
 
 
 def note_unknown_variables(config: Path) -> None:
-    """Print a note for each variable that looks like a setting and is none."""
-    for each in warn_of_unknown_variables(config):
+    """Print a note for each OVERGROW_ variable that neither a setting nor the table uses."""
+    for each in unknown_variable_warnings(config):
         what = f"{printable(each['variable'], keep='')} is set, and no setting has this name"
         echo_safe(f"note: {what}. {each['fix']}", err=True)
