@@ -32,7 +32,7 @@ _log = logging.getLogger("overgrow.metrics")
 
 
 class Cell:
-    """One number of a ledger: `doubles[at]`. Adding is not atomic, so the caller holds a lock."""
+    """One number of a ledger, kept in `doubles[at]`. Adding is not atomic, so the caller must hold a lock."""
 
     __slots__ = ("at", "doubles")
 

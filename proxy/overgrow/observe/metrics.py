@@ -174,7 +174,7 @@ class _LedgerFiles:
 
     @property
     def location(self) -> tuple[Path, int]:
-        """The folder, and the slot."""
+        """The folder of these files, and their slot."""
         return self._folder, self._slot
 
     def lost_ledgers(self, folder: Path) -> list[Ledger]:

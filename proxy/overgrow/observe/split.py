@@ -26,7 +26,7 @@ DEFAULT = "default"  # the name under which requests that no route took are coun
 
 @dataclass(frozen=True, slots=True)
 class SideFigures:
-    """One side of one route."""
+    """The figures of one side of one route."""
 
     requests: int = 0
     errors: int = 0

@@ -32,14 +32,14 @@ class PlainScope:
         self.is_events = False
 
     def take_over(self, _protocol: object, _head: bytes) -> None:
-        """Refuse, because such a server does not give its connections away."""
+        """Refuse, because a plain ASGI server does not give its connections away."""
         raise RuntimeError("This ASGI server cannot hand over a client's connection")
 
     def on_disconnect(self, callback: Callable[[], object]) -> None:
-        """Do nothing, because such a server reports a disconnect by `receive` only."""
+        """Do nothing, because a plain ASGI server reports a disconnect by `receive` only."""
 
     def abort(self) -> None:
-        """Do nothing, because such a server breaks a connection when the app raises."""
+        """Do nothing, because a plain ASGI server breaks a connection when the app raises."""
 
 
 def _request_target(scope: MutableMapping[str, Any]) -> bytes:

@@ -1,8 +1,8 @@
 """A Server around both sides: if migrated fails, legacy answers.
 
 Rule: the fallback is decided before the client has received a byte. A request is sent to both sides only
-if that changes nothing: a safe method (or an Idempotency-Key, if the route allows that), a
-body that can be repeated whole, and an app that has not committed.
+if that does no harm. Its method must be safe (or it has an Idempotency-Key, and the route allows that), its
+whole body can be sent again, and the app has not committed.
 
 This module must not know how either side works, and it never makes a response of its own.
 """

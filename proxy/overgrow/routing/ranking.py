@@ -1,7 +1,7 @@
 """The routes of a table in matching order, with their sort keys and their index.
 
-Pure. Checking a table needs the same keys and the same index as matching does; for ten thousand
-routes, building them twice is a good part of a load.
+Pure. Checking a table needs the same keys and the same index as matching does. With ten thousand
+routes, building them twice would take a considerable part of the time of a load.
 """
 
 from __future__ import annotations

@@ -356,7 +356,7 @@ class _Subtraction:
         return None if path is None else region.example_request(path)
 
     def _find_path_without(self, met: tuple[int, ...]) -> str | None:
-        """Return a path of the first routes that none of the others takes."""
+        """Return a path that all routes of `within` take and none of the routes in `met`; None if there is none."""
         if met not in self._paths:
             others = [self._keeping[index] for index in met]
             self._paths[met] = find_path_outside(self._within, others)

@@ -181,7 +181,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return _has_control(value) is not None
 
     def _find_line(self, limit: int, error: ParseError) -> int:
-        """Check that trailers are well-formed fields (RFC 9112 7.1.2); gunicorn skips trailers unread."""
+        """Find the next line, as gunicorn does; also check that trailers are well-formed fields (RFC 9112 7.1.2)."""
         end: int = super()._find_line(limit, error)
         is_trailer = end > 0 and self._state == "chunked" and self._chunk_state == "trailer"
         if is_trailer:

@@ -21,7 +21,7 @@ LOOP_S = 0.25  # for the event loop to say who is slow; after that the loop coun
 
 
 class ResponseStream:
-    """One body: `put` and `end` are called in the thread, all else on the loop.
+    """The body of one response: `put` and `end` are called in the thread, all other methods on the event loop.
 
     `is_whole` says that the app has made the whole body. `is_events` keeps a body out of the spool: events
     must not be delayed, and spooling an endless stream would not free its thread.

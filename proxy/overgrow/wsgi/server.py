@@ -90,7 +90,7 @@ class WsgiServer:
 
     @property
     def unsent_memory(self) -> UnsentMemory:
-        """The memory of unsent responses of this side; the mounted ASGI apps count there too."""
+        """The memory of unsent responses of this side; it also counts those of mounted ASGI apps."""
         return self._current_pool().unsent_memory
 
     # Map 13 (docs/architecture.md#a-request-by-numbers)

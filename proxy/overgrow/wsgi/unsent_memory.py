@@ -24,8 +24,8 @@ class UnsentMemory:
 
     The caller of a method whose name ends in `_locked` must hold `changed`.
 
-    `has_waiting_calls` says whether calls wait for a thread: then a streamed response goes on to the disk
-    rather than keep its thread waiting for its client.
+    `has_waiting_calls` says whether calls wait for a thread. If so, a streamed response goes to the spool,
+    so that its thread need not wait for the client.
     """
 
     def __init__(

@@ -249,7 +249,7 @@ def _set_outcome_in_loop(
 
 
 def _consume_error(lookup: asyncio.Future[Any]) -> None:
-    """Retrieve an error that nobody waited for; otherwise asyncio would report it as lost."""
+    """Retrieve the error of a look-up that nobody awaits, so that asyncio does not log it."""
     if not lookup.cancelled():
         lookup.exception()
 
