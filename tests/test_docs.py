@@ -387,6 +387,15 @@ PHRASES = [
     "ntlm negotiate kerberos proxy",
     "routes.yaml schema fields",
     "postgresql sqlite evidence",
+    "docker image own app wheel",
+    "systemd unit socket",
+    "nginx tls certificate",
+    "caddy trusted_proxies",
+    "alb idle timeout",
+    "configmap subpath immutable",
+    "several replicas history",
+    "terminationgraceperiodseconds prestop",
+    "502 proxy idle connections",
 ]
 
 

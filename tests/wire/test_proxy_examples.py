@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 from contextlib import closing
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from overgrow.server.listener import ClientLimits
 from tests.programs import needed
 from tests.story.front import running_front
 from tests.wire.apps import slow_legacy
@@ -201,6 +203,18 @@ def test_a_websocket_passes_an_example_and_overgrow(program, legacy_by_hand, tmp
         far.close()
 
     assert (status, heard, answered) == (101, b"ping", b"pong")
+
+
+@pytest.mark.parametrize(
+    ("example", "setting"),
+    [("nginx.conf", r"keepalive_timeout (\d+)s;"), ("Caddyfile", r"keepalive (\d+)s ")],
+)
+def test_a_proxy_ends_idle_connections_before_overgrow_does(example, setting):
+    text = (ROOT / "deploy" / example).read_text("utf-8")
+    (kept_s,) = re.findall(setting, text)
+
+    assert int(kept_s) < ClientLimits().keepalive_s
+    assert f"{ClientLimits().keepalive_s:.0f} s after which Overgrow closes" in text
 
 
 def test_nginx_finds_no_fault_in_its_example(tmp_path):
