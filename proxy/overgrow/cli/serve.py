@@ -14,7 +14,7 @@ import re
 import resource
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -39,8 +39,10 @@ from overgrow.yaml_file.scalars import FieldError, fill_variables
 
 if TYPE_CHECKING:
     from overgrow.app import StartCheck
+    from overgrow.server.plan import ServerPlan
     from overgrow.yaml_file.problem import Problem
 
+Descriptors = tuple[int | None, int | None]  # passed sockets: public, admin
 MIN_TOKEN_LENGTH = 16
 MAX_CONNECTIONS = 10_000  # of clients, per worker and listener
 OTHER_FILES = 352
@@ -165,6 +167,8 @@ class Seconds(click.ParamType[float]):
 def serve(**flags: Any) -> None:
     """Run the front door until SIGTERM (drain, then stop) or SIGINT (stop within 2 s).
 
+    Sockets of a service manager (LISTEN_FDS, as of systemd) are used instead of --bind and --admin.
+
     SIGHUP starts new workers with the app's new code while the old ones finish; SIGTTIN and SIGTTOU add
     and remove a worker; SIGUSR1 reopens logs. Only one front door may use a state folder.
 
@@ -178,6 +182,7 @@ def serve(**flags: Any) -> None:
     """
     settings = _read_settings(flags)
     note_unknown_variables(settings.config)
+    settings, passed = use_passed_sockets(settings, os.environ, os.getpid())
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
     require_separate(public, admin, token=settings.admin_token)
     settings = _for_development(_without_a_table(settings), public)
@@ -189,9 +194,45 @@ def serve(**flags: Any) -> None:
     who = describe_front_door(settings.config, str(public), str(admin))
     with reserve_stdout_for_log() as log, _hold_state_folder(settings, who):
         checked = _check(settings, named)
-        require_free_addresses(public, admin)
+        addresses = zip((public, admin), passed, strict=True)
+        require_free_addresses(*(address for address, number in addresses if number is None))
         publish_settings(settings, flags)
-        _run_server(settings, checked, log)
+        plan = _build_plan(settings, passed)
+        _run_server(settings, checked, log, plan)
+
+
+def use_passed_sockets(
+    settings: Settings, environ: MutableMapping[str, str], pid: int
+) -> tuple[Settings, Descriptors]:
+    """Let the sockets that a service manager passed decide where the server listens; return their descriptors.
+
+    A passed socket beats --bind and --admin.
+    """
+    if "LISTEN_FDS" not in environ:
+        return settings, (None, None)
+    from overgrow.server.activation import (  # noqa: PLC0415 - not for `overgrow --help`
+        ActivationError,
+        assign_listeners,
+        take_passed_sockets,
+    )
+
+    try:
+        listeners = assign_listeners(take_passed_sockets(environ, pid), settings.admin)
+    except ActivationError as error:
+        raise CannotStart(str(error)) from error
+    for flag, sock, address in (
+        ("--bind", listeners.public, settings.bind),
+        ("--admin", listeners.admin, settings.admin),
+    ):
+        default = getattr(Settings(), flag.removeprefix("--"))
+        if sock is not None and address not in {sock.address, default}:
+            what = f"{flag} {address} is not used: the service manager passed a socket on {sock.address}"
+            echo_safe(f"note: {what}. Change ListenStream= of the .socket unit instead", err=True)
+    return replace(
+        settings,
+        bind=settings.bind if listeners.public is None else listeners.public.address,
+        admin=settings.admin if listeners.admin is None else listeners.admin.address,
+    ), listeners.descriptors
 
 
 def _for_development(settings: Settings, public: ListenAddress) -> Settings:
@@ -377,39 +418,41 @@ def note_few_files(files: int) -> None:
         echo_safe(f"note: {what}. {fix}", err=True)
 
 
-def _run_server(settings: Settings, checked: StartCheck, log: TextIO) -> None:
+def _build_plan(settings: Settings, passed: Descriptors) -> ServerPlan:
+    from overgrow.server.listener import ClientLimits  # noqa: PLC0415 - not for `overgrow --help`
+    from overgrow.server.pace import SlowClientPolicy  # noqa: PLC0415 - as above
+    from overgrow.server.plan import ServerPlan  # noqa: PLC0415 - as above
+
+    limits = ClientLimits(
+        connections=max_connections_for(_raise_file_limit()),
+        slow=SlowClientPolicy(settings.slow_rate, float(settings.slow_period)),
+    )
+    return ServerPlan(
+        settings.bind,
+        settings.admin,
+        settings.worker_count,
+        settings.grace,
+        settings.drain_delay,
+        limits,
+        admin_for_all=settings.admin_token is not None,
+        passed=passed,
+    )
+
+
+def _run_server(settings: Settings, checked: StartCheck, log: TextIO, plan: ServerPlan) -> None:
     from overgrow.app import (  # noqa: PLC0415 - not for `overgrow --help`
         create_asgi,
         create_asgi_without_app,
         log_table_not_compared,
         log_to_stderr,
     )
-    from overgrow.server.listener import ClientLimits  # noqa: PLC0415 - as above
     from overgrow.server.master import FrontServer  # noqa: PLC0415 - as above
-    from overgrow.server.pace import SlowClientPolicy  # noqa: PLC0415 - as above
-    from overgrow.server.plan import ServerPlan  # noqa: PLC0415 - as above
-
-    workers = settings.worker_count
-    files = _raise_file_limit()
-    guarded = settings.admin_token is not None
-    plan = ServerPlan(
-        settings.bind,
-        settings.admin,
-        workers,
-        settings.grace,
-        settings.drain_delay,
-        ClientLimits(
-            connections=max_connections_for(files),
-            slow=SlowClientPolicy(settings.slow_rate, float(settings.slow_period)),
-        ),
-        admin_for_all=guarded,
-    )
 
     def announce(listeners: list[str]) -> None:
         public, admin = listeners
         echo_safe(
             f"overgrow: public {public}, admin {admin}, revision {checked.revision}, "
-            f"{count_text(workers, 'worker')}",
+            f"{count_text(plan.workers, 'worker')}",
             err=True,  # the access log has stdout to itself
         )
         if settings.legacy is not None:
@@ -418,7 +461,7 @@ def _run_server(settings: Settings, checked: StartCheck, log: TextIO) -> None:
                 f"note: {what}. overgrow init writes one, and it takes effect at once", err=True
             )
         note_short_token(address_of(settings.admin, "--admin"), settings.admin_token)
-        note_few_files(files)
+        note_few_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         if not checked.compared and settings.state is not None:
             log_table_not_compared(settings.state)
 

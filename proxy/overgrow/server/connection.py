@@ -38,6 +38,7 @@ FOREVER_S = float("inf")
 RESPONSE_AFTER_EOF_S = 0.3  # for the response to a client that stopped sending
 POLL_EOF = getattr(select, "POLLRDHUP", 0)  # Linux has it
 POLL_RESET = select.POLLHUP | select.POLLERR  # a reset: poll reports it on every system, unasked
+MAX_STREAM_LOOKS = 10  # at an event stream that is never quiet; then it ends between two pieces
 YOUNG_IDLE_S = 0.5  # a kept-alive connection younger than this may have a request under way
 
 Waiting = Literal["idle", "head", "response", "body", "taking", "lingering"]
@@ -54,6 +55,8 @@ class HttpConnection(asyncio.Protocol):
         "_is_read_deferred",
         "_linger_by",
         "_pace",
+        "_stream_bytes",
+        "_stream_looks",
         "_transport",
         "_unparsed",
         "_unsent_bytes",
@@ -90,6 +93,8 @@ class HttpConnection(asyncio.Protocol):
         self._unsent_bytes = 0
         self.moved_bytes = 0  # of bodies that came, and of streamed responses that were written
         self._pace: Pace | None = None  # while the client is waited for
+        self._stream_bytes = -1  # moved at the last look, while streams are ended
+        self._stream_looks = 0
         self._linger_by = 0.0
         self._has_written = False  # since the body was last waited for
         self._has_taken = False  # since last looked at: of what the client is made to wait for
@@ -523,6 +528,24 @@ class HttpConnection(asyncio.Protocol):
         age_s = now - (self.deadline - self.listener_state.limits.keepalive_s)
         if self._waits_for == "idle" and age_s > YOUNG_IDLE_S and not self._has_unread_bytes():
             self._transport.close()
+
+    def end_stream_if_quiet(self) -> None:
+        """While the server stops and hands its socket back: end a tunnel, or an event stream between two events.
+
+        An event may come in several pieces, so the stream ends when nothing was written since the last look.
+        """
+        if self._upgraded_protocol is not None:
+            self._transport.close()
+            return
+        cycle = self._cycle
+        if cycle is None or not cycle.is_events or self._waits_for == "lingering":
+            return
+        if self._stream_bytes != self.moved_bytes and self._stream_looks < MAX_STREAM_LOOKS:
+            self._stream_bytes, self._stream_looks = self.moved_bytes, self._stream_looks + 1
+            return
+        if cycle.complete_event_stream():
+            self._detach_cycle()
+            self._close_gracefully(is_read=cycle.has_whole_body)
 
     def _has_unread_bytes(self) -> bool:
         """Whether bytes have arrived that the event loop has not delivered yet."""

@@ -62,6 +62,10 @@ class Sweepable(Protocol):
         """Close the connection if it is idle, because the worker is leaving."""
         ...
 
+    def end_stream_if_quiet(self) -> None:
+        """End an event stream, if it is quiet, or a tunnel: the client connects again, to another server."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
@@ -94,6 +98,7 @@ class ListenerState:
     state: dict[str, Any] = field(default_factory=dict)
     is_leaving: bool = False  # responses end their connections: the worker leaves, soon or now
     closes_idle: bool = False  # it leaves now: nothing is accepted, and idle connections end
+    ends_streams: bool = False  # the server stops and another takes its place: streams end now
     connections: set[Sweepable] = field(default_factory=set)
     departed_clients: int = 0  # clients that left in the middle of a request, ever
     # Connections beyond the limit, which got their 503 and are about to end; the oldest first.
@@ -139,3 +144,6 @@ class ListenerState:
         if self.closes_idle:
             for connection in list(self.connections):
                 connection.close_if_idle(now)
+        if self.ends_streams:
+            for connection in list(self.connections):
+                connection.end_stream_if_quiet()

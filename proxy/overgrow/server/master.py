@@ -17,6 +17,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,6 +27,7 @@ from gunicorn.errors import HaltServer
 
 from overgrow.app_types import AsgiApp
 from overgrow.server.accepting import ConnectionCounts
+from overgrow.server.activation import notify_service_manager, open_listeners
 from overgrow.server.boots import YOUNG_S, BootFailures, BootNotice, describe_process_exit
 from overgrow.server.plan import STOP_SIGNALS, ServerPlan
 from overgrow.server.worker import FrontWorker
@@ -52,6 +54,8 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
     def __init__(self, app: FrontServer) -> None:
         self._began_s = time.monotonic()
         self._was_ready = False
+        self._notify_environ: dict[str, str] = {}
+        self._has_notified = False  # the service manager, that a worker serves
         self._has_served = False  # a worker was ready once
         self._serving = 0  # ready workers, when last looked at
         self._stale_age = 0  # workers up to this age have code from before the last HUP
@@ -60,6 +64,19 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             ""  # how the last worker ended that loaded the app and could not say why
         )
         super().__init__(app)
+
+    def start(self) -> None:
+        """Take the sockets that were passed, open the others; the service manager hears when workers serve.
+
+        gunicorn would say that it is ready before a worker is.
+        """
+        if any(number is not None for number in self.app.plan.passed):
+            self.LISTENERS = open_listeners(self.cfg, self.log, self.app.plan.passed)
+        self._notify_environ = {"NOTIFY_SOCKET": os.environ.pop("NOTIFY_SOCKET", "")}
+        super().start()
+
+    def _notify(self, state: str) -> None:
+        notify_service_manager(state, self._notify_environ)
 
     # Which workers there should be.
 
@@ -186,8 +203,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.app.boot_notice.write(self._boot_failures)
 
     def _log_once_if_all_accept(self) -> None:
-        """Log once that all workers accept, when they do for the first time."""
+        """Log once that all workers accept, when they do; the service manager hears of the first one."""
         ready = sum(worker.is_ready for worker in self.WORKERS.values())
+        if ready and not self._has_notified:
+            self._has_notified = True
+            self._notify("READY=1\nSTATUS=serving")
         if not self._was_ready and ready >= self.num_workers:
             self._was_ready = True
             took_s = time.monotonic() - self._began_s
@@ -312,6 +332,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         """Announce the stop while still accepting; then stop."""
         plan = self.app.plan
         logger.info("draining delay=%gs grace=%gs", plan.drain_delay_s, plan.grace_s)
+        self._notify("STOPPING=1\nSTATUS=draining")
         self.app.announce_stop()
         self.kill_workers(signal.SIGWINCH)  # a worker looks whether it is announced; nothing dies
         if self._manage_workers_until_interrupt(plan.drain_delay_s):
@@ -348,7 +369,20 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         if not graceful:
             logger.info("interrupted within=2s")
             self.cfg.set("graceful_timeout", INTERRUPT_S)
+        self._close_passed_sockets()
         super().stop(graceful)
+
+    def _close_passed_sockets(self) -> None:
+        """Close our descriptors of passed sockets first: gunicorn would remove the file of a unix socket."""
+        if not self.LISTENERS:
+            return
+        own = []
+        for listener, passed in zip(self.LISTENERS, self.app.plan.passed, strict=True):
+            if passed is None:
+                own.append(listener)
+            else:
+                listener.close()
+        self.LISTENERS = own
 
 
 def reap_child() -> tuple[int, int] | None:
@@ -419,9 +453,9 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         return self._load()
 
     def _on_master_ready(self, arbiter: Arbiter) -> None:
-        allow_all_users_to_connect(
-            arbiter.LISTENERS if self.plan.admin_for_all else arbiter.LISTENERS[:1]
-        )
+        ours = [passed is None for passed in self.plan.passed]
+        for_all = (ours[0], ours[1] and self.plan.admin_for_all)
+        allow_all_users_to_connect([*compress(arbiter.LISTENERS, for_all)])
         if self._on_ready is not None:
             self._on_ready([str(listener) for listener in arbiter.LISTENERS])
 

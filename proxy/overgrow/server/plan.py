@@ -24,3 +24,10 @@ class ServerPlan:
     log_level: str = "warning"
     boot_s: float = 30.0  # for a worker to load the app and accept
     admin_for_all: bool = False  # other users of this machine may reach admin's unix socket
+    # Descriptors of listening sockets that a service manager passed, for LISTENERS; None: we open it.
+    passed: tuple[int | None, int | None] = (None, None)
+
+    @property
+    def is_activated(self) -> bool:
+        """Whether the public socket stays open without us, so that clients wait in its queue."""
+        return self.passed[0] is not None

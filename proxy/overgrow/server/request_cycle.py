@@ -453,6 +453,20 @@ class RequestCycle:
             is_framed=self._chunked or self._left_bytes is not None
         )
 
+    def complete_event_stream(self) -> bool:
+        """End the body of an event stream as complete, because the server stops; return whether that is possible.
+
+        Clients of event streams connect again after any end (HTML, 9.2.3). A body of a declared length is
+        no such stream: a part of it must not look complete.
+        """
+        if not self.is_started or self.is_over or self._left_bytes is not None:
+            return False
+        self.ended_as = Failure("draining", "body", "front")
+        self._write_pending_head()
+        if self._chunked:
+            self.client_connection.write(b"0\r\n\r\n")
+        return True
+
     def _add_trailers(self, message: Message) -> None:
         if self._trailers is None or not self._body_sent or self.is_over:
             raise RuntimeError("Trailers were not announced, or the body is not complete")

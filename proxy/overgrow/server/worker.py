@@ -2,7 +2,8 @@
 
 Rule: a connection belongs to the listener whose socket accepted it, whatever a header says. After TERM to
 the master, readiness says draining while both listeners still accept (`drain_delay_s`). Then nothing new is
-accepted, idle connections are closed, and open requests get `grace_s`. A worker that leaves by itself (TERM,
+accepted, idle connections are closed, and open requests get `grace_s`. If a service manager keeps the public
+socket open, streams end at once, and workers accept on while older requests finish. A worker that leaves by itself (TERM,
 HUP, `retire`) is replaced before it has ended. A worker that cannot start tells the master why in shared
 memory (server/boots.py). From gunicorn we use the parser, the arbiter (server/master.py) and the
 worker, but not its protocol classes; tests in tests/unit/server list the names of gunicorn that we rely on.
@@ -356,19 +357,37 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         for state in self.listener_states:
             state.is_leaving = True
         await self._run_upkeep_until(lambda: False, self._overlap_s)
-        self._leave_by = self.loop.time() + self.app.plan.grace_s + SHUTDOWN_S
+        leave_by = self.loop.time() + self.app.plan.grace_s
+        self._leave_by = leave_by + SHUTDOWN_S
+        if self.app.is_stopping and self.app.plan.is_activated:
+            await self._serve_on_while_older_requests_finish()
         self.app.connection_counts.remove_worker(self.count_index)
         for server in self.servers:
             server.close()
         for state in self.listener_states:
             state.closes_idle = True
-        await self._run_upkeep_until(lambda: not self._open_connections(), self.app.plan.grace_s)
+        await self._run_upkeep_until(self._has_drained, leave_by - self.loop.time())
         left = self._open_connections()
         if left and not self._quick_shutdown:
             self.log.warning("Broke %d connections still open after the grace time", len(left))
         for connection in left:
             connection.abort()
         return len(left)
+
+    async def _serve_on_while_older_requests_finish(self) -> None:
+        """Accept on while the requests of now finish, for half of the grace time at most.
+
+        The next server can start only after the last of them, and its clients wait until then: so the
+        socket is handed back when only young requests are left. Streams have no end of their own.
+        """
+        for state in self.listener_states:
+            state.closes_idle = state.ends_streams = True
+        before = {*self._open_connections()}
+        until_s = self.app.plan.grace_s / 2
+        await self._run_upkeep_until(lambda: before.isdisjoint(self._open_connections()), until_s)
+
+    def _has_drained(self) -> bool:
+        return not self._open_connections()
 
     def _open_connections(self) -> list[Sweepable]:
         return [connection for state in self.listener_states for connection in state.connections]

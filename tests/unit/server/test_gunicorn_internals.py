@@ -49,6 +49,8 @@ def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, t
             "_run_upkeep_and_wait",
             "_drain_and_count_resets",
             "_open_connections",
+            "_serve_on_while_older_requests_finish",
+            "_has_drained",
             "_run_upkeep_until",
         }
         | {
@@ -61,6 +63,8 @@ def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, t
         }
         | {"_apply_server_stop", "_report_count_and_check_defer", "_socket_descriptors"},
         "FrontArbiter": {
+            "_notify",
+            "_close_passed_sockets",
             "_manage_workers_until_interrupt",
             "_log_once_if_all_accept",
             "_staying_workers",

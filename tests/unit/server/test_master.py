@@ -59,7 +59,7 @@ class Master(FrontArbiter):
         self.app = SimpleNamespace(
             load_without_app=None,
             is_stopping=False,
-            plan=SimpleNamespace(boot_s=30.0),
+            plan=SimpleNamespace(boot_s=30.0, passed=(None, None)),
             boot_notice=SimpleNamespace(write=lambda _: None),
             connection_counts=SimpleNamespace(
                 remove_worker=self.departed_clients.append, assign_index=lambda _: 0
@@ -67,6 +67,7 @@ class Master(FrontArbiter):
             announce_stop=lambda: self.settings.append(("stopping",)),
         )
         self._began_s, self._was_ready, self._has_served = NOW_S, False, has_served
+        self._notify_environ, self._has_notified = {}, False
         self._serving, self._stale_age, self._app_crash_reason = 0, 0, ""
         self._boot_failures = BootFailures()
         self.settings: list[tuple[Any, ...]] = []
