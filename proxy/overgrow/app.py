@@ -36,11 +36,13 @@ from overgrow.app_loader.url_rules import rules_of
 from overgrow.app_types import Receive, Scope, Send
 from overgrow.asgi.server import AsgiMounts
 from overgrow.embedded.mount import WsgiMount
-from overgrow.exchange import Exchange, Server, Sink
+from overgrow.exchange import Exchange, Failure, Server, Sink
 from overgrow.files import ANSWER_S, within
 from overgrow.forwarding.client.dialling import load_ca_certificates
 from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.forwarder import Forwarder
+from overgrow.forwarding.outcomes import LegacyOutcome
+from overgrow.forwarding.probe import probe_legacy
 from overgrow.forwarding.tunnel.upgrader import Upgrader
 from overgrow.path.error_pages import ErrorPages
 from overgrow.path.frontdoor import Collaborators, FrontDoor, SingleServerDoor, read_head
@@ -383,7 +385,13 @@ class Overgrow:
 
     def _front_door(self) -> FrontDoor:
         guarded = BreakerServer(self._forwarder, self.breakers, "legacy")
-        legacy = Upgrader(guarded, lambda: self.live.matcher.table, self._forwarder.reserve_slot)
+        forwarder = self._forwarder
+        legacy = Upgrader(
+            guarded,
+            lambda: self.live.matcher.table,
+            forwarder.reserve_slot,
+            forwarder.note_handshake,
+        )
         migrated = BreakerServer(self._asgi_mounts, self.breakers, "migrated")
         shadowed = self.shadowing.wrap
         pages = _error_pages(self._settings)
@@ -544,6 +552,14 @@ class Overgrow:
             self._forwarder.get_identifying_headers_and_ask_for_newer(),
             self._forwarder.has_seen_shared_login(),
         )
+
+    def take_legacy_outcome(self) -> LegacyOutcome | None:
+        """Return what requests to legacy showed since the last call."""
+        return self._forwarder.take_outcome()
+
+    async def probe_legacy(self) -> Failure | None:
+        """Return why legacy does not answer a probe; None if it does."""
+        return await probe_legacy(self.live.matcher.table.legacy, transport_for)
 
     def build_watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
         """Return a watcher of this app's table that calls `changed` after each reload."""

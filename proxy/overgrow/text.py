@@ -70,6 +70,12 @@ def rfc3339(unix_s: float, timespec: str = "seconds") -> str:
     return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
+def clock_text(unix_s: float, now_s: float) -> str:
+    """Return a time of the last day as `17:02`, an older one as `2026-03-15 17:02`, in UTC."""
+    moment = rfc3339(unix_s).replace("T", " ")[:16]
+    return moment[11:] if now_s - unix_s < _DAY_S else moment
+
+
 def ago(age_s: float) -> str:
     """Return how long ago something was: `40 s ago`, `25 h ago`, `2 days ago`, `just now`."""
     if age_s >= 2 * _DAY_S:

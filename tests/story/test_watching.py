@@ -214,6 +214,14 @@ CASES = [
         id="a breaker that recovered",
     ),
     pytest.param(
+        "OvergrowLegacyDown", [series('overgrow_upstream_up{instance="1"}', "0x30")],
+        [{"instance": "1"}], id="legacy does not answer",
+    ),
+    pytest.param(
+        "OvergrowLegacyDown", [series('overgrow_upstream_up{instance="1"}', "1x18 0x0 1x12")],
+        [], id="legacy restarts",
+    ),
+    pytest.param(
         "OvergrowDown", [series('up{job="overgrow",instance="1"}', "0x30")],
         [{"instance": "1", "job": "overgrow"}], id="nobody answers",
     ),

@@ -102,6 +102,7 @@ class Overview:
     """Everything on the page."""
 
     status: str
+    is_well: bool  # ready, not killed, with the table on disk in effect, and legacy answers
     alerts: tuple[Alert, ...]
     notes: tuple[str, ...]
     lagging: tuple[str, ...]  # sentences on workers that do not follow the files on disk
@@ -130,6 +131,7 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     rows = [row for row in _rows(figures, counted, living, opened) if is_match(row, find)]
     return Overview(
         status=payload["status"],
+        is_well=is_well(payload),
         alerts=(
             *_alerts(payload, living, killed_since),
             *map(Alert, of_app),
@@ -224,6 +226,8 @@ def _alerts(
         )
         what = "Killed: legacy serves everything, whatever the table says."
         yield Alert(what, killed_since, stay if exempt else (), '"Resume" ends this.')
+    if not payload["upstream"]["up"]:
+        yield _upstream_alert(payload["upstream"])
     if payload["reload_error"]:
         yield _reload_alert(payload["reload_error"])
     if payload["boot_error"]:
@@ -231,11 +235,23 @@ def _alerts(
     yield from breaker_alerts(living)
 
 
+def is_well(payload: Mapping[str, Any]) -> bool:
+    """Whether a report of readiness names nothing that is wrong."""
+    wrong = payload["killed"] or payload["reload_error"] or payload["boot_error"]
+    return payload["status"] == "ready" and payload["upstream"]["up"] and not wrong
+
+
 def _split_notes(view: AdminView, payload: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Split notes into notes on the table, which begin with a place, and the app's import errors."""
     notes = payload.get("notes", ())
     on_file = [each for each in notes if each.startswith(f"{view.config}:")]
     return on_file, [each for each in notes if each not in on_file]
+
+
+def _upstream_alert(upstream: Mapping[str, Any]) -> Alert:
+    what = f"Legacy does not answer ({upstream['error']})."
+    fix = "Repair legacy, or correct legacy.url. Migrated routes keep working."
+    return Alert(what, upstream["since"], (), fix)
 
 
 def _reload_alert(error: Mapping[str, Any]) -> Alert:

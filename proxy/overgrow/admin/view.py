@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.board import workers
+from overgrow.observe.upstream import upstream_json
 from overgrow.routing.model import RouteTable
 from overgrow.table.editing.history import JOURNAL, History, read_history
 
@@ -92,6 +93,7 @@ def readiness(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:
         "workers": [_worker_json(worker) for worker in living],
         "reload_error": view.reload_error or _first_reload_error(living),
         "boot_error": view.boot_error,
+        "upstream": upstream_json(living),
     }
     exempt = [route.name for route in table.routes if not route.reversible] if table else []
     if view.is_killed and exempt:

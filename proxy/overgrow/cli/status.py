@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
@@ -14,7 +16,7 @@ from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.failures import Failed
 from overgrow.cli.file_deadline import file_deadline
 from overgrow.table.running import find_admin
-from overgrow.text import count_text, duration_text
+from overgrow.text import ago, clock_text, count_text, duration_text
 
 
 @click.command(short_help="Show the running workers and the traffic split.")
@@ -28,8 +30,8 @@ def status(call: Invocation) -> None:
     """Show workers, revision and each route's share, errors and medians, from the admin listener.
 
     LIVE is migrated's share of requests in the last minute; LEGACY and MIGRATED are median times.
-    Breakers that are not closed are listed. Exit 1 if the listener cannot be reached or the front door
-    is not ready.
+    Breakers that are not closed are listed. Exit 1 if the listener cannot be reached, the front door
+    is not ready, the table on disk is refused, or legacy does not answer.
     """
     client = AdminClient(_admin_address(call), call.settings.admin_token)
     try:
@@ -37,7 +39,7 @@ def status(call: Invocation) -> None:
     except Unreachable as error:
         raise Failed("unreachable", error.message, error.fix) from error
     call.print_result(payload, _as_text(payload))
-    if payload["status"] != "ready":
+    if payload["status"] != "ready" or payload["reload_error"] or _upstream_error(payload):
         raise SystemExit(1)
 
 
@@ -76,6 +78,8 @@ def _health(payload: dict[str, Any]) -> str:
     if server := payload.get("server"):  # an earlier version's front door does not send it
         since = f"{server['started_at'].replace('T', ' ').removesuffix('Z')} UTC"
         lines.append(f"version {server['version']}, pid {server['pid']}, up since {since}")
+    if legacy_error := _upstream_error(payload):
+        lines.append(legacy_error)
     if count and on_it and not payload["agreed"]:
         lines.append(DIFFER_ON_KILL)
     elif not on_it:
@@ -91,6 +95,18 @@ def _health(payload: dict[str, Any]) -> str:
             names = ", ".join(payload["irreversible"])
             lines.append(f"  except these, whose data has left legacy: {names}")
     return "\n".join([*lines, *(f"note: {note}" for note in payload.get("notes", ()))])
+
+
+def _upstream_error(payload: Mapping[str, Any]) -> str:
+    """Return since when legacy does not answer, and why; "" while it does."""
+    upstream = payload.get("upstream")  # an earlier version's front door does not send it
+    if upstream is None or upstream["up"]:
+        return ""
+    since_s, now_s = datetime.fromisoformat(upstream["since"]).timestamp(), time.time()
+    since = clock_text(since_s, now_s)
+    return (
+        f"legacy does not answer since {since} ({upstream['error']}): {ago(now_s - since_s)}, UTC"
+    )
 
 
 def _breakers(breakers: Sequence[Mapping[str, Any]]) -> str:

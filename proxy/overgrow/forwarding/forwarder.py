@@ -45,6 +45,7 @@ from overgrow.forwarding.headers import (
     private_address_of,
     trailers_for_client,
 )
+from overgrow.forwarding.outcomes import FailureStreak, LegacyOutcome
 from overgrow.forwarding.unfinished import UnfinishedUploads, UploadSlot
 from overgrow.http import streams_events
 from overgrow.routing.facts import Head, Headers
@@ -96,6 +97,8 @@ class Forwarder:
             True  # whether to read the headers by which the next response names its software
         )
         self._identifying_headers = b""
+        self._streak = FailureStreak()
+        self._has_answered = False  # since the last failure, or since somebody asked
 
     # Map 11 (docs/architecture.md#a-request-by-numbers)
     async def serve(
@@ -112,7 +115,7 @@ class Forwarder:
             try:
                 upstream = self._get_or_build_upstream(legacy)
             except OSError as error:  # the certificates cannot be read any more
-                return _failure_or_empty_reply(failure_of(error))
+                return _failure_or_empty_reply(self.note_failure(failure_of(error), legacy))
         pairs: Pairs | None = _find_remembered_headers(inbound.head, upstream)
         if pairs is None:
             refused = _reply_without_legacy(inbound.head, legacy.via)
@@ -124,7 +127,7 @@ class Forwarder:
         try:
             response = await upstream.transport.handle_async_request(request)
         except FOREIGN as error:
-            return _failure_or_empty_reply(failure_of(error))
+            return _failure_or_empty_reply(self.note_failure(failure_of(error), legacy))
         if self._reads_next_response:
             self._reads_next_response, self._identifying_headers = (
                 False,
@@ -261,10 +264,41 @@ class Forwarder:
 
     def get_identifying_headers_and_ask_for_newer(self) -> bytes:
         """Return the headers in which legacy's last response named its software; read those of the next response too."""
-        self._reads_next_response = True
+        self._check_answer()
         current = self._upstream
         is_current = current is not None and current.legacy == self._table_of().legacy
         return self._identifying_headers if is_current else b""
+
+    def note_failure(self, failure: Failure, legacy: Legacy) -> Failure:
+        """Count a failure of the current legacy app, and return it; what others caused says nothing about it."""
+        if failure.party == "legacy" and legacy.url == self._table_of().legacy.url:
+            self._check_answer()
+            if self._has_answered:
+                self._streak.end()
+            self._has_answered = False
+            self._streak.add(failure)
+        return failure
+
+    def note_handshake(self, failure: Failure | None, legacy: Legacy) -> None:
+        """Note whether legacy answered a WebSocket handshake, or why not."""
+        if failure is not None:
+            self.note_failure(failure, legacy)
+        elif legacy.url == self._table_of().legacy.url:
+            self._has_answered = True
+
+    def take_outcome(self) -> LegacyOutcome | None:
+        """Return what requests showed since the last call: an answer, or the latest failure; None if nothing."""
+        self._check_answer()
+        if not self._has_answered:
+            return self._streak.take_new()
+        self._has_answered = False
+        self._streak.end()
+        return LegacyOutcome(None)
+
+    def _check_answer(self) -> None:
+        """Note whether a response came since the last call; `serve` clears the flag at the next one."""
+        self._has_answered = self._has_answered or not self._reads_next_response
+        self._reads_next_response = True
 
     def has_seen_shared_login(self) -> bool:
         """Whether legacy has logged a user in over a client's connection that several users share."""
@@ -290,6 +324,8 @@ class Forwarder:
         if current is not None:
             self._former.append(current.transport)
         self._reads_next_response, self._identifying_headers = True, b""
+        self._has_answered = False
+        self._streak.end()
         url = httpx.URL("http://localhost" if legacy.url.startswith("unix:") else legacy.url)
         host = url.netloc if legacy.host == "upstream" else None
         transport = self._transport_for(legacy)

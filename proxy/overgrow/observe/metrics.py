@@ -38,6 +38,7 @@ from overgrow.observe.mapped_counters import (
     read_entries,
 )
 from overgrow.observe.recent_counts import RecentCounts, Ring
+from overgrow.observe.upstream import newest_state
 
 __all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "sum_samples"]
 
@@ -133,6 +134,7 @@ METRICS: dict[str, MetricInfo] = {
     "overgrow_local_threads_stuck": MetricInfo(
         "gauge", "Threads whose call exceeded its response timeout and is still running."
     ),
+    "overgrow_upstream_up": MetricInfo("board", "0 while legacy does not answer, else 1."),
     "overgrow_workers": MetricInfo("board", "Living worker processes."),
     "overgrow_killed": MetricInfo("board", "1 while the kill file sends everything to legacy."),
     "overgrow_reload_error": MetricInfo("board", "1 while the table on disk is refused."),
@@ -427,6 +429,7 @@ def _accumulate(family: Metric) -> None:
 def _board_metrics(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
     revisions = Counter(worker["revision"] for worker in workers if worker.get("revision"))
     figures = {
+        "overgrow_upstream_up": newest_state(workers).up,
         "overgrow_workers": len(workers),
         "overgrow_killed": any(worker.get("killed") for worker in workers),
         "overgrow_reload_error": any(worker.get("reload_error") for worker in workers),

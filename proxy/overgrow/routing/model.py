@@ -145,6 +145,7 @@ class Legacy:
     are_folds_known: bool = False  # the table has `folds`, even if empty
     rewrite_headers: bool = False  # X-Original-URL and X-Rewrite-URL are sent to it
     breaker: bool = False  # whether its routes have breakers: nobody can answer in its place
+    probe: str | None = None  # the path that is asked while no request shows whether it answers
 
 
 @dataclass(frozen=True, slots=True)

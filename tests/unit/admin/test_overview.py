@@ -11,6 +11,7 @@ from overgrow.admin.overview import (
     breaker_alerts,
     describe_matched_requests,
     failures_of,
+    is_well,
     lag_sentences,
     marks_of,
     overview,
@@ -331,3 +332,20 @@ def test_counts_that_cannot_be_read_leave_the_page_and_are_told(tmp_path, monkey
     shown = overview(view, NOW_S)
     assert "What was counted cannot be read (metrics: it does not answer)." in str(shown.alerts)
     assert [row.split.name for row in shown.rows] == ["orders", "default"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, True, id="all is well"),
+        pytest.param({"status": "starting"}, False, id="starting"),
+        pytest.param({"killed": True}, False, id="killed"),
+        pytest.param({"reload_error": {"at": "", "problems": []}}, False, id="refused"),
+        pytest.param({"boot_error": {"at": ""}}, False, id="workers do not start"),
+        pytest.param({"upstream": {"up": False}}, False, id="legacy does not answer"),
+    ],
+)
+def test_only_a_front_door_without_trouble_is_well(changes, expected):
+    plain = {"status": "ready", "killed": False, "reload_error": None, "boot_error": None}
+
+    assert is_well({**plain, "upstream": {"up": True}, **changes}) is expected

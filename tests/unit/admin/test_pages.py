@@ -60,6 +60,7 @@ def ready(**changes):
         "workers": [worker],
         "reload_error": None,
         "boot_error": None,
+        "upstream": {"up": True, "since": None, "error": None},
     }
     return {**plain, **changes}
 

@@ -149,6 +149,7 @@ def readiness(revision, /, **given):
         "workers": workers,
         "reload_error": None,
         "boot_error": None,
+        "upstream": {"up": True, "since": None, "error": None},
     }
     return {**told, **given}
 

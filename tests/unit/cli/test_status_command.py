@@ -149,7 +149,7 @@ def test_a_refused_file_is_shown_with_its_problems_and_since_when(status):
 
     done = status(reload_error={"at": "2026-11-22T18:00:00.000Z", "problems": [problem]})
 
-    assert 0 == done.exit_code
+    assert 1 == done.exit_code
     assert done.stdout.splitlines()[-2:] == [
         "REFUSED: the front door has not loaded the file on disk since 2026-11-22T18:00:00.000Z",
         (
@@ -157,6 +157,20 @@ def test_a_refused_file_is_shown_with_its_problems_and_since_when(status):
             "Write 100% or remove the line. [canary-out-of-range]"
         ),
     ]
+
+
+def test_a_dead_legacy_is_shown_and_is_exit_1(status):
+    upstream = {"up": False, "since": "2026-11-22T17:02:09Z", "error": "legacy-connect"}
+
+    done = status(upstream=upstream)
+
+    assert 1 == done.exit_code
+    assert "legacy does not answer since 2026-11-22 17:02 (legacy-connect): " in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_an_earlier_front_door_says_nothing_of_legacy(status):
+    assert 0 == status(upstream=None).exit_code
 
 
 def test_a_kill_file_is_shown_with_the_routes_it_does_not_move(status):

@@ -62,6 +62,7 @@ legacy:
   folds: [case, double-decoding]
   rewrite_headers: true
   breaker: true
+  probe: /health?deep=1
 trusted_proxies: [10.0.0.0/8, 192.0.2.1, "fd00::/8", unix]
 cohort: {by: [header:X-User, cookie:Id, ip], salt: s}
 routes:
@@ -95,6 +96,7 @@ routes:
     assert table.legacy.folds == {"case", "double-decoding"}
     assert table.legacy.rewrite_headers is True
     assert table.legacy.breaker is True
+    assert table.legacy.probe == "/health?deep=1"
     assert table.trusted_proxies == TrustedProxies(
         (ip_network("10.0.0.0/8"), ip_network("192.0.2.1"), ip_network("fd00::/8")), unix=True
     )
@@ -107,7 +109,7 @@ routes:
         Predicate("query", "preview", None, present=True),
         Predicate("cookie", "group", None, present=False),
     )
-    assert (route.canary, route.priority, route.line) == (25, -3, 25)
+    assert (route.canary, route.priority, route.line) == (25, -3, 26)
     assert route.timeouts == Timeouts(0.5, 5.0, 3600.0, 30.0)
 
 
@@ -551,7 +553,7 @@ def test_the_schema_and_parse_agree_on_every_field_name(where, names):
         "shadow": "1%", "fallback": True, "group": "g", "require": {"clean": 1}, "priority": 1, "reversible": True,
         "stream": True, "connect_timeout": "1s", "response_timeout": "1s", "idle_timeout": "1s",
         "stream_idle_timeout": "1s", "forwarded": True, "max_body": "1MB", "lenient": ["bare-lf"],
-        "folds": ["case"], "rewrite_headers": True, "breaker": True,
+        "folds": ["case"], "rewrite_headers": True, "breaker": True, "probe": "/health",
     }  # fmt: skip
     document = {
         "version": 1,
@@ -718,3 +720,25 @@ def test_a_number_may_be_the_least_and_the_greatest(connections, codes):
     found = loaded(f"version: 1\nlegacy: {legacy}\nroutes: []\n")
 
     assert [problem.code for problem in found.problems] == codes
+
+
+def test_a_probe_of_false_is_none():
+    assert table_of("version: 1\nlegacy: {url: 'http://h', probe: false}\n").legacy.probe is None
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param("health", id="no slash"),
+        pytest.param("http://h/health", id="a whole address"),
+        pytest.param('"/a b"', id="a space would end the target"),
+        pytest.param('"/a#b"', id="a fragment is never sent"),
+        pytest.param('"/a\\r\\nX-Y: 1"', id="a line end would begin a header"),
+        pytest.param("/ä", id="not percent-encoded"),
+        pytest.param("true", id="true names no path"),
+    ],
+)
+def test_a_probe_is_a_path_or_false(written):
+    problem = loaded(f"version: 1\nlegacy: {{url: 'http://h', probe: {written}}}\n").problems[0]
+
+    assert problem.code == "probe-path"

@@ -36,21 +36,28 @@ from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
 
 _PROTOCOL = (b"upgrade", b"websocket")
 Reserve = Callable[[Timeouts], Awaitable[PoolSlot | Failure]]
+OutcomeCallback = Callable[[Failure | None, Legacy], object]
 _SWITCH = [(b"connection", b"Upgrade"), _PROTOCOL]
 
 
 class Upgrader:
     """The legacy side for upgrades; `server` answers everything else.
 
-    `reserve` reserves a slot for a connection to legacy, or returns a Failure if none is free.
+    `reserve` reserves a slot for a connection to legacy, or returns a Failure if none is free. `on_outcome` learns
+    whether legacy answered a handshake (None), or why not.
     """
 
     def __init__(
-        self, server: Server, table_of: Callable[[], RouteTable], reserve: Reserve
+        self,
+        server: Server,
+        table_of: Callable[[], RouteTable],
+        reserve: Reserve,
+        on_outcome: OutcomeCallback = lambda _failure, _legacy: None,
     ) -> None:
         self._server = server
         self._table_of = table_of
         self._reserve = reserve
+        self._on_outcome = on_outcome
 
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Tunnel a WebSocket handshake; pass any other request to the wrapped server."""
@@ -81,6 +88,7 @@ class Upgrader:
         except BaseException:
             slot.free()
             raise
+        self._on_outcome(opened if isinstance(opened, Failure) else None, legacy)
         if isinstance(opened, Failure):
             slot.free()
             return failure_reply(opened)

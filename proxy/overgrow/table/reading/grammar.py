@@ -52,6 +52,12 @@ def _read_boolean(reading: FileReading, node: Node, label: str) -> bool:
     return v.parse_boolean(text, label)
 
 
+def _read_probe(reading: FileReading, node: Node, label: str) -> str | None:
+    """Return the path to probe; None for false."""
+    text = scalar_of(reading, node, label)
+    return None if text == "false" and not node.style else v.parse_probe_path(text, label)
+
+
 def _read_target(reading: FileReading, node: Node, label: str) -> str:
     text = node.text
     return text if text in v.TARGETS else v.parse_target(scalar_of(reading, node, label), label)
@@ -244,6 +250,7 @@ LEGACY: dict[str, Reader] = {
     "folds": _list_reader(lambda text, label: v.parse_word(text, f"a name in {label}", FOLDS)),
     "rewrite_headers": _read_boolean,
     "breaker": _read_boolean,
+    "probe": _read_probe,
     "lenient": _list_reader(
         lambda text, label: v.parse_word(text, f"a name in {label}", v.LENIENCIES)
     ),

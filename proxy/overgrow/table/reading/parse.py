@@ -263,4 +263,5 @@ def _read_legacy(
         are_folds_known="folds" in values,
         rewrite_headers=values.get("rewrite_headers", False),
         breaker=values.get("breaker", False),
+        probe=values.get("probe"),
     )

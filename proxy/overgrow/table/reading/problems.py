@@ -58,6 +58,7 @@ CODES: dict[str, str] = {
     "route-unreachable": "Another route takes every request this one could match.",
     "shadow-too-wide": "A shadow on every path would copy requests that nobody chose.",
     "size-syntax": "A size is a whole number with kB, MB, GB, KiB, MiB or GiB.",
+    "probe-path": "legacy.probe is neither a path nor false.",
     "tab": "YAML does not allow tabs as indentation.",
     "tag": "YAML tags are not supported.",
     "tls-ca": "The certificates of legacy.tls_ca cannot be used.",

@@ -373,6 +373,17 @@ def parse_cohort_source(text: str, label: str) -> str:
     raise FieldError("cohort-source", f"{label} contains {text}, which identifies no client", fix)
 
 
+_PROBE_PATH = re.compile(r"/[!-\"$-~]*")
+
+
+def parse_probe_path(text: str, label: str) -> str:
+    """Return the target of a probe: a path as in a request line, with a query if there is one."""
+    if _PROBE_PATH.fullmatch(text):
+        return text
+    what = f"{name_and_value(label, text)}; it must be a path, percent-encoded, or false"
+    raise FieldError("probe-path", what, "Write a path that is cheap to answer, such as /health.")
+
+
 def parse_via_name(text: str, label: str) -> str:
     """Return the pseudonym for Via: a token of RFC 9110 5.6.2."""
     if TOKEN.fullmatch(text):

@@ -1,0 +1,45 @@
+"""What requests to legacy showed since somebody asked last: an answer, or failures in a row.
+
+Rule: it costs an answered request nothing. The Forwarder clears a flag at the first answer after each
+question; only failures are counted.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from overgrow.exchange import Failure
+
+
+class LegacyOutcome(NamedTuple):
+    """The latest outcome: an answer (`failure` is None), or a failure and how many there were without an answer."""
+
+    failure: Failure | None
+    failures_in_row: int = 0
+
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether no connection could be made."""
+        return self.failure is not None and self.failure.stage == "connect"
+
+
+class FailureStreak:
+    """The failures of legacy since its last answer."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._new: Failure | None = None
+
+    def add(self, failure: Failure) -> None:
+        """Count a failure."""
+        self._count += 1
+        self._new = failure
+
+    def end(self) -> None:
+        """Forget the failures, because legacy has answered."""
+        self._count, self._new = 0, None
+
+    def take_new(self) -> LegacyOutcome | None:
+        """Return the latest failure, unless it was returned before."""
+        failure, self._new = self._new, None
+        return None if failure is None else LegacyOutcome(failure, self._count)
