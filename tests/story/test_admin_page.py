@@ -107,4 +107,7 @@ def test_without_a_login_there_are_no_buttons_and_posts_change_nothing(front):
     page = browser.post("/kill")
 
     assert "Admin token" in page
+    assert {"/login"} == {
+        *re.findall(r'<form method="post" action="([^"]*)"', page + browser.get())
+    }
     assert not is_killed(front.config, front.config.parent / ".overgrow")

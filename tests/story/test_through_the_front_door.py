@@ -133,7 +133,7 @@ def events(port):
     return lines[:3]
 
 
-def test_an_endless_stream_begins_alike_and_at_once(pair):
+def test_an_endless_stream_is_passed_on_as_it_comes(pair):
     direct, front, _ = pair
 
     assert events(direct) == events(front.port)

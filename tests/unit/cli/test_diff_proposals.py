@@ -345,3 +345,32 @@ def test_of_a_rule_that_is_gone_nothing_is_noted(overgrow, find):
     _, gate = overgrow.json("gate", "orders")
 
     assert [] == gate["notes"]
+
+
+def test_of_a_rule_elsewhere_nothing_is_noted(overgrow, find):
+    find(
+        still(overgrow, rules=RULE.replace("$.token", "$.nonce")),
+        compared("orders", answer(ORDER), answer(ORDER)),
+    )
+
+    assert [] == overgrow.json("diff", "proposals")[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "pair"),
+    [
+        pytest.param("$.token", next(tokens()), id="a rule that would be proposed"),
+        pytest.param("status", (ResponseSnapshot(200), ResponseSnapshot(503)), id="a note"),
+    ],
+)
+def test_where_a_rule_of_all_kinds_stands_nothing_is_proposed(overgrow, find, path, pair):
+    find(learned("orders", *[pair] * 60))
+    before = overgrow.json("diff", "proposals")[1]
+    (overgrow.folder / "compare").mkdir()
+    text = RULE.replace("$.token", path).replace("same_shape", "ignore")
+    (overgrow.folder / "compare/orders.yaml").write_text(text)
+
+    assert ([path], []) == (
+        [each["path"] for each in before],
+        overgrow.json("diff", "proposals")[1],
+    )

@@ -166,6 +166,12 @@ def test_odd_pairs_that_are_not_rare_leave_what_explains_most_its_rule():
     assert proposed(noise) == [("$.v", TimestampWithin(2))]
 
 
+def test_a_comparator_that_explains_most_gives_way_to_one_that_explains_all():
+    noise = learned(100, lambda at: ("gone 1", "gone 2") if at < 30 else (clock(1), clock(2)))
+
+    assert proposed(noise) == [("$.v", SameShape())]
+
+
 def test_pairs_of_which_nothing_explains_half_are_ignored():
     noise = learned(100, lambda at: ("gone", "here") if at < 60 else (clock(1), clock(2)))
 

@@ -71,10 +71,15 @@ def ready(served):
 
 
 def test_a_flip_returns_when_every_worker_follows(door):
-    with door.serving():
+    with door.serving() as served:
         done = door.run("flip", "hello", "migrated", "--json")
+        told = ready(served)
 
-    assert (0, True) == (done.returncode, json.loads(done.stdout)["confirmed"])
+    payload = json.loads(done.stdout)
+    assert (0, True) == (done.returncode, payload["confirmed"])
+    assert [payload["revision"]] * len(told["workers"]) == [
+        each["revision"] for each in told["workers"]
+    ]
 
 
 def test_a_flip_finds_the_front_door_whatever_overgrow_admin_says(door):
