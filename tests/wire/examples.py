@@ -91,7 +91,8 @@ def nginx_config(folder: Path, http: int, https: int, upstream: int, made: Certi
     folders = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
     user = "user root;\n" if os.geteuid() == 0 else ""
     main = f"{user}daemon off;\npid {folder}/pid;\nerror_log {folder}/log;\nevents {{}}\n"
-    return f"{main}http {{\naccess_log off;\n{folders}{text}}}\n"
+    debians = "gzip on;\n"  # what Debian's nginx.conf says for every site
+    return f"{main}http {{\naccess_log off;\n{debians}{folders}{text}}}\n"
 
 
 def caddy_config(http: int, https: int, upstream: int, made: Certificate) -> str:

@@ -168,6 +168,37 @@ def test_what_a_client_claims_about_itself_is_dropped(program, legacy_by_hand, t
 
 
 @BOTH
+def test_a_page_comes_back_as_the_app_sent_it(program, legacy_by_hand, tmp_path):
+    page = b"<p>hello</p>" * 1000
+    with (
+        running_example(program, legacy_by_hand.port, tmp_path) as example,
+        End(example.connect()) as client,
+    ):
+        client.send(request("GET", "/", f"Host: {HOST}", "Accept-Encoding: gzip"))
+        legacy_by_hand.answers(answer("Content-Type: text/html", 'ETag: "a1"', body=page))
+        shown = client.message()
+
+    assert (shown.body, shown["etag"], shown["content-encoding"]) == (page, '"a1"', None)
+
+
+@BOTH
+@pytest.mark.parametrize("accept", ["text/html", "text/event-stream"])
+def test_large_cookies_pass_either_way(program, accept, legacy_by_hand, tmp_path):
+    large = "x" * 20_000
+    fields = [f"Host: {HOST}", f"Accept: {accept}", f"Cookie: cart={large}"]
+    with (
+        running_example(program, legacy_by_hand.port, tmp_path) as example,
+        End(example.connect()) as client,
+    ):
+        client.send(request("GET", "/", *fields))
+        told = legacy_by_hand.answers(answer(f"Set-Cookie: cart={large}"))
+        shown = client.message()
+
+    assert (shown.status, told["cookie"]) == (200, f"cart={large}")
+    assert shown["set-cookie"] == f"cart={large}"
+
+
+@BOTH
 def test_overgrow_behind_an_example_knows_scheme_and_host(program, legacy_by_hand, tmp_path):
     with (
         running_front(TABLE, tmp_path, legacy_by_hand.port, data=tmp_path / "shop") as front,
