@@ -26,7 +26,7 @@ from overgrow.exchange import (
     failure_reply,
 )
 from overgrow.forwarding.client.httpx_messages import Pairs, RawRequest, pairs_of
-from overgrow.forwarding.client.login import Login, upstream_key
+from overgrow.forwarding.client.login import ConnectionLogin, upstream_key
 from overgrow.forwarding.client.transport import (
     NO_BODY,
     LegacyTransport,
@@ -424,11 +424,15 @@ def _build_request(
     return RawRequest(head.method, upstream.url, headers, stream, extensions)
 
 
-def login_of(inbound: Inbound, legacy: Legacy) -> Login[Any] | None:
+def login_of(inbound: Inbound, legacy: Legacy) -> ConnectionLogin[Any] | None:
     """Return the login that the client's connection has at this legacy app, also if it has ended; else None."""
     client = inbound.owner()
     login = None if client is None else client.attached_login
-    return login if isinstance(login, Login) and login.upstream == upstream_key(legacy) else None
+    return (
+        login
+        if isinstance(login, ConnectionLogin) and login.upstream == upstream_key(legacy)
+        else None
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -166,7 +166,7 @@ class HttpConnection(asyncio.Protocol):
             self.refuse_and_close(Failure(failure_code(error), "read", "client", str(error)))
             return
         if self._unparsed:  # until then the request is not over: its body is incomplete
-            self.listener_state.loop.call_soon(self._resume_parsing)
+            self.listener_state.loop.call_soon(self._parse_rest_of_chunked_body)
         self._update_backpressure()
         if len(data) >= SMALL_BYTES and self._cycle is not None and not self.is_reading_paused:
             self._yield_to_other_uploads()
@@ -200,7 +200,7 @@ class HttpConnection(asyncio.Protocol):
                 break
         return data[fed:]
 
-    def _resume_parsing(self) -> None:
+    def _parse_rest_of_chunked_body(self) -> None:
         data, self._unparsed = self._unparsed, b""
         self._has_taken = True
         if self._cycle is None:  # refused or lost meanwhile

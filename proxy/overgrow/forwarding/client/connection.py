@@ -19,7 +19,7 @@ import httpx
 from overgrow.connection_login import ClientConnection
 from overgrow.forwarding.client.ending import error_if_close_notify_missing
 from overgrow.forwarding.client.errors import transport_error
-from overgrow.forwarding.client.login import Login
+from overgrow.forwarding.client.login import ConnectionLogin
 from overgrow.forwarding.client.request import OutgoingRequest
 from overgrow.forwarding.client.response_cycle import ResponseCycle
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
@@ -98,7 +98,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.counted = True
         self.is_reused = False
         self.is_private = False  # it has a login, so it serves only one client
-        self.login: Login[UpstreamConnection] | None = (
+        self.login: ConnectionLogin[UpstreamConnection] | None = (
             None  # to which client's connection it belongs, if to one
         )
         self.exchange: ResponseCycle | None = None
@@ -217,7 +217,7 @@ class UpstreamConnection(asyncio.Protocol):
     # The exchange's side.
 
     def start_exchange(self, outgoing: OutgoingRequest) -> ResponseCycle:
-        """Write the request's head (and a body in memory) and wait for the response."""
+        """Write the request's head, and a body in memory; return the exchange that will read the response."""
         exchange = self.exchange = ResponseCycle(self, outgoing)
         self._idle_s = None
         self.deadline = NEVER
@@ -294,7 +294,7 @@ class UpstreamConnection(asyncio.Protocol):
         pool.stop_counting(self)
         client = None if owner is None else owner()
         if client is not None and pool.try_admit_login(self):
-            self.login = Login(self, client, pool.upstream)
+            self.login = ConnectionLogin(self, client, pool.upstream)
         pool.has_seen_shared_login = pool.has_seen_shared_login or (
             owner is not None and client is None
         )
@@ -304,10 +304,10 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether the connection has reached its maximum age."""
         return self.loop.time() >= self.use_by
 
-    def announce_client_connection_end(self) -> None:
+    def close_client_after_response(self) -> None:
         """Tell the client, in the head of this response, that its connection ends too."""
         if self.login is not None:
-            self.login.announce_client_connection_end()
+            self.login.close_client_after_response()
 
     def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
         """Give the open socket to another protocol, for traffic that is not HTTP requests and responses."""

@@ -57,10 +57,10 @@ class Dialler:
         self._lookup = _HostLookup(self.address.hostname or "", self._port, resolve)
         self._tried_last: dict[str, float] = {}  # until when, in the loop's time
 
-    async def dial(self, protocol: asyncio.Protocol, connect_s: float | None) -> None:
-        """Connect the protocol; the caller limits the total time.
+    async def dial(self, protocol: asyncio.Protocol, lookup_s: float | None) -> None:
+        """Connect the protocol, without a limit of its own on the total time: the caller sets that.
 
-        `connect_s` bounds the look-up of the name, and determines how soon the next address is tried.
+        `lookup_s` bounds the look-up of the name, and determines how soon the next address is tried.
 
         Raises:
             OSError: if no address could be connected to; ssl.SSLError is one.
@@ -72,7 +72,7 @@ class Dialler:
             loop = asyncio.get_running_loop()
             await loop.create_unix_connection(lambda: protocol, self.address.path)
             return
-        limit_s = NO_LIMIT_S if connect_s is None else connect_s
+        limit_s = NO_LIMIT_S if lookup_s is None else lookup_s
         hosts = [host] if _is_ip_address(host) else await self._lookup.resolve_hosts(limit_s)
         if len(hosts) == 1:
             await self._connect_to_host(hosts[0], lambda: protocol)

@@ -21,7 +21,7 @@ _ENDED = "The connection to the upstream on which this client had logged in has 
 class LoginConnection(Protocol):
     """The upstream connection on which a client has logged in."""
 
-    login: Login[Any] | None
+    login: ConnectionLogin[Any] | None
     exchange: ResponseCycle | None
 
     def is_quiet(self) -> bool:
@@ -45,7 +45,7 @@ def upstream_key(legacy: Legacy) -> tuple[object, ...]:
     return legacy.url, legacy.tls_ca, legacy.tls_name
 
 
-class Login(Generic[C]):
+class ConnectionLogin(Generic[C]):
     """A login, which joins a client's connection to one to legacy; `connection` is None once either has ended."""
 
     __slots__ = ("_client", "connection", "upstream")
@@ -97,7 +97,7 @@ class Login(Generic[C]):
         self.connection = None
         connection.hand_over(protocol)
 
-    def announce_client_connection_end(self) -> None:
+    def close_client_after_response(self) -> None:
         """Tell the client that its connection ends after the current response."""
         if self._client is not None:
             self._client.close_after_response()

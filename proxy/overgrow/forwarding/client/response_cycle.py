@@ -91,7 +91,7 @@ class Carrier(Protocol):
     ) -> None:
         """Serve only one client from now on."""
 
-    def announce_client_connection_end(self) -> None:
+    def close_client_after_response(self) -> None:
         """Tell the client that its connection ends too."""
 
     def apply_body_timeouts(self, limits: UpstreamTimeouts, *, events: bool) -> None:
@@ -331,7 +331,7 @@ class ResponseCycle:
         if connection.is_past_max_age and response_head.status not in _CHALLENGES:
             self.keeps = False
         if not self.keeps:
-            connection.announce_client_connection_end()
+            connection.close_client_after_response()
 
     def _choose_body_reader(self, length: int, leniencies: frozenset[str]) -> None:
         """Choose how the body is read: by the parser of chunks, by counting, or until the connection ends."""

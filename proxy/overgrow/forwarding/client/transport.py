@@ -18,7 +18,7 @@ from overgrow.forwarding.client.dialling import Dialler, Resolve, dialler_of
 from overgrow.forwarding.client.dialling import resolve as plain_resolve
 from overgrow.forwarding.client.errors import ResponseCut
 from overgrow.forwarding.client.httpx_messages import RawResponse
-from overgrow.forwarding.client.login import Login
+from overgrow.forwarding.client.login import ConnectionLogin
 from overgrow.forwarding.client.pool import (
     DEFAULT_REQUEST,
     ConnectionLifetime,
@@ -51,7 +51,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
 
     Nothing starts before the first request, whose event loop it then belongs to. Per request:
     extensions "target" (bytes), "overgrow" (UpstreamTimeouts) or "timeout", "on_informational" (async callable),
-    "login" (the Login of the client's connection, if it has one), "owner" (callable: the client's connection that
+    "login" (the ConnectionLogin of the client's connection, if it has one), "owner" (callable: the client's connection that
     a new login belongs to), "client" (the client's connection, which decides its place among waiting requests).
     """
 
@@ -134,7 +134,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         self, outgoing: OutgoingRequest, request: httpx.Request
     ) -> httpx.Response:
         """Send on the connection on which the client has logged in, or log in on a new one."""
-        login: Login[UpstreamConnection] | None = request.extensions.get("login")
+        login: ConnectionLogin[UpstreamConnection] | None = request.extensions.get("login")
         if login is not None:
             return await _send_once(login.check_and_return_connection(), outgoing, request)
         connection = await self._pool_of_this_loop().acquire_new_connection(outgoing.limits)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BUFFER_BYTES = 65_536  # unsent bytes towards one side before the other side has to wait
 
 
-class Handshake(asyncio.Protocol):
+class UpgradeConnection(asyncio.Protocol):
     """Legacy's side of an upgrade until the tunnel runs.
 
     The ResponseCycle of the upgrade uses it as a connection that serves a single request.

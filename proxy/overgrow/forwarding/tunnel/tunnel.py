@@ -16,11 +16,11 @@ import httpx
 
 from overgrow.exchange import Failure, TakeOver, TunnelSummary
 from overgrow.forwarding.client.dialling import dialler_of
-from overgrow.forwarding.client.login import Login
+from overgrow.forwarding.client.login import ConnectionLogin
 from overgrow.forwarding.client.response_parser import ResponseHead
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.forwarding.failures import failure_of
-from overgrow.forwarding.tunnel.handshake import Handshake
+from overgrow.forwarding.tunnel.handshake import UpgradeConnection
 from overgrow.routing.facts import Headers
 from overgrow.routing.model import Legacy, Timeouts
 from overgrow.transports import reset
@@ -35,7 +35,7 @@ async def open_tunnel(
     *,
     timeouts: Timeouts,
     inform: Inform | None = None,
-    login: Login[Any] | None = None,
+    login: ConnectionLogin[Any] | None = None,
 ) -> UpgradeResponse | Failure:
     """Connect to legacy, send the request's head, and wait for the head of legacy's response.
 
@@ -44,7 +44,9 @@ async def open_tunnel(
     `login`, the login's connection becomes the tunnel, because the user is logged in on that one.
     """
     informs = inform is not None
-    handshake = Handshake(head, _upstream_timeouts(timeouts), legacy.leniencies, informs=informs)
+    handshake = UpgradeConnection(
+        head, _upstream_timeouts(timeouts), legacy.leniencies, informs=informs
+    )
     if login is None:
         failure = await _connect(legacy, handshake, timeouts.connect_s)
     else:
@@ -57,7 +59,9 @@ async def open_tunnel(
     return UpgradeResponse(handshake, response_head, timeouts)
 
 
-def _move_login_connection_to_handshake(login: Login[Any], handshake: Handshake) -> Failure | None:
+def _move_login_connection_to_handshake(
+    login: ConnectionLogin[Any], handshake: UpgradeConnection
+) -> Failure | None:
     """Use for the handshake the connection on which the client has logged in; return a Failure if it has ended."""
     try:
         login.hand_over(handshake)
@@ -66,7 +70,9 @@ def _move_login_connection_to_handshake(login: Login[Any], handshake: Handshake)
     return None
 
 
-async def _connect(legacy: Legacy, handshake: Handshake, connect_s: float) -> Failure | None:
+async def _connect(
+    legacy: Legacy, handshake: UpgradeConnection, connect_s: float
+) -> Failure | None:
     """Connect; abandon the handshake if that fails."""
     try:
         dialler = dialler_of(legacy.url, legacy.tls_ca, legacy.tls_name)
@@ -86,7 +92,7 @@ async def _connect(legacy: Legacy, handshake: Handshake, connect_s: float) -> Fa
 
 
 async def _read_final_head(
-    handshake: Handshake, response_s: float, inform: Inform | None
+    handshake: UpgradeConnection, response_s: float, inform: Inform | None
 ) -> ResponseHead | Failure:
     """Return the head of legacy's response; if none comes, end the connection."""
     try:
@@ -131,7 +137,7 @@ class UpgradeResponse:
     """
 
     def __init__(
-        self, handshake: Handshake, response_head: ResponseHead, timeouts: Timeouts
+        self, handshake: UpgradeConnection, response_head: ResponseHead, timeouts: Timeouts
     ) -> None:
         self._handshake = handshake
         self._response_head = response_head
@@ -265,7 +271,7 @@ class _TunnelEndpoint(asyncio.Protocol):
 class _TunnelRelay:
     """The two ends of a tunnel, with an idle timeout; it knows when both ends are closed."""
 
-    def __init__(self, handshake: Handshake, idle_s: float) -> None:
+    def __init__(self, handshake: UpgradeConnection, idle_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._handshake = handshake

@@ -56,7 +56,7 @@ def evaluate_gate(evidence: Evidence, requirement: Requirement, now: float) -> G
     reasons = [
         *_reasons_of_uncertainty(evidence, requirement),
         *_reasons_of_severity(evidence),
-        *_reasons_of_low_coverage(evidence, requirement),
+        *_reasons_of_uncompared_shapes(evidence, requirement),
         *_reasons_of_requests_left_out(evidence, requirement),
         *_reasons_of_age(evidence, requirement, now),
     ]
@@ -178,7 +178,7 @@ def _reasons_of_severity(evidence: Evidence) -> list[str]:
     ]
 
 
-def _reasons_of_low_coverage(evidence: Evidence, requirement: Requirement) -> list[str]:
+def _reasons_of_uncompared_shapes(evidence: Evidence, requirement: Requirement) -> list[str]:
     share = coverage_of_request_shapes(evidence.shapes)
     if share is None or share >= requirement.coverage:
         return []
