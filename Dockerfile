@@ -10,7 +10,7 @@ RUN python -m venv /opt/build
 RUN python -m venv /opt/overgrow
 RUN /opt/build/bin/python -m pip install --require-hashes -r requirements/build.txt
 RUN /opt/overgrow/bin/python -m pip install --require-hashes -r requirements/runtime.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml LICENSE ./
 COPY proxy proxy
 RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist .
 RUN /opt/overgrow/bin/python -m pip install --no-deps --no-index --find-links /dist overgrow
@@ -41,6 +41,12 @@ VOLUME ["/var/lib/overgrow"]
 EXPOSE 8000 8001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8001/healthz', timeout=2)"]
+
+# python -m tests.release keeps the version here equal to that of the wheel.
+LABEL org.opencontainers.image.title="overgrow" \
+    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.source="https://github.com/overgrow/overgrow"
 
 FROM front AS demo
 COPY legacy_stub legacy_stub

@@ -53,6 +53,9 @@ def pins() -> str:
         "build": project["dependency-groups"]["build"],
         "dev": [each for each in project["dependency-groups"]["dev"] if isinstance(each, str)],
         "bench": project["dependency-groups"]["bench"],
+        "release": [
+            each for each in project["dependency-groups"]["release"] if isinstance(each, str)
+        ],
         "foreign": project["dependency-groups"]["foreign"],
     }
     rows = [
