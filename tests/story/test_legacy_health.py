@@ -1,5 +1,6 @@
 """Legacy dies and comes back: every worker, the page, `status` and the metrics say so."""
 
+import json
 import socket
 import threading
 import time
@@ -122,3 +123,21 @@ def test_a_legacy_that_accepts_and_never_answers_is_down(tmp_path, port):
         assert [front.get("/")[0] for _ in range(3)] == [504] * 3
 
         assert is_up(front, False)["error"] == "legacy-timeout"
+
+
+def test_status_shows_the_last_minute_of_requests_without_a_route(tmp_path, port):
+    with (
+        living_legacy(port),
+        running_front(TABLE % "", tmp_path, port, data=tmp_path / "d", workers=2) as front,
+    ):
+        for _ in range(10):
+            front.get("/")
+
+        def last_minute():
+            [default] = json.loads(front.get("/api/status", admin=True)[2])["routes"]
+            return default["legacy"].get("last_minute", {})
+
+        found = eventually(lambda: last_minute().get("requests") == 10 and last_minute())
+
+        assert (found["errors"], found["error_percent"], found["window_s"]) == (0, 0.0, 60)
+        assert 0 < found["p50_s"] <= found["p95_s"] <= found["p99_s"]

@@ -44,7 +44,8 @@ from overgrow.admin.sessions import (
 from overgrow.admin.view import AdminView, living_workers, open_breakers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.as_json import route_json, split_json
-from overgrow.observe.metrics import CONTENT_TYPE, exposition
+from overgrow.observe.metrics import BUCKETS_S, CONTENT_TYPE, exposition
+from overgrow.observe.recent_rates import read_rates
 from overgrow.observe.split import split_by_route
 from overgrow.table.reading.problems import EditRefused
 from overgrow.text import duration_text, percent_number, rfc3339
@@ -118,7 +119,8 @@ def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
         payload |= {"server": view.server} if view.server else {}
         counted = within(ANSWER_S, view.metrics, partial(read_samples, view, now()))
         figures = split_by_route(counted, _routes(view))
-        return jsonify({**payload, "routes": [split_json(each) for each in figures]})
+        rates = within(ANSWER_S, view.metrics, partial(read_rates, view.metrics, BUCKETS_S, now()))
+        return jsonify({**payload, "routes": [split_json(each, rates) for each in figures]})
 
 
 def _add_overview(app: Flask, view: AdminView, now: Callable[[], float]) -> None:

@@ -5,11 +5,14 @@ Pure. Every key is always present; a field that routes.yaml omits has its defaul
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from overgrow.observe.split import RouteSplit, SideFigures
 from overgrow.routing.model import Predicate, PredicateKind, Route
 from overgrow.text import percent_number
+
+NO_RATES: Mapping[Any, Any] = {}
 
 
 def route_json(route: Route) -> dict[str, Any]:
@@ -42,9 +45,14 @@ def _condition(predicate: Predicate) -> str | dict[str, bool]:
     return {"present": predicate.present} if predicate.value is None else predicate.value
 
 
-def split_json(split: RouteSplit) -> dict[str, Any]:
-    """Return one route's figures as /api/status shows them."""
+def split_json(
+    split: RouteSplit, rates: Mapping[tuple[str, str], Mapping[str, Any]] = NO_RATES
+) -> dict[str, Any]:
+    """Return one route's figures as /api/status shows them; `rates` has the windows of each route and side."""
     route = split.route
+    recent = {
+        side: dict(rates.get((split.name, side), NO_RATES)) for side in ("legacy", "migrated")
+    }
     return {
         "name": split.name,
         "target": split.target,
@@ -54,8 +62,8 @@ def split_json(split: RouteSplit) -> dict[str, Any]:
         "requests": split.requests,
         "errors": split.errors,
         "other": split.other,
-        "legacy": _side_json(split.legacy),
-        "migrated": _side_json(split.migrated),
+        "legacy": {**_side_json(split.legacy), **recent["legacy"]},
+        "migrated": {**_side_json(split.migrated), **recent["migrated"]},
     }
 
 

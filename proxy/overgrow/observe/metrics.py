@@ -38,6 +38,7 @@ from overgrow.observe.mapped_counters import (
     read_entries,
 )
 from overgrow.observe.recent_counts import RecentCounts, Ring
+from overgrow.observe.recent_rates import Gain
 from overgrow.observe.upstream import newest_state
 
 __all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "sum_samples"]
@@ -234,6 +235,7 @@ class Metrics:
         self._lock = Lock()
         self._series: dict[tuple[str, str, int], _Series] = {}
         self._cells: dict[tuple[str, ...], Cell] = {}
+        self._taken: dict[tuple[str, str], tuple[float, ...]] = {}  # at the last `take_gains`
 
     # Map 17 (docs/architecture.md#a-request-by-numbers)
     def record(self, exchange: Exchange) -> None:
@@ -307,8 +309,29 @@ class Metrics:
             self._files, self._recent = again, rings
             self._series.clear()
             self._cells.clear()
+            self._taken = {place: self._read_counts(*place) for place in self._taken}
         files.close()
         recent.close()
+
+    def take_gains(self) -> list[Gain]:
+        """Return what each route and side has gained since the last call."""
+        with self._lock:
+            gains = []
+            for place, before in self._taken.items():
+                now = self._read_counts(*place)
+                if now != before:
+                    self._taken[place] = now
+                    errors, *buckets = (
+                        int(one - was) for one, was in zip(now, before, strict=True)
+                    )
+                    gains.append(Gain(*place, errors, tuple(buckets)))
+            return gains
+
+    def _read_counts(self, route: str, side: str) -> tuple[float, ...]:
+        """Return the errors and the buckets of a route and side."""
+        name = "overgrow_request_duration_seconds_bucket"
+        buckets = (self._cell(name, route, side, le).value for le in _LE)
+        return (self._cell("overgrow_errors_total", route, side).value, *buckets)
 
     def close(self) -> None:
         """Close the files. Their counts stay; do not record afterwards."""
@@ -320,6 +343,7 @@ class Metrics:
 
     def _series_of(self, key: tuple[str, str, int]) -> _Series:
         route, side, status = key
+        self._taken.setdefault((route, side), self._read_counts(route, side))
         return _Series(
             self._cell("overgrow_requests_total", route, side, str(status)),
             self._cell("overgrow_request_duration_seconds_sum", route, side),

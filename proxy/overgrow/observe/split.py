@@ -119,10 +119,15 @@ class _SampleIndex:
 
 def median(buckets: Iterable[tuple[float, float]]) -> float | None:
     """Return the median of a cumulative histogram of (upper bound, count so far) in any order."""
+    return quantile(buckets, 0.5)
+
+
+def quantile(buckets: Iterable[tuple[float, float]], share: float) -> float | None:
+    """Return the value below which a share of a cumulative histogram's requests lies; None without requests."""
     ordered = sorted(buckets)
     if not ordered or not ordered[-1][1]:
         return None
-    middle = ordered[-1][1] / 2
+    middle = ordered[-1][1] * share
     below_bound, below_count = 0.0, 0.0
     for bound, count in ordered:
         if count >= middle:

@@ -24,6 +24,7 @@ from overgrow.files.thread import FileThread
 from overgrow.forwarding.outcomes import LegacyOutcome
 from overgrow.observe.access_log import AccessLog
 from overgrow.observe.metrics import Metrics
+from overgrow.observe.recent_rates import RatesFile
 from overgrow.observe.upstream import UpstreamState
 from overgrow.process.hints import LegacyHints, LegacyTraits
 from overgrow.process.presence import Presence
@@ -61,6 +62,7 @@ CHANGES = {
     "resumed": "the kill file is gone: revision {revision} decides again",
 }
 HEARTBEAT_S = 1.0
+GAINS_S = 5.0  # between two lines of recent counts
 # How long a thread that computes may keep the others from running. With Python's default of 5 ms the
 # loop waits 5 ms in every iteration while a view computes; a request takes several iterations.
 SWITCH_S = 0.001
@@ -170,6 +172,7 @@ class WorkerRuntime:
         self._notes: list[str] = []
         self._hints = LegacyHints(app.settings.config)
         self._upstream = UpstreamWatch()
+        self._rates, self._gains_written_s = RatesFile(), 0.0
         self._changes: asyncio.Queue[TableEvent] = asyncio.Queue()
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -370,6 +373,7 @@ class WorkerRuntime:
         if await self.presence.repair_board():
             await self._files.call(self._restore_last_good)
         await self._files.call(self._repair_metrics)
+        await self._files.call(self._append_gains)
         await self._check_sources()
         speaks = await self.presence.is_spokesman()
         published = await self._files.call(self._history.check, is_writer=speaks)
@@ -382,6 +386,14 @@ class WorkerRuntime:
         if stale != self._stale:
             self._stale = stale
             self.publish()
+
+    def _append_gains(self) -> None:
+        """Every GAINS_S seconds: write what the counters have gained."""
+        now_s = time.time()
+        if now_s - self._gains_written_s >= GAINS_S:
+            self._gains_written_s = now_s
+            folder, slot = self.presence.home / "metrics", self.presence.slot.number
+            self._rates.append(folder, slot, self._metrics.take_gains(), now_s)
 
     def _repair_metrics(self) -> None:
         self._metrics.repair_files(self.presence.home / "metrics", self.presence.slot.number)
