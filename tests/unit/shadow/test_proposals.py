@@ -718,9 +718,11 @@ def test_a_constant_is_told_from_enough_pairs_on(renewed, asked, is_told):
 
 
 def test_a_value_that_both_sides_renew_has_no_note():
-    [proposal] = propose_rules(both(lambda n: token(hex_of(n)), lambda n: token(hex_of(-n - 1))))
+    noise = both(lambda n: token(hex_of(n)), lambda n: token(hex_of(-n - 1)))
 
-    assert proposal.note == ""
+    [proposal] = propose_rules(noise)
+
+    assert (proposal.note, find_migrated_only_noise(noise)) == ("", ())
 
 
 def test_a_value_that_only_migrated_renews_is_told_and_not_proposed():
@@ -730,6 +732,28 @@ def test_a_value_that_only_migrated_renews_is_told_and_not_proposed():
     assert [("html:/form/input[@name=csrf]/@value", PAIRS, PAIRS)] == [
         *find_migrated_only_noise(noise)
     ]
+
+
+@pytest.mark.parametrize(
+    ("times", "found"), [(SameShape.needed.different, 1), (SameShape.needed.different - 1, 0)]
+)
+def test_noise_of_migrated_alone_is_told_from_enough_pairs_on(times, found):
+    noise = both(lambda n: token("0"), lambda n: token(hex_of(n) if n < 2 * times else "0"))
+
+    assert found == len(find_migrated_only_noise(noise))
+
+
+def test_a_rare_kind_of_words_is_not_ignored():
+    words = {0: "red", 1: "green"}
+    noise = learned(lambda n: document({} if n == 7 else {"hint": words[n % 2]}))
+
+    assert [("$.hint", "ignore (value)")] == proposed(noise)
+
+
+def test_tokens_that_are_often_null_keep_their_type():
+    noise = learned(lambda n: document({"v": None if n % 10 == 0 else hex_of(n)}))
+
+    assert [("$.v", "same_shape (value)")] == proposed(noise)
 
 
 # As an earlier version stored it: neither kinds nor places were counted.
