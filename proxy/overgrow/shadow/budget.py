@@ -1,8 +1,8 @@
 """How much CPU time comparisons may take: a share of one core, divided fairly among the routes.
 
-Pure: time comes in by argument. Each route earns an equal part of the share and saves a little of it; what
-it does not need goes into a fund that any route may use. So a route with heavy responses gets what the
-others leave, and takes nothing from them. An expensive comparison delays its own route only.
+Pure: time comes in by argument. Each route earns an equal part of the share and saves a little of it. The time that a
+route does not need goes into a fund that any route may use. So a route with heavy responses gets what the other
+routes leave over, and takes nothing from them. An expensive comparison delays only its own route.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FORGET_IDLE_AFTER_S = 60.0  # a route without a copy for this long earns nothing
 
 @dataclass(slots=True)
 class _RouteAccount:
-    """What one route has left, when it last asked, and what one of its comparisons costs."""
+    """The CPU seconds that a route has left, when it last asked for more, and the average cost of its comparisons."""
 
     left_s: float
     asked_at_s: float
@@ -23,7 +23,7 @@ class _RouteAccount:
 
 
 class CpuBudget:
-    """Grants CPU seconds for comparisons: `share` of each second that passes; at most `max_s` can be saved.
+    """Grants CPU time for comparisons: each second adds `share` of a second, and at most `max_s` can be saved.
 
     Each route starts with `loan_s` seconds, so that its first comparison need not wait.
     """
@@ -46,7 +46,7 @@ class CpuBudget:
         self._accounts: dict[str, _RouteAccount] = {}
 
     def has_budget_for(self, route: str) -> bool:
-        """Whether more work may be started for a route."""
+        """Whether a route has enough CPU time for another comparison."""
         left_s = self._update_account(route).left_s
         return left_s > 0 or left_s + self._fund_s > 0
 
@@ -61,7 +61,7 @@ class CpuBudget:
             account.left_s = max(account.left_s + lent_s, -self._max_s)
 
     def average_cost_s(self, route: str) -> float:
-        """What a comparison of this route costs on average of late; 0 before the first."""
+        """The average CPU seconds of the latest comparisons of this route; 0 before its first comparison."""
         account = self._accounts.get(route)
         return account.cost_s if account is not None else 0.0
 

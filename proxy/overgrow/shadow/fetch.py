@@ -1,8 +1,8 @@
 """Fetch whole responses from both sides, for comparison only.
 
 Rule: legacy is the control and migrated the candidate, whichever of them answered the user. A crash or
-timeout of the candidate is a response: a user would have got it. A side that did not respond, or a failure
-of the network between us and the side, is no response, and nothing is concluded from it.
+timeout of the candidate is a response: a user would have got it. If a side did not respond, or the network between us and the side failed, there is no response, and nothing is
+concluded.
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ def _max_unpacked_bytes(response: ResponseSnapshot) -> int:
 
 
 class FetchLimits(NamedTuple):
-    """How much of a response is kept, how much more is hashed, and how long beyond the response timeout it may take."""
+    """The limits for one response.
+
+    A response of up to `response_bytes` is kept; a larger one is hashed, up to `hashed_bytes`. It may take `body_s` longer
+    than the response timeout.
+    """
 
     response_bytes: int
     body_s: float

@@ -1,4 +1,4 @@
-"""Turns two responses into what may be kept of them: compares, redacts and groups.
+"""Compares two responses, and turns them into what may be kept: a verdict, and redacted differences in a group.
 
 Pure. No result of this module contains a hidden value of a response.
 """
@@ -25,7 +25,7 @@ QUICK_S = 0.05  # learning noise takes up to three times as long again
 
 
 class Judgement(NamedTuple):
-    """The record of one comparison, and the noise learned where both sides were asked twice."""
+    """The record of one comparison, and the noise learned from it if both sides were asked twice (else None)."""
 
     compared: Compared
     noise: Noise | None
@@ -57,7 +57,7 @@ def judge_copy(
 ) -> Judgement | DropReason:
     """Compare the responses under the rules; return the reason if they cannot be judged.
 
-    Noise is learned only from pairs that are compared quickly, measured by `cpu_s` of this thread.
+    Noise is learned only if the comparison took little CPU time; `cpu_s` returns the CPU seconds of this thread.
     """
     began_s = cpu_s()
     control, candidate, *_ = pair

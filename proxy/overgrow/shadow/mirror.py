@@ -93,7 +93,7 @@ class MirrorEnvironment(Protocol):
 
 
 class Mirror:
-    """Draws requests, queues their copies, asks the other side, compares, and hands the findings to the evidence."""
+    """Draws requests, queues their copies, sends each to the other side, compares the responses, and records the findings."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Mirror:
     def record_if_sampled(
         self, inbound: Inbound, decision: Decision, route: Route
     ) -> Recording | None:
-        """Start to record a request if it may be copied and chance selects it; each call selects anew."""
+        """Start to record a request if it may be copied and chance selects it; every call draws again."""
         if not may_be_copied(inbound, decision, route):
             return None
         if self._environment.chance() * FULL_CANARY >= route.shadow:
@@ -258,7 +258,7 @@ class Mirror:
         self._start_sender_task()
 
     def _adopt_running_loop(self) -> None:
-        """Use the running loop from now on; drop what another loop had started, since that loop is gone."""
+        """Use the running event loop from now on; drop what the loop before it had started, because that loop has ended."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._thread = loop, None
@@ -266,7 +266,7 @@ class Mirror:
             self._drop_waiting_copies("closing")
 
     async def _send_waiting_copies(self) -> None:
-        """Send one copy after the other while any wait."""
+        """Send the waiting copies one after the other until none is left."""
         while self._waiting:
             copy = self._waiting.pop_next()
             try:
@@ -299,7 +299,7 @@ class Mirror:
                 self._evidence.record_comparison(judgement)
 
     def _reason_not_to_send(self, copy: Copy) -> DropReason | None:
-        """Return why a copy that waited is not to be sent; None if it is."""
+        """Return why a copy that has waited must not be sent any more; None if it may be sent."""
         if self._environment.is_killed():
             return "killed"
         if self._environment.stopwatch() - copy.since_s > self._limits.stale_s:

@@ -31,14 +31,17 @@ class CopyQueue:
         self._compared[route] += 1
 
     def has_room_for(self, route: str) -> bool:
-        """Return whether a copy of a route would be taken: a full queue takes no copy of the route with most copies in it."""
+        """Return whether the queue would accept a copy of this route.
+
+        A full queue accepts a copy only if another route has more copies waiting.
+        """
         return (
             self._size < self._max_copies
             or len(self._waiting.get(route, ())) < self._longest_route_queue_length
         )
 
     def add_and_evict(self, copy: Copy) -> Copy | None:
-        """Add a copy; return the copy that is dropped to make room, if any: it may be the new one."""
+        """Add a copy. Return the copy that is dropped because the queue is full, which may be the new copy; None if none is."""
         if not self.has_room_for(copy.route.name):
             return copy
         gone = None

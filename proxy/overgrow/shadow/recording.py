@@ -116,7 +116,7 @@ class Recording:
         self._on_done(self)
 
     def _store_reply(self, reply: Reply, headers: Headers) -> None:
-        """Remember a response as the side gave it: the front door may add headers of its own."""
+        """Remember a response with the headers that the side sent, because the front door may add headers of its own."""
         self.reply, self.headers = reply, headers
         self.drop_reason = self.drop_reason or drop_reason_of(reply, self._hashed_bytes)
 
@@ -127,11 +127,11 @@ class Recording:
 
     @property
     def held_bytes(self) -> int:
-        """How much of the memory budget this holds; whoever takes the bodies must release it."""
+        """How many bytes of the memory budget this recording holds; whoever takes the bodies must release these bytes."""
         return self._held_bytes + sum(tee.held_bytes for tee in self._tees())
 
     def release_memory(self) -> None:
-        """Release the held bytes of the memory budget; keep no more of an upload that still runs."""
+        """Give the held bytes back to the memory budget; of an upload that is still arriving, keep nothing more."""
         self._memory.release(self._held_bytes)
         self._held_bytes = 0
         for tee in self._tees():

@@ -113,7 +113,7 @@ def url_of(head: Head) -> str:
 def shape_of_request(
     head: Head, route: Route, sessions: SessionCookieNames, status: int = 0
 ) -> Shape:
-    """Return the redacted shape of a request; `status` is what the user got, 0 if that is unknown."""
+    """Return the redacted shape of a request; `status` is that of the user's response, 0 if it is unknown."""
     query = head.target.partition(b"?")[2]
     keys = _redacted_query_keys(query.decode("latin-1")) if query else ()
     template = route.path or route.prefix or ""
@@ -140,7 +140,7 @@ def _has_identity_header(headers: Headers) -> bool:
 
 
 def _redacted_query_keys(query: str) -> tuple[str, ...]:
-    """Return the redacted names of a query; those of short queries are cached, since users repeat a few."""
+    """Return the redacted parameter names of a query; short queries are cached, because users repeat the same few."""
     names = "&".join([part.partition("=")[0] for part in query.split("&")])
     return _cached_query_keys(names) if len(names) <= 200 else redact_query_keys(names)
 

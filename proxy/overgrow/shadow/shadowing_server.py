@@ -67,7 +67,10 @@ class ShadowingServer:
         return reply
 
     async def _serve_then_sample(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
-        """Serve a request without a body; if its response is complete at once, draw the request only after the response is sent."""
+        """Serve a request without a body.
+
+        If the response comes in one piece, chance decides about a copy only after the user has the whole response.
+        """
         try:
             reply = await self._server.serve(inbound, decision)
         except BaseException:
@@ -88,7 +91,10 @@ async def _close_then_sample(
     close: Callable[[], Awaitable[None]],
     draw: Callable[[], Recording | None],
 ) -> None:
-    """Close a response that the user has completely received, then draw its request. `headers` are the side's own."""
+    """Close a response that was sent completely, then let chance decide whether its request is copied.
+
+    `headers` are those that the side sent.
+    """
     reply.close = close_nothing  # it leads back here: a circle
     try:
         await close()

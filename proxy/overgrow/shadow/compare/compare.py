@@ -85,7 +85,10 @@ def _collect_findings(
 
 
 def _have_ascii_bodies(*responses: ResponseSnapshot) -> bool:
-    """Return whether all bodies are present, can be unpacked, and are plain ASCII; a response to HEAD has none."""
+    """Return whether all bodies are present, can be unpacked, and are plain ASCII.
+
+    A response to HEAD has no body, so the result is then False.
+    """
     if any(each.fingerprint is not None for each in responses):
         return False
     unpacked = [unpack_body(each) for each in responses]

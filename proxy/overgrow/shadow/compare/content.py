@@ -50,7 +50,7 @@ class DecodedText(NamedTuple):
 
 
 def unpack_body(response: ResponseSnapshot) -> UnpackedBody:
-    """Return the body of a response with gzip and deflate removed, the last applied first."""
+    """Return the body of a response without its gzip and deflate codings; the coding applied last is removed first."""
     body, codings = response.body, content_codings_of(response)
     if len(codings) > MAX_CODINGS:
         return UnpackedBody(body, f"more than {MAX_CODINGS} content codings")
@@ -102,7 +102,10 @@ def decode_body(response: ResponseSnapshot, body: bytes) -> DecodedText:
 
 
 def decode_text(body: bytes, charset: str) -> DecodedText:
-    """Return the text and what is wrong with its encoding; unequal bytes give an unequal text or flaw."""
+    """Return the text of a body, with a flaw if the body breaks the charset's rules.
+
+    Two different bodies never give both the same text and the same flaw.
+    """
     is_utf8 = charset in {"utf-8", "utf8"}
     if is_utf8 and body.startswith(b"\xef\xbb\xbf"):
         return DecodedText(decode_text(body[3:], charset).text, "a byte order mark")
@@ -116,7 +119,7 @@ def decode_text(body: bytes, charset: str) -> DecodedText:
 
 
 def _windows_1252_table() -> dict[int, str]:
-    """Return the characters of the bytes 0x80 to 0x9F; bytes without a meaning stay (WHATWG Encoding 9)."""
+    """Return the characters of the bytes 0x80 to 0x9F; a byte without a character stays as it is (WHATWG Encoding 9)."""
     pairs = ((byte, bytes([byte]).decode("cp1252", "ignore")) for byte in range(0x80, 0xA0))
     return {byte: character for byte, character in pairs if character}
 

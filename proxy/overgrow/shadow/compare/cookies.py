@@ -1,7 +1,7 @@
 """Compares the cookies of two responses by name and attribute.
 
-Pure. Set-Cookie is read by RFC 6265 5.2: a name, a value, and attributes in any order, the last of each name
-counting. Cookies of one name are distinguished by domain and path where that is possible.
+Pure. Set-Cookie is read by RFC 6265 5.2: a name, a value, and attributes in any order; of two attributes of one name
+the last one counts. Cookies of one name are distinguished by domain and path where that is possible.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def compare_cookies(
 def _drop_equal_lifetimes(
     control: ResponseSnapshot, candidate: ResponseSnapshot, first: Cookie, second: Cookie
 ) -> tuple[Cookie, Cookie]:
-    """Return two cookies without their lifetimes if these are the same, however they are written.
+    """Return (first, second), both without their lifetimes if the lifetimes are equal, in whatever way they are written.
 
     A deleted cookie loses its value as well, because nobody will see it.
     """
@@ -114,7 +114,10 @@ def _drop_equal_lifetimes(
 def _pair_cookies(
     control: list[Cookie], candidate: list[Cookie]
 ) -> Iterator[tuple[Cookie | None, Cookie | None]]:
-    """Pair cookies of one name: first those with one storage key, then the others in order."""
+    """Yield (control, candidate) for cookies of one name: equal storage keys are paired first, the rest in order.
+
+    The cookie is None where one side has no partner for it.
+    """
     numbers = {
         storage_key: at
         for at, storage_key in enumerate({each.storage_key for each in control + candidate})

@@ -15,7 +15,7 @@ _RACK_LENGTH = 32  # of SHA-256 in hexadecimal; older versions took MD5, which i
 
 
 def is_etag_implied_by_body(tag: str | None, body: bytes) -> bool:
-    """Return whether the ETag of a response carries no information: there is none, or a weak one computed from the body."""
+    """Return whether an ETag carries no information of its own: it is absent, or weak and computed from the body."""
     if tag is None:
         return True
     if not tag.startswith('W/"') or not tag.endswith('"'):

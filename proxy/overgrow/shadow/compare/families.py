@@ -32,17 +32,17 @@ UNREADABLE = (NotJson, TooDeep, ValueError)
 
 
 def omit_structure(text: str, show: frozenset[str]) -> None:
-    """Return None: only the size of such a body is kept."""
+    """Return None, because of texts of this family only the size is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyFamily:
     """One family of bodies. Its functions may raise the exceptions in UNREADABLE.
 
-    `includes`: whether a media type, in lower case, belongs to it. `compare`: report where two texts differ. `places`:
-    yield the shape and path of each place in a text. `structure`: return what may be kept of a text, None for nothing;
-    JSON paths in `show` stay readable. A text that is unreadable or longer than `max_chars` is compared by lines;
-    `may_be_lines`: rules for lines may be learned from it.
+    `includes` returns whether a media type, in lower case, belongs to the family. `compare` reports where two texts differ.
+    `places` yields (shape, path) for each place in a text. `structure` returns what may be kept of a text, or None if
+    nothing may be kept; values at the JSON paths in `show` stay readable. A text that is unreadable or longer than
+    `max_chars` is compared by lines. If `may_be_lines`, rules for single lines may be learned from such a comparison.
     """
 
     name: str
@@ -111,5 +111,5 @@ def body_family_of(response: ResponseSnapshot) -> BodyFamily:
 
 
 def family_to_compare_by(control: ResponseSnapshot, candidate: ResponseSnapshot) -> BodyFamily:
-    """Return the family by which both bodies are compared: the first in FAMILIES that one of them belongs to."""
+    """Return the family by which both bodies are compared: of their two families, the one that FAMILIES lists first."""
     return min(body_family_of(control), body_family_of(candidate), key=FAMILIES.index)

@@ -105,7 +105,7 @@ class Findings:
     naming: PathNaming | None = None  # of the control's body, during a comparison by structure
 
     def add_difference(self, kind: Kind, path: str, control: object, candidate: object) -> None:
-        """Keep a difference and the rule that covers it; raise EnoughFindings when the comparison may end."""
+        """Keep a difference, with the rule that covers it if there is one; raise EnoughFindings when the comparison may end."""
         path = path[:MAX_PATH]
         path, other = self.naming.paths_of_difference(kind, path) if self.naming else (path, path)
         measured: list[Likeness] = []
@@ -147,7 +147,7 @@ class Findings:
         return likeness_of(control, candidate) if self.read <= MAX_READ else None
 
     def _likeness_to_store(self, finding: Finding) -> Likeness:
-        """Return the likeness to store for a finding; UNLIKE if too much has been read already."""
+        """Return the likeness to store for a finding; UNLIKE if MAX_READ characters have been read before it was measured."""
         known = finding.likeness or self._measure_likeness(finding.control, finding.candidate)
         return known or UNLIKE
 

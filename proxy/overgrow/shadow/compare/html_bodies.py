@@ -52,7 +52,7 @@ class _HtmlTreeComparer:
         return self.node_numbers[id(node)]
 
     def are_equal_nodes(self, control: Node, candidate: Node) -> bool:
-        """Return whether two nodes are equal; nodes that both trees share are equal at once."""
+        """Return whether two nodes are equal; a node that both trees share is equal without a look at its children."""
         if control is candidate:
             return True
         if not (isinstance(control, Element) and isinstance(candidate, Element)):
@@ -137,7 +137,10 @@ class _HtmlTreeComparer:
         return [self.intern_node(child) for child in element.children]
 
     def pair_children(self, control: Element, candidate: Element) -> Pairing:
-        """Pair equal children at both ends, and the children in between by name, in order."""
+        """Pair children by position if their names are the same, in the same order.
+
+        Otherwise pair the equal children at the beginning and at the end, and those in between by name, in order.
+        """
         names = [self.intern_names(_child_names(each)) for each in (control, candidate)]
         if names[0] == names[1]:
             return pair_by_position(*names)
@@ -154,7 +157,7 @@ class _HtmlTreeComparer:
         )
 
     def pair_children_by_field_name(self, control: Element, candidate: Element) -> Pairing | None:
-        """Pair children by their field names if the same fields are in another order; None otherwise."""
+        """Pair children by their field names if both elements have the same form fields in different orders; else return None."""
         first, second = _form_field_labels(control), _form_field_labels(candidate)
         if not first or first == second or Counter(first) != Counter(second):
             return None
@@ -183,7 +186,7 @@ def _child_names(element: Element) -> list[str]:
 
 
 def _form_field_labels(element: Element) -> list[str]:
-    """Return the labels of an element's children that have a `name`: `input amount`."""
+    """Return the labels of those children that have an attribute `name`, such as `input amount`."""
     return [field for child in element.children if (field := _form_field_label(child))]
 
 

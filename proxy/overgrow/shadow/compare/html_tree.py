@@ -124,7 +124,10 @@ def _normalise_attribute_value(name: str, value: str) -> str:
 def _find_differing_tokens(
     control: Sequence[Token], candidate: Sequence[Token], tags: dict[str, Tag]
 ) -> list[int] | None:
-    """Return the indexes of the tokens that differ; None if they differ in more than texts and attributes."""
+    """Return the indexes of the tokens that differ.
+
+    None if the pages differ in more than texts and attributes, or in more than MAX_DIFFERENT tokens.
+    """
     if len(control) != len(candidate):
         return None
     both = enumerate(zip(control, candidate, strict=True))
@@ -148,16 +151,17 @@ def _have_same_structure(control: str, candidate: str, tags: dict[str, Tag]) -> 
 
 
 class _ReplaceableText(str):
-    """A text of the first page's tree; in the tree of the other page, the text of token `at` replaces it."""
+    """A text in the first page's tree. In the second page's tree, the text of the second page's token `at` stands in its place."""
 
     __slots__ = ("at",)
     at: int
 
 
 class _HtmlTreeBuilder:
-    """Builds a tree; `open` are the elements that have not ended yet.
+    """Builds the tree of a page; `open` holds the elements that have not ended yet.
 
-    It records what the `watched` tokens did, so that a second tree can be made with other tokens in their place.
+    It records what the tokens with the indexes `watched` changed, so that the tree of a second page can be built by
+    replacing these tokens only.
     """
 
     def __init__(self, tags: dict[str, Tag], watched: frozenset[int] = frozenset()) -> None:
@@ -191,7 +195,7 @@ class _HtmlTreeBuilder:
         return self.root
 
     def add_replaceable_token(self, at: int, text: str, markup: str) -> None:
-        """Add a token, and record the elements that it changed."""
+        """Add the token with the index `at`, and record which elements it changed."""
         piece = _ReplaceableText(unescape_text(text))
         piece.at = at
         self.open[-1].children.append(piece)
@@ -217,7 +221,7 @@ class _HtmlTreeBuilder:
         self.elements_with_text[id(element)] = element
 
     def apply_markup(self, text: str) -> Element | None:
-        """Start or end elements; return the parent of one that started."""
+        """Start or end elements as a piece of markup says; return the parent of the element that started, None if none did."""
         tag = self.tags.get(text) or _parse_tag_cached(text, self.tags)
         form, name, _, is_closed, raw = tag.markup
         if form == "end":
@@ -231,7 +235,7 @@ class _HtmlTreeBuilder:
     def start_element(
         self, name: str, attributes: dict[str, str], raw: str | None, *, is_closed: bool
     ) -> Element:
-        """Start an element, after ending those whose end tag may be left out before it."""
+        """End the open elements whose end tag HTML makes optional before this start tag; then start the element. Return its parent."""
         if name in _IMPLIED:
             self.add_implied_end_tags(*_IMPLIED[name])
         parent = self.open[-1]
@@ -259,7 +263,7 @@ class _HtmlTreeBuilder:
                 return
 
     def add_implied_end_tags(self, ended: frozenset[str], boundary: frozenset[str]) -> None:
-        """End the open elements whose end tag may be left out before a start tag."""
+        """End the innermost elements up to the outermost one with a name in `ended`; never one at or above a name in `boundary`."""
         outermost = len(self.open)
         for at in range(len(self.open) - 1, 0, -1):
             tag = self.open[at].tag
@@ -270,7 +274,7 @@ class _HtmlTreeBuilder:
         del self.open[outermost:]
 
     def build_patched_tree(self, tokens: Sequence[Token]) -> Element:
-        """Return the tree with other tokens in place of the watched ones; it shares all other elements."""
+        """Return the tree of a second page, whose `tokens` replace the watched ones; unchanged elements belong to both trees."""
         on_ways = {id(element): element for way in self.open_paths for element in way}
         on_ways[id(self.root)] = self.root
         copies = {key: Element(each.tag, each.attributes, []) for key, each in on_ways.items()}
@@ -288,7 +292,7 @@ class _HtmlTreeBuilder:
     def build_patched_children(
         self, element: Element, tokens: Sequence[Token], copies: dict[int, Element]
     ) -> list[Node]:
-        """Return the children for the copy of an element."""
+        """Return the children of the second page's copy of an element."""
         untidy = self.pieces.get(id(element))
         found = [copies.get(id(each), each) for each in untidy or element.children]
         if untidy is None:
@@ -331,7 +335,7 @@ def _join_adjacent_texts(children: list[Node]) -> Iterator[Node]:
 
 
 def _collapse_whitespace(before: Node, child: Node, after: Node) -> Node:
-    """Return a text without the white space that its neighbours or the edges of its parent make invisible."""
+    """Return a text without the white space that a browser does not show beside these neighbours or at its parent's edges."""
     if isinstance(child, Element):
         return child
     text = _SPACES.sub(" ", child)

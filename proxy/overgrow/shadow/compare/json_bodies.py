@@ -168,7 +168,10 @@ class _JsonComparer:
         candidate: list[object],
         how: Unordered | KeyedBy | None,
     ) -> Pairing:
-        """Return which items belong together: by rule, by identity, as a permutation, or by position."""
+        """Return which items belong together.
+
+        They are paired by the rule `how`, else as a permutation, else by a member that identifies them, else by position.
+        """
         if isinstance(how, KeyedBy):
             first, second = (
                 unique_member_values(control, how.key),
@@ -200,14 +203,14 @@ class _JsonComparer:
         return [[self.interner.intern_value(each) for each in sequence] for sequence in sequences]
 
     def intern_items_without_covered_parts(self, path: str, items: list[object]) -> list[int]:
-        """Return numbers that are equal for items which differ only where rules apply."""
+        """Return a number for each item: two items have the same number if they differ only where rules apply."""
         if not self.findings.rules.rules:
             return [self.interner.intern_value(item) for item in items]
         inside = f"{path_shape_of(path)}[*]"
         return [self.intern_without_covered_parts(inside, item) for item in items]
 
     def intern_without_covered_parts(self, shape: str, value: object) -> int:
-        """Return a number that is equal for values which differ only where rules for any index apply."""
+        """Return a number for a value: two values have the same number if they differ only where rules for any index apply."""
         seen = (id(value), shape)
         if seen not in self.numbers_by_shape:
             how = self.comparator_at_path_shape(shape)
@@ -223,7 +226,7 @@ class _JsonComparer:
         return self.shapes[shape, key]
 
     def comparator_at_path_shape(self, shape: str) -> Comparator | None:
-        """Return the comparator of the first rule about a shape."""
+        """Return the comparator of the first rule about a path shape; None if no rule is about it."""
         if shape not in self.comparators:
             self.comparators[shape] = next(
                 (rule.how for rule in self.findings.rules.rules_at(shape)), None
@@ -233,7 +236,10 @@ class _JsonComparer:
     def content_without_covered_parts(
         self, shape: str, value: object, how: Comparator | None
     ) -> Hashable:
-        """Return the part of a value that must be equal; `how` is the comparator of the rule for the value, if any."""
+        """Return the part of a value that must be equal in another value, since no rule covers it.
+
+        `how` is the comparator of the rule for this value, or None without such a rule.
+        """
         if isinstance(value, list) and isinstance(how, Unordered | KeyedBy):
             return "loose set", tuple(sorted(self.intern_items_without_covered_parts(shape, value)))
         if how is not None:
@@ -250,7 +256,7 @@ class _JsonComparer:
 
 
 def _pair_equal_then_loosely_equal(exact: list[list[int]], loose: list[list[int]]) -> Pairing:
-    """Pair equal items, then items that are equal except where rules apply."""
+    """Pair items that are equal; then, of the rest, items that are equal except where rules apply."""
     found = pair_equal(*exact)
     missing, extra = found.missing, found.extra
     rest = pair_equal([loose[0][at] for at in missing], [loose[1][at] for at in extra])
@@ -285,8 +291,8 @@ def values_of_identifying_member(
 ) -> tuple[list[object], list[object]] | None:
     """Return the values of the first member that identifies the items of both arrays.
 
-    The members in IDENTITIES are tried first. Another member is used only if both sides have the same texts in it,
-    in different orders, and no member has the same texts in the same order on both sides.
+    The members in IDENTITIES are tried first. Any other member is used only if both arrays have the same texts in it, in
+    different orders. None is used if some other member has the same texts in the same order in both arrays.
     """
     for key in IDENTITIES:
         first, second = unique_member_values(control, key), unique_member_values(candidate, key)

@@ -100,7 +100,7 @@ def _remaining_s(ends: datetime | None, date: datetime) -> float:
 def _date_headers_of_both(
     control: ResponseSnapshot, candidate: ResponseSnapshot
 ) -> tuple[datetime, datetime] | None:
-    """Return when each response was sent; a response without a Date takes the other's."""
+    """Return (control, candidate): when each response was sent. For a response without a Date the other's Date is used."""
     first, second = _date_header_of(control), _date_header_of(candidate)
     one, other = first or second, second or first
     return None if one is None or other is None else (one, other)

@@ -32,7 +32,7 @@ class HtmlPathNaming:
     _below: dict[int, _ChildPathSteps] = field(default_factory=dict)
 
     def paths_of_difference(self, kind: str, path: str) -> DifferencePaths:
-        """Return the path with elements by name or id where they have one, and the path as it was."""
+        """Return two paths: first with names or ids in place of indexes where elements have them, then the given `path`."""
         node: Node | None = self.root
         steps_by_name = [path[: path.find("/")] if "/" in path else path]
         steps = _SEGMENT.findall(path)
@@ -65,7 +65,10 @@ class _ChildPathSteps:
         )
 
     def step_by_name(self, place: str) -> tuple[str, Node | None]:
-        """Return the step by name for a step by index such as `li[2]`, and the child; the same step without a name."""
+        """Return (step by name, child) for a step by index such as `li[2]`.
+
+        If the child has no usable name, the step is returned unchanged.
+        """
         child = self._at.get(place)
         if not isinstance(child, Element):
             return place, child
@@ -99,7 +102,7 @@ class JsonPathNaming:
     _keys: dict[int, tuple[str, list[object]] | None] = field(default_factory=dict)
 
     def paths_of_difference(self, kind: str, path: str) -> DifferencePaths:
-        """Return the path as it was, and the path with items by key where they have one."""
+        """Return two paths: first the given `path`, then the path with keys in place of indexes where items have them."""
         if "[" not in path:
             return DifferencePaths(path, path)
         steps = list(_STEP.finditer(path))
@@ -142,7 +145,7 @@ def _item_path_step(keyed: tuple[str, list[object]] | None, at: int) -> str:
 
 
 def _naming_key_and_values(items: list[object]) -> tuple[str, list[object]] | None:
-    """Return the member whose values identify the items, and these values; None without such a member."""
+    """Return (key, values) of the member whose values identify the items; None without such a member."""
     for key in KEYS:
         values = unique_member_values(items, key)
         if values:

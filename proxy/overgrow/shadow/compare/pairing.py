@@ -61,7 +61,7 @@ class ValueInterner:
 
 
 class Pairing(NamedTuple):
-    """Which items of two sequences belong together, by position, and which are left on either side.
+    """Which items of two sequences belong together, and which items have no partner; each item is given by its position.
 
     `reordered`: equal items are in another order.
     """
@@ -73,7 +73,7 @@ class Pairing(NamedTuple):
 
 
 def pair_by_position(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
-    """Pair by position from the left and, if the lengths differ, equal items from the right."""
+    """Pair by position from the left; if the lengths differ, first pair the equal items at the right end."""
     short = min(len(control), len(candidate))
     left = 0
     while left < short and control[left] == candidate[left]:
@@ -105,7 +105,7 @@ def pair_equal(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
 
 
 def pair_leftovers(found: Pairing) -> Pairing:
-    """Pair the items left on both sides in order, as items that changed."""
+    """Pair the items that had no partner with each other, in order: they count as items that changed."""
     both = min(len(found.missing), len(found.extra))
     pairs = sorted(found.pairs + list(zip(found.missing[:both], found.extra[:both], strict=True)))
     return Pairing(pairs, found.missing[both:], found.extra[both:], found.reordered)

@@ -1,4 +1,4 @@
-"""The places at which a body could differ from another like it, each with its shape and its path.
+"""The places at which a body could differ from another body of its family, each with its shape and its path.
 
 Pure. A path uses names instead of indexes where it can. Noise is counted, and rules are proposed, by these places.
 """
@@ -60,5 +60,5 @@ def paths_of_lines(text: str) -> ShapesAndPaths:
 
 
 def paths_of_bytes(text: str) -> ShapesAndPaths:  # noqa: ARG001  the same of each body
-    """Yield the two places of a body of bytes: its length and its first difference."""
+    """Yield the two places that any body of bytes has: its length, and the first byte that differs."""
     return iter((("bytes", "bytes"), ("bytes[*]", "bytes[*]")))

@@ -20,7 +20,7 @@ class _DirectivePathNaming:
         self._path = path
 
     def paths_of_difference(self, kind: str, path: str) -> DifferencePaths:  # noqa: ARG002  a protocol's
-        """Return the path of a directive and that of its header."""
+        """Return the path of a directive, and the path of the header that it is in."""
         return DifferencePaths(path, self._path)
 
 

@@ -42,9 +42,11 @@ class HiddenConstant(NamedTuple):
 def count_covered_noise(
     own: Iterable[Finding], others: Iterable[Finding]
 ) -> dict[str, CoveredNoise]:
-    """Return, by rule path, whether the two responses of legacy, and those of migrated, differ there.
+    """Return, for the path of each covering rule, on which sides the two responses of one side differ there.
 
-    Only rules with `same_shape` or `ignore` count: times and orders may be equal by chance.
+    `own` are the findings of legacy's two responses, `others` those of migrated's.
+
+    Only rules with `same_shape` or `ignore` count, because times and orders may be equal by chance.
     """
     legacy, migrated = _paths_of_covering_rules(own), _paths_of_covering_rules(others)
     found = sorted(legacy | migrated)[:MAX_RULES]
@@ -76,7 +78,7 @@ def find_hidden_constants(
 ) -> tuple[HiddenConstant, ...]:
     """Return the paths of rules that may hide a constant of migrated.
 
-    Each path is judged by its latest figures, as far back as SURE_AFTER_PAIRS pairs require.
+    Each path is judged by its latest figures: older figures are added only until there are SURE_AFTER_PAIRS pairs.
     """
     sure: dict[str, CoveredNoise] = {}
     for noise in latest_first:

@@ -32,7 +32,7 @@ class Requirement:
 
     @property
     def allowed_rate(self) -> float:
-        """The highest rate of mismatches that is still possible after `clean` comparisons without a mismatch."""
+        """The highest rate of mismatches that the gate allows: what is still possible after `clean` comparisons without a mismatch."""
         return mismatch_rate_upper_bound(0, self.clean, self.confidence)
 
 
@@ -256,7 +256,7 @@ def _reasons_of_age(evidence: Evidence, requirement: Requirement, now: float) ->
 
 
 def _clean_comparisons_missing(evidence: Evidence, requirement: Requirement) -> int:
-    """Return how many more comparisons without a mismatch bring the bound down to what is allowed."""
+    """Return how many more comparisons without a mismatch are needed until the bound of the rate is as low as required."""
     k, n = evidence.mismatched, evidence.compared
     if k == 0:
         return max(0, requirement.clean - n)

@@ -1,6 +1,6 @@
 """Groups compared pairs by their cause: ten thousand mismatches with three causes are three groups.
 
-Pure. Rule: the key of a group is the route and the set of its differences: kind, shape of the path, types of
+Pure. Rule: the key of a group is its route and its set of differences, each as kind, shape of the path, and types of
 both values. Values, lengths and indexes do not count, so one cause has one key however often it occurs.
 Differences that a rule covered are left out of the key, so that noise does not split a cause; they are kept
 as parts, so that the group opens again when the rule is removed. Parts may be merged in any order, with the same result.
@@ -46,7 +46,7 @@ def highest_severity_of(parts: Iterable[Part]) -> str:
 
 
 def title_of_group(parts: Iterable[Part]) -> str:
-    """Describe in one line the differences that no rule covered, or all if rules covered all."""
+    """Describe in one line the differences that no rule covered; if rules covered all of them, describe all."""
     kept = list(parts)
     causes = [part for part in kept if part.rule is None] or kept
     first = ", ".join(_describe_part(part) for part in causes[:2])
@@ -106,7 +106,7 @@ def type_of_redacted_value(shown: str) -> str:
 
 
 def merge_parts(parts: Iterable[Part]) -> list[Part]:
-    """Return each part once with the widest gaps of its kind, sorted, those that no rule covered first."""
+    """Return each part once, with the widest gaps found for it; the parts that no rule covered come first."""
     widest: dict[tuple[str, ...], Part] = {}
     for part in parts:
         before = widest.get(part.identity, part)

@@ -146,7 +146,7 @@ def _group_by_path_shape(findings: list[Finding]) -> dict[str, list[Finding]]:
 def _places_by_path_shape(
     control: ResponseSnapshot, found: Mapping[str, object]
 ) -> dict[str, list[str]]:
-    """Return the shapes of a response; a shape that differs comes with all its places, others with none."""
+    """Return the path shapes of a response: a shape in `found` with all its places, any other with an empty list."""
     present: dict[str, list[str]] = {}
     for shape, place in paths_in_response(control):
         places = present.setdefault(shape, [])
@@ -187,7 +187,7 @@ def is_storable_path(place: str) -> bool:
 def _count_migrated_noise(
     shapes: dict[str, PathVariation], found: Mapping[str, list[Finding]]
 ) -> None:
-    """Count where migrated's two responses differ, and where they do not although legacy's do."""
+    """Add migrated's counts to the shapes at which the two responses of migrated, or those of legacy, differ."""
     for shape in {*found, *(each for each, own in shapes.items() if own.different)}:
         before = shapes.get(shape, PathVariation(seen=1))
         differs = {finding.path_by_names for finding in found.get(shape, ())}

@@ -51,13 +51,13 @@ class NoiseExample(NamedTuple):
 class PathVariation:
     """How one path varies over many pairs.
 
-    `explained`: in how many pairs a reason holds for all that differs at the path. Reasons are
-    `order`, `number`, `shape` and `timestamp N`, N being the bound in seconds that a pair needs; `piece N` and
-    `of N` say which piece of a text differed, and how many pieces it has; `plain`: it had no piece.
-    `keys`: members that identified the items of reordered arrays; None before any array was reordered.
-    `kinds`: for each kind, in how many pairs the path differed in it. `places`: the same counts for single places,
-    in pairs that differ somewhere at the path. `migrated_*`: the same counts for migrated's two responses, in
-    pairs in which both responses of either side differ here.
+    `explained` maps a reason to the number of pairs in which it holds for everything that differs at the path. The reasons
+    `order`, `number`, `shape` and `timestamp N` (the two times are at most N seconds apart) may make a difference
+    harmless. `piece N` says that piece N of a text differed, `of N` that the text has N pieces, `plain` that it has none.
+    `keys` are the members that identified the items of reordered arrays; None before any array was reordered. `kinds` maps
+    a kind to the number of pairs that differed in it. `places` holds the same figures for each single place, of the pairs
+    that differ somewhere at the path. `migrated_seen` counts the pairs in which legacy's two
+    responses or migrated's two responses differ here, `migrated_different` those in which migrated's differ.
     """
 
     seen: int = 0
@@ -232,7 +232,10 @@ def harmless_reasons(finding: Finding) -> set[str]:
 
 
 def _differing_piece_reasons(findings: list[Finding]) -> set[str]:
-    """Return which pieces of the texts differ, and how many pieces a text has; nothing if that number varies."""
+    """Return the reasons `piece N` for each piece that differs, and `of N` for the number of pieces in a text.
+
+    The result is empty if the texts have different numbers of pieces, or one is too long to be split.
+    """
     found = [differing_piece_numbers(each.control, each.candidate) for each in findings]
     if None in found:  # a text is too long to have a shape
         return set()

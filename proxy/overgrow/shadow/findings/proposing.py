@@ -1,7 +1,7 @@
 """Proposes rules for noise that a person may accept: the narrowest comparator, path and kinds.
 
-Pure. Rule: a proposal never hides more than the observed noise. A path has `[*]` only if every observed
-sibling differs too; otherwise the places that differ are named. A rule covers only the kinds that were seen.
+Pure. Rule: a proposal never hides more than the observed noise. A path has `[*]` only if all items that were observed
+there differ; otherwise the path names the items that differ. A rule covers only the kinds that were seen.
 A rule is proposed only if a rules file accepts it and rates over many pairs justify it (NEEDED).
 """
 
@@ -120,7 +120,7 @@ INDEX = re.compile(r"\[\d+\]")
 
 
 def _has_unsteady_indexes(variation: PathVariation) -> bool:
-    """Return whether some places that only an index names differ in some pairs and not in others.
+    """Return whether a place that only an index identifies differs in some pairs but not in all.
 
     Items without a fixed order change places each time, so a rule for one index would apply to all items.
     """
@@ -179,7 +179,7 @@ def find_migrated_only_noise(noise: NoiseFigures) -> tuple[MigratedOnlyNoise, ..
 
 
 def _propose_rule(path: str, variation: PathVariation) -> RuleProposal | None:
-    """Return the proposal for one path, or None; the first comparator that explains enough is taken."""
+    """Return the proposal for one path, with the first comparator that explains enough pairs; None if no rule is justified."""
     if reason_not_a_path(path):
         return None
     how, explained = _narrowest_comparator(path, variation)
@@ -198,7 +198,7 @@ def _propose_rule(path: str, variation: PathVariation) -> RuleProposal | None:
 
 
 def _narrowest_comparator(path: str, variation: PathVariation) -> tuple[Comparator, int]:
-    """Return the narrowest comparator that explains enough, and how many of the pairs it explains.
+    """Return (comparator, pairs): the narrowest comparator that explains enough pairs, and how many it explains.
 
     A comparator that explains most pairs is preferred to ignoring everything; the other pairs stay mismatches.
     """
@@ -249,9 +249,9 @@ def _comparators_by_width(variation: PathVariation) -> Iterator[tuple[Comparator
 
 
 def _pieces_for_same_shape(explained: Mapping[str, int]) -> tuple[int, ...]:
-    """Return the numbers of the pieces of a text that differ; none if a rule should cover all pieces.
+    """Return which pieces of a text differ, by number from 1; empty if a rule should cover all pieces.
 
-    A piece that differs rarely, compared with the others, counts as one that never differs.
+    A piece that differs much less often than the other pieces counts as a piece that never differs.
     """
     counted = {name: times for name, times in explained.items() if name.startswith("of ")}
     if len(counted) != 1 or {*counted.values()} != {explained.get("shape", 0)}:
@@ -284,7 +284,7 @@ def rule_kinds_to_cover(
 
 
 def _opposite_kind(kind: str) -> str:
-    """Return the kind of the same difference with both responses exchanged."""
+    """Return the kind that the difference would have if the two responses were exchanged."""
     of, dash, last = kind.rpartition("-")
     return f"{of}{dash}{_OPPOSITE.get(last, last)}"
 
@@ -320,7 +320,7 @@ _INDEX = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[\d+\]|{KEYED_STEP})')  # a key in qu
 
 
 def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, PathVariation]]:
-    """Yield the paths that cover the places which differ, and no sibling that never differs."""
+    """Yield (path, figures): together the paths cover all noisy places of a shape, but no place that never differs."""
     if "[*]" not in shape:
         yield shape, whole
         return
@@ -349,7 +349,7 @@ def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, Path
 def _split_noisy_and_quiet(
     places: Mapping[str, PathVariation],
 ) -> tuple[dict[str, PathVariation], set[str]]:
-    """Return the noisy places, and the quiet ones: seen so often that they would have differed by now."""
+    """Return (noisy, quiet): places that differ, and places that were seen so often that they would have differed by now."""
     rates = {place: each.different / each.seen for place, each in places.items() if each.seen}
     highest = max(rates.values(), default=0.0)
     noisy = {place: places[place] for place, rate in rates.items() if rate > ODD_AT_MOST * highest}
@@ -364,7 +364,7 @@ def _split_noisy_and_quiet(
 def _widest_path_avoiding_quiet(
     place: str, noisy: Mapping[str, PathVariation], quiet: set[str]
 ) -> str:
-    """Return the path with most indexes as [*] that covers this place and others like it, but no quiet one."""
+    """Return the path that covers this place and no quiet place, with `[*]` for as many indexes as possible."""
     steps = [step for step in _INDEX.finditer(place) if step[1]][:MAX_INDEXES]
     for count in range(len(steps), 0, -1):
         for chosen in combinations(steps, count):
@@ -393,7 +393,10 @@ def _path_covers(path: str, place: str) -> bool:
 def _combine_variations_of_places(
     places: list[PathVariation], whole: PathVariation
 ) -> PathVariation:
-    """Return the figures of several places as those of one path, which differs as often as the noisiest."""
+    """Combine the figures of several places into those of one path that covers them all.
+
+    The path counts as different in as many pairs as the place that differs most often.
+    """
     total = sum(places[1:], places[0])
     most = max(each.different for each in places)
     explained = {

@@ -57,7 +57,10 @@ def _paths_in_body(response: ResponseSnapshot) -> Iterator[tuple[str, str]]:
 
 
 def paths_of_lines_without_digits(response: ResponseSnapshot) -> set[str]:
-    """Return the paths of the text lines without a digit: a `same_shape` rule cannot hide a change in them."""
+    """Return the paths of the text lines that contain no digit.
+
+    A `same_shape` rule cannot hide a change in such a line.
+    """
     body = unpack_body(response).body
     if not body_family_of(response).may_be_lines or len(body) > MAX_BODY:
         return set()

@@ -33,7 +33,7 @@ _ATTRIBUTES: Final = r"""[^>=]*+(?:=[ \t\n\r\f]*+(?:"[^"]*+"|'[^']*+'|(?!["']))[
 
 
 def compile_token_pattern(many: str) -> re.Pattern[str]:
-    """Return the pattern of a text and the markup after it; `many` is the operator that repeats groups."""
+    """Return the pattern for a text and the markup behind it; `many` is the operator of the pattern that repeats a group."""
     attributes = _ATTRIBUTES + many
     raw_elements = "|".join(
         rf"(?i:<{name}(?=[ \t\n\r\f/>])){attributes}(?<!/)>"
@@ -105,7 +105,7 @@ def iter_html_tokens(text: str) -> Iterator[Token]:
 
 
 def _unclosed_markup(markup: str) -> str:
-    """Return the last markup of a page if the page ends inside it; else an empty text."""
+    """Return the last markup of a page if the page ends before the markup does; else an empty text."""
     if markup.startswith("<!--"):
         return "" if markup.endswith(("-->", "--!>")) else markup
     return markup if parse_markup(markup).raw is not None else ""

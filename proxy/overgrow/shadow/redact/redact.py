@@ -170,7 +170,10 @@ def redact_difference(
 
 
 def _redact_rendered_value(difference: Difference, text: str, show: frozenset[str]) -> str:
-    """Return a rendered value if its place has a vocabulary or a person allowed it, else its type and length."""
+    """Return a value as it may be kept: as it is if a person listed its path in `show`, else hidden.
+
+    A status stays readable, and so do words that a list permits in a header or cookie.
+    """
     if difference.kind == "status":
         return text if re.fullmatch(r"[1-5][0-9]{2}", text) else _text_placeholder(text)
     place, _, name = difference.path.partition(":")
@@ -198,7 +201,7 @@ def redact_rendered_json(text: str) -> str:
 
 
 def _text_placeholder(text: str) -> str:
-    """Return the length of a text; a shortened text carries its real length."""
+    """Return `<str N>` or `<text N>` for a text of N characters; a shortened text counts with its full length."""
     cut = _CUT.search(text, MAX_RENDERED)
     kind = "str" if cut and text.startswith('"') else "text"
     return f"<{kind} {cut[1] if cut else len(text)}>" if text else ""
@@ -296,7 +299,7 @@ def _redact_cookie_value(text: str) -> str:
 
 
 def _redact_body(family: RedactableFamily, response: ResponseSnapshot, show: frozenset[str]) -> str:
-    """Return the body's structure; its family and size alone where the structure is unknown or too long."""
+    """Return the structure of a body; only the family and the size if it has no structure, or too long a one."""
     if response.fingerprint is not None:
         return f"<{family.name} {response.fingerprint.length} bytes>"
     if not response.body:
@@ -321,7 +324,7 @@ def html_structure(text: str, show: frozenset[str]) -> str:  # noqa: ARG001  pat
 
 
 def _redact_json(value: object, path: str, show: frozenset[str], depth: int) -> object:
-    """Return the value with its structure; long lists and objects are cut, with the number of items left out."""
+    """Return a JSON value with types in place of values; a long list or object is cut, and says how many items are left out."""
     if isinstance(value, dict) and depth:
         return _redact_object(value, path, show, depth - 1)
     if isinstance(value, list) and depth:

@@ -42,7 +42,7 @@ class _LoadedRules(NamedTuple):
         return sum(len(each) for each in listed)
 
     def may_be_beginning_of_file(self, before: _LoadedRules) -> bool:
-        """Return whether this may be the beginning of a file, compared with its previous content."""
+        """Return whether this content may be incomplete, because it has problems, no last line end, or fewer entries than `before`."""
         return (
             bool(self.file.problems) or not self.ends_line or self.entry_count < before.entry_count
         )
@@ -50,7 +50,7 @@ class _LoadedRules(NamedTuple):
 
 @dataclass(slots=True)
 class _CacheEntry:
-    """The content of one file, when the file was last checked, and its signature then."""
+    """The content of one file, with the time of the last check and the file's signature at that time."""
 
     refreshed_at_s: float
     signature: Signature
@@ -67,7 +67,7 @@ class _CacheEntry:
     def record_change_and_check_settling(
         self, signature: Signature, found: _LoadedRules, now_s: float
     ) -> bool:
-        """Return whether somebody may still be writing the file, so that the new content may be incomplete."""
+        """Remember when a file changed; return whether somebody may still be writing it, so that `found` may be incomplete."""
         if self.changed != signature:
             self.changed, self.changed_at_s = signature, now_s
         is_renamed = self.signature and signature and self.signature[:2] != signature[:2]
@@ -146,7 +146,7 @@ class RulesCache:
 
 
 def read_rules_bytes(path: Path) -> bytes:
-    """Return the bytes of a rules file, or enough of them to show that it is too large."""
+    """Return the bytes of a rules file; of a file that is too large, only enough bytes to show that."""
     return read_regular(path, MAX_BYTES + 1)
 
 

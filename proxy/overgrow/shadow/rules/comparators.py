@@ -34,7 +34,7 @@ def has_comparable_types(part: Part) -> bool:
 
 
 class ProposalThreshold(NamedTuple):
-    """What is needed before a comparator is proposed: pairs with the path, pairs that differ there, and their share."""
+    """What is needed before a comparator is proposed: how many pairs have the path, how many differ there, and which share."""
 
     seen: int
     different: int
@@ -55,12 +55,15 @@ class _Comparator:
 
     @classmethod
     def parse(cls, argument: str) -> Self | None:
-        """Return the comparator with an argument as a rule writes it; None if it does not take that argument."""
+        """Return this comparator for the text that a rule writes as its argument; None if the text is not a valid argument."""
         return None if argument else cls()
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:  # noqa: ARG003
-        """Return the narrowest comparator of this class that allows all these parts; None if none does or can be known."""
+        """Return the narrowest comparator of this class that allows all these parts.
+
+        None if no comparator allows them, or if the parts do not tell which one would.
+        """
         return None
 
     def why_misplaced_at(self, path: str) -> tuple[str, str] | None:
@@ -97,14 +100,14 @@ class Ignore(_Comparator):
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self:  # noqa: ARG003
-        """Return the comparator: it allows everything."""
+        """Return the only comparator of this class, which allows every difference."""
         return cls()
 
     def why_misplaced_at(self, path: str) -> None:
         """Return None: the comparator works at every path."""
 
     def allows(self, kind: str, likeness: Likeness) -> bool:  # noqa: ARG002
-        """Return True."""
+        """Return True, because this comparator allows every difference."""
         return True
 
     def __str__(self) -> str:
@@ -170,7 +173,7 @@ class Tolerance(_Comparator):
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:
-        """Return the comparator with the largest gap, if all gaps are known."""
+        """Return the comparator that allows the largest gap of the parts; None if a gap is not known."""
         gaps = [part.gap for part in parts if part.gap is not None]
         if len(gaps) < len(parts) or not all(map(has_comparable_types, parts)):
             return None
@@ -204,7 +207,7 @@ class TimestampWithin(_Comparator):
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:
-        """Return the comparator with the smallest round bound that holds all gaps, if all of them are known."""
+        """Return the comparator with the smallest bound of ROUND_BOUNDS_S that no gap exceeds; None if a gap is not known."""
         if not all(map(has_comparable_types, parts)):
             return None
         gaps_s = [part.gap_s for part in parts]
@@ -247,7 +250,7 @@ class SameShape(_Comparator):
         return cls(tuple(numbers)) if numbers == sorted(set(numbers)) else None
 
     def allows(self, kind: str, likeness: Likeness) -> bool:  # noqa: ARG002
-        """Return whether the values have the same shape and differ in no other piece."""
+        """Return whether the values have the same shape and differ only in pieces that `pieces` lists."""
         if not (self.pieces and likeness.alike):
             return likeness.alike
         return likeness.pieces is not None and {*likeness.pieces} <= {*self.pieces}

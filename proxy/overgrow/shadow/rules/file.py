@@ -64,7 +64,7 @@ _CODES_OF_YAML: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class RulesFile:
-    """The content of a file: the rules that apply today or the problems, and the entries that have expired."""
+    """The content of a file: the rules that apply today (none if the file has problems), the problems, the expired entries."""
 
     rules: Rules
     problems: tuple[Problem, ...] = ()
@@ -260,7 +260,7 @@ def _read_kinds(reading: FileReading, node: Node, label: str) -> tuple[RuleKind,
 
 
 def overlaps(one: Rule | ShownPath, other: Rule | ShownPath) -> bool:
-    """Return whether two entries for one path have a difference in common: only rules for different kinds have none."""
+    """Return whether two entries for one path could both apply to one difference; two rules that share no kind cannot."""
     if isinstance(one, Rule) and isinstance(other, Rule) and one.kinds and other.kinds:
         return not {*one.kinds}.isdisjoint(other.kinds)
     return True

@@ -31,7 +31,7 @@ def build_coverage_check(rules: Rules) -> Callable[[Part], bool]:
 
 
 def _may_be_overridden(rule: Rule, rules: Rules) -> bool:
-    """Return whether the route has a rule of its own at the path of a rule for every route."""
+    """Return whether a rule is for every route, and the route has a rule of its own about the same path."""
     return rule.everywhere and not all(
         each.everywhere for each in rules.rules_about_shape(rule.path)
     )

@@ -121,7 +121,7 @@ def _compile_path_pattern(path: str) -> re.Pattern[str]:
 
 
 def _index_key(path: str) -> str:
-    """Return a key that a rule shares with every path it is about."""
+    """Return the key of a path in the index; it is the same for a rule's path and for every path that the rule is about."""
     shape = path_shape_of(path)
     if path.startswith(TREE_PREFIXES):
         return re.sub(rf"{NAMED_STEP}|\[\*\]", "", shape)
@@ -150,7 +150,10 @@ class Rules:
         object.__setattr__(self, "has_pairings", pairings)
 
     def with_shared_rules(self, other: Rules) -> Rules:
-        """Return these rules followed by those for every route; these take precedence. Broken rules get no others."""
+        """Return these rules, followed by the rules for every route (`other`), which are used only where no rule of the route is.
+
+        If these rules are broken, they are returned alone.
+        """
         if self.is_broken:
             return self
         shared = (replace(rule, everywhere=True) for rule in other.rules)
@@ -161,7 +164,7 @@ class Rules:
         return bool(self.rules or self.show)
 
     def rules_at(self, path: str) -> list[Rule]:
-        """Return the rules about a path: the route's own first, and of these first the ones that name the path exactly."""
+        """Return the rules about a path: the route's own rules before those for every route, exact paths before `[*]`."""
         near = self.index.get(_index_key(path)) if self.index else None
         if near is None:
             return []
@@ -217,7 +220,7 @@ class Rules:
 
 
 def _deciding_rules(near: list[Rule], kind: str) -> list[Rule]:
-    """Return the rules that decide about a kind of difference: the route's own if there are any, else the shared ones."""
+    """Return the rules of `near` that decide about a kind: the route's own rules for it, else those for every route."""
     about = [rule for rule in near if rule.is_about_kind(kind)]
     return [rule for rule in about if not rule.everywhere] or about
 

@@ -214,7 +214,7 @@ def json_quote(text: str) -> str:
 
 
 def shorten(text: str) -> str:
-    """Return printable text of at most MAX_RENDERED characters, and how long it was if cut."""
+    """Return a text made printable; a long one is cut to MAX_RENDERED characters and ends with its full length."""
     if len(text) <= MAX_RENDERED:
         return escape_unprintable(text)
     return f"{escape_unprintable(text[:MAX_RENDERED])}… ({len(text)} characters)"

@@ -80,7 +80,7 @@ def class_change_between(control: object, candidate: object) -> Change:
 
 
 def class_change_between_stored_types(path: str, control: str, candidate: str) -> Change:
-    """Return what class_change_between returned for two values, from the types that the store keeps of them."""
+    """Return the result of class_change_between for two values of which only the stored types are known."""
     if not path.startswith("$"):  # texts: only empty ones are a class of their own
         return _change_between_classes(
             _ValueClass("text", "", not control), _ValueClass("text", "", not candidate)
@@ -149,5 +149,5 @@ def rule_kind_of(kind: str, likeness: Likeness) -> str:
 
 
 def is_kind_covered(kind: str, kinds: Collection[str]) -> bool:
-    """Return whether a kind is one of these kinds of a rule, or is included in one of them."""
+    """Return whether a rule with these `kinds` covers a kind: it lists the kind, or a wider kind that includes it."""
     return kind in kinds or any(kind in WIDER.get(each, ()) for each in kinds)

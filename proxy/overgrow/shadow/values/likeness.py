@@ -214,7 +214,7 @@ def text_skeleton(text: str) -> str:
 
 
 def variable_pieces_of(text: str) -> list[str]:
-    """Return the pieces that a skeleton replaces; numbers that belong together are one piece."""
+    """Return the pieces of a text that its skeleton replaces by kinds; numbers that belong together are one piece."""
     return [*_split_skeleton_and_pieces(text)[1]]
 
 
@@ -241,7 +241,7 @@ def _piece_placeholder(found: re.Match[str]) -> str:
 
 
 def characters_to_read(control: object, candidate: object) -> int:
-    """Return how many characters must be read to measure how alike two values are."""
+    """Return how many characters likeness_of reads of two values; 0 unless both are texts, or if one is too long to be read."""
     if not (isinstance(control, str) and isinstance(candidate, str)):
         return 0
     length = max(len(control), len(candidate))

@@ -72,7 +72,7 @@ _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"
 
 
 def drop_conditions_and_ranges(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
-    """Return a request's headers without ranges, and without conditions that ask for a changed resource only.
+    """Return a request's headers without ranges, and without conditions that ask for the resource only if it has changed.
 
     Conditions that protect a write stay (If-Match, If-Unmodified-Since, If-None-Match: *): without them a copy
     could write although the request itself was refused.
@@ -81,7 +81,10 @@ def drop_conditions_and_ranges(headers: Headers) -> tuple[tuple[bytes, bytes], .
 
 
 def has_conditions_or_ranges(headers: Headers) -> bool:
-    """Return whether a request asks for a range, or only for a changed resource: such a response may not be whole."""
+    """Return whether a request asks for a range, or for the resource only if it has changed.
+
+    The response to such a request may be less than the whole resource.
+    """
     return any(_is_condition_or_range(*each) for each in headers)
 
 
