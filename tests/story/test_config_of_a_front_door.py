@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 
 from tests.ports import free_port
 from tests.story.front import eventually, running_front
@@ -23,6 +24,8 @@ def test_another_shell_sees_what_the_front_door_runs_with(tmp_path):
         for name in given:
             del front.environment[name]
         done = eventually(lambda: front.overgrow("config", "--json"))
+        status = json.loads(front.get("/api/status", admin=True)[2])
+        page = front.get("/", admin=True)[2].decode()
         kept = (tmp_path / ".overgrow/settings.json").read_text()
 
     payload = json.loads(done.stdout)
@@ -32,5 +35,10 @@ def test_another_shell_sees_what_the_front_door_runs_with(tmp_path):
     assert ("5s", "flag") == rows["grace"]
     assert ("set", "environment") == rows["secret"]
     assert ("migrated:create_app", "table") == rows["app"]
+    assert [version("overgrow")] * 2 == [
+        payload["front_door"]["version"],
+        status["server"]["version"],
+    ]
+    assert f"Version {version('overgrow')}." in page
     assert "hunter2" not in kept + done.stdout
     assert "Did you mean OVERGROW_THREADS?" in (tmp_path / "serve.log").read_text()

@@ -20,7 +20,9 @@ from overgrow.settings import (
 )
 
 PACKAGE = Path(__file__).resolve().parents[2] / "proxy/overgrow"
-BY_OTHERS = {"COLUMNS"}  # documented below the table of the settings
+BY_OTHERS = {"COLUMNS", "NOTIFY_SOCKET"}  # documented below the table of the settings
+
+READS = {f"os.environ{way}" for way in ("", ".get", ".pop", ".setdefault")}
 
 
 def words_of(node):
@@ -28,7 +30,7 @@ def words_of(node):
 
 
 def reads_environment(node):
-    return isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.environ", "os.environ.get"}
+    return isinstance(node, ast.Attribute) and ast.unparse(node) in READS
 
 
 def variables_read():

@@ -32,7 +32,8 @@ def env_file_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def env_file_of(name: str) -> Path | None:
     """Return the file of --env-file that set a variable of this command; None if no such file set it."""
-    found: Path | None = click.get_current_context().meta.get(_SET_BY, {}).get(name)
+    context = click.get_current_context(silent=True)
+    found: Path | None = None if context is None else context.meta.get(_SET_BY, {}).get(name)
     return found
 
 

@@ -196,7 +196,10 @@ def serve(**flags: Any) -> None:
         checked = _check(settings, named)
         addresses = zip((public, admin), passed, strict=True)
         require_free_addresses(*(address for address, number in addresses if number is None))
-        publish_settings(settings, flags)
+        listeners = zip(("bind", "admin"), passed, strict=True)
+        publish_settings(
+            settings, flags, [name for name, number in listeners if number is not None]
+        )
         plan = _build_plan(settings, passed)
         _run_server(settings, checked, log, plan)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -30,9 +30,18 @@ REPORT = "settings.json"
 _VARIABLE = re.compile(rb"\$\{(\w+)")
 
 
-def report_settings(settings: Settings, flags: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each setting; `flags` are those that the user gave, None where one was left out."""
-    return [_row(each, settings, flags) for each in SETTINGS]
+def report_settings(
+    settings: Settings, flags: Mapping[str, Any], passed: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Return a row for each setting.
+
+    `flags` are those that the user gave, None where one was left out. `passed` names the settings that a socket of
+    the service manager replaces.
+    """
+    rows = [_row(each, settings, flags) for each in SETTINGS]
+    return [
+        {**row, "source": "socket", "file": None} if row["name"] in passed else row for row in rows
+    ]
 
 
 def _row(setting: Setting, settings: Settings, flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,13 +94,15 @@ def _app_in_table(config: Path) -> str | None:
     return find_app_name(_read_table(config), os.environ)
 
 
-def publish_settings(settings: Settings, flags: Mapping[str, Any]) -> None:
+def publish_settings(
+    settings: Settings, flags: Mapping[str, Any], passed: Collection[str] = ()
+) -> None:
     """Write the report of this front door into its state folder. If that fails, the start goes on."""
     assert settings.state is not None  # noqa: S101 - serve has found it
     report = {
         "pid": os.getpid(),
         "version": version("overgrow"),
-        "settings": report_settings(settings, flags),
+        "settings": report_settings(settings, flags, passed),
     }
     draft = settings.state / f"{REPORT}.new"
     with suppress(OSError):

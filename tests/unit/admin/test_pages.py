@@ -215,6 +215,14 @@ def test_status_says_which_server_this_is_where_that_is_known(client, view):
     assert "server" not in client.get("/api/status").json
 
 
+def test_the_page_says_its_version_where_that_is_known(client, view):
+    view.server = {"version": "9.8.7", "pid": 41, "started_at": SINCE}
+
+    assert "Version 9.8.7." in client.get("/").text
+    view.server = None
+    assert "Version" not in client.get("/").text
+
+
 def test_status_tells_each_workers_breakers_that_are_not_closed(client, view):
     told = {"route": "orders", "side": "migrated", "state": "open"}
     view.slot.publish({"revision": TABLE.revision, "since": SINCE, "breakers": [told]})

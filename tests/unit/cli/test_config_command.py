@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from overgrow.cli.settings_in_force import REPORT
+from overgrow.cli.settings_in_force import REPORT, report_settings
+from overgrow.settings import Settings
 from overgrow.table.running import describe_front_door
 from tests.unit.table.test_running import holding
 
@@ -85,6 +86,14 @@ def test_a_change_of_the_app_in_the_table_needs_a_reload(overgrow):
 
     assert "reload" == in_table["OVERGROW_APP"]["change"]
     assert "restart" == by_variable["OVERGROW_APP"]["change"]
+
+
+def test_a_listener_that_the_service_manager_passed_says_so():
+    rows = report_settings(Settings(bind="0.0.0.0:80"), {"bind": "a:1", "admin": "a:2"}, ["bind"])
+
+    assert [("bind", "0.0.0.0:80", "socket")] == [
+        (row["name"], row["value"], row["source"]) for row in rows if row["source"] == "socket"
+    ]
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
