@@ -10,6 +10,7 @@ repeatedly for the same reason, only the first failure is logged.
 
 from __future__ import annotations
 
+import gc
 import logging
 import mmap
 import os
@@ -362,6 +363,8 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             super().halt(reason=reason, exit_status=min(exit_status, 1))
         finally:
             logger.info("stopped exit=%d", min(exit_status, 1))
+            # The interpreter's last collections would look at every object, while clients wait for the next start.
+            gc.freeze()
 
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
         """Close the listeners and end the workers: within 2 s if not `graceful`."""
