@@ -1,1 +1,1 @@
-"""Text to table: routes.yaml read, validated, watched, and edited byte for byte."""
+"""From text to table: routes.yaml is read, validated, watched, and edited without a change of any other byte."""

@@ -56,7 +56,7 @@ def _try_lock(descriptor: int, path: Path) -> bool:
 
 
 def holder_of(descriptor: int) -> str:
-    """Return the process that holds the lock of an open file, as far as this machine knows."""
+    """Return in words which process holds the lock of an open file; a process on another machine cannot be named."""
     inode = str(os.fstat(descriptor).st_ino)
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():

@@ -1,7 +1,7 @@
-"""Drops notes about canaries that a flip left in the table on purpose, since the recommended way must not end in a warning.
+"""Drops the notes on canaries that a flip left in the table on purpose, so that the recommended way ends in no warning.
 
-A flip to migrated leaves the canary beside the target, so that a rollback finds it. If somebody wrote such a canary by
-hand, the note stays: it says that the canary has no effect.
+A flip to migrated leaves the canary beside the target, so that a rollback finds it. A note says that such a
+canary has no effect. If somebody wrote the canary by hand, the note stays.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ Rules = Sequence[AppRule] | None
 class TableContext:
     """What a text of routes.yaml is read with: its file's path, the environment, and the team's app.
 
-    `rules` None skips the check against the app; `app_in_use` names the one that runs.
+    `rules` None skips the check against the app; `app_in_use` is the name of the app that runs.
     """
 
     config: Path
@@ -95,9 +95,9 @@ def compile_table(
 
 
 class JudgedTable(NamedTuple):
-    """What a text means compared with the running table.
+    """The result of judging a text of routes.yaml, compared with the running table.
 
-    If the text may be half-written, `lost` says which part of the running table's end is missing in it.
+    If the text may be half-written, `lost` says what of the end of the running table is missing in the text.
     """
 
     loaded: ParsedTable
@@ -118,10 +118,10 @@ def judge_table(data: bytes, context: TableContext, running: RouteTable | None) 
 
 
 class StartTable(NamedTuple):
-    """The result of `choose_table`: the table of the file, or why it cannot run.
+    """The result of `choose_table`: the file's table, or the reason why that table cannot run.
 
-    `matcher` is None if the file is refused, or may be half-written (`waiting`); `compared` says whether it was
-    compared with the last table that took effect.
+    `matcher` is None if the file is refused, or if it may be half-written; then `waiting` is the note that says so.
+    `compared` says whether the file was compared with the last table that took effect.
     """
 
     data: bytes
@@ -156,7 +156,7 @@ def choose_table(context: TableContext, state: Path) -> StartTable:
 
 
 def find_half_written(config: Path, state: Path, env: Mapping[str, str]) -> Problem | None:
-    """Return the note on a file that the workers would not use yet, because it may be half-written; None for any other."""
+    """Return the note on routes.yaml if workers would not use it yet, because it may be half-written; else None."""
     source, age_s = _source_and_age(config)
     kept = read_last_good_in_time(state)
     if age_s >= STANDS_S or kept is None or kept.source not in (None, source):
@@ -178,7 +178,7 @@ def parse_last_good(kept: LastGood, config: Path, env: Mapping[str, str]) -> Rou
 
 
 def _source_and_age(config: Path) -> tuple[Source, float]:
-    """Return the device and inode of a file, which change when another file replaces it, and its age."""
+    """Return (source, age): the file's device and inode, which differ after a rename, and the seconds since its last change."""
     try:
         found = within(ANSWER_S, config, config.stat)
     except OSError:
@@ -196,7 +196,10 @@ def load_last_good(
 
 
 def compile_last_good(kept: LastGood, context: TableContext) -> Matcher | None:
-    """Return the matcher of the last-good table, even if the app lost rules or certificates are missing."""
+    """Return the matcher of the last-good table; None if its text is invalid.
+
+    It is used even if the app has lost rules since, or certificates are missing.
+    """
     for known in (context, TableContext(context.config, context.env)):
         matcher = compile_table(kept.data, known, must_reach_legacy=False)[1]
         if matcher is not None:
@@ -205,14 +208,16 @@ def compile_last_good(kept: LastGood, context: TableContext) -> Matcher | None:
 
 
 class AppToStart(NamedTuple):
-    """The name of the app to import (None if none is named), and that of the app that ran before, as a substitute."""
+    """The app to import, by name (None if none is named), and the app that ran before, in case the first cannot be imported."""
 
     name: str | None
     before: str | None
 
 
 def app_to_start(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> AppToStart:
-    """Return the app for the table that a process would start with: the app that the table names, or that ran with it.
+    """Return the app to import for the table that a process would start with.
+
+    It is the app that the table names; for the last-good table, the app that ran with that table.
 
     Usually the file and the last-good table name the same app, and neither has to be judged.
     """

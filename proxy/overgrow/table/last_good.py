@@ -21,7 +21,7 @@ Source = tuple[int, int] | None  # device and inode of the file a table was read
 
 
 class LastGood(NamedTuple):
-    """The bytes of the last table that took effect; `app` ran with it, if that could be imported."""
+    """The bytes of the last table that took effect; `app` is the app that ran with the table, None if none was kept."""
 
     data: bytes
     app: str | None = None
@@ -47,7 +47,10 @@ def read_last_good(state: Path) -> LastGood | None:
 def keep_last_good(
     state: Path, data: bytes, *, app: str | None = None, source: Source = None
 ) -> None:
-    """Keep the table that takes effect as the last good one; without `app` the app kept before stays."""
+    """Keep a table that takes effect as the last good one.
+
+    Without `app`, the app that was kept with the same table stays.
+    """
     before = read_last_good(state)
     if before is None or before.data != data:
         if not _replace(state / LAST_GOOD, data):

@@ -19,10 +19,10 @@ def legacy_only_table(url: str) -> bytes:
 
 
 def read_table_or(legacy_only: bytes | None, config: Path) -> bytes:
-    """Return the bytes of the file, or the substitute if the file does not exist.
+    """Return the bytes of the file, or `legacy_only` if the file does not exist.
 
     Raises:
-        OSError: if there is no substitute, or the file cannot be read.
+        OSError: if the file cannot be read, or does not exist and `legacy_only` is None.
 
     """
     try:

@@ -1,4 +1,4 @@
-"""The running table: one assignment replaces it, readers only read attributes.
+"""The running table of a process: a single assignment replaces it, so that readers need no lock.
 
 `boot` finds the table of a starting process: routes.yaml, or else (if allowed) the last table that took
 effect, so that a worker starts even if the file is broken. Times come in as `now`.
@@ -90,7 +90,7 @@ class LiveTable:
 
     @property
     def trouble(self) -> ReloadError | None:
-        """Why the running table may differ from the files: the file is refused, or cannot be checked."""
+        """Why the running table may not be what the files say: routes.yaml is refused, or a file cannot be checked; else None."""
         errors = [error for error in (self.reload_error, *self.unseen.values()) if error]
         if len(errors) < 2:
             return errors[0] if errors else None
@@ -128,7 +128,7 @@ def is_kill_file(path: Path) -> bool:
 
 
 def is_killed(config: Path, state: Path) -> bool:
-    """Return whether a kill file exists; one that cannot be checked in time counts as none."""
+    """Return whether a kill file exists; a path that cannot be checked in time counts as not existing."""
     return any(_kill_file_exists(path) for path in kill_files(config, state))
 
 
@@ -200,6 +200,6 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
 
 
 def _is_first_table(matcher: Matcher, state: Path) -> bool:
-    """Return whether this table has no irreversible route and is the first one to run."""
+    """Return whether no table has run on this state folder before, and this table has no irreversible route."""
     is_used = any((state / name).exists() for name in (JOURNAL, "metrics"))
     return not is_used and all(route.reversible for route in matcher.table.routes)

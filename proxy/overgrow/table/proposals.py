@@ -1,8 +1,8 @@
 """Asks the running workers, through files, whether they would accept a table, before routes.yaml is written.
 
-Whoever wants to send clients to migrated puts the text into `<state>/proposals/`; each worker judges it with
-the code that judges a changed routes.yaml, by its own app, environment and running table, and writes its answer to a file
-beside it. No port, no token, no lock is needed. Rule: a proposal changes nothing, and workers ignore it once it is a minute old.
+Whoever wants to send clients to migrated puts the text into `<state>/proposals/`; each worker judges the text with the code
+that judges a changed routes.yaml, by the worker's own app, environment and running table, and writes its answer to a
+file beside it. No port, no token, no lock is needed. Rule: a proposal changes nothing, and workers ignore it once it is a minute old.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ _MOST_BYTES = 16 * 1024 * 1024
 
 
 class ProposalAnswer(NamedTuple):
-    """One worker's answer to a proposal: the problems (none if it would accept the table), and whether its app is stale."""
+    """One worker's answer to a proposal.
+
+    `problems` is empty if the worker would accept the table. `stale` says how the sources of the worker's app differ from
+    the code that the worker imported, None if they do not.
+    """
 
     slot: int
     pid: int
@@ -117,7 +121,7 @@ def _read_answer(path: Path) -> ProposalAnswer | None:
 
 
 def _remove_old(folder: Path) -> None:
-    """Remove proposals of commands that were killed."""
+    """Remove old proposals, which commands left behind when they were killed."""
     for path in folder.iterdir():
         if _age_s(path) >= KEPT_S:
             with suppress(OSError):

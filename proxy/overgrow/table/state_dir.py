@@ -1,7 +1,7 @@
 """The state folder, which keeps what processes must remember: history, last-good table, secret.
 
-It is `.overgrow/` beside the table, or the folder given. If that cannot be written, it is a private temporary
-folder, the same one for every process of this user and table, and a warning is logged.
+It is `.overgrow/` beside the table, or the folder that the user names. If that cannot be written, a private temporary
+folder takes its place, the same one for every process of this user and table, and a warning is logged.
 
 Rule: one front door per folder. Its master holds a lock, which the kernel releases however the process
 ends; a worker that outlives its master does not keep the lock (fcntl, not flock).
@@ -34,15 +34,15 @@ SHARED = (
 
 
 class StateInUse(Exception):
-    """Another front door uses this state folder; the text is what it wrote about itself."""
+    """Another front door uses this state folder; the text is what that front door wrote about itself."""
 
 
 @contextmanager
 def lock_state_dir(state: Path, who: str, *, look_s: float = LOOK_S) -> Iterator[None]:
-    """Hold the folder for one front door; `who` describes it to the next one that tries.
+    """Hold the folder for one front door. `who` describes this front door to another one that tries to hold the folder.
 
-    If the file system has no locks, or no file can be created, a warning is logged instead: serving matters more
-    than the lock. If the folder or file is removed meanwhile, it is locked again once it is there.
+    If the file system has no locks, or no file can be created, a warning is logged and the front door runs without the
+    lock. If the folder or the lock file is removed meanwhile, the lock is taken again once the folder is back.
 
     Raises:
         StateInUse: if a living process holds it.
@@ -75,7 +75,7 @@ class _ServerLock:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Lock the current file, or a new one if it was removed.
+        """Lock the file at the path; create the file if it was removed.
 
         Raises:
             StateInUse: if a living process holds it.
@@ -98,7 +98,7 @@ class _ServerLock:
             os.write(descriptor, f"{self._who}\n".encode())
 
     def keep(self, is_over: threading.Event, look_s: float) -> None:
-        """Take the lock again whenever its file was removed: a lock on a removed file excludes nobody."""
+        """Take the lock again each time that its file was removed, because a lock on a removed file excludes nobody."""
         other = ""
         while not is_over.wait(look_s):
             try:
@@ -136,9 +136,9 @@ def ensure_state_dir(config: Path, asked: Path | None) -> Path:
 
 
 def ensure_state_dir_in_time(config: Path, asked: Path | None) -> Path:
-    """Like `ensure_state_dir`, but return the folder asked for if the file system does not respond.
+    """Like `ensure_state_dir`, but if the file system does not respond, return the folder that was asked for.
 
-    A temporary folder would be wrong, because nobody would create a kill file there.
+    A temporary folder would be wrong then, because no person would create a kill file in it.
     """
     wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
     try:
@@ -149,7 +149,7 @@ def ensure_state_dir_in_time(config: Path, asked: Path | None) -> Path:
 
 
 def recreate_state_dir(folder: Path) -> None:
-    """Create a state folder again that was removed while the front door runs."""
+    """Create the state folder again after it was removed while the front door runs."""
     if not folder.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_gitignore(folder)

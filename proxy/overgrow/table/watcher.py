@@ -64,7 +64,7 @@ Kind = Literal[
 
 
 class _ReadTable(NamedTuple):
-    """The result of reading the file; `lost` says which part of the running table's end it lacks."""
+    """The result of reading the file; `lost` says what of the end of the running table is missing in the file."""
 
     data: bytes | None
     loaded: ParsedTable
@@ -75,10 +75,10 @@ class _ReadTable(NamedTuple):
 class TableEvent(NamedTuple):
     """Something that happened to the table: what, the revision that runs now, and why.
 
-    "table": a new one took effect; "rejected": the file is invalid or gone, the old one runs on;
-    "recovered": the file is again the same as the running table; "waiting": somebody may still be writing it;
-    "certificates": the file of legacy.tls_ca changed; "unseen": the table or a kill file cannot be checked; "seen": it can
-    be checked again; "killed" and "resumed": a kill file appeared, or none is left.
+    "table": a new table took effect. "rejected": the file is invalid or missing, and the former table runs on.
+    "recovered": the file is again the same as the running table. "waiting": somebody may still be writing the file.
+    "certificates": the file of legacy.tls_ca changed. "unseen": the table or a kill file cannot be checked. "seen": that
+    file can be checked again. "killed": a kill file appeared. "resumed": no kill file is left.
     """
 
     kind: Kind
@@ -139,7 +139,7 @@ class Watcher:
         self._keeping = FileThread("keep-table")
 
     async def watch(self) -> None:
-        """Check the table, its certificates and each kill file until cancelled, each on its own."""
+        """Check the table, its certificates and each kill file until cancelled; each has a check of its own."""
         async with asyncio.TaskGroup() as looking:
             looking.create_task(self._repeat_check(self._check_table))
             looking.create_task(self._repeat_check(self._check_certificates))
@@ -147,7 +147,7 @@ class Watcher:
                 looking.create_task(self._repeat_check(self._check_kill_file, path))
 
     async def _repeat_check(self, look: Callable[..., Awaitable[None]], *args: Path) -> None:
-        """Repeat a check forever. An exception in one check ends neither it nor the others."""
+        """Repeat a check forever. An exception is logged; it ends neither this check nor the others."""
         while True:
             try:
                 await look(*args)
@@ -173,7 +173,7 @@ class Watcher:
             self._announce("killed" if killed else "resumed")
 
     async def _check_certificates(self) -> None:
-        """Notice that the certificates of the running table changed; the table itself stays the same."""
+        """Check whether the certificates that the running table names have changed; the table itself stays the same."""
         table = self._live.matcher.table
         name = table.legacy.tls_ca
         if name is None or not table.legacy.url.startswith("https:"):
@@ -250,7 +250,7 @@ class Watcher:
             self._announce("recovered", notes=loaded.notes)
 
     def _wait_reason(self, read: _ReadTable) -> str | None:
-        """Return why the file may be only half of a table; None if it may be used."""
+        """Return why the file may be half-written; None if it may be used."""
         stood_s = self._effects.clock() - self._stands_since_s
         return read.lost if self._in_place and stood_s < STANDS_S else None
 

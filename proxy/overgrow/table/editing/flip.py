@@ -60,7 +60,7 @@ class FlipResult(NamedTuple):
 
 
 class Readiness(NamedTuple):
-    """The gate's answer for one route: the reasons against a flip (none if it is ready), and its evidence."""
+    """The gate's answer for one route: the reasons against a flip (none if the route is ready), and the evidence for a flip."""
 
     reasons: tuple[str, ...]
     evidence: Mapping[str, Any]
@@ -72,12 +72,12 @@ Ask = Callable[[bytes], None]  # whether the running workers would take a text
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, when and why, and what they may consult: the environment, the app's rules, a gate.
+    """The author of an edit, its time and reason, and what is consulted: the environment, the app's rules, workers, a gate.
 
-    `rules` is called only when a flip sends more clients to migrated than before, so that flips
-    towards legacy work while the app cannot be imported; None skips that check. `ask` is called in the
-    same case, without a lock, with the text to be written: it raises EditRefused if the running workers would
-    reject it. Without a gate, a route that requires one can be flipped only with a reason (`why`).
+    `rules` and `ask` are called only if a flip sends more clients to migrated than before, so that flips towards legacy
+    work while the app cannot be imported. `rules` returns the app's rules; None skips the check against the app. `ask` is
+    called without a lock, with the text to be written, and raises EditRefused if the running workers would reject that
+    text. Without a gate, a route that requires evidence can be flipped only with a reason (`why`).
     """
 
     env: Mapping[str, str]
@@ -92,7 +92,7 @@ class Actor:
 
 
 class _AskFirst(Exception):
-    """Raised when the workers must be asked about a text before it is written."""
+    """Raised if the workers must be asked about a text before it is written; it leaves the block that holds the locks."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class _AskFirst(Exception):
 def _with_approval(
     config: Path, actor: Actor, attempt: Callable[[Actor], FlipResult]
 ) -> FlipResult:
-    """Make an edit if the running workers would accept it. They are asked between two attempts, without a lock."""
+    """Attempt an edit; if it needs the running workers' approval, ask them without a lock, then attempt it again."""
     for _ in range(MOST_ATTEMPTS):
         try:
             return attempt(actor)
@@ -145,9 +145,10 @@ def _flip_once(transaction: EditTransaction, actor: Actor, name: str, to: str) -
 
 
 def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipResult:
-    """Undo the last flip (of the route or group:NAME) that is not undone yet; a group moves as a whole.
+    """Undo the latest flip that is not undone yet: the latest of `name`, a route or group:NAME, or of all if None.
 
-    A second call goes one flip further back. The gate is not consulted, since the route has been in that state before.
+    A second call undoes the flip before that one. A group moves as a whole. The gate is not consulted, because the route
+    returns to a state that it has been in before.
     """
 
     def attempt(actor: Actor) -> FlipResult:
@@ -189,7 +190,8 @@ class EditPlan(NamedTuple):
 def _find_members(transaction: EditTransaction, name: str, command: str) -> list[Draft]:
     """Return the route of that name, or all members of group:NAME.
 
-    `command` is the command that the fix of a refusal names, with {} in place of the group.
+    A member of a group is refused, because the group moves together. The fix names `command`, such as `flip {} migrated`,
+    with the group in place of {}.
     """
     if name.startswith(GROUP):
         return _find_group_members(transaction, name.removeprefix(GROUP))
@@ -248,7 +250,7 @@ def _printable_name(entry: HistoryEntry) -> str:
 
 
 def _require_as_written(transaction: EditTransaction, entry: HistoryEntry) -> list[Draft]:
-    """Return the routes that a flip changed; raise EditRefused if one has been edited since."""
+    """Return the routes that a flip of the history changed; raise EditRefused if one was edited after that flip."""
     if entry.from_ == "split":
         what = f"before the flip by {_printable_name(entry)} at {entry.at} the members of {entry.route} differed"
         raise EditRefused(
@@ -278,7 +280,7 @@ def _require_one_as_written(transaction: EditTransaction, entry: HistoryEntry, n
 def _check_gates(
     transaction: EditTransaction, actor: Actor, members: Sequence[Draft], plan: EditPlan
 ) -> dict[str, Any]:
-    """Return what the history records of gates; raise EditRefused if one is closed and no reason is given."""
+    """Return what the history will record of the gates; raise EditRefused if a gate is closed and no reason is given."""
     evidence, closed = {}, []
     for draft in members if share_of(plan.to) == FULL_CANARY else ():
         clean = draft.fields.values.get("require", 0)
@@ -296,7 +298,7 @@ def _check_gates(
 
 
 def _sends_more_to_migrated(members: Sequence[Draft], to: str) -> bool:
-    """Return whether more clients than before go to migrated, so that the app must be able to serve."""
+    """Return whether a change of the routes to `to` sends more clients to migrated than now, so that the app is needed."""
     states = [state_of(draft) for draft in members]
     return any(one == "nothing valid" or share_of(to) > share_of(one) for one in states)
 
@@ -336,7 +338,10 @@ def _require_valid(
     plan: EditPlan,
     data: bytes,
 ) -> None:
-    """Raise EditRefused unless the edited text is a valid table that says what was asked, and no more."""
+    """Raise EditRefused unless the edited text is a valid table in which only the flipped routes differ, as asked.
+
+    Raise _AskFirst if the running workers still have to approve the text.
+    """
     names = [str(draft.name) for draft in members]
     grows = _sends_more_to_migrated(members, plan.to)
     rules = actor.rules() if actor.rules is not None and grows else None
@@ -369,7 +374,7 @@ def _half_written_refusal(config: Path, lost: str) -> EditRefused:
 def _rewrite_text(
     transaction: EditTransaction, members: Sequence[Draft], plan: EditPlan
 ) -> tuple[str, str]:
-    """Return the new text, and its changed lines for a person who has to make the edit by hand."""
+    """Return (new text, changed lines); the lines are for a person who has to make the edit by hand."""
     text = transaction.text
     by_hand: list[str] = []
     # From last to first, so that positions and line numbers before an edit stay valid.

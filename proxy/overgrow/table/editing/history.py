@@ -1,8 +1,7 @@
 """flips.jsonl: the history of flips, kills and resumes, an append-only file.
 
-Each line contains the SHA-256 of the line before it, so a changed or removed line is noticed. A process
-that is killed while writing leaves a torn last line: it is skipped and reported, and the next line's hash
-covers it like any other. A flip holds the lock from reading the table to writing it.
+Each line contains the SHA-256 of the line before it, so a changed or removed line is noticed. A process that is killed
+while it writes leaves a torn last line. Such a line is skipped and reported, and the next line contains its hash, too. A flip holds the lock from reading the table to writing it.
 """
 
 from __future__ import annotations
@@ -61,8 +60,8 @@ class HistoryEntry:
 class History(NamedTuple):
     """The entries of the history, in order, and where it is damaged.
 
-    `torn` has the numbers of unreadable lines; `broken` says in sentences, in order, where the chain of
-    hashes breaks, torn lines included.
+    `torn` holds the numbers of unreadable lines. `broken` has a sentence for each place at which the chain of hashes
+    breaks, and for each torn line, in the order of the file.
     """
 
     entries: tuple[HistoryEntry, ...]
@@ -107,7 +106,7 @@ def _open_and_lock(state: Path, until_s: float) -> int:
 def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> HistoryEntry:
     """Add a line to the locked history and wait until it is on disk; return it as an entry.
 
-    Raises OSError, for instance on a full disk, and then the history is unchanged.
+    Raises OSError if the line cannot be written, for instance on a full disk. What was written of it is removed again.
     """
     _require_in_place(state, descriptor)
     lines, torn = _read_lines(state), bool(_read_torn_tail(state))
@@ -125,7 +124,7 @@ def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> HistoryEnt
 
 
 def _require_in_place(state: Path, descriptor: int) -> None:
-    """Raise OSError if the locked file was removed or replaced: nobody would read what is written to it."""
+    """Raise OSError if the locked file was removed or replaced, because nobody would read a line in the former file."""
     if not is_same_file(descriptor, state / JOURNAL):
         what = "it was removed or replaced while it was locked"
         raise OSError(errno.ESTALE, what, str(state / JOURNAL))
@@ -216,7 +215,7 @@ def _read_journal(state: Path) -> bytes:
 
 
 def find_undoable(entries: Sequence[HistoryEntry], route: str | None) -> HistoryEntry | None:
-    """Return the last flip that is neither undone nor abandoned: of this route or group, or of any if `route` is None."""
+    """Return the latest flip of a route or group that is neither undone nor abandoned; of all routes if `route` is None."""
     over = {entry.undoes for entry in entries}
     for entry in reversed(entries):
         if entry.action == "flip" and entry.key not in over and route in (None, entry.route):

@@ -1,4 +1,4 @@
-"""Judges a table that a flip is about to write, by the same comparison with the last table as in the workers."""
+"""Judges a table that a flip is about to write: compares it, as workers do, with the last table that took effect."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from overgrow.table.reading.weakened import reject_weakened
 def judge_beside_last_good(
     loaded: ParsedTable, transaction: EditTransaction, env: Mapping[str, str]
 ) -> JudgedTable:
-    """Judge a table that is about to be written, compared with the last one that took effect.
+    """Judge a table that is about to be written, compared with the last table that took effect.
 
-    `lost` is set only if somebody wrote the file in place a moment ago.
+    `lost` of the result is set only if somebody wrote the file in place a moment ago: then the file may be half-written.
     """
     kept, found = read_last_good_in_time(transaction.state), transaction.found
     former = (

@@ -32,7 +32,7 @@ from overgrow.table.state_dir import login_name
 
 
 class KillResult(NamedTuple):
-    """The kill file that was created; `refused` says why an earlier place failed, as `PATH: REASON`.
+    """The kill file that was created. `refused` says why it could not be created at the places tried before, as `PATH: REASON`.
 
     `unrecorded` says why the kill is not in the history yet; None if it is recorded.
     """
@@ -64,7 +64,10 @@ def kill_and_report(
     now: Callable[[], str] = utc_now,
     why: str | None = None,
 ) -> KillResult:
-    """Like `kill`, but also reports where it failed. It waits for no lock and no hanging file system."""
+    """Like `kill`, but also report at which places no kill file could be made.
+
+    This waits for no lock and no hanging file system.
+    """
     note = create_note("kill", at=now(), who=who or login_name(), why=why)
     reasons: list[str] = []
     for path in kill_files(config, state):
@@ -81,7 +84,7 @@ def kill_and_report(
 
 
 def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> None:
-    """Create the file, then write who did it and when. On a full disk the file stays empty, but counts."""
+    """Create the file, then write who did it and when. On a full disk the file stays empty, but it works all the same."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     except FileExistsError:
@@ -102,7 +105,7 @@ def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> Non
 
 
 def kill_file_fix(config: Path) -> str:
-    """Return what to do if no kill file can be made, or none that a front door would see."""
+    """Return the fix if no kill file can be made, or only one at a place where no front door looks for it."""
     path = kill_files(config.absolute(), config)[0]
     return f"Create it as a user who is allowed to, or where the folder is kept: touch {path}."
 
@@ -120,7 +123,7 @@ def resume(
 def resume_and_report(
     config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
 ) -> ResumeResult:
-    """Like `resume`, but also reports whether it is in the history. It waits for no lock."""
+    """Like `resume`, but also report whether the history has the resume already. This waits for no lock."""
     note = create_note("resume", at=now(), who=who or login_name())
     notes = [one for path in kill_files(config, state) for one in read_notes(path)]
     is_put_aside = False
@@ -148,14 +151,17 @@ def resume_and_report(
 
 
 def _save_notes(state: Path, notes: Sequence[Note]) -> bool:
-    """Save notes in a folder that needs no lock; on a full disk the history loses them, but the resume works."""
+    """Save notes for the history in a folder that needs no lock; always return True.
+
+    On a full disk the notes are lost, but the resume works all the same.
+    """
     with suppress(OSError):
         within(ANSWER_S, state / UNRECORDED, partial(save_notes, state, notes))
     return True
 
 
 def _record_notes(config: Path, state: Path, notes: Sequence[Note]) -> str | None:
-    """Write the history if that is possible at once, else return why not: a kill must not wait for it."""
+    """Write notes into the history if no other process holds it; else return why not, because a kill must not wait."""
     try:
         within(ANSWER_S, state / JOURNAL, partial(record_waiting_now, config, state, notes))
     except OSError as error:

@@ -26,7 +26,7 @@ _ALIAS = re.compile(r"\*[^\s,\[\]{}]+")
 
 
 class Goal(NamedTuple):
-    """What a route should say: a target, and a canary if the flip is about one."""
+    """What a flip should write into a route: a target, and a canary if the flip sets one."""
 
     target: str
     canary: int | None  # hundredths of a percent
@@ -36,7 +36,7 @@ class Goal(NamedTuple):
 
 
 def parse_goal(to: str) -> Goal:
-    """Return what `flip R TO` asks for: legacy, migrated, gone or a percentage."""
+    """Return the goal of `overgrow flip ROUTE TO` for TO: legacy, migrated, gone or a percentage."""
     if to in PLACES:
         return Goal(to, None)
     try:
@@ -77,7 +77,7 @@ def share_of(state: str) -> int:
 
 
 def is_same_state(first: str, second: str) -> bool:
-    """Return whether two states are equal: 0% and legacy are, as they send all clients to legacy."""
+    """Return whether two states are equal. 0% and legacy are equal, because both send all clients to legacy."""
     return first == second or {first, second} == {"legacy", "0%"}
 
 
@@ -112,7 +112,10 @@ def apply_changes(
 
 
 def _position_of_change(draft: Draft, change: FieldChange) -> int:
-    """Return the offset of a change; changes are made from last to first, so earlier offsets stay valid."""
+    """Return the offset of a change in the text.
+
+    It orders the changes: they are made from the end of the text to its beginning, so that the other offsets stay valid.
+    """
     node = draft.fields.nodes.get(change.field)
     return node.start if node is not None else draft.fields.nodes.get("target", draft.node).end
 
@@ -134,7 +137,7 @@ def _apply_change(text: str, draft: Draft, change: FieldChange, file: str) -> st
 
 
 def _require_editable(text: str, draft: Draft, node: Node, change: FieldChange, file: str) -> None:
-    """Raise EditRefused for a value that other places share, or that is not a plain scalar here."""
+    """Raise EditRefused for a value that an anchor shares with other places, or that is not written here as a plain scalar."""
     if node.shared or draft.node.shared:
         what = f"{change.field} comes from an anchor or alias that other places share"
         raise _edit_refusal("anchored-value", node, what, change, file)
@@ -154,7 +157,7 @@ def _edit_refusal(code: str, node: Node, what: str, change: FieldChange, file: s
 
 
 def _insert_field(text: str, draft: Draft, target: Node, change: FieldChange, file: str) -> str:
-    """Insert a field after `target:`: on a line of its own with the same indent, or inside the braces."""
+    """Insert a field after `target:`, on a line of its own with the same indent; in `{}`, behind a comma."""
     if draft.node.shared:
         _require_editable(text, draft, target, change, file)
     key = next(key for key, _ in draft.node.children if key.text == "target")
@@ -172,13 +175,13 @@ def _insert_field(text: str, draft: Draft, target: Node, change: FieldChange, fi
 
 
 def _end_of(text: str, node: Node) -> int:
-    """Return where a value ends in the text; an alias ends with its name, not with its anchor's text."""
+    """Return where a value ends in the text; for an alias that is the end of its name, as in `*name`."""
     alias = _ALIAS.match(text, int(node.place.index))
     return alias.end() if alias else node.end
 
 
 def _remove_field(text: str, draft: Draft, node: Node) -> str:
-    """Remove a field that a flip inserted; write 0% instead if somebody has added more to its line since."""
+    """Remove a canary that a flip inserted; write 0% instead if somebody has added something to its line."""
     if draft.node.style == "flow":
         end = _end_of(text, draft.fields.nodes["target"])
         if re.fullmatch(r",\s*[\"']?canary[\"']?:\s*", text[end : node.start]):
@@ -197,7 +200,10 @@ def _remove_field(text: str, draft: Draft, node: Node) -> str:
 def require_safe_edit(
     old: Sequence[Draft], after: str, moved: Collection[str], to: str, env: Mapping[str, str]
 ) -> str:
-    """Return the edited text; raise EditRefused unless it moves the routes as asked and leaves all others as before."""
+    """Return the edited text `after`.
+
+    Raise EditRefused unless it gives the `moved` routes the state `to` and changes no other route.
+    """
     try:
         new = parse_drafts(after, env)
     except YamlSyntaxError:

@@ -75,7 +75,7 @@ def locked_for_edit(
 
 
 def _unwritable_refusal(path: Path, error: OSError) -> EditRefused:
-    """Return the refusal for a file that cannot be written; on a full disk it names what works without space."""
+    """Return the refusal for a file that cannot be written; on a full disk its fix names what works without space."""
     fix = "Nothing was changed."
     if error.errno in NO_ROOM:
         fix += (
@@ -85,7 +85,7 @@ def _unwritable_refusal(path: Path, error: OSError) -> EditRefused:
 
 
 def _record_waiting(config: Path, state: Path, journal: int) -> None:
-    """Record kills and resumes that could not wait for the history, before the flip."""
+    """Record the kills and resumes that did not wait for the history, so that they stand before the line of the flip."""
     with suppress(OSError):  # if it cannot be written, the flip itself will say so
         record_waiting(config, state, journal)
 
@@ -143,7 +143,7 @@ def replace_table(
 def _abandon(
     transaction: EditTransaction, facts: Mapping[str, Any], recorded: HistoryEntry
 ) -> None:
-    """Record that a flip in the history was not made, if the disk has room for that."""
+    """Record that a flip which the history already has was not made, if the disk has room for another line."""
     gave_up = {"at": facts["at"], "who": facts["who"], "action": "abandoned"}
     with suppress(OSError):
         append(transaction.state, transaction.journal, {**gave_up, "undoes": recorded.key})
@@ -158,7 +158,7 @@ def _copy_mode_and_owner(found: os.stat_result, descriptor: int) -> None:
 
 
 def _refuse_changed(transaction: EditTransaction) -> None:
-    """Raise EditRefused if the file is not the one that was read: editors do not use the lock."""
+    """Raise EditRefused if the file changed after it was read: an editor can do that, because it ignores our lock."""
     same = _version_of(transaction.real.stat()) == _version_of(transaction.found)
     content = hashlib.sha256(read_table_file(transaction.real)).digest()
     if same and content == hashlib.sha256(transaction.data).digest():

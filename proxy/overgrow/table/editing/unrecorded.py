@@ -82,7 +82,7 @@ def save_notes(state: Path, notes: Iterable[Note]) -> None:
 
 
 def remove_note(state: Path, note: Note) -> None:
-    """Remove the note of a change that was not made after all."""
+    """Remove the saved note of a kill or resume that did not take place."""
     with suppress(OSError):
         (state / FOLDER / f"{note['id']}.json").unlink()
 
@@ -120,10 +120,10 @@ def record_waiting(
 
 
 def record_waiting_now(config: Path, state: Path, more: Sequence[Note] = ()) -> set[str]:
-    """Like `record_waiting`, but only if no other process holds the history now.
+    """Like `record_waiting`, but without waiting for the lock of the history.
 
     Raises:
-        OSError: if it is held, or cannot be written.
+        OSError: if another process holds the history, or it cannot be written.
 
     """
     with lock_history(state, wait_s=0.0) as descriptor:
@@ -140,10 +140,10 @@ class HistoryKeeper:
         self._last: tuple[int, str] = (0, "")  # how many entries it has, and the key of the last
 
     def check(self, *, is_writer: bool) -> str | None:
-        """Check the history; return what to log. Only the worker with `is_writer` writes.
+        """Append waiting notes and record a loss of entries, if any; return what to log. Only the worker with `is_writer` writes.
 
         Raises:
-            OSError: if it cannot be read or written now, or another process holds it.
+            OSError: if the history cannot be read or written now, or another process holds it.
 
         """
         report = None
@@ -156,7 +156,7 @@ class HistoryKeeper:
         return report
 
     def _check_for_loss(self, *, is_writer: bool) -> str | None:
-        """Read the history; if its former last entry is gone, record that."""
+        """Read the history; if the entry that was the last one at the previous check is missing, record that entries are lost."""
         entries = read_history(self._state).entries
         count, key = self._last
         is_lost = bool(count) and all(entry.key != key for entry in entries)

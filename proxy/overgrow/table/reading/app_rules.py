@@ -1,6 +1,6 @@
-"""Whether the Flask app can serve a route that sends clients to it.
+"""Checks whether the Flask app can serve a route that sends clients to the app.
 
-It knows the app as plain data only: rule texts and methods, given by the composition root.
+This module knows the app only as plain data: rule texts and methods, which the composition root passes in.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ NO_APP = AppRule("", None)
 
 
 def blame_stale_app(problems: Sequence[Problem], stale: str | None) -> tuple[Problem, ...]:
-    """Return the problems; if the app is older than its sources they say so, because the table may be right."""
+    """Return the problems of a table, with another fix for those about the app if the app's code has changed since its import.
+
+    Then the table may be right, and the fix is `overgrow reload`. `stale` is a sentence about the changed code, or None.
+    """
     if stale is None:
         return tuple(problems)
     fix = f"{stale[:1].upper()}{stale[1:]}: run overgrow reload."
@@ -58,7 +61,7 @@ def blame_stale_app(problems: Sequence[Problem], stale: str | None) -> tuple[Pro
 
 
 class AppRules:
-    """The app's rules by shape; None instead of rules means that nothing is known, so no rule counts as missing."""
+    """The app's rules by shape. With None in place of rules nothing is known about the app, so no rule counts as missing."""
 
     def __init__(self, rules: Sequence[AppRule] | None, named: str | None = None) -> None:
         self._named = named  # the app of the table
@@ -79,13 +82,13 @@ class AppRules:
                 self._methods.setdefault(shape, []).append(one.methods)
 
     def is_asgi(self, path: str | None, prefix: str | None) -> bool:
-        """Return whether every path of such a route is at or below a mounted ASGI app."""
+        """Return whether every path of a route with this path or prefix is at or below a mounted ASGI app."""
         return _lies_in(self._mounts, path or prefix)
 
     def find_missing(
         self, path: str | None, prefix: str | None, methods: tuple[str, ...] | None
     ) -> FieldError | None:
-        """Return what the app lacks for such a route; None if it can serve it."""
+        """Return what the app lacks to serve a route with this path or prefix and these methods; None if it lacks nothing."""
         if self._rules is None or self.is_asgi(path, prefix):
             return None
         if not self._is_app_there:
@@ -130,9 +133,9 @@ class AppRules:
 
 
 def describe_first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -> str:
-    """Return the first route of a table that the app may have to serve but cannot, and why; empty for none.
+    """Describe the first route of a table that may send clients to the app although the app cannot serve it; empty for none.
 
-    A table is checked when it is read; the last good one is used even if the app lost a rule since.
+    A new table is checked when it is read, but a last-good table is used even if the app has lost a rule in the meantime.
     """
     known = AppRules(rules)
     for route in table.routes:
@@ -145,7 +148,7 @@ def describe_first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -
 
 
 def _rule_spellings(one: AppRule) -> tuple[str, ...]:
-    """Return the rule texts that a rule stands for."""
+    """Return the rule texts that an app's rule stands for: two, with and without the trailing slash, if it is `loose`."""
     if not one.loose or one.rule == "/":
         return (one.rule,)
     return (one.rule.removesuffix("/"), f"{one.rule.removesuffix('/')}/")
@@ -166,7 +169,7 @@ def _is_below(rule: str, prefix: str) -> bool:
 
 
 def _union_of_methods(found: list[frozenset[str] | None]) -> frozenset[str] | None:
-    """Return the methods that any of the rules takes; None if one takes all."""
+    """Return the methods that at least one of the rules takes; None if a rule takes all methods."""
     if len(found) == 1:  # nearly always
         return found[0]
     if None in found:

@@ -1,4 +1,4 @@
-"""Whether the certificates that a table names can be used: the only other file that a table needs.
+"""Checks whether the certificate file that a table names can be used. No other file is needed by a table.
 
 A table whose certificates cannot be read would cut off legacy, so it must not take effect.
 """
@@ -16,7 +16,7 @@ from overgrow.yaml_file.tree import Node
 
 
 def reject_unusable_certificates(loaded: ParsedTable, data: bytes, file: str) -> ParsedTable:
-    """Return the table, or a problem if its certificates cannot be used; checked for https only."""
+    """Return the table, or a problem if legacy is an https address and the certificates for it cannot be used."""
     legacy = loaded.table.legacy if loaded.table else None
     if legacy is None or legacy.tls_ca is None or not legacy.url.startswith("https:"):
         return loaded

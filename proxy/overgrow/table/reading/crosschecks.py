@@ -15,7 +15,7 @@ from overgrow.yaml_file.tree import Node
 
 
 def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:
-    """Report what is wrong with the routes together; return the valid ones in matching order."""
+    """Report what is wrong between routes, and return the valid routes in matching order."""
     _report_equal_names(reading, drafts)
     _report_split_groups(reading, drafts)
     drafted = {id(draft.route): draft for draft in drafts if draft.route}
@@ -40,7 +40,7 @@ def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:
 def _note_reversible_inside(
     reading: FileReading, ranking: Ranking, drafted: Mapping[int, Draft]
 ) -> None:
-    """Note reversible routes that precede an irreversible one and may send its requests to legacy."""
+    """Note each reversible route that stands before an irreversible route and may send that route's requests to legacy."""
     for route, kept, example in find_exposing_routes(ranking.routes):
         what = (
             f'it stands before the irreversible route "{kept.name}" on line {kept.line}, so {example} '
@@ -72,7 +72,7 @@ def _report_equal_names(reading: FileReading, drafts: Sequence[Draft]) -> None:
 
 
 def _report_split_groups(reading: FileReading, drafts: Sequence[Draft]) -> None:
-    """Report one problem for each split group, at the first member that differs from the first one."""
+    """Report each group whose members have different states, at the first member that differs from the group's first one."""
     groups: dict[str, list[Draft]] = {}
     for draft in drafts:
         if draft.group is not None and draft.route is not None:

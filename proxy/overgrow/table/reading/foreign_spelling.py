@@ -109,7 +109,7 @@ def _translate_segment(segment: str) -> str:
 
 
 def suggest_method(name: str) -> str | None:
-    """Return the usual method that an unknown one is probably meant for; None for a known method."""
+    """Return the usual method that an unknown method was probably meant to be, "" if none is similar; None for a known method."""
     if name in HTTP_METHODS:
         return None
     near = get_close_matches(name, _USUAL_METHODS, 1, cutoff=0.6)
@@ -129,7 +129,7 @@ def name_of(character: str) -> str:
 
 
 def find_invisible_structure(text: str) -> Iterator[Invisible]:
-    """Find invisible characters where YAML wants blanks: as indentation, and behind a key's colon."""
+    """Yield the invisible characters at places where YAML needs blanks: in the indentation, and behind the colon of a key."""
     if text.isascii():
         return
     for found in _STRUCTURE.finditer(text):

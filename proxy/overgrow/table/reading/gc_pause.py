@@ -1,4 +1,4 @@
-"""Keep Python's cycle collector from stopping the event loop while a large table is loaded.
+"""Keeps Python's cycle collector from stopping the event loop while a large table is loaded.
 
 Loading makes some hundred thousand objects without a single cycle; each full collection would visit
 all of them and hold the interpreter's lock meanwhile. So the collector is off while a table is loaded,

@@ -1,6 +1,7 @@
 """The fields of this version of routes.yaml: for each, the reader that turns its node into a value.
 
-The tables TOP, LEGACY, COHORT, ROUTE and those of a route's mappings are what routes.schema.json and docs/routes-yaml.md repeat.
+routes.schema.json and docs/routes-yaml.md repeat the tables TOP, LEGACY, COHORT and ROUTE, and the tables of a route's
+mappings.
 """
 
 from __future__ import annotations
@@ -215,7 +216,7 @@ def _read_require(reading: FileReading, node: Node, label: str) -> int:
 def _read_inner(
     reading: FileReading, node: Node, label: str, readers: Mapping[str, Reader], needed: str
 ) -> dict[str, Any]:
-    """Return the fields of a mapping inside a route; `needed` is the required one, as an example."""
+    """Return the fields of a mapping inside a route; `needed` is an example of the required field, such as `percent: 10`."""
     since = len(reading.problems)
     fields = reading.read_fields(node, f"{label}.", readers)
     name = needed.partition(":")[0]

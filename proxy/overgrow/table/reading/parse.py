@@ -43,9 +43,9 @@ __all__ = [
 
 
 class ParsedTable(NamedTuple):
-    """What a text means: a table, or problems; notes either way. All in file order.
+    """What a text means: a table, or problems. Notes may come with either. Problems and notes are in file order.
 
-    `paths` is the index of the table's routes, built for checking them: a Matcher can reuse it.
+    `paths` is the index of the table's routes. The checks need it, and a Matcher can reuse it.
     """
 
     table: RouteTable | None
@@ -70,7 +70,7 @@ def parse(
 ) -> ParsedTable:
     """Read and validate a table. `rules` None skips the check against the Flask app.
 
-    `app_in_use` is the running app, if known; if the file names another one, that is a note.
+    `app_in_use` is the name of the running app, if known; there is a note if the file names another app.
     """
     reading = FileReading(file, env)
     try:
@@ -128,7 +128,7 @@ def _find_top_node(text: bytes, name: str) -> Node | None:
 
 
 def _syntax_problems(file: str, text: bytes, broken: YamlSyntaxError) -> tuple[Problem, ...]:
-    """Return invisible characters that explain a syntax error, else the error itself."""
+    """Return the invisible characters that may cause a syntax error, as problems; without any, the syntax error itself."""
     syntax = Problem(broken.code, file, *broken.at, None, broken.message, broken.fix)
     if broken.code == "not-utf-8":  # what such bytes look like explains nothing
         return (syntax,)
@@ -191,7 +191,7 @@ def _build_table(
 def _note_changed_app(
     reading: FileReading, node: Node | None, app: str | None, app_in_use: str | None
 ) -> None:
-    """Note an app that is not the one that runs: it is read when workers start."""
+    """Note that the file names another app than the one that runs, because `app` takes effect only when workers start."""
     if node is None or app_in_use is None or app is None or app == app_in_use:
         return
     what = f"app is {app}, but {app_in_use or 'no app'} runs; the app is read when workers start"
@@ -200,7 +200,7 @@ def _note_changed_app(
 
 
 def _read_trusted_proxies(reading: FileReading, top: Fields) -> TrustedProxies:
-    """Return whose claims about clients are believed; note a network that includes everybody."""
+    """Return the proxies whose claims about clients are believed; note a network that includes every address."""
     proxies = top.values.get("trusted_proxies", ())
     trusted = TrustedProxies(tuple(one for one in proxies if one != "unix"), "unix" in proxies)
     if any(network.prefixlen == 0 for network in trusted.networks):

@@ -2,8 +2,7 @@
 
 The code that decides real requests decides each test by the table in the same file, without kill
 file, breakers and overrides. Rule: a test that fails makes the table invalid, unless it expects
-migrated or gone and the route's own target is legacy. That failure is only a note, so that no test ever
-blocks the way back to legacy.
+migrated or gone and the route's own target is legacy. In that case there is only a note, so that no test ever blocks the way back to legacy.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class RequestTest(NamedTuple):
 
 
 def read_request_tests(reading: FileReading, node: Node | None) -> list[RequestTest]:
-    """Return the valid tests of a list, after reporting the problems of the others."""
+    """Return the valid tests of a list, and report the problems of the invalid ones."""
     if node is None:
         return []
     try:
@@ -79,7 +78,7 @@ def _read_request_test(reading: FileReading, node: Node) -> RequestTest | None:
 
 
 def check_request_tests(reading: FileReading, tests: list[RequestTest], matcher: Matcher) -> None:
-    """Decide the request of each test by the table; report each that is not as expected."""
+    """Decide the request of each test by the table; report each test whose expectation is not met."""
     for test in tests:
         decision = decide(matcher, _head(test, matcher), Facts())
         failure = _describe_failure(test, decision)
@@ -120,7 +119,7 @@ def _describe_failure(test: RequestTest, decision: Decision) -> str | None:
 
 
 def _leads_back_to_legacy(test: RequestTest, decision: Decision) -> bool:
-    """Return whether the test fails only because the target of the expected route is still, or again, legacy."""
+    """Return whether the right route was found, and the test fails only because that route's target is legacy."""
     right_route = test.route in {None, decision.route_name}
     return right_route and (decision.side, decision.reason) == ("legacy", "target")
 

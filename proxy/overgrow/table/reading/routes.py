@@ -34,7 +34,7 @@ _NO_FALLBACK = FallbackField(on=False)
 
 
 class Draft(NamedTuple):
-    """One entry under `routes`: its name, its fields, and the route it makes if nothing is wrong."""
+    """One entry under `routes`: its name, its fields, and the route made from them, None if something is wrong."""
 
     name: str | None
     node: Node
@@ -43,7 +43,7 @@ class Draft(NamedTuple):
 
     @property
     def group(self) -> str | None:
-        """The group it names, if that is a valid name."""
+        """The group that the entry names; None without a valid name."""
         group: str | None = self.fields.values.get("group")
         return group
 
@@ -76,7 +76,7 @@ def read_drafts(
 
 
 def timeouts_from(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
-    """Return the timeouts of the fields, and inherited ones for the rest."""
+    """Return the timeouts that the fields set; for the others, the inherited timeouts."""
     if values.keys().isdisjoint(TIMEOUTS):
         return inherited
     return Timeouts(
@@ -120,7 +120,7 @@ def _read_draft(reading: FileReading, node: Node, inherited: Timeouts, rules: Ap
 
 
 def _describe_node(node: Node) -> str:
-    """Return, for a message, what the file has in the place of a route."""
+    """Return in words what stands in the file where a route is expected."""
     return "a list" if node.kind == "list" else node.text or "empty"
 
 
@@ -137,7 +137,7 @@ def _field_that_needs_app(values: Mapping[str, Any]) -> str | None:
 
 
 def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, FieldError]]:
-    """Yield problems of a route's fields that are valid one by one but not together."""
+    """Yield (node, error) for fields of a route that are valid each by itself but not together."""
     nodes, values = fields.nodes, fields.values
     if ("path" in nodes) == ("prefix" in nodes):
         both = "path" in nodes
@@ -156,7 +156,7 @@ def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, FieldErr
 
 
 def _takes_every_path(values: Mapping[str, Any]) -> bool:
-    """Return whether the route is `prefix: /` or one path converter from the first segment on."""
+    """Return whether the route matches every path: its prefix is `/`, or its path is a single `<path:...>` converter."""
     if values.get("prefix") == "/":
         return True
     rule = parse_rule(values["path"]) if "path" in values else None
@@ -164,7 +164,7 @@ def _takes_every_path(values: Mapping[str, Any]) -> bool:
 
 
 def _find_irreversible_conflicts(fields: Fields) -> Iterator[tuple[Node, FieldError]]:
-    """Yield problems of fields that an irreversible route cannot have."""
+    """Yield (node, error) for fields that an irreversible route cannot have."""
     nodes, values = fields.nodes, fields.values
     if values.get("target") == "legacy":
         what = "reversible: false means that the data has left legacy, but target is legacy"
@@ -244,7 +244,7 @@ def _add_notes(reading: FileReading, fields: Fields, route: Route) -> None:
 def _find_foreign_spelling(
     route: Route, field: str, written: str
 ) -> Iterator[tuple[str, FieldError]]:
-    """Yield notes on legal text that was probably meant differently, each with its field."""
+    """Yield (field, note) for text that is valid but was probably meant differently."""
     meant = suggest_spelling(written, field)
     if meant is not None:
         what = f'{field} "{written}" is taken as it is written, so hardly any request has it'
@@ -263,12 +263,12 @@ _VARIABLE = re.compile(r"<[^<>]*>")
 
 
 def _takes_from_legacy(route: Route) -> bool:
-    """Return whether the route can take requests away from legacy."""
+    """Return whether a request of the route can be answered by something other than legacy."""
     return route.target != "legacy" or route.canary > 0
 
 
 def _dormant_shadow(route: Route) -> FieldError | None:
-    """Return why a shadow copies nothing; None if it does copy."""
+    """Return why the shadow of this route copies no request; None if it can copy requests."""
     if route.target == "gone":
         what = "shadow has no effect while target is gone"
         return FieldError(

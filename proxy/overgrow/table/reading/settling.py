@@ -1,8 +1,8 @@
 """Decides whether a file that was written in place may be only half of a table.
 
 A rename replaces a file as a whole. Writing in place (an editor without a rename, `cat >`, a copy) shows
-every state in between, and a file cut at a line's end can be a valid table. Rule: a table that lost its end,
-compared with the running one, waits until nobody has written to it for STANDS_S. Pure.
+every state in between, and a file cut at a line's end can be a valid table. Rule: a table that lacks the end of the
+running table waits until nobody has written to the file for STANDS_S. Pure.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ STANDS_S = 3.0
 
 
 def half_written_note(file: str, why: str) -> Problem:
-    """Return the note on a table that may be half-written; `why` is what `lost_end` found."""
+    """Return the note on a table that may be half-written; `why` is the result of `lost_end`."""
     what = f"it was written in place and {why}, so somebody may still be writing it"
     fix = f"It takes effect once nobody has written to it for {STANDS_S:g} s; a rename takes effect at once."
     return Problem("half-written", file, 1, 1, None, what, fix)
 
 
 def extent_of(root: Node, text: str) -> Extent:
-    """Return how much a file contains, and whether it ends with a line."""
+    """Return how many sections, and fields in them, a file has, and whether it ends with a line end."""
     pairs = root.children if root.kind == "mapping" else []
     sections = tuple((key.text, len(value.children)) for key, value in pairs)
     routes = next((value for key, value in pairs if key.text == "routes"), None)
@@ -34,9 +34,9 @@ def extent_of(root: Node, text: str) -> Extent:
 
 
 def lost_end(table: RouteTable, running: RouteTable) -> str | None:
-    """Return which part of the running table's end is missing in a table; None if no part is.
+    """Return what of the end of the running table is missing in a new table; None if nothing is.
 
-    Only the end counts: a file that is being written has everything before that.
+    Only the end is checked, because a file that is still being written is complete up to the place where it ends now.
     """
     if len(table.routes) < len(running.routes):
         return f"has {_routes_text(table)}, and the running table has {_routes_text(running)}"
@@ -54,7 +54,7 @@ def _routes_text(table: RouteTable) -> str:
 
 
 def _lost_route(table: RouteTable, running: RouteTable) -> str | None:
-    """Return what is missing if the file ends with a route that was not the last one before."""
+    """Return a text on the missing end if the new table ends with a route that stands further up in the running table."""
     ours, theirs = _last_route(table), _last_route(running)
     if ours is None or theirs is None or ours.name == theirs.name:
         return None
@@ -65,7 +65,7 @@ def _lost_route(table: RouteTable, running: RouteTable) -> str | None:
 
 
 def _lost_fields(table: RouteTable, running: RouteTable) -> str | None:
-    """Return what is lost if the last route or section is the same as before but has fewer fields."""
+    """Return a text on the missing end if both tables end with the same section or route, but the new one has fewer fields in it."""
     ours, theirs = table.extent, running.extent
     if not ours.sections or not theirs.sections or ours.sections[-1][0] != theirs.sections[-1][0]:
         return None
@@ -79,5 +79,5 @@ def _lost_fields(table: RouteTable, running: RouteTable) -> str | None:
 
 
 def _last_route(table: RouteTable) -> Route | None:
-    """Return the last route of the file."""
+    """Return the route that stands last in the file of a table."""
     return max(table.routes, key=lambda route: route.line, default=None)

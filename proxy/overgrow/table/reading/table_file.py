@@ -12,7 +12,7 @@ MAX_BYTES = 16 * 1024 * 1024
 
 
 def read_table_file(path: Path) -> bytes:
-    """Return the bytes of a file; of a file that is too large (a log, for instance) only enough to show that."""
+    """Return the bytes of a file. Of a file that is too large for a table, such as a log, return only enough to show that."""
     return read_regular(path, MAX_BYTES + 1)
 
 

@@ -60,7 +60,7 @@ def parse_word(text: str, label: str, words: tuple[str, ...]) -> str:
 
 
 def parse_target(text: str, label: str) -> str:
-    """Return a route's target. For a percentage, which only `overgrow flip` takes, the fix names `canary`."""
+    """Return a route's target. For a percentage, which is valid only for `overgrow flip`, the fix names the field `canary`."""
     share = re.fullmatch(r"([0-9.]+)\s*%", text)
     if share is None:
         return parse_word(text, label, TARGETS)
@@ -130,7 +130,7 @@ def _size_fix(text: str) -> str:
 
 @lru_cache(maxsize=1024)  # a pure memo: thousands of routes say the same few
 def parse_hundredths(text: str, label: str, code: str = "percent-out-of-range") -> int:
-    """Return a percentage such as 10% or 0.25% in hundredths of a percent; above 100% the problem has this code."""
+    """Return a percentage such as 10% or 0.25% in hundredths of a percent; `code` is the error's code for more than 100%."""
     match = _PERCENT.fullmatch(text)
     if match is None:
         raise FieldError("percent-syntax", *_percent_reason(text, label))
@@ -176,7 +176,7 @@ def parse_boolean(text: str, label: str) -> bool:
 
 
 def meant_boolean(text: str) -> str:
-    """Return `true` or `false` for another word that probably means it."""
+    """Return `true` or `false` for another word with that meaning, such as `yes`; "true or false" for an unknown word."""
     return _MEANT_BOOLEANS.get(text.lower(), "true or false")
 
 
@@ -194,7 +194,7 @@ def parse_route_name(text: str, label: str) -> str:
 
 
 def reserved_name_error(label: str) -> FieldError:
-    """Return the problem of a route named `default`, which labels requests that no route takes."""
+    """Return the error of a route named `default`, because this name stands for requests that no route takes."""
     what = f"{label} is {RESERVED_NAME}, which stands for the requests that no route takes"
     return FieldError("name-reserved", what, "Write another name: for this route.")
 
@@ -219,7 +219,7 @@ def parse_name(text: str, label: str) -> str:
 
 
 def parse_allowance(text: str, label: str) -> Allowance:
-    """Return NAME@REVISION: a route that may take fewer requests than in that revision."""
+    """Return the allowance that NAME@REVISION writes: route NAME may take fewer requests than in the table REVISION."""
     found = _ALLOWANCE.fullmatch(text)
     if found:
         return Allowance(found[1], found[2])

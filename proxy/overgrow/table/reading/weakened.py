@@ -1,7 +1,8 @@
-"""Problems of a table that would send requests to legacy, although the running table keeps them from it for good.
+"""Rejects a table that would send requests to legacy which the running table keeps from legacy for good.
 
-routing/weakening.py finds them; here they get a place and a fix. Rule: every new table is compared with the running
-one. At boot and in `overgrow check`, last-good.yaml stands for it, so all of them judge alike.
+routing/weakening.py finds such routes; this module makes problems of them, with a place and a fix. Rule: every new table
+is compared with the running one. At boot and in `overgrow check` last-good.yaml stands for the running table, so the
+result is the same everywhere.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ MAX_NAMED = 20  # routes in the line to paste
 
 
 def reject_weakened(loaded: ParsedTable, file: str, running: RouteTable | None) -> ParsedTable:
-    """Return the table, or a problem for each irreversible route of the running table that takes less."""
+    """Return the table, or a problem for each irreversible route of the running table that loses requests in the new table."""
     table = loaded.table
     if table is None or running is None or running.revision == table.revision:
         return loaded
@@ -59,7 +60,7 @@ def _weakening_problems(
 
 
 def _fix(name: str, names: Sequence[str], table: RouteTable, rev: str) -> str:
-    """Return the fix with a line to paste, which allows everything found, and everything that is allowed already."""
+    """Return the fix. It contains a line to paste that allows every loss that was found, and repeats what is allowed already."""
     wanted = [Allowance(each, rev) for each in (names if len(names) <= MAX_NAMED else [name])]
     kept = sorted(each for each in table.allow if each.revision == rev)
     line = ", ".join(map(str, dict.fromkeys([*kept, *wanted])))
@@ -85,7 +86,7 @@ def _unsure_text(by: Route | None) -> str:
 
 
 def _spent_allowances(table: RouteTable, file: str, revision: str) -> Iterator[Problem]:
-    """Yield notes on permissions for another table than the running one."""
+    """Yield a note if `allow` names revisions other than that of the running table, because such entries permit nothing."""
     spent = sorted(str(one) for one in table.allow if one.revision != revision)
     if spent:
         what = (
