@@ -54,7 +54,7 @@ class Automaton:
         self.add_classes(*(CharClass(frozenset(character)) for character in text))
 
     def add_optional(self, one: CharClass) -> None:
-        """Add a step for one character or none."""
+        """Add a step that reads one character of this class, or none."""
         self.add_classes(one)
         self.steps[-2].append((None, self.end))
 
@@ -80,7 +80,7 @@ AddNumber = Callable[["Automaton", Converter], None]  # adds the texts of a boun
 
 
 def automaton_of(route: Route, add_number: AddNumber) -> Automaton:
-    """Return the automaton of all paths that a route takes."""
+    """Return the automaton of all paths that a route matches; `add_number` adds the texts of a bounded number."""
     automaton = Automaton()
     if route.path is None:
         _add_prefix(automaton, segments_of_prefix(route.prefix or "/"))

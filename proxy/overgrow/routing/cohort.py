@@ -37,9 +37,9 @@ def bucket_of(key: bytes, salt: str) -> int:
 
 
 def canary_limit(hundredths: int) -> int:
-    """Return the first bucket that a canary of so many hundredths of a percent does not take.
+    """Return the limit of the buckets of a canary whose share is `hundredths` hundredths of a percent.
 
-    The canary takes the buckets below this limit; at 100% it takes every bucket.
+    The canary takes the buckets below this limit, not the limit itself; at 100% it takes every bucket.
     """
     return 1 << 32 if hundredths >= FULL_CANARY else hundredths * _MASK // FULL_CANARY
 

@@ -1,8 +1,8 @@
 """Faults in a table's order: ties, and routes that an earlier route hides.
 
-Pure. Rule: never compare every pair. Ties are searched among routes with equal sort keys that agree in
-every feature that both have. A hiding route is searched among the routes that take a sample path of the
-hidden one.
+Pure. Rule: never compare every pair. Two routes are compared for a tie only if their sort keys are equal, and if each
+feature that both of them have has the same value. Two routes are compared for hiding only if the earlier one matches a
+sample path of the later one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FirstRanks = dict[tuple[str, ...] | None, int]  # by methods, the rank that is 
 
 
 class Tie(NamedTuple):
-    """Two routes of equal rank, in file order, and a request that both would take."""
+    """Two routes with equal sort keys, in file order, and a request that both match."""
 
     first: Route
     second: Route
@@ -44,10 +44,10 @@ class Tie(NamedTuple):
 
 
 def find_ties(ranking: Ranking) -> list[Tie]:
-    """Return, for each route, the first one before it that takes the same request at the same rank.
+    """Return for each route the first earlier route that has an equal sort key and matches a common request.
 
-    The ties are in matching order; routes with equal keys are in file order. Only requests with at most one
-    value for each header, query key and cookie make a tie; for repeated values the first route in the file wins.
+    The ties are in matching order; routes with equal keys are in file order. Only requests with at most one value for
+    each header, query key and cookie make a tie; for repeated values the first route in the file wins.
     """
     alike: dict[tuple[Key, Hashable], list[Route]] = {}
     for route, key in zip(ranking.routes, ranking.keys, strict=True):
@@ -56,7 +56,7 @@ def find_ties(ranking: Ranking) -> list[Tie]:
 
 
 def _literal_segments(route: Route) -> Hashable:
-    """Return the literal segments; two routes with equal keys can share a path only if these are equal.
+    """Return a route's literal segments, which two routes with equal keys must share to match a common path.
 
     Routes with equal keys have their literal segments at the same places.
     """
@@ -83,9 +83,11 @@ def _find_ties_among(routes: list[Route]) -> Iterator[Tie]:
 def _representative_methods(
     named: set[tuple[str, ...] | None],
 ) -> dict[tuple[str, ...] | None, list[str | None]]:
-    """Return for each list of methods those to compare: of methods that always occur together, only one.
+    """Return for each list of methods its methods to compare.
 
-    With [GET, HEAD], [GET, HEAD] and [POST], GET or HEAD stands for both, and POST for itself.
+    If several methods occur in exactly the same lists, only one of them is compared.
+
+    For example, if each route has [GET, HEAD] or [POST], one of GET and HEAD is compared, and POST.
     """
     effective = {one: effective_methods(one) or (None,) for one in named}
     together: dict[str | None, list[int]] = {}
@@ -115,7 +117,7 @@ class _FeatureGroup:
             index.setdefault(_feature_values(features, names), []).append(route)
 
     def routes_agreeing(self, names: tuple[Hashable, ...], features: Features) -> list[Route]:
-        """Return the routes whose features of these names have the same values."""
+        """Return the routes whose values for the features in `names` are equal to those in `features`."""
         if names not in self.indexes:
             index: dict[Hashable, list[Route]] = {}
             for route, own in self.members:
@@ -125,7 +127,7 @@ class _FeatureGroup:
 
 
 class _TieIndex:
-    """Routes of one sort key and method, grouped by which features they have."""
+    """Routes with the same sort key and a common method, grouped by which features they have."""
 
     __slots__ = ("_groups", "_shared")
 
@@ -143,7 +145,7 @@ class _TieIndex:
         self._groups[names].add(route, features)
 
     def find_ties_with(self, route: Route, features: Features) -> Iterator[Tie]:
-        """Yield the ties between a route and those added so far."""
+        """Yield the ties between this route and the routes added so far."""
         names = frozenset(features)
         for others, group in self._groups.items():
             if (names, others) not in self._shared:
@@ -155,7 +157,7 @@ class _TieIndex:
 
 
 def _feature_values(features: Features, names: tuple[Hashable, ...]) -> Hashable:
-    """Return the values of the features of these names."""
+    """Return the values of the features in `names`."""
     return tuple(map(features.__getitem__, names))
 
 
@@ -200,10 +202,10 @@ def _edge_features(
 
 
 def find_unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
-    """Return the routes that no request can reach, each with a route that takes all their requests.
+    """Return (unreachable route, earlier route that takes all its requests) for each route that no request can reach.
 
-    A route is hidden by an earlier one if the earlier one takes all of its paths, hosts and methods, and has
-    only predicates that the later one implies. The result is in matching order; `find_ties` reports ties.
+    An earlier route hides a later one if it matches all paths, hosts and methods of the later one, and the later
+    route's predicates imply all of the earlier route's. The result is in matching order; `find_ties` reports ties.
     """
     places = _HidingRoutes(ranking)
     found = []
@@ -215,14 +217,14 @@ def find_unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
 
 
 class _HidingRoutes:
-    """Finds routes that hide others; it keeps the routes at each place of a table's index by their conditions."""
+    """Finds routes that hide others; at each place of a table's index it groups the routes by their conditions."""
 
     def __init__(self, ranking: Ranking) -> None:
         self._ranking = ranking
         self._groups: dict[int, dict[Conditions, _FirstRanks]] = {}  # by the first rank of a place
 
     def find_hiding(self, rank: int) -> Route | None:
-        """Return a route that is asked before this one and takes all of its requests."""
+        """Return a route that is tried before the route at `rank` and takes all its requests; None if there is none."""
         routes = self._ranking.routes
         route = routes[rank]
         for place in self._ranking.paths.find_places(_sample_path(route)):
@@ -236,7 +238,7 @@ class _HidingRoutes:
         return None
 
     def _group(self, place: list[int]) -> dict[Conditions, _FirstRanks]:
-        """Return the routes of one place by their conditions."""
+        """Return the routes at one place of the index, grouped by their conditions."""
         known = self._groups.get(place[0])
         if known is not None:
             return known
@@ -249,7 +251,7 @@ class _HidingRoutes:
         return group
 
     def _hides(self, wide: int, narrow: int) -> bool:
-        """Return whether `wide` is asked before `narrow` and takes all its paths and methods."""
+        """Return whether `wide` is tried before `narrow` and matches all its paths and methods."""
         routes, keys = self._ranking.routes, self._ranking.keys
         if keys[wide] >= keys[narrow]:
             return False
@@ -261,7 +263,7 @@ class _HidingRoutes:
 
 
 def _weaker_conditions(route: Route, group: dict[Conditions, _FirstRanks]) -> Iterator[Conditions]:
-    """Yield conditions of the group that every request of `route` may meet."""
+    """Yield conditions that every request of `route` meets; those of them that the group has are all included."""
     implied = [*route.predicates]
     implied += [Predicate(one.kind, one.name) for one in route.predicates if one.value is not None]
     hosts = _wider_hosts(hostname_of(route.host or ""))
@@ -344,7 +346,7 @@ def _covers_converter(wide: Converter, narrow: Converter, accepts: Accepts) -> b
 
 
 def _sample_path(route: Route) -> str:
-    """Return a path that the route takes, or nearly takes; it is used to find routes that may hide this one."""
+    """Return a path that the route matches, or nearly matches, to look up routes that may hide this route."""
     if route.path is None:
         return route.prefix or "/"
     if "<" not in route.path:

@@ -82,8 +82,8 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
 ) -> Head:
     """Return the head of a request, with the client, scheme and host that are to be trusted.
 
-    Without a trusted peer only the socket, the target and the Host header count.
-    `known_host` is the value of Host, if these headers were read before and ask for no upgrade.
+    Without a trusted peer only the socket, the target and the Host header count. A caller that has read the same
+    headers before, and saw that they ask for no upgrade, passes the value of Host in `known_host`.
     """
     if known_host is not None:
         host, upgrade = known_host, False
@@ -192,8 +192,8 @@ def plain_path_of(target: bytes) -> str | None:
 def path_of(target: bytes) -> str | None:
     """Return the decoded path that routes are matched on; None if the target is ambiguous.
 
-    Escapes are decoded once: `%252e` is the text `%2e`. `;v=1` belongs to its segment. `decide` also
-    looks at the other readings of such a path.
+    Escapes are decoded once: `%252e` is the text `%2e`. Parameters such as `;v=1` stay in their segment; `decide` also
+    looks at the other readings of a path with parameters.
     """
     plain = _PLAIN_PATH.match(target)
     if plain is not None:
@@ -234,5 +234,5 @@ def _decode_utf_8(path: bytes) -> str | None:
 
 
 def _is_unsafe_segment(segment: bytes) -> bool:
-    """Return whether a decoded segment can change which path the target names, or end it."""
+    """Return whether a decoded segment can end the path or change which path the target names."""
     return segment in (b".", b"..") or b"/" in segment or b"\\" in segment or b"\0" in segment

@@ -63,7 +63,7 @@ def folded_route(route: Route, folds: Folds) -> Route:
 
 
 def _has_lost_segment(folded: str, written: str) -> bool:
-    """Return whether folding made a segment empty: such a route would take all paths, or none."""
+    """Return whether folding made a segment empty, so that the route would match all paths, or none."""
     return "//" in folded or (folded.endswith("/") and not written.endswith("/"))
 
 
@@ -84,20 +84,20 @@ def _folded_rule(written: str, folds: Folds) -> str:
 
 
 def plain_path_reader(table: RouteTable, folded: FoldedPaths | None) -> PathReader:
-    """Return a function from a target to its path; it returns None if the target may have more readings."""
+    """Return a function that maps a target to its path, or to None if the target may have more than one reading."""
     if table.legacy.rewrite_headers or (folded is not None and folded.has_others):
         return _no_path_of
     return _unchanged_path_reader(table.legacy.folds, table.routes)
 
 
 def path_reader_but_for_case(table: RouteTable) -> PathReader:
-    """Return a function from a target to its path; it returns None if readings differ in more than case."""
+    """Return a function that maps a target to its path, or to None if its readings may differ in more than case."""
     folds = table.legacy.folds
     return _unchanged_path_reader(folds - {CASE}, table.routes) if CASE in folds else _no_path_of
 
 
 def _unchanged_path_reader(folds: Folds, routes: Sequence[Route]) -> PathReader:
-    """Return a function from a target to its path; it returns None if one of these folds may change it."""
+    """Return a function that maps a target to its path, or to None if one of these folds may change the path."""
     if not folds:
         return plain_path_of
     if TRAILING in folds and any(_is_closed_with_slash(route) for route in routes):
@@ -119,7 +119,7 @@ def _no_path_of(_target: bytes) -> str | None:
 
 
 def _is_closed_with_slash(route: Route) -> bool:
-    """Return whether legacy must not answer this route, and its path ends in a slash, which legacy drops."""
+    """Return whether legacy must not answer this route, and the route's path ends in a slash, which legacy drops."""
     is_closed = not route.reversible or route.target == "gone"
     return is_closed and route.path is not None and route.path != "/" and route.path.endswith("/")
 

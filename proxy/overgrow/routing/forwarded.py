@@ -133,7 +133,8 @@ def _parse_forwarded(text: str) -> _Claims:
 def _walk_chain(nodes: list[str], peer: str, trusted: TrustedProxies) -> tuple[str, int]:
     """Return the first address from the right that is not trusted, and its distance from the right.
 
-    If all are trusted, it is the leftmost one. If an entry is not an address, it is the one to its right.
+    If all addresses are trusted, return the leftmost one. The walk ends before an entry that is not an address: if all
+    addresses to the right of that entry are trusted, return the one next to it.
     """
     client = peer
     hops = 0
@@ -157,5 +158,5 @@ def _parse_address(node: str) -> str | None:
 
 
 def _value_at_hop(values: list[str], hops: int) -> str:
-    """Return the value written `hops` proxies ago; the leftmost if there are fewer."""
+    """Return the value `hops` places from the right; the leftmost value if there are fewer than `hops` values."""
     return values[-min(hops, len(values))] if values else ""

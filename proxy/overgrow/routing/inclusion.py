@@ -1,10 +1,11 @@
 """Decides whether every path of some routes is also a path of other routes; if not, it finds a path that is not.
 
-Pure. Theory of operation: each route's paths are an automaton; all automata read one text together, each in the
-set of states it may be in. A breadth-first walk finds the shortest text that all the first routes take and none of
-the others. If the paths of a route are not known exactly, the walk assumes more paths for one of the first routes,
-and no paths for one of the others. So the answer "there is no such path" is always true, and a path that was found
-is checked again with the routes themselves.
+Pure. Theory of operation: there are two lists of routes, `within` and `outside`. The paths of each route are an
+automaton. All automata read the same text at the same time, and for each of them the walk knows the set of states that
+it may be in. The walk is breadth-first, and finds the shortest text that all routes in `within` match and no route in
+`outside` matches. If the paths of a route are not known exactly, the walk assumes too many paths for a route in
+`within`, and no paths at all for a route in `outside`. So the answer "there is no such path" is always true, and a path
+that was found is checked again with the routes themselves.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Undecidable(Exception):
 
 
 def find_path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str | None:
-    """Return a path that all of `within` take and none of `outside`; None if there is none.
+    """Return a path that all routes in `within` match and no route in `outside` matches; None if there is none.
 
     Raises:
         Undecidable: if the answer is not known after MAX_STATES steps, or not known exactly.
@@ -76,14 +77,14 @@ def surely_takes_all(wide: Route, narrow: Route) -> bool:
 
 
 def _is_really_outside(path: str, within: Iterable[Route], others: Iterable[Route]) -> bool:
-    """Return whether all of `within` take a path and none of `others`, by the routes' own tests."""
+    """Return whether all routes in `within` match the path and none in `others` does, by the routes' own tests."""
     return all(takes_path(one, path) for one in within) and not any(
         takes_path(one, path) for one in others
     )
 
 
 def takes_path(route: Route, path: str) -> bool:
-    """Return whether a route takes a path."""
+    """Return whether a route matches a path."""
     if route.path is not None:
         return bool(acceptor(parse_rule(route.path).segments)(path[1:]))
     literal = "".join(f"/{one}" for one in segments_of_prefix(route.prefix or "/"))
@@ -98,7 +99,7 @@ def _path_and_prefix(route: Route) -> _PathAndPrefix:
 
 
 class _Language:
-    """The paths of an automaton; it remembers which states are reached without a character."""
+    """The texts that an automaton accepts; the results of `_closure` are cached."""
 
     __slots__ = ("_automaton", "_closed", "end", "start")
 
@@ -116,11 +117,11 @@ class _Language:
                     yield one
 
     def all_classes(self) -> Iterator[CharClass]:
-        """Yield every set of characters of the automaton."""
+        """Yield the character class of every step of the automaton."""
         return self.classes_out_of(frozenset(range(len(self._automaton.steps))))
 
     def next_states(self, states: _States, character: str) -> _States:
-        """Return the states after one character."""
+        """Return the states that one character leads to from `states`."""
         onward = [
             beyond
             for state in states
@@ -130,7 +131,7 @@ class _Language:
         return self._closure(frozenset(onward))
 
     def _closure(self, states: _States) -> _States:
-        """Return the states and those that are reached from them without a character."""
+        """Return these states and all states that can be reached from them without reading a character."""
         if states not in self._closed:
             found, waiting = set(states), list(states)
             while waiting:
@@ -171,7 +172,10 @@ def _wide_language(shape: _PathAndPrefix) -> _Language:
 
 @lru_cache(maxsize=4096)  # a pure memo but for what a language remembers of itself
 def _language_of(shape: _PathAndPrefix, *, exactly: bool) -> _Language | None:
-    """Return the paths of a path or prefix; None if `exactly` is asked for and they are known only roughly."""
+    """Return all paths of a path rule or prefix.
+
+    If numbers make the paths not exactly known, return too many paths, or None if `exactly` is set.
+    """
     unknown: list[Converter] = []
 
     def add_number(automaton: Automaton, one: Converter) -> None:
@@ -189,7 +193,7 @@ def _language_of(shape: _PathAndPrefix, *, exactly: bool) -> _Language | None:
 
 
 def _add_any_number(automaton: Automaton, one: Converter) -> None:
-    """Add the texts of a number whatever its value."""
+    """Add the texts of all numbers of this form, whatever their value."""
     start = automaton.end
     if one.signed:
         automaton.add_optional(CharClass(frozenset("-")))
@@ -217,7 +221,7 @@ def _has_bounded_number_in_text(segments: Sequence[Segment]) -> bool:
 
 
 def _find_shortest(within: list[_Language], outside: list[_Language]) -> str | None:
-    """Return the shortest text that all of the first languages have and none of the others."""
+    """Return the shortest text that is in all languages of `within` and in none of `outside`; None if there is none."""
     blocks = _CharacterClasses([one for each in (*within, *outside) for one in each.all_classes()])
     everybody = [*within, *outside]
     begin = tuple(each.start for each in everybody)
@@ -243,7 +247,10 @@ def _find_shortest(within: list[_Language], outside: list[_Language]) -> str | N
 
 
 class _CharacterClasses:
-    """Divides all characters into sets that no class distinguishes, with one example character of each set."""
+    """Divides all characters into sets, and keeps one example of each.
+
+    Two characters are in the same set if every given class contains both or neither.
+    """
 
     def __init__(self, classes: Iterable[CharClass]) -> None:
         self._distinct = list(dict.fromkeys(classes))
@@ -256,7 +263,7 @@ class _CharacterClasses:
         self._chosen = list(alike.values())
 
     def representatives(self, classes: Iterable[CharClass]) -> list[str]:
-        """Return one character of each set inside one of the classes, readable characters first."""
+        """Return the example characters that at least one of these classes contains, readable ones first."""
         found: dict[str, None] = {}
         for one in dict.fromkeys(classes):
             if one not in self._known:

@@ -140,7 +140,11 @@ class _VariableEdges(Generic[Payload]):
         waiting: list[tuple[_IndexNode[Payload], int]],
         found: list[list[Payload]],
     ) -> None:
-        """Add to `waiting` the nodes that the segment at `at` leads to, and to `found` the places that take all the rest."""
+        """Follow the edges from the segment at index `at` of the path.
+
+        Add to `waiting` the nodes that this segment leads to, and to `found` the places whose path converter matches
+        all segments from `at` on.
+        """
         segment = segments[at]
         for accepts, node in self._converters.values():
             if accepts(segment):

@@ -57,7 +57,7 @@ MAX_KNOWN_LENGTH = 200  # characters of a path
 
 
 class Candidate(NamedTuple):
-    """A route whose path matches, and the first of its other conditions that the request does not meet, if any."""
+    """A route whose path matches the request; `failed` is the route's first other condition that is not met, if any."""
 
     route: Route
     matched: bool
@@ -136,7 +136,7 @@ def _is_below(hostname: str, suffix: str) -> bool:
 
 
 def _is_met(predicate: Predicate, values: list[bytes]) -> bool:
-    """Return whether one of the values meets the predicate, or their presence or absence does."""
+    """Return whether one of the values is the required one, or whether there are values as `present` requires."""
     if predicate.value is not None:
         return predicate.value.encode() in values
     return bool(values) == predicate.present
@@ -161,7 +161,7 @@ class Matcher:
     )
 
     def __init__(self, table: RouteTable, index: PathIndex[int] | None = None) -> None:
-        """Take a table and, if it was built before, the index of its routes."""
+        """Prepare a table; `index` is the index of its routes if the caller has one already."""
         self.table = table
         self.default = Decision(None, "legacy", "default", table.revision)  # the most frequent one
         self._entries = [_RouteEntry(route) for route in table.routes]
@@ -192,10 +192,10 @@ class Matcher:
         return self._first_match(self._find_ranks(path) if known is None else known, head)
 
     def find_takers(self, path: str, head: Head) -> Iterator[Route | None]:
-        """Yield the route that takes a request for the path as written, then those that take other spellings of it.
+        """Yield the route for the path as written (or None), then the routes for other spellings of the path.
 
-        A route that folding does not change stands for all spellings. A route that folding
-        changes, such as `/Users`, takes only its own spelling, so other spellings may reach a later route.
+        A route that folding does not change stands for all spellings. A route that folding changes, such as `/Users`,
+        takes only its own spelling, so other spellings may reach a later route.
         """
         yield self.match_path(path, head)
         if self._folded is None:
@@ -211,7 +211,7 @@ class Matcher:
             yield self._entries[rank].route
 
     def _first_match(self, ranks: Sequence[int], head: Head) -> Route | None:
-        """Return the first of these routes that takes the request; they all match its path."""
+        """Return the first of the routes at these ranks that takes the request; all of them match its path."""
         entries = self._entries
         request: _ParsedHead | None = None
         for rank in ranks:

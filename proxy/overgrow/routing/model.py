@@ -51,8 +51,9 @@ DEFAULT_TIMEOUTS = Timeouts()
 class Predicate:
     """One condition on a header, query key or cookie: an exact value, or its presence.
 
-    If `value` is None, the condition is that the name is `present`, or that it is not; else `present` is ignored.
-    Header names are lower case. If a name is repeated, one matching value is enough.
+    If `value` is None, the name must be there (`present` is True) or must not be there (`present` is False). If there
+    is a `value`, `present` is ignored. Header names are lower case. If a name is repeated, one matching value is
+    enough.
     """
 
     kind: PredicateKind
@@ -206,7 +207,10 @@ class TrustedProxies:
 
 
 class Allowance(NamedTuple):
-    """Permission, `NAME@REVISION`: an irreversible route of this revision may take fewer requests in the next table."""
+    """The permission `NAME@REVISION` to reload a table in which an irreversible route takes fewer requests.
+
+    It names the route, and the revision of the running table, so that it is valid for one change only.
+    """
 
     name: str
     revision: str

@@ -38,7 +38,10 @@ def add_whole_number(automaton: Automaton, one: Converter) -> bool:
 
 
 def _bounds_of(one: Converter) -> tuple[int | None, int | None] | None:
-    """Return the lowest and the highest whole number; None if they are unknown or too long."""
+    """Return (lowest, highest): the bounds as whole numbers, each None if there is no such bound.
+
+    Return None instead of the pair if a bound is infinite or has too many digits.
+    """
     found: list[int | None] = []
     for bound, rounded in ((one.minimum, math.ceil), (one.maximum, math.floor)):
         if bound is None:
@@ -61,7 +64,10 @@ def _limits_by_sign(
 
 
 def _digit_patterns(limits: Limits, width: int) -> Iterator[tuple[Digits, bool]]:
-    """Yield patterns of digits, and whether any digits may follow; `width` 0 is any length."""
+    """Yield (pattern, goes on): a pattern of digits, and whether any further digits may follow.
+
+    `width` is the number of digits; 0 means any number of digits.
+    """
     minimum, maximum = limits
     if width:
         maximum = 10**width - 1 if maximum is None else min(maximum, 10**width - 1)

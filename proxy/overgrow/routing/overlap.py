@@ -56,7 +56,7 @@ def common_path(first: Route, second: Route) -> str | None:
 
 
 def _takes_path(route: Route, path: str) -> bool:
-    """Return whether the route's own pattern takes a path."""
+    """Return whether the route's own pattern matches a path."""
     return route.path is None or bool(acceptor(parse_rule(route.path).segments)(path[1:]))
 
 
@@ -88,7 +88,7 @@ def _converters_of(route: Route) -> Iterator[Converter]:
 
 
 def number_texts(one: Converter, tried: TrialNumbers) -> list[str]:
-    """Return as texts those of the tried numbers that a converter accepts."""
+    """Return the texts of the numbers in `tried` that the converter accepts."""
     if one.kind == "float":
         texts = [repr(float(number)) for number in tried.numbers]
     else:
@@ -120,7 +120,11 @@ def _find_shortest_common(first: Automaton, second: Automaton) -> str | None:
 def _joint_steps(
     ours: list[Step], theirs: list[Step], here: int, there: int
 ) -> Iterator[tuple[int, int, str]]:
-    """Yield each pair of states that one character leads two automata to, and the character."""
+    """Yield (state of the first automaton, state of the second, character) for each step of both automata.
+
+    `ours` are the steps out of the state `here`, `theirs` those out of `there`. The character is "" if only one
+    automaton moves, without reading a character.
+    """
     for one, onward in ours:
         if one is None:
             yield onward, there, ""
@@ -184,7 +188,7 @@ def _common_values(
 def request_text(
     method: str, host: str, path: str, values: Sequence[tuple[tuple[PredicateKind, str], str]]
 ) -> str:
-    """Return a request as a person writes it: `GET /orders/1?beta=1 with header x-a: 1`."""
+    """Return a request as a short text for messages: `GET /orders/1?beta=1 with header x-a: 1`."""
     given = [(kind, name, value) for (kind, name), value in values]
     query = "&".join(f"{name}={value}" for kind, name, value in given if kind == "query")
     extras = [f"header {name}: {value}" for kind, name, value in given if kind == "header"]

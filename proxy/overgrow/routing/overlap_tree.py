@@ -65,7 +65,7 @@ class _TreeNode(Generic[Payload]):
         self._waiting.append((steps, payload))
 
     def push_down(self, depth: int) -> None:
-        """Sort the routes added so far: into `ends` and `open`, or into child nodes."""
+        """Sort the routes added so far into child nodes; those without a further segment go to `ends` or `open`."""
         if not self._waiting:
             return
         ends, beyond = list(self.ends), list(self.open)
@@ -92,7 +92,7 @@ class _TreeNode(Generic[Payload]):
         return self.variables[segment][1]
 
     def nodes_sharing(self, segment: Segment) -> Iterator[_TreeNode[Payload]]:
-        """Yield the child nodes whose segment may match the same text as the given segment."""
+        """Yield the child nodes whose own segment may match a text that the given segment matches too."""
         literals, variables = self.literals or {}, self.variables or {}
         if is_literal(segment):
             text = literal_text(segment)

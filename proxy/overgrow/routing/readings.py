@@ -1,8 +1,9 @@
 """The readings of a target: the paths that servers behind us may understand it as.
 
-Pure: bytes in, texts out. Rule: each server uses one of these readings, and the front door cannot know
-which. Readings that any server may use (dot segments, `;parameters`) are always tried; others are tried if
-`legacy.folds` names them. The work is bounded: a fold adds readings to those before it, or changes all at once.
+Pure: bytes in, texts out. Rule: each server uses one of these readings, and the front door cannot know which. Readings
+that any server may use (dot segments, `;parameters`) are always tried; others are tried if `legacy.folds` names them.
+The work is bounded, because readings do not multiply without limit: each fold either adds some readings to those found
+so far, or changes every reading.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ _ends_loosely = re.compile(f"[{_DROPPED}](?=/|\\Z)").search
 
 
 def has_other_readings(path: str) -> bool:
-    """Return whether some servers read a path that is not ambiguous in another way, even without folds."""
+    """Return whether some servers read this unambiguous path as another path, even without folds."""
     return ";" in path or LINE_FEED in path
 
 
 class Readings(NamedTuple):
-    """The readings of a target: the usual ones, of most servers with these folds, and the rare ones, of a few servers."""
+    """The readings of a target: `usual` are those of most servers with these folds, `rare` those of a few servers."""
 
     usual: tuple[str, ...]
     rare: tuple[str, ...]
@@ -61,10 +62,10 @@ def all_readings(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
 def find_readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
     """Return the paths that a server behind us may read the target as, each folded to one letter case.
 
-    In usual readings, escapes are decoded (invalid UTF-8 also as Latin-1), `;parameters` are kept or dropped,
-    and the path is normalised, cut at NUL, and without line feeds; the folds add more. In rare readings, an
-    encoded slash is no separator, the first segment is a host, parameters or an encoded `?` end the path, or
-    the path has one slash more or less at its end.
+    In usual readings, escapes are decoded (invalid UTF-8 also as Latin-1), `;parameters` are kept or dropped, and the
+    path is normalised, cut at NUL, and without line feeds; the folds add more. Rare readings differ in one of these
+    ways: an encoded slash is no separator, the first segment is a host, parameters or an encoded `?` end the path, or a
+    slash is added or removed at the end of the path.
     """
     path = target.partition(b"?")[0].partition(b"#")[0]
     usual = _read_path(path, folds)
@@ -200,7 +201,7 @@ def _cut_paths(path: bytes) -> Iterator[bytes]:
 
 
 def _vary_ends(reading: str, folds: Folds) -> Iterator[str]:
-    """Yield the reading cut at an encoded `?` or `#`, and with one slash less or more at its end."""
+    """Yield the reading cut at an encoded `?` or `#`, and the reading with a slash removed or added at its end."""
     ended = reading.partition("?")[0].partition("#")[0]
     bare = ended.rstrip("/")
     yield ended

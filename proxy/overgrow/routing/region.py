@@ -24,14 +24,14 @@ _USUAL = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 
 
 class RequestKinds(NamedTuple):
-    """One method and one host of each kind that some routes distinguish."""
+    """One example method and one example host of each kind that some routes distinguish."""
 
     methods: frozenset[str]
     hosts: frozenset[str]
 
 
 def request_kinds(routes: Sequence[Route]) -> RequestKinds:
-    """Return the kinds of methods and hosts that these routes distinguish."""
+    """Return one example of each kind of method and host that these routes distinguish."""
     named = {m for route in routes for m in effective_methods(route.methods) or ()}
     other = next(m for m in chain(_USUAL, (f"X-{n}" for n in count())) if m not in named)
     hosts = {hostname_of(route.host) for route in routes if route.host}
@@ -46,7 +46,7 @@ def _unnamed_host(suffix: str, known: set[str]) -> str:
 
 
 class KnownValues(NamedTuple):
-    """What is known about the values of one name: which are present, which are absent, and whether it has any value."""
+    """What is known about one name's values: which are present, which absent, and whether there is any value at all."""
 
     there: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
@@ -90,7 +90,10 @@ class Region:
             rest = rest.restrict(one, holds=True)
 
     def restrict(self, predicate: Predicate, *, holds: bool) -> Region | None:
-        """Return the requests for which a condition holds, or does not hold; None if there are none."""
+        """Return the requests of this region that meet the predicate, or with `holds=False` those that do not.
+
+        Return None if there are none.
+        """
         name: Name = (predicate.kind, predicate.name)
         held = self.values.get(name, KnownValues())
         if predicate.value is None:
@@ -109,7 +112,7 @@ class Region:
         )
 
     def example_request(self, path: str) -> str:
-        """Return one of the requests as a person writes it."""
+        """Return a request of this region for `path` as a short text, such as `GET /users/1`."""
         method = next((one for one in _USUAL if one in self.methods), None) or min(self.methods)
         host = "" if "" in self.hosts else min(self.hosts)
         values = [
@@ -119,7 +122,7 @@ class Region:
 
 
 def _example_values(held: KnownValues) -> Iterator[str]:
-    """Yield the values that an example request needs."""
+    """Yield the values of one name that an example request must have."""
     yield from sorted(held.there)
     if held.any and not held.there:
         yield next(one for n in count(1) if (one := ANY_WORD * n) not in held.absent)

@@ -22,9 +22,9 @@ Segment = tuple[Part, ...]
 
 
 class PathRule(NamedTuple):
-    """A parsed path: its segments; `tail` is the first one with a path converter, if any.
+    """A parsed path; `tail` is the index of the first segment that has a path converter, None if there is none.
 
-    From `tail` on, segments no longer stand for single segments of a request's path.
+    A segment before `tail` matches one segment of a request's path; from `tail` on it may match several.
     """
 
     segments: tuple[Segment, ...]
@@ -92,12 +92,12 @@ def _pattern_acceptor(segments: tuple[Segment, ...]) -> Accepts:
 
 
 def shape_of(rule: str) -> tuple[Segment, ...]:
-    """Return the rule without its variables' names: equal shapes take the same paths."""
+    """Return the rule without the names of its variables; rules with equal shapes match the same paths."""
     return parse_rule(rule).segments
 
 
 def is_below_prefix(rule: str, prefix: str) -> bool:
-    """Return whether a prefix route would take the paths of `rule`."""
+    """Return whether a route with this `prefix` would match the paths of `rule`."""
     literal = tuple((text,) if text else () for text in segments_of_prefix(prefix))
     return parse_rule(rule).segments[: len(literal)] == literal
 
@@ -145,7 +145,7 @@ def _parse_segment(text: str) -> Segment:
 
 
 def _parse_segments(text: str) -> tuple[Segment, ...]:
-    """Return the segments of any path; slashes inside variables do not split it."""
+    """Return the segments of any path; a slash inside a variable does not separate segments."""
     pieces = _parse_pieces(text)
     _refuse_unreachable(
         "path", text, "".join(part if isinstance(part, str) else "x" for part in pieces)

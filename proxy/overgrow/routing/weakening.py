@@ -38,7 +38,9 @@ _MATCHING_FIELDS = (
 
 
 class Weakening(NamedTuple):
-    """An irreversible route that would take fewer requests; `by` is the route that takes the example, or None.
+    """An irreversible route that would lose requests; `example` is one of them.
+
+    `by` is the reversible route of the new table that takes the example; None if no route takes it.
 
     `example` is empty if the search was given up because it would take too long.
     """
@@ -66,7 +68,9 @@ def find_weakenings(
 
 
 def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
-    """Return whether all routes take the same requests in the same order as before, and none changed `reversible`.
+    """Return whether both tables have the same routes in the same order, in all fields that matter for matching.
+
+    `reversible` is one of these fields.
 
     Most reloads change targets or canary shares only: then no path has to be examined.
     """
@@ -81,7 +85,7 @@ def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
 
 
 def lost_folds(running: RouteTable, table: RouteTable) -> list[str]:
-    """Return the folds that the new table lacks, if the running one has irreversible routes."""
+    """Return the folds that only the running table has; none if that table has no irreversible routes."""
     if all(route.reversible for route in running.routes):
         return []
     return sorted(running.legacy.folds - table.legacy.folds)
@@ -94,7 +98,8 @@ def _is_changed_by(table: RouteTable, folds: Folds) -> bool:
 def _fold_table(table: RouteTable, folds: Folds) -> RouteTable:
     """Return the table with folded paths, as Matcher.find_takers sees it.
 
-    It lacks the reversible routes that folding changes, because they hide no route from other spellings.
+    Reversible routes that folding changes are left out. Each of them takes one spelling only, so requests with other
+    spellings still reach the routes after it.
     """
     pairs = [(route, folded_route(route, folds)) for route in table.routes]
     kept = [folded for route, folded in pairs if folded is route or not route.reversible]
@@ -102,7 +107,7 @@ def _fold_table(table: RouteTable, folds: Folds) -> RouteTable:
 
 
 def find_exposing_routes(routes: Sequence[Route]) -> Iterator[tuple[Route, Route, str]]:
-    """Yield reversible routes that precede an irreversible one, each with that one and a request that both take."""
+    """Yield (reversible route, later irreversible route, request that both match)."""
     ranked = [(route, rank) for rank, route in enumerate(routes)]
     for_good = [(route, rank) for route, rank in ranked if not route.reversible]
     if not for_good:
@@ -122,7 +127,7 @@ def find_exposing_routes(routes: Sequence[Route]) -> Iterator[tuple[Route, Route
 
 
 def _find_shared_request(first: Route, second: Route) -> str | None:
-    """Return a request that both take, as text."""
+    """Return a request that both routes match, as text; None if there is none, or none was found in time."""
     try:
         return _find_leak(first, second, [])
     except (Undecidable, TooManySteps):
@@ -130,7 +135,7 @@ def _find_shared_request(first: Route, second: Route) -> str | None:
 
 
 def _matching_identity(route: Route) -> Hashable:
-    """Return what makes two routes take the same requests in the same rank."""
+    """Return a value that is equal for two routes if they match the same requests and have the same sort key."""
     path = parse_rule(route.path).segments if route.path is not None else route.prefix
     host = hostname_of(route.host) if route.host else None
     methods = effective_methods(route.methods)
@@ -149,7 +154,7 @@ class _TableComparison:
         self._ids_after = [_matching_identity(route) for route in self._after]
 
     def find_weakenings(self, allowed: Callable[[Route], bool]) -> Iterator[Weakening]:
-        """Yield the first leak of each irreversible route, except those that are allowed to take fewer requests."""
+        """Yield the first leak of each irreversible route; skip the routes for which `allowed` returns True."""
         kept = {
             one for one, r in zip(self._ids_after, self._after, strict=True) if not r.reversible
         }
@@ -172,7 +177,10 @@ class _TableComparison:
     # --- routes that are there as they were, and reversible ones that are new before them ---------------
 
     def _find_suspects(self) -> dict[int, list[int]]:
-        """Return, by the rank of each irreversible route, the reversible routes to compare it with."""
+        """Return {rank of an irreversible route: ranks of the reversible routes to compare it with}.
+
+        The first rank is in the running table, the others are in the new table.
+        """
         ranks = self._find_new_reversible()
         if not ranks:
             return {}
@@ -189,7 +197,7 @@ class _TableComparison:
         return found
 
     def _find_new_reversible(self) -> list[int]:
-        """Return the ranks of reversible routes that are new, changed or reordered."""
+        """Return the ranks, in the new table, of reversible routes that are new, changed or reordered."""
         known = {one for one, r in zip(self._ids_before, self._before, strict=True) if r.reversible}
         reordered = self._reordered_keys()
         return [
@@ -204,7 +212,7 @@ class _TableComparison:
         ]
 
     def _reordered_keys(self) -> set[Hashable]:
-        """Return the sort keys whose routes have another order in the file than before."""
+        """Return the sort keys whose routes stand in a different order in the two tables."""
         orders: list[dict[Hashable, list[Hashable]]] = []
         common = set(self._ids_before) & set(self._ids_after)
         for routes, ids in ((self._before, self._ids_before), (self._after, self._ids_after)):
@@ -216,7 +224,10 @@ class _TableComparison:
         return {key for key, listed in orders[0].items() if listed != orders[1].get(key)}
 
     def _find_leak_to(self, rank: int, suspects: Sequence[int]) -> Weakening | None:
-        """Return a leak to one of the suspects that precede this route in the new table; None if there is none."""
+        """Return a leak from an irreversible route to one of the `suspects`; None if there is none.
+
+        `rank` is the route's rank in the running table. Only suspects before the route in the new table count.
+        """
         route = self._before[rank]
         place = self._rank_of_irreversible[self._ids_before[rank]]
         for suspect in sorted(suspects):
@@ -238,7 +249,10 @@ class _TableComparison:
     # --- any irreversible route -------------------------------------------------------------------------
 
     def _find_any_leak(self, rank: int) -> Weakening | None:
-        """Return a leak to a reversible route of the new table, or to legacy because no route takes the request."""
+        """Return a leak from the irreversible route at `rank`; None if there is none.
+
+        The leak goes to a reversible route of the new table, or to legacy if no route takes the request.
+        """
         route = self._before[rank]
         if self._hosts_move:
             route = replace(route, host=None)
@@ -258,10 +272,12 @@ class _TableComparison:
     def _find_leak_through(
         self, rank: int, route: Route, by: int | None, met: Sequence[int] | None = None
     ) -> Weakening | None:
-        """Return the leak if `by` (None: no route) takes a request that this route must keep.
+        """Return the leak if the new table's route at rank `by` takes a request that `route` must keep; else None.
 
-        The requests of irreversible routes before `by` are subtracted. If some are left, the requests that the
-        running table gives to an earlier route are subtracted too.
+        If `by` is None, look for requests that no route of the new table takes.
+
+        The requests of irreversible routes before `by` are subtracted. If some are left, the requests that the running
+        table gives to an earlier route are subtracted too.
         """
         taker = None if by is None else self._after[by]
         try:
@@ -279,13 +295,13 @@ class _TableComparison:
     def _is_kept_from(self, other: int, by: int | None) -> bool:
         """Return whether to subtract the requests of another route of the new table before looking for a leak to `by`.
 
-        An irreversible route before `by` keeps its requests from `by`. If `by` is None, all routes are subtracted,
-        because only requests that no route takes are looked for.
+        The requests of irreversible routes before `by` are subtracted, because they never reach `by`. If `by` is None,
+        the requests of all routes are subtracted, because the search is for requests that no route takes.
         """
         return by is None or (other < by and not self._after[other].reversible)
 
     def _routes_asked_before(self, rank: int, route: Route) -> list[Route]:
-        """Return the routes that the running table asks before this one."""
+        """Return the routes that are tried before this one in the running table."""
         return [
             self._before[other]
             for other in self._tree_before.find_overlapping(route)
@@ -313,7 +329,7 @@ def _takes_all(wide: Route, narrow: Route) -> bool:
 
 
 def _find_leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> str | None:
-    """Return a request that `route` takes, and `taker` too if it is given, but none of the routes in `keeping`."""
+    """Return a request that `route` and `taker` (if given) match, and no route in `keeping`; None if there is none."""
     within = [route] if taker is None else [route, taker]
     kinds = request_kinds([*within, *keeping])
     region: Region | None = all_requests(kinds)
@@ -334,7 +350,10 @@ class _Subtraction:
         self._parts = 0
 
     def find_request(self, region: Region, at: int, met: tuple[int, ...]) -> str | None:
-        """Return a request of the region that no route takes: none in `met` by its path, none from `at` on at all."""
+        """Return a request of the region that no route of `keeping` from index `at` on matches; None if there is none.
+
+        Its path is outside the paths of the routes whose indexes are in `met`.
+        """
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise TooManySteps
@@ -356,7 +375,7 @@ class _Subtraction:
         return None if path is None else region.example_request(path)
 
     def _find_path_without(self, met: tuple[int, ...]) -> str | None:
-        """Return a path that all routes of `within` take and none of the routes in `met`; None if there is none."""
+        """Return a path that all routes of `within` match and no route in `met` matches; None if there is none."""
         if met not in self._paths:
             others = [self._keeping[index] for index in met]
             self._paths[met] = find_path_outside(self._within, others)
