@@ -20,7 +20,7 @@ SPOOLED_BYTES = 64 * 1024 * 1024  # of one response: an endless one must not fil
 
 
 class Download:
-    """The body of one response; `spool` is None for one that must not be delayed, such as an event stream."""
+    """The body of one response; `spool` is None if the response must not be delayed, such as an event stream."""
 
     __slots__ = (
         "_error",
@@ -85,7 +85,7 @@ class Download:
         return self._spilling is not None
 
     def start_spilling_if_held_back(self, on_done: Callable[[], None] = lambda: None) -> bool:
-        """Begin to move the rest to the spool if the client keeps legacy waiting; return whether that was begun.
+        """Start to move the rest to the spool if the client keeps legacy waiting; return whether the move was started.
 
         `on_done` is called when everything has been moved, or when that has failed.
         """

@@ -251,7 +251,10 @@ class Forwarder:
             self._spill_bodies_of_slow_clients()
 
     async def reserve_slot(self, timeouts: Timeouts) -> PoolSlot | Failure:
-        """Reserve one of `max_connections` for a connection that the caller opens; legacy-busy if none is free."""
+        """Reserve one of `max_connections` for a connection that the caller opens.
+
+        Return the failure `legacy-busy` if none becomes free in time.
+        """
         try:
             transport = self._get_or_build_upstream(self._table_of().legacy).transport
             if not isinstance(transport, LegacyTransport):
@@ -263,14 +266,14 @@ class Forwarder:
             return failure_of(error)
 
     def get_identifying_headers_and_ask_for_newer(self) -> bytes:
-        """Return the headers in which legacy's last response named its software; read those of the next response too."""
+        """Return what the last examined response says about legacy's software; examine legacy's next response too."""
         self._check_answer()
         current = self._upstream
         is_current = current is not None and current.legacy == self._table_of().legacy
         return self._identifying_headers if is_current else b""
 
     def note_failure(self, failure: Failure, legacy: Legacy) -> Failure:
-        """Count a failure of the current legacy app, and return it; what others caused says nothing about it."""
+        """Return the failure; count it if legacy caused it, and if it is the legacy app of the current table."""
         if failure.party == "legacy" and legacy.url == self._table_of().legacy.url:
             self._check_answer()
             if self._has_answered:
@@ -296,7 +299,7 @@ class Forwarder:
         return LegacyOutcome(None)
 
     def _check_answer(self) -> None:
-        """Note whether a response came since the last call; `serve` clears the flag at the next one."""
+        """Note whether a response came since the last call, and look for the next response."""
         self._has_answered = self._has_answered or not self._reads_next_response
         self._reads_next_response = True
 
@@ -366,7 +369,10 @@ def _build_last_hop_reply(head: Head) -> Reply:
 
 
 def _find_remembered_headers(head: Head, upstream: Upstream) -> Pairs | None:
-    """Return the remembered headers for legacy, if the upstream and the client's address, scheme and host are the same."""
+    """Return the headers that were built for the client's last request; None if they do not fit this request.
+
+    They fit if the upstream and the client's address, scheme and host are still the same.
+    """
     headers = head.headers
     if type(headers) is not HeaderMemo or head.method in MAX_FORWARDS_METHODS:
         return None
@@ -381,7 +387,7 @@ _CLIENT = slice(3, 8)
 
 
 def _build_and_remember_headers(inbound: Inbound, upstream: Upstream) -> Pairs:
-    """Return the headers for legacy; remember them in the memo if the client repeats its headers."""
+    """Build the headers for legacy; if the client repeats its headers, remember the result in its HeaderMemo."""
     head = inbound.head
     pairs = headers_for_legacy(
         head,
@@ -425,7 +431,10 @@ def _build_request(
 
 
 def login_of(inbound: Inbound, legacy: Legacy) -> ConnectionLogin[Any] | None:
-    """Return the login that the client's connection has at this legacy app, also if it has ended; else None."""
+    """Return the login that the client's connection has at this legacy app; None if it has none.
+
+    A login whose connection has ended is returned too.
+    """
     client = inbound.owner()
     login = None if client is None else client.attached_login
     return (

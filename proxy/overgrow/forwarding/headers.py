@@ -61,7 +61,7 @@ def private_address_of(url: str) -> PrivateAddress | None:
 
 
 def connection_options(headers: Headers) -> frozenset[bytes]:
-    """Return the header names that Connection lists, in lower case, without those that it must not remove."""
+    """Return the header names that Connection lists, in lower case; headers that it must not remove are left out."""
     lines = [value for name, value in headers if name == b"connection"]
     return _connection_options[b",".join(lines)] if lines else _NOTHING
 
@@ -158,7 +158,7 @@ def wants_trailers(headers: Headers) -> bool:
 
 
 def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
-    """Return X-Forwarded-For, -Proto, -Host, -Port, and other forwarding headers of a trusted peer."""
+    """Return X-Forwarded-For, -Proto, -Host and -Port; if the peer is trusted, also its other forwarding headers."""
     if not head.peer_trusted:
         return _own_claims[head.peer, head.scheme, head.host]
     received = received_claims(head.headers)
@@ -202,7 +202,7 @@ _own_claims = BoundedCache(
 
 
 def _build_forwarded_element(facts: tuple[str, str, str]) -> bytes:
-    """Return our own element of Forwarded; the elements of a trusted peer are in a line before it.
+    """Return our own element of Forwarded; the elements of a trusted peer stand in a header line before ours.
 
     An IPv6 address is bracketed and quoted, and a peer without an address is "unknown" (RFC 7239 6).
     """
@@ -304,7 +304,7 @@ class _HeaderPlan(NamedTuple):
 
 
 def _header_plan_of(names: tuple[bytes, ...]) -> _HeaderPlan:
-    """Decide by the names of a response what happens to its headers; an app repeats a few lists of names."""
+    """Return what happens to a response's headers, by their names; cached, as an app repeats a few lists of names."""
     lower = [name.lower() for name in names]
     kept = [
         (at, name)
@@ -425,7 +425,10 @@ def _rewrite_refresh(value: bytes, head: Head, private: PrivateAddress) -> bytes
 
 
 def _rewrite_cookie_domains(value: bytes, head: Head, private: PrivateAddress) -> bytes:
-    """Replace the private host in a Domain attribute by the public host; if that is no domain, drop the attribute."""
+    """Replace the private host in each Domain attribute by the public host.
+
+    If the public host cannot be a domain, drop the attribute.
+    """
     if b"domain" not in value.lower():
         return value
     cookie, *attributes = value.split(b";")  # RFC 6265 5.2: the first is its name and value

@@ -1,7 +1,7 @@
-"""What requests to legacy showed since somebody asked last: an answer, or failures in a row.
+"""What requests to legacy have shown since the last call of `take_outcome`: an answer, or failures in a row.
 
-Rule: it costs an answered request nothing. The Forwarder clears a flag at the first answer after each
-question; only failures are counted.
+Rule: a request that is answered costs nothing extra. The Forwarder notes only the first answer after each call of
+`take_outcome`, and counts only failures.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from overgrow.exchange import Failure
 
 
 class LegacyOutcome(NamedTuple):
-    """The latest outcome: an answer (`failure` is None), or a failure and how many there were without an answer."""
+    """The latest outcome: an answer (`failure` is None), or a failure and the number of failures since the last answer."""
 
     failure: Failure | None
     failures_in_row: int = 0

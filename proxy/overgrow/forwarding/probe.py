@@ -1,7 +1,7 @@
 """One attempt to reach legacy without a user: a connection alone, or a GET of the table's `legacy.probe`.
 
-Any response is an answer, whatever its status: an error page comes from an app that answers. Each attempt uses
-a new connection, because a kept one does not show whether legacy accepts any.
+Any response is an answer, whatever its status: an error page comes from an app that answers. Each attempt uses a new
+connection, because an existing connection does not show whether legacy accepts new ones.
 """
 
 from __future__ import annotations

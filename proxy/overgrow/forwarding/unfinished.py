@@ -1,7 +1,8 @@
-"""Requests to one upstream whose body is still arriving: they hold at most half of the connections to it.
+"""A limit for requests whose body is still arriving: they hold at most half of the connections to one upstream.
 
-Rule: requests that wait for a client's body must leave connections for those that do not wait. Each request
-whose body is arriving has a slot. Releasing a slot twice frees it once; it goes to the longest waiter.
+Rule: requests that wait for a client's body must leave connections for those that do not wait. Each request whose
+body is arriving has a slot. A free slot goes to the request that has waited longest. Releasing a slot a second time
+does nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The cookie that tells a canary's clients apart, and which responses may carry it.
 
-Pure. Rule: a response that a cache may give to other clients gets no id, because all of these would
-count as one client from then on. If the headers do not say whether it may, the response gets no id either.
+Pure. Rule: a response that a cache may give to other clients gets no id, because all of these would count as one
+client from then on. If the headers do not say whether a cache may do so, the response gets no id either.
 """
 
 from __future__ import annotations

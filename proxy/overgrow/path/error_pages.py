@@ -45,7 +45,7 @@ _NO_WEIGHT = re.compile(rb";?\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)", re.IGNORECASE)
 
 
 class ErrorPages:
-    """Wraps a Server; `templates` are string.Template texts by code, by status, or `error` for all.
+    """Wraps a Server; `templates` maps a failure code, a status, or `error` (all others) to a string.Template text.
 
     A template may say `$status`, `$title`, `$code`, `$message` and `$retry_after` (seconds, or empty).
     """
@@ -76,7 +76,10 @@ class ErrorPages:
 
 
 def _is_front_door_error_text(reply: Reply) -> bool:
-    """Return whether a reply has the front door's own text: a side's response may have a failure noted on it too."""
+    """Return whether the text of a reply is the front door's own.
+
+    The failure of a reply does not show it, because a side's own response may have a failure noted too.
+    """
     return isinstance(reply.body, bytes) and any(
         name == b"x-overgrow-error" for name, _ in reply.headers
     )

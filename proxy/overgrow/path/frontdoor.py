@@ -67,7 +67,7 @@ class FrontDoor:
 
     # Map 4 (docs/architecture.md#a-request-by-numbers)
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take one request through the five stations."""
+        """Take one request through the five stations: read, decide, serve, relay, record."""
         table = self._tables.matcher.table
         native: NativeScope = scope.get("overgrow") or PlainScope(scope)
         head = read_head(scope, native, table.trusted_proxies)

@@ -78,7 +78,7 @@ FAULT = Outcome("reply", breaks=False)
 
 
 def outcome_of(error: BaseException | None, reply: Reply | None, *, has_left: bool) -> Outcome:
-    """Return how an exchange ended; `has_left`: the server reported that the client left.
+    """Return how an exchange ended; `has_left` says that the server reported that the client left.
 
     `send` raises OSError if the client is gone (ASGI 2.4). Before there is a reply, an OSError is a fault.
     """
@@ -193,7 +193,10 @@ class InFlightRequest:
     async def _finish_early_and_decide_suppression(
         self, reply: Reply | None, error: BaseException | None
     ) -> bool:
-        """End an exchange that broke off, or whose reply must not be sent (status 0)."""
+        """End an exchange that broke off, or whose reply must not be sent (status 0).
+
+        Return whether to suppress `error`.
+        """
         outcome = outcome_of(error, reply, has_left=self._has_left)
         if outcome is CLIENT_LEFT and self._task is not None:
             self._task.uncancel()
@@ -294,7 +297,10 @@ class InFlightRequest:
             self._task.cancel()
 
     async def _cancel_after_disconnect(self) -> None:
-        """Wait for the disconnect once the body is read, on a server that does not report it."""
+        """Once the body is read, wait until the client disconnects, and cancel the exchange.
+
+        This is for ASGI servers that report a disconnect by `receive` only.
+        """
         if self._body is not None:
             await self._body.wait_for_disconnect()
             self._cancel_exchange()
@@ -350,7 +356,7 @@ class ReceivedBody:
             self._finished.set()
 
     async def wait_for_disconnect(self) -> None:
-        """Return once the client is gone. Wait until the body is read first, because only one task may call `receive`."""
+        """Return once the client is gone. First wait until the body is read, because only one task may call `receive`."""
         if self._finished is not None:
             await self._finished.wait()
         with suppress(asyncio.CancelledError):

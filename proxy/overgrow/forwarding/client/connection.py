@@ -1,8 +1,8 @@
 """One connection to the upstream: an asyncio protocol that carries one exchange at a time.
 
-Rule: it knows transports, deadlines and back-pressure, and nothing of HTTP; bytes go to the exchange
-in progress. Bytes or an end that come while no exchange is in progress close the connection at once
-(RFC 9112 9.3), so that such bytes are never taken for the response to a later request.
+Rule: it knows transports, deadlines and back-pressure, and nothing of HTTP; bytes go to the exchange in progress. If
+bytes or an EOF come while no exchange is in progress, the connection is closed at once (RFC 9112 9.3), so that such
+bytes are never mistaken for the response to a later request.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _ask_for_read_turn(self) -> bool:
-        """Whether this connection may be read now; otherwise ask for a turn. An event stream may always be read."""
+        """Return whether this connection may be read now; if not, ask for a turn. An event stream may always be read."""
         self._awaits_turn = self._is_taken_in_turns and not self._owner.read_scheduler.may_read_now(
             self
         )
@@ -253,7 +253,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._set_deadline_in(exchange.outgoing.limits.response_s)
 
     def apply_body_timeouts(self, limits: UpstreamTimeouts, *, events: bool) -> None:
-        """Apply the timeouts of a body from now on; an event stream leaves the pool's count."""
+        """Apply the timeouts of a response's body from now on.
+
+        `events` says that the body is an event stream; its connection no longer counts in the pool.
+        """
         self._idle_s = limits.stream_idle_s if events else limits.idle_s
         self._set_deadline_in(NEVER if self._paused else self._idle_s)
         if events:
@@ -281,10 +284,10 @@ class UpstreamConnection(asyncio.Protocol):
     def reserve_for_client(
         self, owner: Callable[[], ClientConnection | None] | None, *, said_by_upstream: bool
     ) -> None:
-        """Serve only the client that `owner` returns from now on, because this connection has a login.
+        """From now on, serve only the client's connection that `owner` returns, because this connection has a login.
 
-        If `owner` returns nobody, the connection closes after the current response. `said_by_upstream` says that
-        the upstream itself announced the login.
+        If `owner` returns nobody, the connection closes after the current response. `said_by_upstream` says that the
+        upstream itself announced the login.
         """
         pool = self._owner
         pool.has_announced_login = pool.has_announced_login or said_by_upstream
@@ -305,7 +308,7 @@ class UpstreamConnection(asyncio.Protocol):
         return self.loop.time() >= self.use_by
 
     def close_client_after_response(self) -> None:
-        """Tell the client, in the head of this response, that its connection ends too."""
+        """Tell the client in the head of this response that its own connection ends, because this one does."""
         if self.login is not None:
             self.login.close_client_after_response()
 

@@ -1,7 +1,8 @@
 """Whether legacy ended its TLS connection itself.
 
-RFC 9112 9.8: anybody between the two can forge a FIN, so it proves little. Over TLS the peer announces that it
-closes by close_notify. A response whose end is the end of its connection is incomplete without close_notify.
+RFC 9112 9.8: anybody on the network between legacy and the front door can forge a FIN, so a FIN proves little. Over
+TLS the peer announces that it closes by close_notify. A response whose end is the end of its connection is incomplete
+without close_notify.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import ssl
 def error_if_close_notify_missing(
     transport: asyncio.BaseTransport | None, leniencies: frozenset[str]
 ) -> Exception | None:
-    """Return an error if TLS did not announce the end; None if it did, or without TLS.
+    """Return an error if the connection uses TLS and legacy did not announce its end; else None.
 
-    Neither asyncio nor uvloop reports whether close_notify came. OpenSSL does: after close_notify it reads
-    EOF; without it, it asks for more bytes.
+    `leniencies` with `missing-close-notify` allow such an end.
+
+    Neither asyncio nor uvloop reports whether close_notify came. OpenSSL does: after close_notify it reads EOF;
+    without it, it asks for more bytes.
     """
     tls = None if transport is None else transport.get_extra_info("ssl_object")
     if tls is None or "missing-close-notify" in leniencies:

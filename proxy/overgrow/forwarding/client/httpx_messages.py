@@ -75,7 +75,8 @@ class RawResponse(httpx.Response):
 def pairs_of(message: httpx.Request | httpx.Response) -> Pairs:
     """Return the header pairs of any httpx message, with order, case and duplicates kept.
 
-    If somebody has read `headers`, they may have changed it, so `headers` is used instead of the pairs.
+    Whoever reads `headers` gets an object that can be changed. So once `headers` was read, its content is returned
+    instead of the original pairs.
     """
     known = message.__dict__
     if "pairs" in known and "_made" not in known:

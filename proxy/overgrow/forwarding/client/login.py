@@ -41,12 +41,15 @@ C = TypeVar("C", bound=LoginConnection)
 
 
 def upstream_key(legacy: Legacy) -> tuple[object, ...]:
-    """Return a value that is equal for two tables if a login made under one is valid under the other."""
+    """Return a value that is equal for two legacy settings if a login made under one is valid under the other."""
     return legacy.url, legacy.tls_ca, legacy.tls_name
 
 
 class ConnectionLogin(Generic[C]):
-    """A login, which joins a client's connection to one to legacy; `connection` is None once either has ended."""
+    """A login: it ties a client's connection to a connection to legacy.
+
+    `connection` is the connection to legacy; None once either of the two has ended.
+    """
 
     __slots__ = ("_client", "connection", "upstream")
 

@@ -1,9 +1,9 @@
 """A bounded number of connections to one upstream; the most recently used one is used next.
 
 Rule: a slot is taken before dialling. It is freed as soon as its connection cannot serve a further request, also
-after a cancellation. A free slot goes directly to
-a waiter, in the order of proxy/overgrow/slow_clients/fair_queue.py. The last sixteenth of all slots is
-reserved for clients that have received a response before. One timer checks all deadlines.
+after a cancellation. A free slot goes directly to a waiter, in the order of
+proxy/overgrow/slow_clients/fair_queue.py. The last free slots, a sixteenth of all, are reserved for clients that have
+received a response before. One timer checks all deadlines.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class ConnectionPool:
     async def acquire_connection(
         self, limits: UpstreamTimeouts, request: PoolRequest = DEFAULT_REQUEST
     ) -> UpstreamConnection:
-        """Return a new connection, or after a wait the next one that becomes free.
+        """Return a new connection; if the pool is full, wait and return a connection that becomes free.
 
         Raises:
             RuntimeError: in another event loop. Only new connections check this, because asking
@@ -283,7 +283,7 @@ class ConnectionPool:
             self._release_slot()
 
     def _pop_next_waiter(self) -> asyncio.Future[UpstreamConnection | None] | None:
-        """Return the next waiter, which gets a slot that stays counted; None if nobody waits."""
+        """Return the next waiter, which gets the slot that the caller has (it stays counted); None if nobody waits."""
         if not self._waiting:
             return None
         only_known = self.counted - len(self._idle) > self._open_to_all

@@ -79,7 +79,7 @@ def build_outgoing_request(request: httpx.Request) -> OutgoingRequest:
 
 
 def _serialize_head_and_body(request: httpx.Request, pairs: Pairs) -> tuple[bytes, _Streamed, bool]:
-    """Return the bytes sent at once, the stream sent after them, and whether the request logs in."""
+    """Return (bytes to send at once, stream to send after them, whether the request logs in)."""
     headers = list(pairs)
     length, chunked, carries_login = _read_announced_framing(headers)
     body = request.stream
@@ -168,7 +168,7 @@ def encode_chunk(data: bytes) -> bytes:
 
 
 def _read_announced_framing(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool, bool]:
-    """Return three values that the headers announce: length, chunked, and whether they carry a connection login."""
+    """Return (length, chunked, has login): the framing that the headers announce, and whether they log a user in."""
     lengths: list[bytes] = []
     codings: list[bytes] = []
     carries_login = False
@@ -186,7 +186,7 @@ def _read_announced_framing(headers: list[tuple[bytes, bytes]]) -> tuple[int | N
 
 
 def _parse_framing(lengths: list[bytes], codings: list[bytes]) -> tuple[int | None, bool]:
-    """Return length and chunked; refuse framing that two readers could understand differently (RFC 9112 6.3)."""
+    """Return (length, chunked); refuse framing that two readers could understand differently (RFC 9112 6.3)."""
     if len(lengths) + len(codings) > 1:
         raise _build_unsendable_error("more than one Content-Length or Transfer-Encoding")
     if codings and codings[0] != b"chunked":

@@ -82,6 +82,9 @@ async def _send_announced_length(
 
 
 async def _yield_to_other_tasks(pieces: int) -> None:
-    """Let other tasks run now and then, because a body that has arrived may be sent without a single wait."""
+    """Let other tasks run after every PIECES_AT_A_TIME pieces.
+
+    A body that has arrived whole may be sent without a single wait, and would otherwise delay them.
+    """
     if pieces % PIECES_AT_A_TIME == 0:
         await asyncio.sleep(0)

@@ -1,8 +1,8 @@
 """One request and its response on a connection to legacy: it interprets the bytes in the order in which they come.
 
-Rule: `_state` says what the next bytes are (STATES), and `_READERS` has the method that reads them. All bytes
-are checked here before anybody else gets them. An exchange ends once, by `_complete_exchange`, `fail` or
-`abandon`; each of them gives the connection back or closes it.
+Rule: `_state` says what the next bytes are (STATES), and `_READERS` has the method that reads them. All bytes are
+checked here before anybody else gets them. An exchange ends once, by `_complete_exchange`, `fail` or `abandon`;
+whichever it is gives the connection back or closes it.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ class ResponseCycle:
             self._handle_final_head(response_head, rest)
 
     def _handle_interim_response(self, response_head: ResponseHead, rest: bytes) -> None:
-        """Pass a 1xx on if somebody asked for them, and read the next head."""
+        """Pass a 1xx on if the caller asked for interim responses, and read the next head."""
         self._interim += 1
         if self._interim > _INTERIM_LIMIT:
             raise Malformed(f"more than {_INTERIM_LIMIT} interim responses (RFC 9110 15.2)")
@@ -311,14 +311,14 @@ class ResponseCycle:
             )
 
     def deliver_delayed_challenge(self) -> None:
-        """Deliver a challenge that was held back until the end of the upload, if there is one."""
+        """Deliver the challenge that was delayed until the end of the upload, if there is one."""
         if self._challenge is not None and self.connection is not None:
             self._has_waited = True
             self.connection.resume()
             self.receive(b"")
 
     def _buffer_behind_challenge(self, data: bytes) -> None:
-        """Keep the bytes that follow the head of a challenge that is held back."""
+        """Keep the bytes that come after the head of a delayed challenge."""
         assert self._challenge is not None  # noqa: S101 - set with this state
         response_head, rest = self._challenge
         self._challenge = response_head, rest + data
@@ -327,7 +327,10 @@ class ResponseCycle:
             self._handle_final_head(response_head, rest + data)
 
     def _announce_login_end_if_due(self, connection: Carrier, response_head: ResponseHead) -> None:
-        """Announce the end of a login if legacy closes, or if the connection is too old and no challenge is unanswered."""
+        """Announce to the client that its connection ends, if the connection to legacy ends with this response.
+
+        It ends if legacy closes it, or if it is too old; but while a challenge is unanswered, its age does not count.
+        """
         if connection.is_past_max_age and response_head.status not in _CHALLENGES:
             self.keeps = False
         if not self.keeps:
@@ -408,7 +411,10 @@ class ResponseCycle:
             self._complete_exchange()
 
     def _limit_chunk_overhead(self, size: int) -> None:
-        """Limit the bytes in a row that carry no data, against endless chunk extensions and trailers; 0 restarts the count."""
+        """Count `size` more bytes without data, and refuse too many in a row; a `size` of 0 restarts the count.
+
+        This limits endless chunk extensions and trailers.
+        """
         self._overhead_bytes = self._overhead_bytes + size if size else 0
         if self._overhead_bytes > HEAD_LIMIT_BYTES:
             raise Malformed(_OVERHEAD)

@@ -105,7 +105,7 @@ class ResponseParser:
                 raise Malformed(str(error)) from None
 
     def begin_chunks(self) -> None:
-        """Start with the chunks of a body whose head was read elsewhere."""
+        """Start at the chunks of a body; another parser has read the head."""
         self.feed(_CHUNKED_HEAD)
         self.pop_headers()
 
@@ -129,8 +129,9 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 def find_start_of_trailers(recent: bytes, read: Pairs) -> int | None:
     """Return where the trailers begin if llhttp refused a Content-Length among them; None if it refused something else.
 
-    `recent` ends with the last bytes given to llhttp; `read` are the trailers that it has read. If several
-    positions fit, the last one is right, because no field looks like the size line of the last chunk.
+    `recent` ends with the last bytes given to llhttp; `read` are the trailers that it has read. The trailers begin
+    after the size line of the last chunk. If several positions look like it, the last one is right, because no
+    trailer looks like a size line.
     """
     fields = b"".join(
         [b"%b:[ \t]*%b[ \t]*\r\n" % (re.escape(name), re.escape(value)) for name, value in read]
@@ -220,7 +221,7 @@ def _split_header_lines(head: bytes, block: bytes) -> SplitHeaders:
 
 @functools.lru_cache(maxsize=64)
 def _parse_status_line(line: bytes) -> tuple[int, bytes, bytes]:
-    """Return status, reason and version. The results are cached, as an upstream repeats a few status lines."""
+    """Return (status, reason, version); cached, because an upstream repeats a few status lines."""
     found = _STATUS_LINE.fullmatch(line)
     if found is None:
         raise Malformed(_NO_STATUS_LINE)

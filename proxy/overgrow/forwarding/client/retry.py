@@ -1,7 +1,7 @@
 """The one retry: whether a request whose connection was lost may be sent once more. Pure.
 
-An upstream may close a kept connection just as a request is sent on it. The client must not notice that.
-Rule: `may_retry` holds every condition, and Attempt every fact that it needs. The caller sends a second
+An upstream may close a kept connection just as a request is sent on it. The client must not notice that. Rule: all
+conditions for the retry are in `may_retry`, and all facts that it needs are in Attempt. The caller sends a second
 time on a new connection, and never a third time.
 """
 

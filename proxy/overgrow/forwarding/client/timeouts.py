@@ -14,10 +14,9 @@ from typing import Any
 class UpstreamTimeouts:
     """The waits of one request. Make one per route and reuse it.
 
-    `connect_s` bounds dialling including TLS; `pool_s` bounds the wait for a free connection (None:
-    as `connect_s`); `response_s` runs from the last byte of the request to the response head;
-    `idle_s` bounds a pause between two bytes either way; `stream_idle_s` takes its place when the
-    response is text/event-stream.
+    `connect_s` bounds dialling including TLS; `pool_s` bounds the wait for a free connection (None: as `connect_s`);
+    `response_s` runs from the last byte of the request to the response head; `idle_s` bounds a pause between two
+    bytes either way; `stream_idle_s` replaces `idle_s` if the response is text/event-stream.
     """
 
     connect_s: float | None = 2.0

@@ -49,10 +49,11 @@ __all__ = [
 class LegacyTransport(httpx.AsyncBaseTransport):
     """All connections to one upstream, `http://host[:port]`, `https://...` or `unix:/path`.
 
-    Nothing starts before the first request, whose event loop it then belongs to. Per request:
-    extensions "target" (bytes), "overgrow" (UpstreamTimeouts) or "timeout", "on_informational" (async callable),
-    "login" (the ConnectionLogin of the client's connection, if it has one), "owner" (callable: the client's connection that
-    a new login belongs to), "client" (the client's connection, which decides its place among waiting requests).
+    Nothing starts before the first request; from then on the transport belongs to the event loop of that request. Per
+    request: extensions "target" (bytes), "overgrow" (UpstreamTimeouts) or "timeout", "on_informational" (async
+    callable), "login" (the ConnectionLogin of the client's connection, if it has one), "owner" (callable: the
+    client's connection that a new login belongs to), "client" (the client's connection, which decides its place among
+    waiting requests).
     """
 
     def __init__(  # noqa: PLR0913  the settings of one upstream, named
@@ -133,7 +134,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
     async def _send_on_login_connection(
         self, outgoing: OutgoingRequest, request: httpx.Request
     ) -> httpx.Response:
-        """Send on the connection on which the client has logged in, or log in on a new one."""
+        """Send a request on the connection on which the client has logged in, or log in on a new connection."""
         login: ConnectionLogin[UpstreamConnection] | None = request.extensions.get("login")
         if login is not None:
             return await _send_once(login.check_and_return_connection(), outgoing, request)

@@ -1,10 +1,11 @@
 """A Server that tunnels upgrades to legacy and passes every other request on.
 
-tunnel.py moves the bytes and headers.py makes the headers; this module combines the two. If the HTTP
-server cannot give away the client's connection (`Inbound.take_over` is None), the response is 501 `no-upgrade`.
+The module tunnel.py moves the bytes, and forwarding/headers.py makes the headers; this module combines the two. If
+the HTTP server cannot give away the client's connection (`Inbound.take_over` is None), the response is 501
+`no-upgrade`.
 
-A handshake counts in `max_connections`, beside ordinary requests, until legacy sends a 101 or its refusal
-has ended. Open tunnels are not counted; the limit of client connections bounds them.
+A handshake counts in `max_connections` like an ordinary request, until legacy has sent a 101 or a whole refusal. Open
+tunnels are not counted; the limit of client connections bounds them.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ _SWITCH = [(b"connection", b"Upgrade"), _PROTOCOL]
 class Upgrader:
     """The legacy side for upgrades; `server` answers everything else.
 
-    `reserve` reserves a slot for a connection to legacy, or returns a Failure if none is free. `on_outcome` learns
-    whether legacy answered a handshake (None), or why not.
+    `reserve` reserves a slot for a connection to legacy, or returns a Failure if none is free. `on_outcome` is called
+    after each handshake with None if legacy answered, else with the Failure.
     """
 
     def __init__(
