@@ -17,7 +17,7 @@ _DISCONNECT = {"type": "http.disconnect"}
 
 
 class HttpCall:
-    """One call of an app: the app uses `receive` and `send`, its caller the rest."""
+    """One call of an app: the app uses `receive` and `send`, and its caller uses all other methods."""
 
     def __init__(
         self,
@@ -73,7 +73,10 @@ class HttpCall:
         self._stop_reading()
 
     def _stop_reading(self) -> None:
-        """Cancel a pending read, which ends the body; afterwards the other side cannot answer the request instead."""
+        """Cancel a pending read of the body, because the call is over.
+
+        The cancelled read ends the body, so from then on the other side cannot answer the request instead.
+        """
         if self._reading is None or self._reading.done():
             return
         self._reading.cancel()

@@ -1,8 +1,8 @@
 """Which calls of mounted apps make large responses in one piece, and how many of those run at once.
 
-Rule: nobody knows a response's size before it is made, but a route that made a large one will make another.
-While unsent responses fill their memory limit, the calls of such routes run one by one, and calls of other
-routes overtake them. Everything here belongs to the event loop; no thread touches it.
+Rule: the size of a response is not known before it is made, but a route that made a large response is expected to
+make another. While unsent responses fill their memory limit, the calls of such routes run one by one, and calls of
+other routes overtake them. Everything here belongs to the event loop; no thread touches it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class MemoryRoom(Protocol):
     """The bound on the memory of unsent responses."""
 
     def has_room_for(self, size: int) -> bool:
-        """Whether so many bytes more fit within the bound."""
+        """Whether `size` more bytes fit within the bound."""
         ...
 
 
@@ -36,7 +36,7 @@ class LargeResponseShare:
         self._size = 0
 
     def note_piece(self, size: int) -> None:
-        """Count a piece of the response as soon as it has come, and expect another of its size."""
+        """Count a large piece of the response when it has come, and expect the next piece to be as large."""
         if self._calls is None or size < LARGE_BYTES:
             return
         self._size = max(self._size, size)
@@ -45,7 +45,7 @@ class LargeResponseShare:
         self._calls.expect(self._route, self._size, more)
 
     def finish(self) -> None:
-        """Stop counting the call, because its bytes are counted elsewhere now, or are not wanted any more."""
+        """Stop counting the call, because its response is now counted elsewhere, or is not wanted any more."""
         calls, self._calls = self._calls, None
         if calls is not None and self._expected_bytes:
             calls.finish(self._route, self._expected_bytes, self._size)
@@ -84,7 +84,7 @@ class LargeResponseQueue:
         self._making_bytes += more
 
     def finish(self, route: str, expected: int, size: int) -> None:
-        """Stop counting a call; a route whose responses have become small is forgotten gradually."""
+        """Stop counting a call; if its response was small, halve the size that is expected of its route."""
         self._making_bytes -= expected
         if size < LARGE_BYTES and route in self._sizes:
             self._sizes[route] = expected // 2

@@ -18,7 +18,7 @@ class LifespanStartupFailed(RuntimeError):
 
 
 class Lifespan:
-    """The lifespan of one app. `state` is shared with its requests; `failure` is set if it could not start.
+    """The lifespan of one app. `state` is shared with the app's requests; `failure` is set if the app could not start.
 
     An app that raises or returns when it is called with a lifespan scope has no lifespan; ASGI allows that.
     """

@@ -35,15 +35,15 @@ class ResponseMemory(Protocol):
     spool: Spool | None
 
     def claim(self, size: int) -> bool:
-        """Claim so many bytes; return False if there is too little room."""
+        """Claim `size` bytes; return False if there is too little room."""
         ...
 
     def release(self, size: int) -> None:
-        """Release so many claimed bytes."""
+        """Release `size` claimed bytes."""
         ...
 
     def has_room_for(self, size: int) -> bool:
-        """Whether so many bytes could be claimed now."""
+        """Whether `size` bytes could be claimed now."""
         ...
 
 

@@ -1,8 +1,8 @@
 """From a Head to the ASGI scope of a mounted app. Pure.
 
-Rule: the app sees the client, scheme and host that the front door found, so it needs no middleware for
-forwarding headers. X-Forwarded-For, -Proto, -Host and the like do not reach the app; from a trusted peer it
-gets the others, such as X-Forwarded-User. `path` and `raw_path` are the whole path and `root_path` is the
+Rule: the app sees the client, scheme and host that the front door found, so it needs no middleware for forwarding
+headers. X-Forwarded-For, -Proto, -Host and the like do not reach the app. If the peer is trusted, its other
+X-Forwarded-* headers do, such as X-Forwarded-User. `path` and `raw_path` are the whole path and `root_path` is the
 mounted prefix, as ASGI defines them.
 """
 

@@ -65,10 +65,10 @@ class AsgiCall(Protocol):
 
 
 class AsgiMounts:
-    """A Server that calls the app whose prefix a path has, and the Server `otherwise` for any other path.
+    """A Server that calls the app whose prefix the path has; for any other path it calls the Server `otherwise`.
 
-    `mounts` are pairs of a prefix of whole segments and an ASGI 3 app; the longest prefix wins.
-    `response_memory` bounds the memory in which large responses wait for slow clients.
+    `mounts` are pairs of a prefix of whole segments and an ASGI 3 app; the longest prefix wins. `response_memory`
+    bounds the memory in which large responses wait for slow clients.
     """
 
     def __init__(

@@ -98,7 +98,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._update_reading()
 
     def resume_writing(self) -> None:
-        """Let the app send again: the client has caught up."""
+        """Let the app send again, because the client has caught up."""
         self._writable.set()
         self._update_reading()
 

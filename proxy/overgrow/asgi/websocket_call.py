@@ -36,7 +36,7 @@ _HANDSHAKES = (b"sec-websocket-", b"date")
 
 
 class AcceptedHandshake(NamedTuple):
-    """The result of a valid handshake: the headers of its 101, and the extensions in use."""
+    """The result of a valid handshake: the headers for the 101 response, and the extensions in use."""
 
     headers: list[tuple[bytes, bytes]]
     extensions: list[Extension]
@@ -57,7 +57,7 @@ def accept_handshake(head: Head) -> AcceptedHandshake | None:
 
 
 class WebSocketCall:
-    """One call of an app: the app uses `receive` and `send`, its caller the rest."""
+    """One call of an app: the app uses `receive` and `send`, and its caller uses all other methods."""
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ class ConnectionCounts:
         self._reported_s = memoryview(mmap.mmap(-1, 8 * (MAX_WORKERS + 1))).cast("d")
 
     def assign_index(self, taken: Iterable[int]) -> int:
-        """Return the lowest free index; it does not count until its worker reports."""
+        """Return the lowest index that is not in `taken`; no connections are counted for it until its worker reports."""
         free = next(index for index in range(1, MAX_WORKERS + 2) if index not in {*taken})
         index = min(free, MAX_WORKERS)
         self.remove_worker(index)
@@ -59,7 +59,7 @@ class ConnectionCounts:
         self._counts[index] = 0
 
     def is_above_mean(self, connections: int) -> bool:
-        """Return whether `connections` is clearly more than the workers that accept have on average."""
+        """Return whether `connections` is clearly above the mean of all workers that accept."""
         if connections <= LEAD:  # most of the time
             return False
         end, fresh_s = self._counts[0] + 1, self._now() - FRESH_S

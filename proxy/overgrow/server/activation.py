@@ -1,10 +1,10 @@
 """Socket activation: listening sockets that a service manager opened and passes to this process.
 
 Rule: the protocol is systemd's (sd_listen_fds(3)). LISTEN_PID names this process, LISTEN_FDS says how many
-descriptors there are from 3 on, LISTEN_FDNAMES has their names. The admin listener is the socket named
-`admin`, or the one with the admin listener's address, never simply the second one: a mistake would publish
-the admin pages. A socket that was passed stays open in the service manager, so its queue keeps the clients
-that come while no process runs; and its file, if it has one, is never removed by us.
+descriptors there are from 3 on, LISTEN_FDNAMES has their names. The admin listener is the socket named `admin`, or
+the one with the admin listener's address, never simply the second one: a mistake would publish the admin pages. The
+service manager keeps a passed socket open, so clients that come while no process runs wait in the socket's queue. For
+the same reason the front door never removes the file of a passed unix socket.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class PassedSocket(NamedTuple):
 
 
 class PassedSockets(NamedTuple):
-    """Which listener each passed socket is; None: this process opens that listener itself."""
+    """For each listener its passed socket; None if none was passed, so that this process opens the listener itself."""
 
     public: PassedSocket | None = None
     admin: PassedSocket | None = None
 
     @property
     def descriptors(self) -> tuple[int | None, int | None]:
-        """The descriptors in the order of the listeners."""
+        """The descriptors of the passed sockets: (public, admin); None for a listener that this process opens itself."""
         return (
             None if self.public is None else self.public.descriptor,
             None if self.admin is None else self.admin.descriptor,
@@ -56,7 +56,7 @@ class PassedSockets(NamedTuple):
 def take_passed_sockets(
     environ: MutableMapping[str, str], pid: int, first: int = FIRST_DESCRIPTOR
 ) -> list[PassedSocket]:
-    """Return the sockets that were passed to process `pid`, and remove the variables, so that no child reads them.
+    """Return the sockets that were passed to process `pid`; remove their variables, so that no child reads these.
 
     Raises:
         ActivationError: for a descriptor that is no listening socket that this server can use.
@@ -113,7 +113,7 @@ def _usable_address(sock: socket.socket, what: str) -> str:
 def assign_listeners(passed: Sequence[PassedSocket], admin_address: str) -> PassedSockets:
     """Choose which socket is which listener: by its name, else by its address.
 
-    One socket that neither says to be admin's is the public one.
+    A socket whose name and address are not those of the admin listener is the public one.
 
     Raises:
         ActivationError: two sockets could be the same listener.
@@ -141,7 +141,10 @@ def _list(passed: Sequence[PassedSocket]) -> str:
 
 
 def open_listeners(config: Any, log: Any, descriptors: Sequence[int | None]) -> list[Any]:
-    """Return gunicorn's listeners for its configured addresses, on the sockets that were passed where there are any."""
+    """Return gunicorn's listeners for its configured addresses.
+
+    Each listener uses the passed socket in `descriptors`, or opens its own where the descriptor is None.
+    """
     return [
         _FAMILIES[_family_of(address)](address, config, log, fd=descriptor)
         for address, descriptor in zip(config.address, descriptors, strict=True)

@@ -47,7 +47,7 @@ class SharedText:
 
 
 class BootNotice:
-    """What the master tells its workers about failed boots, for /readyz and the metrics."""
+    """What the master tells its workers about failed boots, to be shown in /readyz and the metrics."""
 
     def __init__(self) -> None:
         self._text = SharedText()
@@ -58,7 +58,7 @@ class BootNotice:
         self._text.write(json.dumps([report if boots.failures else None, boots.total]))
 
     def read(self) -> tuple[dict[str, Any] | None, int]:
-        """Return the error as /readyz shows it, None while boots succeed; and how many boots failed in all."""
+        """Return (error, failed boots): the error as /readyz shows it, None while boots succeed; the total of failures."""
         try:
             report, total = json.loads(self._text.read())
         except ValueError:
@@ -85,7 +85,7 @@ class BootFailures:
     ) -> bool:
         """Count a worker that was created at `started_s` and failed to start; return whether to log it.
 
-        Of several workers created together only the first lengthens the wait.
+        If several workers that were created together fail, only the first failure lengthens the wait.
         """
         is_news = not self.failures or _replace_numbers_by_zero(reason) != _replace_numbers_by_zero(
             self.reason
@@ -103,7 +103,7 @@ class BootFailures:
     def record_crash_and_detect_new_loop(
         self, reason: str, *, started_s: float, now_s: float, at: str
     ) -> bool:
-        """Count a worker that died young; return whether this is a new crash loop, to be logged.
+        """Count a worker that died soon after it was ready; return whether this is a new crash loop, to be logged.
 
         One such death alone is no crash loop, and the worker is replaced at once: somebody may have killed it.
         """

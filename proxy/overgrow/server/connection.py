@@ -220,7 +220,7 @@ class HttpConnection(asyncio.Protocol):
         )
 
     def _update_backpressure(self) -> None:
-        """After new bytes: start or restart the time limit that applies, or stop reading from the client."""
+        """Called after new bytes: start or restart the time limit that applies, or stop reading from the client."""
         cycle = self._cycle
         if cycle is None:
             if self._waits_for == "idle" and not self.parser.is_between_requests:
@@ -248,9 +248,10 @@ class HttpConnection(asyncio.Protocol):
     def abort_soon_if_client_left(self) -> None:
         """Reset the connection soon if the client has left while reading from it is paused.
 
-        While reading is paused, the event loop does not report an EOF behind unread bytes. A reset
-        always counts. A FIN counts only if the app consumed no data since the last sweep. In a tunnel
-        the unread bytes must still be delivered, however slow the other side is.
+        While reading is paused, the event loop does not report an EOF behind unread bytes. So this method asks the
+        socket. A reset always shows that the client has left. A FIN shows it only if the app has consumed no data
+        since the last sweep. It does nothing in a tunnel, because the unread bytes must still be delivered, however
+        slow the other side is.
         """
         handle = self._transport.get_extra_info("socket")
         if self._upgraded_protocol is not None or handle is None or handle.fileno() < 0:
@@ -288,7 +289,7 @@ class HttpConnection(asyncio.Protocol):
         return None if rate is None or rate >= self.listener_state.limits.slow.rate else rate
 
     def end_slow_request(self) -> None:
-        """End the request of a slow client, because others wait: send 408 if no response has started, else reset."""
+        """End the request of this slow client, because others wait: send 408 if no response has started, else reset."""
         cycle = self._cycle
         if cycle is None or cycle.is_over:
             return
@@ -524,13 +525,13 @@ class HttpConnection(asyncio.Protocol):
             self.abort()
 
     def close_if_idle(self, now: float) -> None:
-        """Close the connection of a leaving worker, unless a request has come or is likely to be on its way."""
+        """Close the connection if it is idle, because the worker leaves; but not if a request may be on its way."""
         age_s = now - (self.deadline - self.listener_state.limits.keepalive_s)
         if self._waits_for == "idle" and age_s > YOUNG_IDLE_S and not self._has_unread_bytes():
             self._transport.close()
 
     def end_stream_if_quiet(self) -> None:
-        """While the server stops and hands its socket back: end a tunnel, or an event stream between two events.
+        """End a tunnel, or an event stream between two events, because the server stops and hands its socket back.
 
         An event may come in several pieces, so the stream ends when nothing was written since the last look.
         """
@@ -577,7 +578,7 @@ class HttpConnection(asyncio.Protocol):
         transport.write_eof()
 
     def _extend_linger(self) -> None:
-        """Extend the lingering: the client may read its response only after it has sent all (RFC 9112 9.6)."""
+        """Go on reading: the client may read its response only after it has sent its whole request (RFC 9112 9.6)."""
         if not self.listener_state.closes_idle:
             quiet_by = self.listener_state.loop.time() + self.listener_state.limits.linger_s
             self.deadline = max(self.deadline, min(quiet_by, self._linger_by))

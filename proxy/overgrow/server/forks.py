@@ -16,7 +16,7 @@ Descriptors = Callable[[], Iterable[int]]
 
 
 def close_in_forks(descriptors: Descriptors) -> None:
-    """In each later fork of this process, redirect to /dev/null the descriptors that a method returns."""
+    """In each later fork of this process, redirect to /dev/null the descriptors that the method `descriptors` returns."""
     named = weakref.WeakMethod(descriptors)
     os.register_at_fork(after_in_child=lambda: _redirect_to_devnull(named()))
 

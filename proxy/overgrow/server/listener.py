@@ -115,13 +115,13 @@ class ListenerState:
 
     @property
     def is_over_limit(self) -> bool:
-        """Whether there are more connections than the limit, not counting refused ones."""
+        """Whether the connections that were not refused are more than the limit."""
         return len(self.connections) - len(self.over_limit) > self.limits.connections
 
     def close_oldest_over_limit(self) -> bool:
-        """Close the oldest refused connections if too many linger; return False if even that is not enough.
+        """Close the oldest refused connections if there are too many; return False if there are still far too many.
 
-        The newest has not had time to read its 503 yet; the oldest has.
+        The oldest are closed because their clients have had time to read the 503, and those of the newest have not.
         """
         limit = self.limits.connections
         excess = len(self.connections) - limit - max(MAX_OVER_LIMIT, limit // 10)

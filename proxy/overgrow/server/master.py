@@ -67,9 +67,9 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         super().__init__(app)
 
     def start(self) -> None:
-        """Take the sockets that were passed, open the others; the service manager hears when workers serve.
+        """Take the sockets that were passed, and open those of the other listeners.
 
-        gunicorn would say that it is ready before a worker is.
+        gunicorn's own message to the service manager that it is ready is suppressed, because no worker serves yet.
         """
         if any(number is not None for number in self.app.plan.passed):
             self.LISTENERS = open_listeners(self.cfg, self.log, self.app.plan.passed)
@@ -107,7 +107,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         return worker.age > self._stale_age and not worker.lacks_app
 
     def _choose_workers_to_end(self) -> list[FrontWorker]:
-        """The surplus workers: outdated ones that new ones replace, then the oldest."""
+        """The workers to end: outdated ones that ready new workers replace, and the oldest of too many new ones."""
         staying = self._staying_workers()
         current = [each for each in staying if self._is_up_to_date(each)]
         others = [each for each in staying if not self._is_up_to_date(each)]
@@ -117,7 +117,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         return others[needed:] + current[: max(0, len(current) - self.num_workers)]
 
     def _count_workers_to_start(self, now_s: float) -> int:
-        """How many workers to start now: one at a time, while it is not known whether a boot succeeds."""
+        """How many workers to start now; only one at a time while it is not known whether boots succeed."""
         gone_early = sum(
             each.is_leaving and not (each.is_ready or each.was_told_to_leave)
             for each in self.WORKERS.values()
@@ -191,7 +191,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.app.boot_notice.write(self._boot_failures)
 
     def _handle_death_of_serving_worker(self, worker: FrontWorker, ending: str) -> None:
-        """Log a worker that served and died; if it died young, it may be part of a crash loop."""
+        """Log that a worker has died after it served; if it died soon after it was ready, count it for a crash loop."""
         logger.error("worker-died pid=%d how=%r", worker.pid, ending)
         now_s = time.monotonic()
         if now_s - (worker.ready_s or now_s) >= YOUNG_S:
@@ -204,7 +204,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.app.boot_notice.write(self._boot_failures)
 
     def _log_once_if_all_accept(self) -> None:
-        """Log once that all workers accept, when they do; the service manager hears of the first one."""
+        """Once all workers accept, log it, once only; tell the service manager as soon as the first one accepts."""
         ready = sum(worker.is_ready for worker in self.WORKERS.values())
         if ready and not self._has_notified:
             self._has_notified = True

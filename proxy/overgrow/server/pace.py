@@ -1,8 +1,8 @@
 """How fast a client sends or reads while the worker waits for it.
 
-When others wait, the requests of the slowest clients are ended first, by other modules: this one only measures.
-Rule: a client is slow if its socket moved less than a given rate
-over a whole period in which the worker always had bytes for it, or always asked for more.
+This module only measures. Other modules end the requests of the slowest clients first when other requests wait. Rule:
+a client is slow if its socket moved less than a given rate over a whole period in which the worker always had bytes
+for it, or always asked for more.
 """
 
 from __future__ import annotations

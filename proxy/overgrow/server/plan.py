@@ -29,5 +29,5 @@ class ServerPlan:
 
     @property
     def is_activated(self) -> bool:
-        """Whether the public socket stays open without us, so that clients wait in its queue."""
+        """Whether a service manager keeps the public socket open, so that clients can wait while no front door runs."""
         return self.passed[0] is not None

@@ -42,10 +42,10 @@ class ClientDisconnected(OSError):
 class RequestCycle:
     """One request: the ASGI callables `receive` and `send`, and what scope["overgrow"] offers.
 
-    `listener` is "public" or "admin"; `peer` is the address at the socket, "unix" or ""; `target`
-    is the target of the request line, byte for byte. `idle_s` bounds the wait for the next byte of
-    the request body, and for the client to take the next byte of the response; an app may change it.
-    `decision` is None here, because the front door decides; only the WSGI mount passes a decision of its own.
+    `listener` is "public" or "admin"; `peer` is the address at the socket, "unix" or ""; `target` is the target of
+    the request line, byte for byte. `idle_s` bounds the wait for the next byte of the request body, and for the
+    client to take the next byte of the response; an app may change it. `decision` is always None in this class,
+    because the front door makes the decision; only the WSGI mount passes one that it has made.
     """
 
     is_native = True
@@ -447,7 +447,10 @@ class RequestCycle:
             write(b"%b%x\r\n%b\r\n%b" % (head, len(body), body, end))
 
     def _abort_response(self) -> None:
-        """End the connection in the middle of the response, but send at least the head: without it the end is ambiguous."""
+        """End the connection in the middle of the response, but first send the head if it was not sent.
+
+        Without a head, the client could not tell a response that broke off from a connection that was closed unused.
+        """
         self._write_pending_head()
         self.client_connection.abort_response(
             is_framed=self._chunked or self._left_bytes is not None
@@ -456,8 +459,8 @@ class RequestCycle:
     def complete_event_stream(self) -> bool:
         """End the body of an event stream as complete, because the server stops; return whether that is possible.
 
-        Clients of event streams connect again after any end (HTML, 9.2.3). A body of a declared length is
-        no such stream: a part of it must not look complete.
+        Clients of event streams connect again after any end (HTML, 9.2.3). A body with a declared length does not
+        count as such a stream, because a part of it must not look complete.
         """
         if not self.is_started or self.is_over or self._left_bytes is not None:
             return False

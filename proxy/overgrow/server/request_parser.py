@@ -54,7 +54,7 @@ _absolute_form = re.compile(rb"(?i:https?)://(?=[^/?#:])(" + _HOST + rb")([/?][^
 
 
 class _RememberedHead(NamedTuple):
-    """The headers of a request without a body, and the values parsed from them, which hold for any request line."""
+    """The headers of a request without a body, and the values parsed from the headers alone."""
 
     block: bytes
     rest: bytes  # the same and the blank line: a request's bytes behind its first line
@@ -122,7 +122,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def prepare_for_next_request(self) -> bytes:
-        """Prepare for the next request; return those of its bytes that have already come."""
+        """Prepare for the next request; return the bytes of it that have already come."""
         if self._applied is None or self._buffer:
             pipelined: bytes = self.remaining()
             self.reset()
@@ -166,7 +166,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._on_headers_complete = self._on_body = self._on_message_complete = None
 
     def raise_if_chunk_too_large(self) -> None:
-        """Raise ParseError for a chunk size that overflows, here or at the upstream (RFC 9112 7.1)."""
+        """Raise ParseError for a chunk size that could overflow, in this parser or at the upstream (RFC 9112 7.1)."""
         if self._chunk_size > MAX_LENGTH:
             raise ParseError("chunk size beyond 2^63")
 
@@ -254,7 +254,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def _is_same_head(self, remembered: _RememberedHead, block: bytes) -> bool:
-        """Whether the head is the remembered one. A target that is no path never counts: it must be checked with Host."""
+        """Whether the headers are the remembered ones; False if the target is no path, as Host must then be checked too."""
         return (
             block == remembered.block
             and self.http_version == remembered.version

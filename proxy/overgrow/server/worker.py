@@ -1,13 +1,13 @@
 """The worker: gunicorn's, with our connections, two marked listeners and a drain.
 
-Rule: a connection belongs to the listener whose socket accepted it, whatever a header says. After TERM to
-the master, readiness says draining while both listeners still accept (`drain_delay_s`). Then nothing new is
-accepted, idle connections are closed, and open requests get `grace_s`. If a service manager keeps the public
-socket open, streams end at once, and workers accept on while older requests finish. A worker that leaves by itself (TERM,
-HUP, `retire`) is replaced before it has ended. A worker that cannot start tells the master why in shared
-memory (server/boots.py). From gunicorn we use the parser, the arbiter (server/master.py) and the
-worker, but not its protocol classes; tests in tests/unit/server list the names of gunicorn that we rely on.
-Each event of a worker is one log line: an event, then key=value.
+Rule: a connection belongs to the listener whose socket accepted it, whatever a header says. After TERM to the master,
+readiness says draining while both listeners still accept (`drain_delay_s`). Then nothing new is accepted, idle
+connections are closed, and open requests get `grace_s`. If a service manager keeps the public socket open, streams
+end at once, and workers accept on while older requests finish. A worker that leaves while the server goes on (TERM to
+the worker, HUP, `retire`) is replaced before it has ended. A worker that cannot start tells the master why in shared
+memory (server/boots.py). From gunicorn we use the parser, the arbiter (server/master.py) and the worker, but not its
+protocol classes; tests in tests/unit/server list the names of gunicorn that we rely on. Each event of a worker is one
+log line: an event, then key=value.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class WorkerControl:
 
     @property
     def access_log(self) -> TextIO | None:
-        """Where the access log is written, apart from what the app prints; None: to standard output."""
+        """The stream of the access log, if it is separate from what the app prints; None for standard output."""
         return self._worker.app.access_log
 
     @property
@@ -131,7 +131,7 @@ class WorkerControl:
 
 
 class AppUnavailable(Exception):
-    """The team's app cannot be imported in this worker, or lacks what the table needs; other workers have a whole one."""
+    """The team's app cannot be imported here, or lacks what the table needs, while other workers have it whole."""
 
 
 class FrontWorker(ASGIWorker):  # type: ignore[misc]
@@ -203,7 +203,9 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             raise self._report_boot_failure(error) from error
 
     def load_wsgi(self) -> None:
-        """Load the application. Without the team's app, or without its rules, it serves only if other workers lack them too.
+        """Load the application, which may lack the team's app or rules that the table needs.
+
+        Such a worker serves only if the other workers lack the same.
 
         Raises:
             AppUnavailable: other workers have the team's app.
@@ -260,7 +262,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._apply_server_stop()
 
     def _apply_server_stop(self) -> None:
-        """Once the whole server stops, let each response close its connection, so that load balancers keep none open."""
+        """Once the whole server stops, let each response close its connection, so that load balancers reuse none."""
         if self.app.is_stopping:
             for state in self.listener_states:
                 state.is_leaving = True
@@ -375,10 +377,11 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         return len(left)
 
     async def _serve_on_while_older_requests_finish(self) -> None:
-        """Accept on while the requests of now finish, for half of the grace time at most.
+        """Go on accepting until the connections that are open now have ended, but at most for half of the grace time.
 
-        The next server can start only after the last of them, and its clients wait until then: so the
-        socket is handed back when only young requests are left. Streams have no end of their own.
+        The next server can start only when this one has ended, and new clients wait meanwhile. So the last phase, in
+        which nothing is accepted, begins when only young requests are left. Streams are ended, because they have no
+        end of their own.
         """
         for state in self.listener_states:
             state.closes_idle = state.ends_streams = True

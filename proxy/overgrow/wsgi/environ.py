@@ -1,9 +1,9 @@
 """From a Head to a WSGI environ (PEP 3333). Pure, except for the body stream it is given.
 
-Rule: the app sees the client, scheme and host that the front door found, so it needs no ProxyFix. What a
-client could forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores) does not reach it. From a
-trusted peer the app gets the other X-Forwarded-* headers, such as X-Forwarded-User. Text is bytes decoded
-as latin-1, as PEP 3333 asks.
+Rule: the app sees the client, scheme and host that the front door found, so it needs no ProxyFix. What a client could
+forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores) does not reach it. If the peer is trusted, the
+app gets those X-Forwarded-* headers that the front door does not use itself, such as X-Forwarded-User. Text is bytes
+decoded as latin-1, as PEP 3333 asks.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def _add_headers(environ: Environ, head: Head) -> None:
 def _connection_tokens(head: Head) -> frozenset[bytes]:
     """Return the header names that Connection declares to be for this hop only (RFC 9110 7.6.1).
 
-    Names that PEP 3333 needs, and forwarding headers, are left out: a client must not hide those.
+    Headers that PEP 3333 needs, and forwarding headers, are left out, because a client must not be able to hide them
+    from the app.
     """
     lines = [value for name, value in head.headers if name == b"connection"]
     if not lines:
@@ -143,7 +144,7 @@ def _environ_key(name: bytes) -> str | None:
 
 @lru_cache(maxsize=512)
 def _environ_key_from_trusted(name: bytes) -> str | None:
-    """Return the environ key of a header from a trusted peer, which may show the app more."""
+    """Return the environ key of a header from a trusted peer, from which the app may see more headers."""
     if b"_" not in name and is_claim_for_migrated(name):
         return f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
     return _environ_key(name)

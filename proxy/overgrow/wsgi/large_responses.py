@@ -1,8 +1,8 @@
 """Which calls make large responses, and how many of them may run at once while memory is short.
 
-Rule: nobody knows a response's size before it is made, but a route whose last response was large will make
-another one. While unsent responses fill their memory limit, the calls of such routes run one by one, and not
-in all threads at once. Calls of other routes overtake them.
+Rule: the size of a response is not known before it is made, but a route whose last response was large is expected to
+make another large one. While unsent responses fill their memory limit, the calls of such routes run one by one, and
+not in all threads at once. Calls of other routes overtake them.
 """
 
 from __future__ import annotations

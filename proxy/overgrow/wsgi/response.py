@@ -1,10 +1,9 @@
 """The responding half of one WSGI call: start_response, write(), the iterable, close().
 
-Runs in the app's thread. Rule: a response that is known to be whole and small goes to the event loop in one
-step, as bytes. Any other becomes a stream, so that its unsent bytes are counted, and dropped when the client
-leaves. A streamed one runs at most 256 KiB ahead of its client. A breach of PEP 3333 before the head gives 500
-`migrated-crash`; after the head it breaks the stream, so that the client never takes a short body for a whole
-one.
+Runs in the app's thread. Rule: a response that is known to be whole and small goes to the event loop in one step, as
+bytes. Any other becomes a stream, so that its unsent bytes are counted, and dropped when the client leaves. A
+streamed response runs at most 256 KiB ahead of its client. A breach of PEP 3333 before the head gives 500
+`migrated-crash`; after the head it breaks the stream, so that the client never takes a short body for a whole one.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """A migrated response's body on its way from the app's thread to the event loop.
 
-Rule: the thread waits for its client as little as possible. Bytes that do not fit into memory go to the spool
-in two cases. Either the app has finished, because the body is one piece. Or other calls wait for a thread, and
-it is the client that is slow, not the event loop. In any other case, and if the spool is full, the thread waits
-for its client.
+Rule: the thread waits for its client as little as possible. Bytes that do not fit into memory go to the spool in two
+cases: if the body is one piece, so that the app has finished; or if other calls wait for a thread while the client
+(not the event loop) is slow. In all other cases, and whenever the spool is full, the thread waits for its client.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ class ResponseStream:
         return self
 
     async def __anext__(self) -> bytes:
-        """Return all waiting bytes as one chunk; the next call means that this chunk was sent."""
+        """Return all waiting bytes as one chunk. A further call tells the stream that this chunk was sent."""
         while True:
             waiter = self._create_waiter()
             if waiter is None:
@@ -157,7 +156,7 @@ class ResponseStream:
             unsent.waiting_threads.discard(moved)
 
     def _has_own_room(self, size: int) -> bool:
-        """Whether this body may run ahead of its client by so many bytes more."""
+        """Whether this body may run ahead of its client by `size` more bytes."""
         held = self._held_bytes
         return not self._spooled_bytes and not (held and held + size > AHEAD_BYTES)
 
@@ -209,7 +208,7 @@ class ResponseStream:
     # On the loop.
 
     def _classify_slowness(self) -> None:
-        """Decide whom the thread waits for: a client that is still taking bytes, or the event loop itself."""
+        """Find out which one the thread waits for: a client that is still taking bytes, or the event loop itself."""
         with self._unsent_memory.changed:
             self._checks += 1
             is_given = self._taken_bytes or self._spooled_bytes

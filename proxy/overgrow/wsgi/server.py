@@ -1,9 +1,9 @@
 """WsgiServer: the migrated side, a Server over a WSGI app in threads.
 
-Rule: the event loop never waits for the app, and the app waits for its client no longer than it must. A
-thread is taken only when the whole request body has come; if the route streams, or the spool is full, only its
-first 64 KiB must have come. wsgi/response_stream.py decides how far a response runs ahead of its client. This module must
-not know routes.yaml, HTTP on the wire or who calls it.
+Rule: the event loop never waits for the app, and the app waits for its client no longer than it must. A call gets a
+thread only when its whole request body has come. If the route streams, or the spool is full, the first 64 KiB of the
+body are enough. wsgi/response_stream.py decides how far a response runs ahead of its client. This module must not
+know routes.yaml, HTTP on the wire or who calls it.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def _create_input(
     start: BufferedBody | None,
     disconnect_error: type[WsgiClientDisconnected],
 ) -> tuple[WsgiInput | None, IO[bytes]]:
-    """Return `wsgi.input` and the stream that feeds it; None if a small body is in memory already."""
+    """Return (raw stream, `wsgi.input`); the raw stream is None if the whole body is small and in memory already."""
     if start is None:
         return None, io.BytesIO()
     if start.rest is None and start.spooled is None:

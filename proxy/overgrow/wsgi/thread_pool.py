@@ -151,7 +151,7 @@ class WsgiCall:
         return self._response.whole_bytes
 
     def refuse_from_thread(self) -> None:
-        """Answer 503, because there is no room for this call (called in a thread)."""
+        """Answer 503, because there is no room for this call; this is called in a thread."""
         call_on_loop(self._loop, self._refuse)
 
     def _refuse(self) -> None:
@@ -322,7 +322,7 @@ class ThreadPool:
         return True
 
     def schedule_slow_client_check(self) -> None:
-        """Schedule a check that ends slow clients, which goes on while calls wait for a thread."""
+        """Schedule a check that ends the requests of slow clients; it is repeated while calls wait for a thread."""
         if not self._is_check_scheduled:
             self._is_check_scheduled = True
             self.loop.call_later(SLOW_CHECK_S, self._end_slow_clients)

@@ -24,8 +24,8 @@ class UnsentMemory:
 
     The caller of a method whose name ends in `_locked` must hold `changed`.
 
-    `has_waiting_calls` says whether calls wait for a thread. If so, a streamed response goes to the spool,
-    so that its thread need not wait for the client.
+    `has_waiting_calls` says whether calls wait for a thread. If calls wait, a streamed response goes to the spool, so
+    that its thread need not wait for the client.
     """
 
     def __init__(
@@ -46,16 +46,16 @@ class UnsentMemory:
         self._max_bytes = max_bytes
 
     def has_room_locked(self, size: int) -> bool:
-        """Whether so many bytes more fit within the bound; large responses leave a quarter of it free."""
+        """Whether `size` more bytes fit within the bound; a large response must leave a quarter of the bound free."""
         max_bytes = self._max_bytes
         if size > LARGE_BYTES:  # so that small ones, and those in the making, have room
             max_bytes -= max_bytes // 4
         return self.held_bytes + size <= max_bytes
 
     def take_locked(self, size: int, *, at_least: int) -> bool:
-        """Claim so many bytes; return False, and claim nothing, if there is too little room.
+        """Claim `size` bytes; return False, and claim nothing, if there is too little room.
 
-        There is always room for `at_least` bytes, so that the bytes of others never stop a response.
+        A `size` of at most `at_least` is always claimed, so that the bytes of other responses never stop this one.
         """
         if self.held_bytes and size > at_least and not self.has_room_locked(size):
             return False
@@ -63,29 +63,32 @@ class UnsentMemory:
         return True
 
     def give_back_locked(self, size: int) -> None:
-        """Release so many bytes, and wake the responses that wait for room."""
+        """Release `size` bytes, and wake the responses that wait for room."""
         self.held_bytes -= size
         self.changed.notify_all()
         if self.on_room is not None:
             self.on_room()
 
     def claim(self, size: int) -> bool:
-        """Claim so many bytes for the response of an ASGI app; return False if there is too little room."""
+        """Claim `size` bytes for the response of an ASGI app; return False if there is too little room."""
         with self.changed:
             return self.take_locked(size, at_least=0)
 
     def release(self, size: int) -> None:
-        """Release so many claimed bytes."""
+        """Release `size` claimed bytes."""
         with self.changed:
             self.give_back_locked(size)
 
     def has_room_for(self, size: int) -> bool:
-        """Whether so many bytes could be claimed now."""
+        """Whether `size` bytes could be claimed now."""
         with self.changed:
             return self.has_room_locked(size)
 
     def wake_all(self) -> None:
-        """Wake every waiting response, because calls now wait for a thread."""
+        """Wake every response whose thread waits for its client, so that it can go to the spool instead.
+
+        This is called when calls begin to wait for a thread.
+        """
         with self.changed:
             self.changed.notify_all()
             for each in self.waiting_threads:
