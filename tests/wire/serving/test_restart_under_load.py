@@ -73,9 +73,15 @@ class Legacy(BaseHTTPRequestHandler):
         pass
 
 
+class PatientServer(ThreadingHTTPServer):
+    """Takes all streams at once: the kernel drops connections beyond the queue, and tries again after a second."""
+
+    request_queue_size = 128
+
+
 @pytest.fixture
 def legacy():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Legacy)
+    server = PatientServer(("127.0.0.1", 0), Legacy)
     server.is_over = threading.Event()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
