@@ -16,10 +16,12 @@ from overgrow.shadow.compare.policies import POLICIES, try_compare_policies
 from overgrow.shadow.values.difference import ABSENT, Kind, escape_unprintable
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
-# These differ between any two responses: clocks, ages in caches, and names of software.
+# These differ between any two responses: clocks, ages in caches, and names of software. Host is a
+# field of requests alone (RFC 9110 7.2), which PHP's built-in server puts into each response.
 IGNORED = frozenset(
     {
         *("age", "content-length", "date", "server", "via"),
+        "host",
         *("x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"),
     }
 )
