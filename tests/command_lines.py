@@ -6,9 +6,10 @@ Nothing is run: a command line that parses may still find a file missing.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def objection_to(command: Sequence[str]) -> str | None:
 
 def _objection_of_overgrow(arguments: list[str]) -> str | None:
     command, name, context = import_module("overgrow.cli.main").main, "overgrow", None
+    arguments = list(_without_env_files(arguments))
     try:
         while True:
             context = command.make_context(name, arguments, parent=context)
@@ -43,6 +45,14 @@ def _objection_of_overgrow(arguments: list[str]) -> str | None:
         return None  # --help and --version end by themselves
     except click.UsageError as refused:
         return refused.format_message()
+
+
+def _without_env_files(arguments: Sequence[str]) -> Iterator[str]:
+    """Give the arguments with an empty file for each `--env-file`, which is read while parsing."""
+    before = ""
+    for each in arguments:
+        yield os.devnull if before == "--env-file" else each
+        before = each
 
 
 def _objection_of_module(module: str, options: list[str]) -> str | None:
