@@ -1,8 +1,8 @@
 """The WSGI mount: the front door around a Flask app under any WSGI server.
 
-For tests, `flask run` and servers such as gunicorn gthread; in production use ASGI. Rule: a request for
-migrated is plain Flask in the caller's own thread with the caller's environ. Any other request is answered by
-the ASGI front door on the one background loop of the process. For both, the front door's own `decide` decides.
+For tests, `flask run` and servers such as gunicorn gthread; in production use ASGI. Rule: a request for migrated is
+plain Flask in the caller's own thread with the caller's environ. Any other request is answered by the ASGI front door
+on the one background loop of the process. In both cases the front door's own `decide` makes the decision.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class WsgiMount:
         )
 
     def close(self) -> None:
-        """End the front door's lifespan; a later request starts a new one."""
+        """End the front door's lifespan; a later request starts a new lifespan."""
         with process_lock():
             if self._lifespan is not None:
                 self._lifespan.request_stop_threadsafe()
@@ -145,7 +145,7 @@ class MigratedCall:
     def run_app(
         self, app: WsgiApp, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Call the app; what it raises goes to the caller, as in plain Flask."""
+        """Call the app; an exception of the app goes to the caller, as in plain Flask."""
         self._request_bytes = wrap_input(environ)
 
         def start_marked(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:

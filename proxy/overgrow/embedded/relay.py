@@ -67,7 +67,7 @@ class MountExtension:
         raise RuntimeError("A WSGI server cannot hand over a client's connection")
 
     def on_disconnect(self, callback: Callable[[], object] | None) -> None:
-        """Call `callback` once if the client leaves; at once if it has left."""
+        """Call `callback` once when the client leaves; call it now if the client has already left."""
         self.callback = callback
         if self.is_lost:
             self.handle_disconnect()
@@ -110,7 +110,7 @@ class WsgiRelay:
         self._room = asyncio.Event()
 
     def start(self, asgi: AsgiApp, scope: Scope, start_response: StartResponse) -> WsgiRelay:
-        """Run the app until it sends the head, and pass that to the server.
+        """Run the app until it sends the head, and pass the head to the server.
 
         Raises:
             Exception: the app raised before it sent the head.
@@ -131,7 +131,7 @@ class WsgiRelay:
         return self
 
     def __next__(self) -> bytes:
-        """Return the next chunk; an empty one at first if none has come, so that the server sends the head."""
+        """Return the next chunk; at the first call, an empty one if none has come, so that the server sends the head."""
         if self._over:
             raise StopIteration
         first, self._first = self._first, False
@@ -161,7 +161,7 @@ class WsgiRelay:
             self._loop.call_soon_threadsafe(self._add_message, self._body.next_message())
 
     def _send_refusal(self, start_response: StartResponse) -> None:
-        """Answer 400 because the app sent nothing; it does so if it believes that the client has left."""
+        """Answer 400 because the app sent nothing; an app sends nothing if it believes that the client has left."""
         reply = failure_reply(Failure("bad-request", "read", "client"))
         start_response(*_wsgi_head(reply.status, reply.headers))
         self._steps.put((RelayStep.CHUNK, reply.body))

@@ -25,8 +25,8 @@ DISCONNECT = {"type": "http.disconnect"}
 class EnvironBody:
     """The request's body as ASGI messages, read from `wsgi.input` piece by piece.
 
-    Without Content-Length only a server that ends the input itself (wsgi.input_terminated) can be
-    read; from any other server a chunked body counts as broken from the start, instead of silently empty.
+    A body without Content-Length can be read only if the server ends the input itself (wsgi.input_terminated). Under
+    any other server, such a chunked body counts as broken from the start, because otherwise it would look empty.
     """
 
     def __init__(self, environ: Environ) -> None:
@@ -36,7 +36,7 @@ class EnvironBody:
         self._left_bytes = environ_length(environ)
 
     def next_message(self) -> Message:
-        """Read the next piece; the message says whether more follows, or that the client broke off."""
+        """Read the next piece; the message says whether more pieces follow, or that the client broke off."""
         try:
             if self._chunked:
                 return self._read_unknown_length()
@@ -120,7 +120,7 @@ class CountedInput(io.RawIOBase):
 def wrap_input(environ: Environ) -> Callable[[], int]:
     """Replace `wsgi.input` by a stream that raises an error when the body breaks off.
 
-    Return a function that returns the size of the body: as declared, else as read so far.
+    Return a function that returns the size of the body: the declared size, or without one the bytes read so far.
     """
     length = environ_length(environ)
     if length:

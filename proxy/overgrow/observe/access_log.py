@@ -130,7 +130,7 @@ class AccessLog:
             self._waiting.append(_gap_line(lines))
 
     def report_drops(self) -> None:
-        """Report newly lost lines to `on_drop`. A caller that never waits for the stream should call this too."""
+        """Report newly lost lines to `on_drop`. The writing thread does so too, but it may be blocked by the stream."""
         with self._reporting_drops:
             lines = self.dropped_lines - self._reported_drops
             self._reported_drops += lines
@@ -214,13 +214,13 @@ class LineFormatter:
 
 
 def _without_port(name: str, value: str) -> str:
-    """Return the value of a field; a Host loses its port, which ECS keeps in another field."""
+    """Return the value of the ECS field `name`; a host loses its port, for which ECS has another field."""
     return re.sub(r":\d*$", "", value) if name == "url.domain" else value
 
 
 @lru_cache(maxsize=1024)
 def _client_json(address: str) -> str:
-    """Return a client's address as JSON; cached, because the same clients return."""
+    """Return a client's address as JSON; cached, because the same clients come again."""
     return _text_json(address)
 
 
@@ -276,7 +276,7 @@ def _gap_line(lines: int) -> str:
 
 
 def take_chunks(waiting: deque[str], max_length: int) -> Iterator[bytes]:
-    """Take whole lines from the queue, joined to at most `max_length` bytes."""
+    """Take whole lines from the queue; yield them joined, in pieces of at most `max_length` bytes."""
     taken: list[str] = []
     size = 0
     while waiting:
@@ -291,7 +291,7 @@ def take_chunks(waiting: deque[str], max_length: int) -> Iterator[bytes]:
 
 
 def _writer_for(stream: Any) -> tuple[Callable[[bytes], object], int]:
-    """Return a function that writes bytes to a stream, and how many bytes it takes at once."""
+    """Return (write, max bytes): a function that writes bytes to a stream, and the most that one call may write."""
     try:
         fd = stream.fileno()
     except (AttributeError, OSError, ValueError):  # a StringIO, or a test's capture

@@ -31,7 +31,7 @@ _WRITABLE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 class Slot:
-    """A number that no other living process of this board holds: the lowest that was free."""
+    """A number that no other living process on this board holds."""
 
     def __init__(self, folder: Path, number: int, lock_fd: int) -> None:
         self.number = number
@@ -117,9 +117,10 @@ def workers(folder: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def _lock_board(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[None]:
-    """Hold the board's lock, so that nobody claims a slot while somebody reads.
+    """Hold the board's lock, so that no slot is claimed while the board is read.
 
-    A read tests a slot's lock by taking it, so a claim at that moment would skip the slot.
+    A reader tests whether a slot is free by taking the slot's lock for a moment. A process that claims a slot at that
+    moment would think that the slot is taken, and skip it.
     """
     fd = os.open(folder / "board.lock", _WRITABLE, 0o600)
     try:
@@ -130,7 +131,7 @@ def _lock_board(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[Non
 
 
 def _wait_for(fd: int, mode: int) -> None:
-    """Take the board's lock; continue without it if somebody holds it for long, such as a stopped process.
+    """Take the board's lock; continue without it if another process holds it for long, for example a suspended one.
 
     Without this lock a slot may be skipped, but two workers never get the same slot.
     """

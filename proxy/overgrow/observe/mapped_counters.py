@@ -1,11 +1,11 @@
 """Numbers in a memory-mapped file: one process adds to them, any process may read them, a crash loses none.
 
-The layout is that of prometheus_client's MmapedDict; a test compares the two. It is implemented here
-because one aligned store of eight bytes is cheaper than MmapedDict's write, and because the sparse files of
-MmapedDict kill the process (SIGBUS) when the disk is full. Here space is reserved first.
+The layout is that of prometheus_client's MmapedDict; a test compares the two. There are two reasons for code of our
+own. One aligned store of eight bytes is cheaper than MmapedDict's write. And the sparse files of MmapedDict kill the
+process (SIGBUS) when the disk is full, so this module reserves the space first.
 
-Rule: if the disk is full or cannot be written, counting continues in memory and the log says so.
-No request and no boot ever fails because of a metric.
+Rule: if the disk is full or cannot be written, counting continues in memory and the log says so. No request and no
+boot ever fails because of a metric.
 """
 
 from __future__ import annotations
@@ -146,13 +146,13 @@ def open_ledger(path: Path) -> Ledger:
 
 
 def add_counts_of(ledger: Ledger, lost: Ledger) -> None:
-    """Add to a ledger the numbers of another ledger whose file is lost."""
+    """Add the numbers of the ledger `lost`, whose file is gone, to `ledger`."""
     for key, number in lost.numbers().items():
         ledger.cell(key).add(number)
 
 
 def _positions_in(path: Path) -> dict[str, int]:
-    """Return the position of each key's number; nothing for a missing or empty file."""
+    """Return {key: position of its number in the file}; empty for a missing or empty file."""
     if not path.is_file() or not path.stat().st_size:
         return {}
     return {key: position for key, _, _, position in read_entries(str(path))}

@@ -1,13 +1,13 @@
 """Counters and histograms of every worker, in memory-mapped files that outlive it; merged for each scrape.
 
-Each worker slot, not each process, has one set of files. A worker that boots in slot 2 continues the files
-of the worker before it. So the number of files stays bounded, and totals are exact over restarts. They are
-exact even after kill -9, because the kernel writes a mapped page to its file. Gauges are the exception: they
-start again with each worker, and `exposition` leaves out those of slots that nobody holds.
+Each worker slot, not each process, has one set of files. A worker that boots in slot 2 continues the files of the
+worker that had slot 2 before. So the number of files stays bounded, and totals stay exact over restarts. They are
+exact even after kill -9, because the kernel writes a mapped page to its file. Gauges are the exception: they start
+again with each worker, and `exposition` leaves out those of slots that nobody holds.
 
-The files have the format of prometheus_client's multiprocess mode, and that library writes the text. Its
-global switch (an environment variable read at import) is not used, because it would also change the metrics
-of the app we serve. Labels are route names, never paths, so that a client cannot make new series.
+The files have the format of prometheus_client's multiprocess mode, and that library writes the text. Its global
+switch (an environment variable read at import) is not used, because it would also change the metrics of the app we
+serve. Labels are route names, never paths, so that a client cannot make new series.
 """
 
 from __future__ import annotations
@@ -181,19 +181,19 @@ class _LedgerFiles:
         return self._folder, self._slot
 
     def lost_ledgers(self, folder: Path) -> list[Ledger]:
-        """Return the ledgers that a reader of `folder` does not find, because they were removed or are in another folder."""
+        """Return the ledgers that a reader of `folder` cannot find: they were removed, or are in another folder."""
         ledgers = list(self._ledgers.values())
         return [one for one in ledgers if folder != self._folder or one.was_removed]
 
     def reopen(self, folder: Path, slot: int) -> _LedgerFiles:
-        """Open the same files for a slot; make those that are missing."""
+        """Open files of the same kinds for `slot` in `folder`; create those that are missing."""
         files = _LedgerFiles(folder, slot)
         for prefix in list(self._ledgers):
             files._ledgers[prefix] = open_ledger(folder / f"{prefix}_{slot}.db")
         return files
 
     def add_lost_counts(self, lost: Sequence[Ledger], files: _LedgerFiles) -> None:
-        """Add the numbers of other files' lost ledgers."""
+        """Add the numbers of those ledgers of `files` that are in `lost`."""
         for prefix, ledger in files._ledgers.items():
             if ledger in lost:
                 add_counts_of(self._ledgers[prefix], ledger)
@@ -217,7 +217,7 @@ class _Series(NamedTuple):
 
 
 class _MetricKey(NamedTuple):
-    """What a key says about its number, and the kind of its file."""
+    """What a key in a ledger says about its number, and the kind of the file that holds it."""
 
     kind: str
     name: str
@@ -294,7 +294,7 @@ class Metrics:
             self._cell(name).set(value)
 
     def repair_files(self, folder: Path, slot: int) -> None:
-        """Continue in the files of `slot`, and add to them the counts of files that were removed or are of another slot.
+        """Continue in the files of `slot` in `folder`; add the counts of the former files if readers no longer find those.
 
         It calls the file system: do not call it in the event loop.
         """
@@ -375,7 +375,7 @@ def sum_samples(folder: Path) -> list[Sample]:
 
 
 def exposition(folder: Path, workers: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return all workers' metrics as Prometheus text; `workers` are the living ones of the board."""
+    """Return all workers' metrics as Prometheus text; `workers` is what the board says about the living workers."""
     live_slots = frozenset(worker["slot"] for worker in workers)
     metrics = [*_merge_files(folder, live_slots), *_board_metrics(workers)]
     return generate_latest(_FixedRegistry(metrics))
@@ -393,7 +393,10 @@ class _FixedRegistry(CollectorRegistry):
 
 
 def _merge_files(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
-    """Return the metrics of all files: the numbers are added up by key before each key is parsed, which costs most."""
+    """Return the metrics of all files, added up.
+
+    The numbers are added up by key first, so that each key is parsed only once; parsing costs most.
+    """
     live = {f"gauge_livesum_{slot}.db" for slot in live_slots}
     described: dict[str, _MetricKey] = {}
     sums: defaultdict[str, float] = defaultdict(float)
@@ -417,7 +420,7 @@ def _merge_files(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
 
 
 def _numbers_in(path: Path, described: dict[str, _MetricKey]) -> list[tuple[str, float]]:
-    """Return the keys and numbers of a file, and describe new keys; nothing if the file cannot be read."""
+    """Return [(key, number)] of a file; empty if the file cannot be read. Add keys that are new to `described`."""
     kind = path.name.partition("_")[0]
     try:
         if not path.stat().st_size:  # just being made
@@ -434,7 +437,7 @@ def _numbers_in(path: Path, described: dict[str, _MetricKey]) -> list[tuple[str,
 
 
 def _accumulate(family: Metric) -> None:
-    """Make buckets cumulative and add the count. The buckets of a series come in ascending order."""
+    """Make a histogram's buckets, which must be in ascending order in each series, cumulative; add its count."""
     sums: defaultdict[tuple[str, str], float] = defaultdict(float)
     accumulated = []
     for sample in family.samples:
@@ -483,7 +486,7 @@ def _board_metrics(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
 
 
 def _breaker_metric(workers: Sequence[Mapping[str, Any]]) -> Metric:
-    """Return for each breaker in how many workers it is open; half-open and recovering do not count as open."""
+    """Return a metric that says for each breaker in how many workers it is open (not half-open or recovering)."""
     counted: Counter[tuple[str, str]] = Counter()
     for breaker in (each for worker in workers for each in worker.get("breakers", ())):
         counted[breaker["route"], breaker["side"]] += breaker["state"] == "open"

@@ -26,7 +26,7 @@ _COUNTS = (
 
 
 class RecentCounts:
-    """The rings of one slot. The caller holds a lock."""
+    """The rings of one slot. The caller must hold a lock during each call."""
 
     def __init__(self, folder: Path, slot: int) -> None:
         self._ledger: Ledger = open_ledger(folder / f"recent_{slot}.rings")
@@ -78,7 +78,10 @@ class Ring:
 
 
 def recent_requests(folder: Path, now_s: float) -> list[Sample]:
-    """Return the requests that began in the last LIVE_S to LIVE_S + WINDOW_S seconds, over all workers."""
+    """Return how many requests of each route and side were counted lately, over all workers.
+
+    The oldest of them are between LIVE_S and LIVE_S + WINDOW_S seconds old, because whole windows are counted.
+    """
     oldest = int(now_s) // WINDOW_S - WINDOWS + 1
     counts: Counter[tuple[str, str]] = Counter()
     for path in folder.glob("recent_*.rings"):
@@ -92,7 +95,7 @@ def recent_requests(folder: Path, now_s: float) -> list[Sample]:
 
 
 def _read(path: Path) -> list[tuple[tuple[str, str], int, int]]:
-    """Return route and side, window and count of every cell; nothing if the file cannot be read."""
+    """Return [((route, side), window, count)] for every cell; empty if the file cannot be read."""
     try:
         cells = [(key.split(" ", 2), int(value)) for key, value, *_ in read_entries(str(path))]
         return [((route, side), *divmod(value, _COUNTS)) for (_, side, route), value in cells]

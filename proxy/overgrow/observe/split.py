@@ -1,10 +1,9 @@
 """The split: each route's requests, errors and median latency, side by side.
 
-Pure: samples in, figures out. Counts and medians are totals since the metrics folder was made. Only the
-live share covers the last minute, so that it shows a flip at once. The median is computed from
-histogram buckets by linear interpolation inside the bucket that holds the middle request, like
-PromQL's histogram_quantile. Its error is at most the width of that bucket. If the median is above the last
-bound, the last bound is returned.
+Pure: samples in, figures out. Counts and medians are totals since the metrics folder was made. Only the live share is
+for the last minute alone, so that it shows a flip at once. The median is computed from histogram buckets by linear
+interpolation inside the bucket that holds the middle request, like PromQL's histogram_quantile. Its error is at most
+the width of that bucket. If the median is above the last bound, the last bound is returned.
 """
 
 from __future__ import annotations
@@ -46,22 +45,22 @@ class RouteSplit:
 
     @property
     def requests(self) -> int:
-        """All requests the route took."""
+        """The number of all requests that the route took."""
         return self.legacy.requests + self.migrated.requests + self.other
 
     @property
     def errors(self) -> int:
-        """Errors of both sides."""
+        """The number of errors of both sides together."""
         return self.legacy.errors + self.migrated.errors
 
     @property
     def share(self) -> float | None:
-        """The percentage that migrated served of all requests a side served; None without requests."""
+        """Of the requests that either side served, the percentage that migrated served; None without such requests."""
         return _share(self.legacy.requests, self.migrated.requests)
 
     @property
     def live_share(self) -> float | None:
-        """The same percentage over the last minute."""
+        """Of the requests that either side served in the last minute, the percentage that migrated served."""
         return _share(*self.live)
 
     @property
@@ -78,7 +77,7 @@ def _share(legacy: int, migrated: int) -> float | None:
 
 
 def split_by_route(samples: Iterable[Sample], routes: Sequence[Route]) -> tuple[RouteSplit, ...]:
-    """Return the figures of each route in order, then of "default", then of retired names with counts."""
+    """Return the figures of each route in order, then of "default", then of removed routes that have counts."""
     figures = _SampleIndex(samples)
     known = {route.name: route for route in routes}
     retired = sorted(figures.names - known.keys() - {DEFAULT})

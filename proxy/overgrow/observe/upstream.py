@@ -1,7 +1,7 @@
 """Whether legacy answers, as each worker publishes it on the board, and as all workers together know it.
 
-Pure. Every worker publishes the newest evidence that it has: an answer, a failure or a probe. The newest
-evidence of all workers is the state of legacy, so all who read the board say the same.
+Pure. Every worker publishes the newest evidence that it has: an answer, a failure or a probe. The newest evidence of
+all workers counts as the state of legacy, so every reader of the board gives the same answer.
 """
 
 from __future__ import annotations

@@ -31,11 +31,11 @@ class ProcessView:
         )
 
     def open_groups(self) -> Mapping[str, int]:
-        """Return how many groups of mismatches no current rule covers, by route."""
+        """Return {route name: number of groups of mismatches that no current rule covers}."""
         return self._groups.counts(self.table.routes if self.table else ())
 
     def count_wrong_token(self) -> None:
-        """Count a wrong token at once; the log reports several together."""
+        """Count a wrong admin token at once; the log may report several wrong tokens in one line."""
         self._app.count("overgrow_wrong_tokens_total")
 
     @property
@@ -72,7 +72,7 @@ class ProcessView:
 
     @property
     def server(self) -> Mapping[str, Any] | None:
-        """The version, the master's pid and the start time of this front door; None under another server than ours."""
+        """The version, the master's pid and the start time of this front door; None if it runs under another server."""
         control = self._app.control
         if control is None:
             return None

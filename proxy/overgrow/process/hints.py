@@ -1,6 +1,6 @@
 """Notes of the running front door about legacy: what its responses suggest and the table does not say.
 
-The front door checks once a second what it has seen of the responses. Rule: such a hint changes only the notes.
+Once a second, the front door checks what the responses so far have shown. Rule: such a hint changes only the notes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from overgrow.yaml_file.problem import Problem
 
 
 class LegacyTraits(NamedTuple):
-    """What legacy's responses show: the software that made them, and whether users came through shared connections."""
+    """What requests to legacy have shown: the software behind it, and whether users log in over shared connections."""
 
     maker: bytes
     shares_logins: bool
@@ -35,7 +35,7 @@ class LegacyHints:
         return list(self._notes.values())
 
     def update(self, legacy: Legacy, traits: Callable[[], LegacyTraits]) -> list[Problem] | None:
-        """Check what legacy's responses show; return the notes that are new, or None if the notes did not change."""
+        """Check what legacy's responses show; return only the new notes, or None if the notes did not change."""
         former = self._notes
         if legacy != self._legacy:
             self._legacy, self._notes = legacy, {}

@@ -1,8 +1,8 @@
-"""A worker's place among the others: its slot on the board, what it publishes there, and which others live.
+"""A worker's place among all workers: its slot on the board, what it publishes there, and which other workers live.
 
-Rule: after the start every file call runs in a thread, one at a time. While the state folder does not answer,
-a worker uses its last view of the others, and its own current state. A board that was removed is created
-again, with the same slot if that is free.
+Rule: after the start every file call runs in a thread, one at a time. While the state folder does not answer, a
+worker uses its last view of the others, and its own current state. If somebody removed the board, it is created
+again, and the worker takes the same slot if that slot is free.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Presence:
         self._changed_event.set()
 
     async def wait_until_published(self) -> None:
-        """Wait until this worker has published once, or until that has failed or takes too long."""
+        """Wait until this worker has published once; stop waiting if publishing fails or takes too long."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._published.wait(), LOOK_S)
 
@@ -108,14 +108,14 @@ class Presence:
 
     @property
     def last_seen_workers(self) -> Sequence[Mapping[str, Any]]:
-        """The living workers as last seen, with the current state of this one."""
+        """The living workers as they were last read from the board, but with this worker's current state."""
         number = self.slot.number
         own = {"slot": number, "pid": os.getpid(), **self._worker_state()}
         others = [each for each in self._living if each.get("slot") != number]
         return sorted([*others, own], key=lambda each: each["slot"])
 
     async def is_spokesman(self) -> bool:
-        """Return whether this is the living worker in the lowest slot, which logs for all."""
+        """Return whether this worker has the lowest slot of all living workers, and so logs for all of them."""
         first = (await self.living_workers())[0]
         return bool(first["slot"] == self.slot.number)
 
@@ -142,7 +142,7 @@ class Presence:
         return True
 
     def _return_to_state_dir(self) -> bool:
-        """Move from the temporary folder to the state folder as soon as that can be used; return whether it moved."""
+        """If the state folder can be used again, move there from the temporary folder; return whether this was done."""
         if not self._state_dir.is_dir():
             return False
         try:
@@ -166,9 +166,11 @@ def _consume_error(look: asyncio.Future[Any]) -> None:
 
 
 def _claim_slot(state: Path, config: Path) -> tuple[Slot, Path]:
-    """Claim a slot on the board; return it and its folder: a temporary one if the disk is full.
+    """Return (slot, folder): a claimed slot, and the folder that holds its board.
 
-    It never raises for a file system, because a worker without a board can still serve requests.
+    The folder is the state folder, or a temporary one if the state folder cannot be used, for example on a full disk.
+
+    An error of the state folder is logged and not raised, because the worker can still serve requests.
     """
     take = partial(_claim_slot_in, state)
     try:

@@ -108,7 +108,7 @@ class HostApp(Protocol):
 
     @property
     def app_note(self) -> str:
-        """Which app could not be imported and was replaced by this one; empty if there is none."""
+        """A note that another app could not be imported and was replaced by this app; empty if that did not happen."""
         ...
 
     @property
@@ -137,7 +137,7 @@ class HostApp(Protocol):
         ...
 
     def judge_proposal(self, data: bytes) -> tuple[Sequence[Problem], str | None]:
-        """Return the problems of a proposed table in this worker, and how the app's sources differ from what it imported."""
+        """Return (problems of a proposed table in this worker, how the app's sources differ from what it imported)."""
         ...
 
     @property
@@ -205,7 +205,7 @@ class WorkerRuntime:
             self._tasks.append(asyncio.create_task(self._watch_upstream()))
 
     async def _log_boot_problems(self) -> None:
-        """Log at boot if the table is another than that of the file, or if the team's app is missing."""
+        """Log at boot if the table in force is not the one in routes.yaml, or if the team's app is missing."""
         live = self._app.live
         if live.reload_error is not None:
             board = await self.presence.living_workers()
@@ -280,7 +280,7 @@ class WorkerRuntime:
                 logger.exception("the source files could not be looked at; the next look comes")
 
     async def _is_first_to_stay(self) -> bool:
-        """Whether this worker has the lowest slot of those that stay, so that it starts the reload for all."""
+        """Whether this worker has the lowest slot of the workers that stay, and so starts the reload for all workers."""
         return self._is_first_of(await self.presence.living_workers())
 
     def _is_first_of(self, living: Sequence[Mapping[str, Any]]) -> bool:
@@ -338,13 +338,13 @@ class WorkerRuntime:
         return [str(note) for note in self._hints.notes]
 
     def _waiting_notes(self) -> list[str]:
-        """Return why this worker does not run what the file asks for: an app that is missing, or a half-written table."""
+        """Return why this worker does not run what routes.yaml asks for: a missing app, a half-written table."""
         stale = f"{self._stale}: overgrow reload" if self._stale else ""
         found = (self._app.app_problem, self._app.app_note, stale, self._app.live.waiting)
         return [str(each) for each in found if each]
 
     def _boot_status(self) -> tuple[Mapping[str, Any] | None, int]:
-        """Return why other workers fail to start, and how many did, as the master reports it."""
+        """Return (why new workers fail to start, how many have failed so far), as the master reports it."""
         if self.control is None:
             return None, 0
         return self.control.server_boot_error, self.control.server_boot_failures
@@ -381,7 +381,7 @@ class WorkerRuntime:
             logger.warning("%s", published)
 
     async def _check_sources(self) -> None:
-        """Note that the app was edited since it was imported."""
+        """Check whether the app's sources were edited after they were imported, and publish it."""
         stale = await self._files.call(self._app.sources.describe_change)
         if stale != self._stale:
             self._stale = stale
@@ -399,7 +399,7 @@ class WorkerRuntime:
         self._metrics.repair_files(self.presence.home / "metrics", self.presence.slot.number)
 
     def _restore_last_good(self) -> None:
-        """Write last-good again in a state folder that was removed, if routes.yaml is the current table."""
+        """If the state folder was removed, write last-good again, provided that routes.yaml holds the table in force."""
         config = self._app.settings.config
         data = within(ANSWER_S, config, partial(read_table_file, config))
         if revision_of(data) == self._app.live.matcher.table.revision:
@@ -412,7 +412,7 @@ class WorkerRuntime:
         return self._resets.new_requests()
 
     async def _check_legacy_hints(self) -> None:
-        """Update the notes on what legacy's responses suggest and the table does not say."""
+        """Update the notes on what legacy's responses suggest but the table does not say."""
         new = self._hints.update(self._app.live.matcher.table.legacy, self._app.hints_from_legacy)
         if new is None:
             return
@@ -508,7 +508,7 @@ class WorkerRuntime:
 
 
 def _open_metrics(presence: Presence, config: Path) -> Metrics:
-    """Return the counters of a slot; in a temporary folder if the state folder does not answer."""
+    """Return the counters of the slot; keep them in a temporary folder if the state folder does not answer."""
     folder, slot = presence.home / "metrics", presence.slot.number
     try:
         return within(ANSWER_S, folder, partial(Metrics, folder, slot))
@@ -517,7 +517,7 @@ def _open_metrics(presence: Presence, config: Path) -> Metrics:
 
 
 def _with_first_seen(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> ReloadError:
-    """Return the error with the time at which another living worker first saw it."""
+    """Return the error; its time is the earliest at which this or another living worker saw the same problems."""
     problems = [problem.as_json() for problem in error.problems]
     published = [worker.get("reload_error") for worker in board]
     known = [one["at"] for one in published if one and one["problems"] == problems]

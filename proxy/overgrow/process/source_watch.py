@@ -21,7 +21,7 @@ POLL_S = 0.5
 
 
 class SourceState(NamedTuple):
-    """When each source file changed, and which app the table names: if either changes, a reload is due."""
+    """When each source file was last changed, and which app the table names; a reload is due if one of these differs."""
 
     times: SourceTimes
     app: str | None
@@ -37,9 +37,9 @@ class SourceWatch:
         self._tried: SourceState | None = None
 
     def find_change(self, app: str | None) -> str | None:
-        """Return in words what has changed since the last reload; None if nothing has, or while files still change.
+        """Return in words what has changed since the last reload; None if nothing has changed, or if files still change.
 
-        A change is returned once, when two scans in a row agree.
+        A change is returned once, as soon as two scans in a row find the same.
         """
         found = SourceState(scan_sources(self._folder), app)
         if self._tried is None:  # the first look: what is older than the import runs already

@@ -1,8 +1,8 @@
 """Judges whether legacy answers, once a second: by requests, by what other workers know, and by probes.
 
-Rules: the newest evidence wins, whoever found it. A connection that cannot be made shows at once that legacy
-is down; other failures only when FAILURES_IN_ROW of them came without an answer between them, since one
-page may be broken. One worker probes for all. Time comes in as a number.
+Rules: the newest evidence wins, whichever worker found it. If a connection cannot be made, legacy counts as down at
+once. After other failures it counts as down only if there were FAILURES_IN_ROW of them without an answer in between,
+because a single page may be broken. One worker probes for all. Time comes in as a number.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class UpstreamWatch:
         return self.state._asdict()
 
     def follow_table(self, legacy: Legacy, now_s: float) -> None:
-        """Forget what is known when the table names another legacy."""
+        """Forget what is known about legacy if the table now names another legacy app."""
         if self._url is not None and self._url != legacy.url:
             self.state = UNKNOWN._replace(at_s=now_s)
         self._url = legacy.url
 
     def adopt(self, workers: Sequence[Mapping[str, Any]]) -> None:
-        """Take over newer evidence of other workers, which then survives them."""
+        """Take over other workers' evidence if it is newer, so that it is still known when those workers have ended."""
         newest = newest_state(workers)
         if newest.at_s > self.state.at_s:
             self.state = newest
@@ -57,7 +57,7 @@ class UpstreamWatch:
             self._note_failure(outcome.failure, now_s)
 
     def judge_probe(self, failure: Failure | None, now_s: float) -> None:
-        """Judge the outcome of a probe; a failure that is not legacy's says nothing."""
+        """Judge the outcome of a probe; ignore a failure that legacy did not cause."""
         if failure is None:
             self.state = self.state.with_answer(now_s)
         elif failure.party == "legacy":
@@ -71,7 +71,7 @@ class UpstreamWatch:
         return not self.state.up and (self.state.is_unreachable or age_s >= QUIET_S)
 
     def needs_publishing(self) -> bool:
-        """Whether the board should be told; the caller then publishes `as_json`."""
+        """Whether the state has changed since it was published; if so, the caller publishes `as_json`."""
         state, published = self.state, self._published
         is_new = state._replace(at_s=0.0) != published._replace(at_s=0.0)
         if is_new or state.at_s - published.at_s > REFRESH_S:

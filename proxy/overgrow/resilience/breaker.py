@@ -67,7 +67,7 @@ def transitions_as_markdown() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When a breaker opens and how it comes back. Shares are of 1; times are seconds."""
+    """When a breaker opens, and how it closes again. Shares are numbers from 0 to 1; times are in seconds."""
 
     # Longer than one garbage collection or one deployment's short failure, and short enough that
     # a failing side gets no more requests within seconds.
@@ -109,7 +109,7 @@ def policies_as_markdown() -> str:
 
 
 class BreakerOutcome(NamedTuple):
-    """How one admitted request went, and when it was let through."""
+    """How a request went that was let through, and when it was let through (`began_s`)."""
 
     judgement: Judgement
     began_s: float
@@ -157,7 +157,7 @@ class Window:
         return self._since(int(now_s / self._cell_s))
 
     def last_counts(self) -> WindowCounts:
-        """Return what had been counted when the last response was added."""
+        """Return the counts of the window that ended when the newest response was added."""
         return self._since(max(cell[0] for cell in self._cells))
 
     def _since(self, tick: int) -> WindowCounts:
@@ -218,8 +218,8 @@ class Breaker:
     def record(self, outcome: BreakerOutcome, now_s: float) -> None:
         """Record the outcome of a request that was let through.
 
-        A request that was let through before the current state began is ignored: a
-        late response from before the breaker opened is not a probe.
+        A request that was let through before the current state began is ignored. So the late response to a request
+        from before the breaker opened is not mistaken for a probe.
         """
         judgement, began_s = outcome
         if self.state != "closed":
@@ -252,13 +252,13 @@ class Breaker:
         return self._window.counts(now_s)
 
     def share(self, now_s: float) -> float:
-        """Return the share of requests, 0 to 1, that is let through; 0 while only probes are."""
+        """Return the share of requests, 0 to 1, that is let through; 0 while only probes are let through."""
         if self.state == "recovering":
             return min(1.0, (now_s - self._since_s) / self.policy.recovery_s)
         return float(self.state == "closed")
 
     def _apply_time(self, now_s: float) -> None:
-        """Make the changes of state that only need time to pass."""
+        """Make the changes of state that are due at `now_s` because time has passed."""
         if self.state == "open" and now_s - self._since_s >= self.policy.open_s:
             self._enter("cooled", now_s)
         elif self.state == "recovering" and now_s - self._since_s >= self.policy.recovery_s:
@@ -290,7 +290,7 @@ class Breaker:
         return True
 
     def _judge(self, judgement: Judgement, now_s: float) -> None:
-        """Open the breaker after a bad response if there are too many of them, or if it was the probe."""
+        """Open the breaker after a bad response, if there are too many bad ones in the window or this one was the probe."""
         self._was_unreachable = judgement == "unreachable"
         if self.state == "half-open":
             self._enter("slow" if judgement == "slow" else "failing", now_s)

@@ -5,9 +5,10 @@ and our own refusals (a full queue, a drain, a loop) say nothing about a side.
 
 Legacy has breakers only with legacy.breaker, because no other side can answer in its place.
 
-Three kinds of requests are neither refused nor counted. Requests that no route took: all of legacy's pages
-would share one breaker, and one bad page would block them all. Requests under the kill file or of irreversible
-routes: no other side can answer them. Overrides: a tester must see the side as it is, without effect on others.
+Three kinds of requests are neither refused nor counted. First, requests that no route took: all these pages of legacy
+would share one breaker, and one bad page would block them all. Second, requests under the kill file or of
+irreversible routes, because no other side can answer them. Third, overrides, because a tester must see the side as it
+is, without effect on others.
 """
 
 from __future__ import annotations

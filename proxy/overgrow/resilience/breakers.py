@@ -1,10 +1,10 @@
 """The breakers of one worker: one per route and side, made when first needed.
 
-Each worker process has its own breakers. They share nothing, so they need no agreement, and a
-worker with a bad connection does not block a route for the others.
+Each worker process has its own breakers. Workers share no breakers, so they need not agree, and a worker with a bad
+connection does not block a route for the other workers.
 
-Rule: there are never more breakers than twice the routes of the table in force. A reload keeps the
-breakers of routes that still exist, by name; the others are dropped when the next breaker is made.
+Rule: there are never more breakers than twice the routes of the table in force. A reload keeps the breakers of routes
+that still exist, by name; the others are dropped when the next breaker is made.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ class Breakers:
 class OpenBreakers:
     """The routes for which migrated's breaker refuses the current request; used as a set by `decide`.
 
-    `decide` evaluates `name in open_breakers` once for each request to a route with `fallback`. If the result
-    is False, the request counts as let through: while a side recovers, only a share of requests is.
+    `decide` evaluates `name in open_breakers` once for each request to a route with `fallback`. If the result is
+    False, the breaker counts the request as let through. It must count, because only a share of the requests is let
+    through while a side recovers.
     """
 
     def __init__(self, breakers: Breakers) -> None:

@@ -1,9 +1,9 @@
 """The commit point of one request: either the app commits, or legacy may answer instead.
 
-The app gets one callable in its environ, `overgrow.commit`, and calls it just
-before it commits a transaction (docs/fallback.md has the lines for SQLAlchemy). After that call there is no
-fallback. If the fallback began before, the call raises, so that the app rolls back. The app calls it in its
-thread; the fallback runs on the event loop.
+The app gets one callable in its environ, `overgrow.commit`, and calls it just before it commits a transaction
+(docs/fallback.md has the lines for SQLAlchemy). After that call there is no fallback. If a fallback began before the
+call, the call raises, so that the app rolls back. The app calls it in its thread; the fallback runs on the event
+loop.
 """
 
 from __future__ import annotations

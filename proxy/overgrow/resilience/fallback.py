@@ -87,7 +87,7 @@ def may_fall_back(head: Head, decision: Decision) -> bool:
 
 
 def _has_key(head: Head) -> bool:
-    """Whether the request has an Idempotency-Key: the client promises that sending it twice has the effect of one."""
+    """Whether the request has an Idempotency-Key, by which the client says that sending it twice does no harm."""
     return any(name.lower() == b"idempotency-key" and value for name, value in head.headers)
 
 

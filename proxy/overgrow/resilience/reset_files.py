@@ -1,8 +1,8 @@
 """Breakers are reset by a file, `<state>/breakers/ROUTE.reset`: a command touches it, every worker sees it.
 
-A file reaches all workers without a channel between them, and it works when the admin listener does not
-respond. Its modification time is that of the last reset. Nobody deletes it: each worker resets the breakers
-once each time the modification time changes.
+A file reaches all workers without a channel between them, and it works when the admin listener does not respond. Its
+modification time is the time of the newest reset request. Nobody deletes it: each worker resets the breakers once
+each time the modification time changes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A request body, read before a thread or an upstream connection is taken for the request.
 
-Rule: 64 KiB are kept in memory, the rest in the spool, so that a client that sends a byte at a time
-costs no more than one that sends all at once. If the spool is full, the rest is not read from the client yet.
+Rule: 64 KiB are kept in memory and the rest in the spool, so that a client that sends a byte at a time costs no more
+than a client that sends everything at once. If the spool is full, the rest stays unread for now.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class BufferedBody:
         self.rest = rest
 
     async def read_more(self, idle_s: float) -> bool:
-        """Wait for the next bytes; False at the end of the body.
+        """Wait for the next bytes and keep them; return False at the end of the body.
 
         Raises:
             ClientGone: the client broke off.

@@ -1,8 +1,8 @@
 """The order in which waiting requests go on: many requests for one target do not hold up the others.
 
-Rule: clients that have taken a response before alternate with clients that have not. Within each of
-these two lanes, the targets take turns: requests for the same target wait for each other. This module decides
-only the order, never how many requests go on.
+Rule: clients that have taken a response before alternate with clients that have not. Within each of these two lanes,
+targets take turns: of each target one request goes on, then one of the next target. This module decides only the
+order, never how many requests go on.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Lane(Generic[T]):
     def pop(self) -> T:
         """Remove and return the next waiter.
 
-        From a group of more than LONG_GROUP the longest waiter and the newest are taken alternately:
-        otherwise every client might have given up before its turn.
+        If a group has more than LONG_GROUP waiters, the oldest and the newest are taken alternately. With the oldest
+        alone, every client might have given up before its turn.
         """
         target, group = next(iter(self._waiting.items()))
         del self._waiting[target]
@@ -73,7 +73,10 @@ class FairQueue(Generic[T]):
         self.count += 1
 
     def pop(self, *, only_known: bool = False) -> T | None:
-        """Remove and return the next waiter; None if none may go on."""
+        """Remove and return the next waiter; None if there is none that may go on.
+
+        With `only_known`, only clients that have taken a response before may go on.
+        """
         is_known = bool(self._known) and (only_known or not self._others or not self._was_known)
         if not is_known and (only_known or not self._others):
             return None

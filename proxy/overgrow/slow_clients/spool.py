@@ -1,11 +1,10 @@
 """Bytes that wait for slow clients, in one unnamed file per worker.
 
-Rule: the spooled bytes of a worker are bounded. What the disk cannot take is refused, not raised: the
-caller keeps its bytes and goes on more slowly. The spool knows nothing of requests. File calls block,
-so an event loop makes them in the spool's own threads (`run_in_thread`).
+Rule: the spooled bytes of a worker are bounded. If the disk cannot take bytes, the spool returns a refusal and raises
+nothing: the caller keeps the bytes and goes on more slowly. The spool knows nothing of requests. File calls block, so
+an event loop makes them in the spool's own threads (`run_in_thread`).
 
-There is one file, not one per body, because a thousand slow clients must not use up the worker's
-file descriptors.
+There is one file, not one per body, because a thousand slow clients must not use up the worker's file descriptors.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class FileSpool:
 
     @property
     def held_bytes(self) -> int:
-        """How much of the bound is in use now, in whole blocks."""
+        """How many bytes of `max_bytes` are in use now, counted in whole blocks."""
         return (self._end - len(self._free)) * BLOCK_BYTES
 
     def open(self) -> FileSpooledBody:
@@ -75,7 +74,7 @@ class FileSpool:
     # For the bodies.
 
     def allocate_blocks(self, count: int) -> list[int] | None:
-        """Allocate `count` blocks, the lowest first; return None if the bound leaves too few."""
+        """Allocate `count` blocks, the lowest numbers first; return None if too few are free."""
         with self._lock:
             if self._end - len(self._free) + count > self._max_blocks:
                 return None
@@ -124,7 +123,7 @@ class FileSpool:
         return data
 
     def log_refusal(self, error: OSError) -> None:
-        """Log that the disk took no bytes, but only once until it takes some again."""
+        """Log that the disk took no bytes; do not log it again until the disk has taken some."""
         if not self._is_refusal_logged:
             self._is_refusal_logged = True
             LOG.warning("spool-refused why=%r; slow bodies stream instead", str(error))
@@ -257,7 +256,7 @@ class FileSpooledBody:
         self._spool.free_blocks(blocks)
 
     def _releasable_blocks(self) -> list[int]:
-        """Return all blocks if the body is closed and no file call uses them."""
+        """Return all blocks of the body if it is closed and no file call uses them; else none."""
         if not self._is_closed or self._active_calls:
             return []
         left = list(self._blocks)
