@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import IMPORT_PATH, is_missed
+from tests.programs import IMPORT_PATH
 from tests.wire.serving.servers import PATIENCE_S, ROOT
 from tests.wire.serving.test_serve_for_real import Served, Site
 
@@ -30,7 +31,10 @@ def version_before(tmp_path_factory) -> Path:
     command = [git, "-C", str(ROOT), "archive", BEFORE, "proxy/overgrow"]
     packed = subprocess.run(command, capture_output=True, check=False)
     if packed.returncode:
-        is_missed(f"the history has no {BEFORE}; fetch it whole (fetch-depth: 0)")
+        why = f"the history has no {BEFORE}; fetch it whole (fetch-depth: 0)"
+        if "GITHUB_ACTIONS" in os.environ:  # ci.yml fetches the whole history
+            pytest.fail(why)
+        pytest.skip(why)  # a shallow copy of the repository is no fault of the code
     subprocess.run(["tar", "-x", "-C", str(folder)], input=packed.stdout, check=True)
     return folder / "proxy"
 
