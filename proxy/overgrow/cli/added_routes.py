@@ -1,7 +1,8 @@
-"""Adds routes to the text of a table, for rules that have none yet. Pure; every other byte stays.
+"""Adds routes to the text of a table, for rules of the app that have no route yet. Pure; every other byte stays.
 
-Rule: nothing moves. A new route goes to legacy. A new route that would match a request of a route which sends
-clients elsewhere is left out with a reason. A table that cannot be edited safely is refused.
+Rule: no request changes its side. A new route has the target legacy. Suppose a new route would match a request of an
+existing route that sends clients to migrated: then the new route is left out, and the reason is reported. A table that
+cannot be edited safely is refused.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class AddedRoutes(NamedTuple):
 
 
 def with_app(text: str, app: str, in_place_of: str) -> str:
-    """Return the text with a line `app:`. It replaces the line `in_place_of`, or follows the line of `version`."""
+    """Return the text with a line `app:`, which replaces the line `in_place_of` or, without that line, follows `version`."""
     placeholder = re.search(rf"(?m)^{re.escape(in_place_of)}(?=\r?$)", text)
     if placeholder is not None:
         return f"{text[: placeholder.start()]}app: {app}{text[placeholder.end() :]}"
@@ -79,7 +80,8 @@ def _routes_for(
 def _taken_methods(table: RouteTable) -> dict[Any, set[str]]:
     """Return the methods that routes of the table match, by shape and host; "*" stands for all.
 
-    A route for one host also counts as a route for a rule of all hosts, since somebody wrote it on purpose.
+    A route for one host also counts for a rule without a host, because somebody restricted the route to that host on
+    purpose.
     """
     taken: dict[Any, set[str]] = {}
     for route in table.routes:
@@ -90,12 +92,12 @@ def _taken_methods(table: RouteTable) -> dict[Any, set[str]]:
 
 
 def _skipped_rules_to_report(found: NewRoutes) -> tuple[SkippedRule, ...]:
-    """Return the skipped rules to report, without those that the table already has."""
+    """Return the skipped rules to report: those that were not skipped because the table already has a route for them."""
     return tuple(each for each in found.skipped if each.why != TAKEN)
 
 
 def _find_invalid_new_routes(loaded: ParsedTable, found: NewRoutes) -> dict[str, str]:
-    """Return the new routes that are not valid in the table: their names, each with the reason.
+    """Return {name: reason} for the new routes that are not valid in the table.
 
     Raises:
         EditRefused: if the table has a problem that is not in a new route.
@@ -114,7 +116,7 @@ def _find_invalid_new_routes(loaded: ParsedTable, found: NewRoutes) -> dict[str,
 def _find_new_routes_in_the_way(
     after: RouteTable | None, before: RouteTable, names: Sequence[str]
 ) -> dict[str, str]:
-    """Return the new routes that would take requests from moved routes: their names, each with the reason."""
+    """Return {name: reason} for the new routes that would match requests of a later route which sends clients to migrated."""
     order = {route.name: place for place, route in enumerate(after.routes if after else ())}
     moved = [route for route in before.routes if route.target != "legacy" or route.canary]
     added = [route for route in (after.routes if after else ()) if route.name in names]
@@ -174,7 +176,7 @@ def _replace_empty_list(text: str, empty: re.Match[str], lines: Sequence[str]) -
 
 
 def _end_of_content(text: str, node: Node, lines: Sequence[str]) -> int:
-    """Return where the content of a node ends; for a list or mapping that is where its last item ends."""
+    """Return the position after the content of a node; for a list or mapping, the position after its last item."""
     brackets = 0
     while node.kind != "scalar" and not node.shared:
         brackets += node.style == "flow"
@@ -194,7 +196,7 @@ def _end_of_content(text: str, node: Node, lines: Sequence[str]) -> int:
 
 
 def _end_of_line(text: str, at: int) -> int:
-    """Return the position after the end of the line that a position is in."""
+    """Return the position after the end of the line in which `at` is."""
     if at and text[at - 1] == "\n":  # a block scalar ends with its line
         return at
     newline = text.find("\n", at)

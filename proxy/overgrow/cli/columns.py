@@ -1,4 +1,4 @@
-"""Text tables for people, as wide as the terminal; into a pipe, one line per row of any length."""
+"""Text tables for people, at most as wide as the terminal. In a pipe or a file each row is one line of any length."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def columns(
 ) -> str:
     """Return rows as aligned text; the columns whose numbers are in `right` are right-aligned.
 
-    If the rows are wider than `width`, long first cells get a line of their own, above the rest of their
+    If the rows are wider than `width`, a long cell of the first column gets a line of its own, above the other cells of its
     row. If the rows are still too wide, long texts are folded.
     """
     table = [list(row) for row in rows]
@@ -30,7 +30,7 @@ def columns(
 
 
 def _fit_widths(widths: list[int], right: Collection[int], width: int) -> list[int]:
-    """Return widths that fit if possible: shrink the first column, then the widest texts."""
+    """Return the columns' widths so that a row fits if possible: first shrink the first column, then the widest text columns."""
     first, *others = widths
     spare = width - sum(others) - len(GAP) * len(others)
     if first <= spare:

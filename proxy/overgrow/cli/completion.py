@@ -1,6 +1,6 @@
 """Shell completion: route names, groups and targets after Tab.
 
-It runs at every Tab, so it reads only the table: no app, no state, no store. On any error it completes
+It runs each time that Tab is pressed, so it reads only the table: no app, no state, no store. On any error it offers
 nothing.
 """
 
@@ -20,7 +20,7 @@ TARGETS = ("legacy", "migrated", "gone", "5%", "25%", "50%")
 
 
 class RouteName(click.ParamType[str]):
-    """A route's name; with `groups` also `group:NAME`. It accepts any text; the command checks it."""
+    """A route's name; with `groups` also `group:NAME`. Any text is accepted here, because the command checks the name."""
 
     name = "route"
 

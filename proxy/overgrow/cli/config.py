@@ -55,7 +55,7 @@ def config(call: Invocation) -> None:
 
 
 def _with_app_of_workers(rows: Sequence[dict[str, Any]], state: Path) -> list[dict[str, Any]]:
-    """Return the rows with the app that the workers run now; a reload may have changed it since the start."""
+    """Return the rows of the settings with the app that the workers run now: a reload may have changed the app."""
     app = next((each["app"] for each in living_workers(state) if each.get("app")), None)
     return [
         {**row, "value": app, "source": "table", "change": "reload"}
@@ -95,7 +95,7 @@ def _text_row(row: Mapping[str, Any]) -> tuple[str, ...]:
 def _differences(
     here: Sequence[Mapping[str, Any]], running: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield each setting whose value in this shell differs from that of the running front door."""
+    """Yield each setting that is set in this shell, with another value than the running front door has."""
     by_name = {row["name"]: row for row in running}
     for row in here:
         other = by_name.get(row["name"])

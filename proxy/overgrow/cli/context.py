@@ -55,12 +55,15 @@ class Invocation(NamedTuple):
 
     @property
     def state_wanted(self) -> Path:
-        """The path of the state folder that was asked for: that of --state, or else the one beside the table."""
+        """The path of the state folder as asked for: that of --state, or else the folder beside the table. It may not exist."""
         return (self.settings.state or self.config.parent / ".overgrow").absolute()
 
     @property
     def state_or_wanted(self) -> Path:
-        """The state folder for the kill switch. If the file system does not respond in time, it is not checked or created."""
+        """The state folder for the kill switch, created if need be.
+
+        If the file system does not respond in time, the folder is neither checked nor created.
+        """
         asked = self.settings.state
         find = partial(_state_dir, self.config.absolute(), asked.absolute() if asked else None)
         try:
@@ -70,7 +73,7 @@ class Invocation(NamedTuple):
 
     @property
     def state_to_read(self) -> Path:
-        """The state folder for a command that only reads: it is not made if it does not exist."""
+        """The state folder for a command that only reads. Such a command does not create the folder."""
         wanted = self.state_wanted
         with file_deadline(self):
             if not wanted.exists() and os.access(wanted.parent, os.W_OK):
@@ -99,7 +102,7 @@ def non_blank_reason(_ctx: click.Context, _param: click.Parameter, value: str | 
 
 @cache
 def _state_dir(config: Path, asked: Path | None) -> Path:
-    """Return the state folder; warn about a problem only once."""
+    """Return the state folder, cached, so that a problem with it is logged only once."""
     return ensure_state_dir(config, asked)
 
 
@@ -129,9 +132,9 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _find_running_table(asked_state: Path | None) -> Path | None:
-    """Return the table of the front door that runs on the state folder, unless the user named a table.
+    """Return the table of the front door that runs on the state folder; print a note that names the table.
 
-    None if no front door runs, or if it runs the usual table. A note says which table is used.
+    None if the user named a table, if no front door runs, or if the front door runs `routes.yaml` of the current folder.
     """
     if os.environ.get("OVERGROW_CONFIG"):
         return None

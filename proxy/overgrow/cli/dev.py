@@ -1,7 +1,7 @@
 """`overgrow dev`: the legacy app and the front door in one terminal, until Ctrl-C.
 
 Each runs in a process group of its own, so that Ctrl-C reaches only this process, which decides what stops
-first. Their output is shown line by line with a name before it; the access log as short lines.
+first. Each line of their output is shown with the name of the process before it; lines of the access log are shortened.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _command_in_table(config: Path) -> str | None:
 def _commands(
     legacy: str | None, serve: Sequence[str], folder: Path
 ) -> Iterator[Callable[[], DevProcess]]:
-    """Give the functions that start the processes, in order."""
+    """Yield a function for each process that starts the process, in the order in which they must start."""
     if legacy is not None:
         yield lambda: DevProcess(
             "legacy", _start(["/bin/sh", "-c", legacy], folder, {}), signal.SIGTERM
@@ -138,7 +138,7 @@ def _wait_for_end(running: Sequence[DevProcess]) -> DevProcess:
 
 
 def _stop_all(running: Sequence[DevProcess]) -> None:
-    """End all processes, the last started first; a second Ctrl-C changes nothing."""
+    """End all processes, the one that started last first; a second Ctrl-C changes nothing."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     for each in reversed(running):
@@ -154,7 +154,7 @@ def _stop_all(running: Sequence[DevProcess]) -> None:
 
 @contextmanager
 def _stop_on_signals() -> Iterator[None]:
-    """Raise Interrupted at Ctrl-C, TERM and HUP, even where a shell had them ignored."""
+    """Raise Interrupted at SIGINT (Ctrl-C), SIGTERM and SIGHUP inside the block, even if the shell set these to be ignored."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise Interrupted
@@ -182,7 +182,7 @@ def _show_output(child: DevProcess) -> threading.Thread:
 
 
 def short_access_line(line: str) -> str | None:
-    """Return a line of the access log for people: `GET /products 200 migrated 3.1 ms`; None for others."""
+    """Return a line of the access log in short, as `GET /products 200 migrated 3.1 ms`; None if it is no such line."""
     if not line.startswith('{"@timestamp"'):
         return None
     try:

@@ -31,7 +31,7 @@ def env_file_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def env_file_of(name: str) -> Path | None:
-    """Return the file of --env-file that set a variable of this command; None if no such file set it."""
+    """Return which file given by --env-file set this environment variable; None if none did."""
     context = click.get_current_context(silent=True)
     found: Path | None = None if context is None else context.meta.get(_SET_BY, {}).get(name)
     return found
@@ -61,7 +61,7 @@ def _load(ctx: click.Context, _param: click.Parameter, value: Path | None) -> No
 
 
 def _require_readable(file: Path, text: str) -> None:
-    """Exit 2 and name the line where the text is not NAME=VALUE; the library would only log it."""
+    """Exit 2 and name the line if a line of the file is not NAME=VALUE; the library would only log it and go on."""
     from dotenv.parser import parse_stream  # noqa: PLC0415 - as above
 
     for each in parse_stream(StringIO(text)):

@@ -193,7 +193,7 @@ def _explain_request(
 
 
 def _matcher(call: Invocation, rules: list[AppRule] | None, *, killed: bool) -> Matcher:
-    """Return the table's matcher; if there is a kill file and the table is invalid, the last good one's."""
+    """Return the matcher of the table. If the table is invalid but a kill file exists, return that of the last good table."""
     loaded = load_table(call, rules)
     if loaded.table is not None:
         return Matcher(loaded.table, loaded.paths)
@@ -263,7 +263,7 @@ def _why(explanation: Explanation) -> str:
 
 
 def _cohort(explanation: Explanation) -> list[str]:
-    """Return the bucket and cohort of the client, if the canary was asked."""
+    """Return lines with the bucket and cohort of the client if the canary decided; none otherwise."""
     decision = explanation.decision
     route = decision.route
     if route is None or decision.side not in ("legacy", "migrated"):

@@ -111,7 +111,7 @@ class Failed(click.ClickException):
 
 
 class BadUsage(Failed):
-    """The arguments cannot be used, whatever the table says; exit 2."""
+    """The command's arguments cannot be used, whatever the table contains; exit 2."""
 
     exit_code = 2
 
@@ -121,14 +121,14 @@ class AlreadyPrinted(Failed):
 
 
 class InvalidTable(Failed):
-    """The problems of a table, printed one per line; each begins with its place."""
+    """A table is invalid; its problems are printed one per line, each with its place first."""
 
     def __init__(self, config: Path, problems: Sequence[Problem]) -> None:
         count = count_text(len(problems), "problem")
         super().__init__("invalid-table", f"{config} has {count}.", "Fix them all.", problems)
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002  click's signature
-        """Print the problems as they are."""
+        """Print only the problems, without a sentence before them."""
         for problem in self.problems:
             echo_safe(str(problem), err=True)
 

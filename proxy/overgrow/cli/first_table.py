@@ -1,4 +1,4 @@
-"""The rules of a Flask app as routes of a table. Pure, except that it reads the app's URL map.
+"""Turns the rules of a Flask app into routes of a table. Pure, except that it reads the app's URL map.
 
 A rule that a table cannot express is left out with a reason, so that one odd rule does not stop a migration.
 """
@@ -65,7 +65,7 @@ class NewRoutes(NamedTuple):
 
 
 def first_table(rules: Iterable[FoundRule], without: Mapping[str, str] = NOTHING) -> FirstTable:
-    """Return a route with target legacy for each rule that a table can express.
+    """Return the part `routes:` of a table: a route with target legacy for each rule that a table can express.
 
     Routes named in `without` are left out: it maps a name to the reason why an earlier attempt failed.
     """
@@ -82,10 +82,10 @@ def new_routes(
     taken: dict[Any, set[str]],
     names: set[str],
 ) -> NewRoutes:
-    """Return entries for rules that the table lacks.
+    """Return the entries under `routes` for those rules that have no route in the table yet.
 
-    `taken` has the methods of existing routes by shape and host, `names` their names; both are filled with
-    those of the new entries. `without` is as for a first table.
+    `taken` holds the methods of existing routes by shape and host, `names` their names; the new entries are added to both.
+    Routes named in `without` are left out, for the reason that it gives.
     """
     lines: list[str] = []
     made: list[str] = []
@@ -116,7 +116,7 @@ def _skip_reason(found: FoundRule) -> str | None:
 
 
 def _free_methods(found: FoundRule, taken: dict[Any, set[str]]) -> tuple[str, ...] | None:
-    """Return the methods that no earlier rule of this shape has, () for all; None if no method is left."""
+    """Return the methods of a rule that no route or earlier rule of this shape has; () for all methods, None if none is left."""
     before = taken.setdefault((shape_of(found.rule), found.host), set())
     methods = _own_methods(found)
     left = tuple(method for method in methods if method not in before)
@@ -127,7 +127,7 @@ def _free_methods(found: FoundRule, taken: dict[Any, set[str]]) -> tuple[str, ..
 
 
 def _own_methods(found: FoundRule) -> tuple[str, ...]:
-    """Return the rule's methods without those that Flask adds; () for all."""
+    """Return the rule's methods without those that Flask adds itself; () if the rule has all methods."""
     methods = found.methods or frozenset()
     return tuple(sorted(methods - FLASKS_OWN or methods))
 
@@ -143,7 +143,7 @@ def _route(name: str, found: FoundRule, methods: Sequence[str]) -> Iterator[str]
 
 
 def _name(found: FoundRule, methods: Sequence[str], names: set[str]) -> str:
-    """Return the derived name, with -2, -3 and so on if it is taken."""
+    """Return a name derived from methods and path, with -2, -3 and so on if the name is already used; add it to `names`."""
     name = derived = derived_name(methods, found.rule)
     number = 1
     while name in names:

@@ -114,7 +114,7 @@ def _is_goal(text: str) -> bool:
 
 
 def _ask_gate(call: Invocation, name: str, clean: int, *, forced: bool) -> Readiness:
-    """Ask the gate of a route that requires evidence; exit 1 with the reasons if it is closed."""
+    """Ask the gate whether a route that requires evidence may be flipped; exit 1 with the reasons if not, unless `forced`."""
     from overgrow.cli.evidence.gate import readiness  # noqa: PLC0415  the store is slow to import
 
     answer = readiness(call, name, clean)
@@ -184,7 +184,7 @@ def _kill_everything(call: Invocation, waiting: MakeWaiting) -> None:
 
 
 def _wait_for_kill(board: Path, waiting: AnyWaiting | None) -> tuple[str | None, bool | None]:
-    """Return which workers have not seen the kill file (None: all have), and whether all have.
+    """Return (late, all_seen): which workers have not seen the kill file (None if all have), and whether all have.
 
     Without --wait this reads only the workers' board, which needs neither port nor token. Both values
     are None if no running worker uses this state folder.
@@ -200,7 +200,7 @@ def _wait_for_kill(board: Path, waiting: AnyWaiting | None) -> tuple[str | None,
 
 
 def _note_unrecorded(why: str | None) -> None:
-    """Print a note that the history lacks the change, since the kill switch does not wait for its lock."""
+    """Print a note that the history does not have the change yet, because the kill switch does not wait for the lock."""
     if why is not None:
         echo_safe(
             f"note: not in the history yet ({why}); the next command that writes it adds this entry",
@@ -209,7 +209,10 @@ def _note_unrecorded(why: str | None) -> None:
 
 
 def _fail_unseen_kill(call: Invocation, made: KillResult) -> None:
-    """Fail if no running front door uses the state folder of the kill file: nothing has changed."""
+    """Fail because no running front door uses the state folder of the kill file, so none has seen that file.
+
+    A kill file in a temporary folder, where no front door looks for it, is removed again.
+    """
     if call.state != call.state_wanted:
         # The history has the kill already, so it gets the end of it, too.
         kill_switch.resume_and_report(call.config, call.state)
@@ -232,7 +235,7 @@ def _refusal_text(made: KillResult) -> str:
 
 
 def _require_known_table(call: Invocation) -> None:
-    """Fail in a wrong folder, where a kill file has no effect; the table may be missing or invalid."""
+    """Fail if neither the table nor a last-good table exists: in a wrong folder a kill file has no effect."""
     last_good = call.state_wanted / "last-good.yaml"
     if not _may_exist(call.config) and not _may_exist(last_good):
         what = (
@@ -272,7 +275,7 @@ def resume(call: Invocation) -> None:
 
 @contextmanager
 def _edit_session(call: Invocation, route: str | None) -> Iterator[FileDeadline]:
-    """Edit files inside: a refusal, or a file system that hangs, ends with exit 1 and the reason."""
+    """Hold the deadline for file calls while the block edits files; end with exit 1 and the reason if an edit is refused."""
     try:
         with file_deadline(call, LIMIT_S + 2 * WAIT_S) as deadline:
             yield deadline
@@ -283,9 +286,10 @@ def _edit_session(call: Invocation, route: str | None) -> Iterator[FileDeadline]
 
 
 def _actor_checks(call: Invocation, deadline: FileDeadline, limit_s: float) -> dict[str, Any]:
-    """Return the arguments of Actor that check whether migrated can serve more clients.
+    """Return the arguments of Actor that say how to check whether migrated can serve more clients.
 
-    The running workers check a change; if none run, the app is imported here. A change towards legacy is not checked.
+    The running workers check a change; if no front door runs, the app is imported in this process. A change towards legacy
+    is not checked.
     """
     if is_door_running(call.state):
         return {"ask": deadline.pausing(partial(ask_workers, call, limit_s=limit_s))}
@@ -320,7 +324,7 @@ def _report_flip(call: Invocation, flipped: FlipResult, make_waiting: MakeWaitin
 
 
 def _lag(call: Invocation, flipped: FlipResult, readyz: Mapping[str, Any]) -> str:
-    """Return which workers do not run the flip; "" if all run it or a later table that still contains it.
+    """Return a text on the workers that do not follow the flip yet; "" if all run its table, or a newer one that contains it.
 
     If two people flip at once, workers may load the second flip without the first.
     """

@@ -29,9 +29,9 @@ class EndedApartError(Exception):
 
 
 def call_in_fork(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
-    """Return what `call` returns in a forked process, so that nothing stays imported here.
+    """Return what `call` returns. It runs in a forked process, so that what it imports does not stay in this process.
 
-    `on_long` is called with the seconds waited if the call takes long. What the call raises is raised here.
+    If the call takes long, `on_long` is called with the seconds waited so far. An exception of the call is raised here.
 
     Raises:
         EndedApartError: if the process ended first.
@@ -59,7 +59,7 @@ def call_in_fork(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
 
 
 def _run_in_fork(call: Callable[[], Any], sender: Connection) -> NoReturn:
-    """Send what the call returns or raises, and exit at once: a thread of the app may never end."""
+    """Send what the call returns or raises, and exit without waiting for threads, because a thread of the app may never end."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         try:

@@ -55,7 +55,7 @@ def history(call: Invocation, route: str | None, last: int) -> None:
 
 
 def _report_broken(call: Invocation, found: History) -> None:
-    """Note a line cut short by a crash; fail if a line was changed or removed."""
+    """Print a note on a line that a crash cut short; fail if a line was changed or removed."""
     place = call.state_to_read / JOURNAL
     if len(found.broken) == len(found.torn):
         for sentence in found.broken:
@@ -85,7 +85,7 @@ def _json(entry: HistoryEntry, undone: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _text(entry: HistoryEntry, undone: Mapping[str, str]) -> str:
-    """Return an entry for people: when, who, what; below it why, what it overruled, and when it was undone."""
+    """Return an entry for people: when, who and what. Lines below it say why, which gates were overruled, and when it was undone."""
     moved = f" {entry.route}: {entry.from_} -> {entry.to}" if entry.route else ""
     lines = [f"{entry.at}  {entry.who}  {entry.action}{moved}"]
     lines += [f"  why: {entry.why}"] if entry.why else []

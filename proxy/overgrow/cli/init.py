@@ -233,7 +233,7 @@ def _add(call: Invocation, legacy: str | None, app: str | None) -> None:
 
 
 def _require_same(call: Invocation, table: RouteTable, legacy: str | None, app: str | None) -> None:
-    """Exit 2 for an option that contradicts the table."""
+    """Exit 2 if --legacy or --app names something else than the table."""
     for option, given, stands in (
         ("--legacy", legacy and _check_options(call, legacy, None).url, table.legacy.url),
         ("--app", app and _check_options(call, table.legacy.url, app).app, table.app),
@@ -285,9 +285,11 @@ def _import_flask_app(call: Invocation, name: str) -> Any:
 
 
 def _schema_for(config: Path) -> str:
-    """Return the path of the schema for the table's first line: in a checkout of Overgrow, else beside the table.
+    """Return the path of the schema that the table's first line names.
 
-    A copy beside the table works offline, for every editor and colleague; an existing copy stays.
+    In a checkout of Overgrow it is the schema in the package, otherwise a copy beside the table.
+
+    A copy works offline, in every editor and for every colleague. An existing copy is not replaced.
     """
     packaged = Path("proxy/overgrow") / SCHEMA
     if (config.parent / packaged).is_file():
@@ -298,7 +300,7 @@ def _schema_for(config: Path) -> str:
 def _valid_table(
     call: Invocation, head: str, rules: Sequence[FoundRule]
 ) -> tuple[FirstTable, list[str]]:
-    """Return the first table and the names of its routes, without routes that clash with others."""
+    """Return (table, names): the first table without routes that clash with others, and the names of its routes."""
     without: dict[str, str] = {}
     while True:
         found = first_table(rules, without)

@@ -1,4 +1,4 @@
-"""One request to the legacy app, whose result is shown after a first table is written.
+"""Sends one request to the legacy app. The result is shown after a first table has been written.
 
 Rule: a mistyped address is the most common mistake, so it is reported at once. It does not stop the
 command, since legacy may be down for now. The wait is bounded, whatever legacy sends.
@@ -73,7 +73,10 @@ def _connection_to(url: str, limit_s: float) -> http.client.HTTPConnection:
 
 
 def _break_off(connection: http.client.HTTPConnection) -> None:
-    """Close the connection when the time is up: a legacy app that sends byte by byte would renew the socket's timeout forever."""
+    """Close the connection when the time is up.
+
+    The socket's own timeout is not enough, because each byte that legacy sends would start it again.
+    """
     sock = connection.sock
     if sock is not None:
         with suppress(OSError):

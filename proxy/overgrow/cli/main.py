@@ -36,10 +36,10 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """A group that imports only the module of the command that runs: `flip` needs no gunicorn."""
+    """A group that imports only the module of the command that runs, so that `flip` does not import gunicorn."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        """Return the names in the order of a migration."""
+        """Return the commands' names in the order in which a migration needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -53,7 +53,7 @@ class Commands(click.Group):
         return command  # type: ignore[no-any-return]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Remember --json: bad usage is found before any command is called."""
+        """Remember whether --json was given, because bad usage is found before a command could look."""
         ctx.meta["json"] = "--json" in args
         return super().parse_args(ctx, args)
 

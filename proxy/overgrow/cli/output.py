@@ -11,5 +11,5 @@ from overgrow.text import printable
 
 
 def echo_safe(text: str, *, err: bool = False) -> None:
-    """Print lines of text with control characters escaped; to standard error if `err`."""
+    """Print text with control characters escaped, line by line; with `err` on standard error."""
     click.echo(printable(text), err=err)

@@ -153,14 +153,14 @@ def _note_long(seconds: float) -> None:
 
 
 def _now() -> str:
-    """Return the time as workers write it on the board."""
+    """Return the current time in the format that workers use on the board."""
     return rfc3339(time.time(), "milliseconds")
 
 
 def _wait_for_workers(
     call: Invocation, before: Sequence[Worker], began: str, limit_s: float
 ) -> Reloaded:
-    """Wait until as many workers as before have the new code, and the old ones accept no new clients."""
+    """Wait until as many new workers run the new code as there were workers before, and no old worker accepts clients."""
     wanted = sum(not each.get("leaving") for each in before) or 1
     old = {each["pid"] for each in before}
     known = _boot_error(before)

@@ -73,7 +73,10 @@ class ListenAddress(NamedTuple):
             return False
 
     def clashes_with(self, other: ListenAddress) -> bool:
-        """Whether two addresses exclude each other: the same socket, or the same port with a wildcard host."""
+        """Whether two listeners cannot have these addresses together.
+
+        The paths are the same, or the ports are the same and so are the hosts, or one host is a wildcard.
+        """
         if self.path is not None or other.path is not None:
             return self.path == other.path
         hosts = {"127.0.0.1" if host == "localhost" else host for host in (self.host, other.host)}
@@ -207,7 +210,7 @@ def serve(**flags: Any) -> None:
 def use_passed_sockets(
     settings: Settings, environ: MutableMapping[str, str], pid: int
 ) -> tuple[Settings, Descriptors]:
-    """Let the sockets that a service manager passed decide where the server listens; return their descriptors.
+    """Return (settings, descriptors): the settings with the addresses of the sockets that a service manager passed.
 
     A passed socket beats --bind and --admin.
     """
@@ -239,7 +242,11 @@ def use_passed_sockets(
 
 
 def _for_development(settings: Settings, public: ListenAddress) -> Settings:
-    """With --reload use one worker unless more were asked for, and the debugger if only this machine can reach it."""
+    """Return the settings for --reload, unchanged without it.
+
+    There is one worker unless another number was asked for, and Werkzeug's debugger if only this machine can reach the
+    public listener.
+    """
     if not settings.reload:
         return settings
     settings = replace(settings, workers=settings.workers or 1)
@@ -249,7 +256,7 @@ def _for_development(settings: Settings, public: ListenAddress) -> Settings:
 
 
 def _without_a_table(settings: Settings) -> Settings:
-    """Check --legacy, which is only for a folder without a table."""
+    """Return the settings for --legacy; refuse --legacy if there is a table."""
     if settings.legacy is None:
         return settings
     if os.path.lexists(settings.config):
@@ -264,7 +271,7 @@ def _without_a_table(settings: Settings) -> Settings:
 
 @contextmanager
 def _hold_state_folder(settings: Settings, who: str) -> Iterator[None]:
-    """Lock the state folder: two front doors would mix workers, counts and last-good tables."""
+    """Lock the state folder inside the block, because two front doors on one folder would mix their workers, counts and tables."""
     assert settings.state is not None  # noqa: S101 - found above
     try:
         with lock_state_dir(settings.state, who):
@@ -315,7 +322,7 @@ def note_short_token(admin: ListenAddress, token: str | None) -> None:
 
 
 def _check(settings: Settings, named: Path) -> StartCheck:
-    """Check what would be served; print problems with the table's name as it was given."""
+    """Check the table and the app; print problems with the table's path as the user wrote it (`named`)."""
     from overgrow.app import check_start  # noqa: PLC0415 - not for `overgrow --help`
 
     try:
@@ -347,14 +354,14 @@ def _problem_text(problem: Problem, config: Path, named: Path) -> str:
 
 
 def note_slow_import(seconds: float) -> None:
-    """Print that the import of the app is slow, since nothing listens before its end, not even for legacy."""
+    """Print that the import of the app is slow, because until it ends nobody is served, not even by legacy."""
     what = f"the app has been loading for {seconds:g} s, and nothing listens before it is imported"
     fix = "If it hangs, check what it does during the import; Ctrl-C cancels the start."
     echo_safe(f"note: {what}. {fix}", err=True)
 
 
 def require_free_addresses(*addresses: ListenAddress) -> None:
-    """Bind each address for a moment, since gunicorn would retry for seconds and say less."""
+    """Bind each address for a moment; raise InUse if one is in use. gunicorn would retry for seconds and say less."""
     with ExitStack() as taken:
         for address in addresses:
             if address.path is None:
@@ -377,7 +384,7 @@ def _bind_socket(address: ListenAddress) -> socket.socket:
 
 
 def _require_unused_socket(path: str) -> None:
-    """Fail if a server uses the socket file; gunicorn replaces a stale one."""
+    """Raise InUse if a server uses the socket file. A file that no server uses is fine, because gunicorn replaces it."""
     if not Path(path).exists():
         return
     if not Path(path).is_socket():
@@ -394,8 +401,8 @@ def _require_unused_socket(path: str) -> None:
 def max_connections_for(files: int) -> int:
     """Return how many clients a listener may accept in a worker that may open `files` files.
 
-    The other file descriptors are for 256 connections to legacy, for files, and for clients that are refused.
-    Otherwise a flood of the public listener would leave none for the admin listener and legacy.
+    The other file descriptors are for 256 connections to legacy, for files, and for clients that are refused. If clients of
+    the public listener could use all descriptors, none would be left for the admin listener and for legacy.
     """
     if files == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
@@ -413,7 +420,7 @@ def _raise_file_limit() -> int:
 
 
 def note_few_files(files: int) -> None:
-    """Print a note if the limit of open files lowers the number of clients."""
+    """Print a note if the limit of open files lowers the number of clients that a listener may accept."""
     connections = max_connections_for(files)
     if connections < MAX_CONNECTIONS:
         what = f"a worker may open {files} files, so it accepts {connections} clients at once"

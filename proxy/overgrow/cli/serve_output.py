@@ -17,7 +17,10 @@ STDOUT, STDERR = 1, 2
 
 @contextmanager
 def reserve_stdout_for_log() -> Iterator[TextIO]:
-    """Redirect standard output to standard error and yield the former stream; restored in this process only."""
+    """Redirect standard output to standard error inside the block; yield a stream to the former standard output.
+
+    Only this process restores standard output at the end of the block; forked processes do not.
+    """
     _ensure_open(STDERR)
     _ensure_open(STDOUT)
     process = os.getpid()
@@ -42,7 +45,7 @@ def _redirect_stdout_to(descriptor: int) -> None:
 
 
 def _ensure_open(descriptor: int) -> None:
-    """Open a closed descriptor on /dev/null; otherwise a new socket could get its number and receive printed text."""
+    """If a descriptor is closed, open it on /dev/null; otherwise a socket could get its number and receive printed text."""
     try:
         os.fstat(descriptor)
     except OSError:

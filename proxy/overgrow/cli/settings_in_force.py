@@ -83,7 +83,7 @@ def _value_text(setting: Setting, settings: Settings) -> str | None:
 
 
 def _read_table(config: Path) -> bytes:
-    """Return the bytes of the table; none if it cannot be read, which other commands report."""
+    """Return the bytes of the table; no bytes if it cannot be read, because other commands report that."""
     try:
         return within(ANSWER_S, config, partial(read_table_file, config))
     except OSError:
@@ -114,7 +114,7 @@ def publish_settings(
 
 
 def read_published_settings(state: Path, pid: int) -> dict[str, Any] | None:
-    """Return the report of the front door with this master; None if that front door wrote none."""
+    """Return the report of the front door whose master has the process id `pid`; None if that front door wrote no report."""
     try:
         report = json.loads((state / REPORT).read_bytes())
     except (OSError, ValueError):
@@ -124,13 +124,13 @@ def read_published_settings(state: Path, pid: int) -> dict[str, Any] | None:
 
 
 def find_front_door(state: Path) -> tuple[int | None, dict[str, Any] | None]:
-    """Return the process id of the front door that runs on a state folder, and its report, as far as known."""
+    """Return (pid, report) of the front door that runs on a state folder; None for what is not known."""
     pid = find_described_pid(state)
     return pid, None if pid is None else read_published_settings(state, pid)
 
 
 def unknown_variable_warnings(config: Path) -> Iterator[dict[str, str]]:
-    """Give each OVERGROW_ variable of the environment that neither a setting nor the table uses, with advice."""
+    """Yield a warning with advice for each OVERGROW_ variable of the environment that neither a setting nor the table uses."""
     if not any(find_unknown_variables(os.environ)):
         return
     used = {name.decode() for name in _VARIABLE.findall(_read_table(config))}

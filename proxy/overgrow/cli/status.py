@@ -44,7 +44,7 @@ def status(call: Invocation) -> None:
 
 
 def _admin_address(call: Invocation) -> str:
-    """Return the address from the command line, else that of the front door on the state folder, else the default."""
+    """Return the admin listener's address: as the user set it, else that of the front door on the state folder, else the default."""
     source = click.get_current_context().get_parameter_source("admin")
     if source is click.core.ParameterSource.COMMANDLINE or os.environ.get("OVERGROW_ADMIN"):
         return call.settings.admin
@@ -98,7 +98,7 @@ def _health(payload: dict[str, Any]) -> str:
 
 
 def _upstream_error(payload: Mapping[str, Any]) -> str:
-    """Return since when legacy does not answer, and why; "" while it does."""
+    """Return since when legacy does not answer, and why; "" if it answers."""
     upstream = payload.get("upstream")  # an earlier version's front door does not send it
     if upstream is None or upstream["up"]:
         return ""
@@ -110,7 +110,7 @@ def _upstream_error(payload: Mapping[str, Any]) -> str:
 
 
 def _breakers(breakers: Sequence[Mapping[str, Any]]) -> str:
-    """Return a line per route, side and state with the number of workers; "" while all are closed."""
+    """Return a line for each route, side and state with breakers that are not closed; "" if all are closed."""
     by_breaker: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for each in breakers:
         by_breaker.setdefault((each["route"], each["side"], each["state"]), []).append(each)

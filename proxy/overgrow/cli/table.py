@@ -59,7 +59,7 @@ class CheckResult(NamedTuple):
 def _require_one_file(
     _ctx: click.Context, _param: click.Parameter, files: tuple[Path, ...]
 ) -> Path | None:
-    """Refuse a second file, of which click would take the last alone."""
+    """Refuse more than one file, because click would silently use only the last one."""
     if len(files) > 1:
         raise click.BadParameter("more than one file. Join logs: cat A B > all.log.")
     return files[0] if files else None
@@ -123,7 +123,7 @@ def check(
 def _read_traffic(
     call: Invocation, traffic: Path | None, former: RouteTable | None, found: CheckResult
 ) -> TrafficReport | None:
-    """Compare by recorded requests; None without --traffic, or if the table has problems."""
+    """Compare the table with the former one by recorded requests; None without --traffic, or if the table has problems."""
     if traffic is None or found.problems or found.table is None:
         return None
     if former is None:
@@ -156,7 +156,10 @@ def _require_readable(call: Invocation) -> None:
 
 
 def _table_to_compare(call: Invocation, against: Path | None) -> RouteTable | None:
-    """Return the table to compare with; None if there is none, or it is the same file."""
+    """Return the table to compare with: that of --against, else the last good one.
+
+    None if there is no last good table, or if its text is that of the table to check.
+    """
     if against is not None:
         return load_valid_table(call._replace(settings=replace(call.settings, config=against)))
     kept = read_last_good_in_time(call.state_to_read)
@@ -166,7 +169,7 @@ def _table_to_compare(call: Invocation, against: Path | None) -> RouteTable | No
 
 
 def _note_partial_write(call: Invocation, former: RouteTable | None) -> None:
-    """Print a note if the file looks half-written; the running front door makes the same check."""
+    """Print a note if the file looks half-written, by the same check that a running front door makes."""
     waiting = (
         None if former is None else find_half_written(call.config, call.state_to_read, os.environ)
     )
@@ -193,7 +196,7 @@ def _with_app(call: Invocation, former: RouteTable | None) -> CheckResult:
 
 
 def _parse_as_running(call: Invocation, rules: Sequence[AppRule] | None) -> ParsedTable:
-    """Parse the table as the running workers would: they keep the app they started with."""
+    """Parse the table as the running workers would, which keep the app that they started with even if `app` changes."""
     running: Sequence[Mapping[str, Any]] = ()
     with (
         suppress(OSError),
@@ -241,7 +244,7 @@ def _row(route: Route) -> tuple[str, ...]:
 
 
 def _extra_words(route: Route) -> Iterator[str]:
-    """Give the other settings of a route in words, beside its target and canary."""
+    """Yield the settings of a route other than target and canary, in words."""
     if not route.reversible:
         yield "irreversible"
     if route.shadow:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def import_app(settings: Settings) -> TeamApp:
-    """Import the app that OVERGROW_APP or else `app:` of the table names; or say why it cannot be imported."""
+    """Import the app that OVERGROW_APP names, or else `app:` of the table; `why` of the result says why that failed."""
     from overgrow.app import import_team  # noqa: PLC0415  imports Flask and the team's app
 
     with redirect_stdout(sys.stderr):
@@ -27,7 +27,7 @@ def import_app(settings: Settings) -> TeamApp:
 
 
 def rules_of(settings: Settings, consequence: str) -> list[AppRule]:
-    """Return the app's URL rules; if the import fails, exit 1 with the reason and what follows from it."""
+    """Return the app's URL rules; if the import fails, exit 1 with the reason and with `consequence`, what follows from it."""
     from overgrow.app import app_rules  # noqa: PLC0415  as above
 
     team = import_app(settings)

@@ -20,7 +20,7 @@ MAX_EXAMPLE_LENGTH = 60
 
 
 class TrafficReport(NamedTuple):
-    """What recorded requests of a file show about a table, and which table it is compared with."""
+    """The result of comparing two tables by the recorded requests of a file: `before` is in effect, `after` is to be checked."""
 
     file: Path
     before: RouteTable | None  # None: no table has taken effect, legacy answers everything
@@ -106,7 +106,7 @@ def _row(comparison: TrafficComparison, change: SideChange, count: int) -> tuple
 
 
 def traffic_notes(report: TrafficReport) -> Iterator[str]:
-    """Give notes for the reader: lines that were not read, conditions that a log does not show."""
+    """Yield notes for the reader on lines that were not read, and on conditions of routes that a log does not show."""
     if report.first_unread is not None:
         number, line = report.first_unread
         plural = "lines" if report.unit == "line" else "entries"

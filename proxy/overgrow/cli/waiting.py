@@ -1,4 +1,7 @@
-"""Waits until every worker follows a change, or returns which ones do not. It reads the board, or /readyz (--admin)."""
+"""Waits until every worker follows a change, by the board or by /readyz (--admin).
+
+If the time runs out, the result says which workers do not follow it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ class BoardWaiting:
         self._state, self._limit_s = state, limit_s
 
     def lag(self, late: Callable[[ReadyzJson], str]) -> str | None:
-        """Return which workers do not have the change yet, and why; None once `late` returns "".
+        """Wait, and return None as soon as `late` returns ""; if the time runs out, return what `late` said last.
+
+        `late` gets what the workers report, and returns a text on the workers that do not follow the change yet.
 
         Ctrl-C ends the wait; the change itself stays.
         """
@@ -51,10 +56,10 @@ class BoardWaiting:
 
 
 class Nobody:
-    """Takes the place of a wait if no front door runs on this state folder."""
+    """Stands for a wait if no front door runs on this state folder, so that there is nobody to wait for."""
 
     def lag(self, _late: Callable[[ReadyzJson], str]) -> None:
-        """Return at once."""
+        """Return None at once."""
 
 
 class Waiting:
@@ -65,7 +70,9 @@ class Waiting:
         self._limit_s = limit_s
 
     def lag(self, late: Callable[[ReadyzJson], str]) -> str | None:
-        """Return which workers do not have the change yet, and why; None once `late` returns "".
+        """Wait, and return None as soon as `late` returns ""; if the time runs out, return what `late` said last.
+
+        `late` gets what the workers report, and returns a text on the workers that do not follow the change yet.
 
         An unreachable front door and Ctrl-C end the wait; the change itself stays.
         """
@@ -87,7 +94,7 @@ class Waiting:
 
 
 def revision_lag(readyz: ReadyzJson, revision: str) -> str:
-    """Return which workers do not run the revision, and whether they reject the file; "" if all run it."""
+    """Return a text on the workers that do not run the revision, and on why they reject the file; "" if all run it."""
     workers = readyz["workers"]
     late = [each for each in workers if each["revision"] != revision]
     if workers and not late:
@@ -105,7 +112,7 @@ def revision_lag(readyz: ReadyzJson, revision: str) -> str:
 def kill_lag(readyz: ReadyzJson, board: Path) -> str:
     """Return which workers have not seen the kill file; "" if all have.
 
-    /readyz reports on the worker that answers it; the board beside the kill file reports on all.
+    /readyz says whether the worker that answers it has seen the file; the board says that of all workers.
     """
     from overgrow.observe.board import workers  # noqa: PLC0415  only for --wait
 
@@ -117,7 +124,9 @@ def kill_lag(readyz: ReadyzJson, board: Path) -> str:
 
 
 def kill_lag_on_board(board: Path, limit_s: float) -> str | None:
-    """Return which living workers have not seen a kill file in time, by the board; None if all have.
+    """Wait until all living workers have seen a kill file, by the board; if the time runs out, return which have not.
+
+    Returns None if all have seen it.
 
     Raises:
         LookupError: if no living worker uses this board.
@@ -146,7 +155,10 @@ def parse_timeout_option(_ctx: click.Context, _param: click.Parameter, value: st
 
 
 def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --wait, --timeout and --admin; pass it a function that makes the wait, and the time limit."""
+    """Give a command the options --wait, --timeout and --admin.
+
+    The command gets `waiting`, a function that makes the wait, and `limit_s`.
+    """
 
     @click.option(
         "--wait/--no-wait",
@@ -180,7 +192,11 @@ MakeWaiting = Callable[
 
 
 def _make_waiting(call: Invocation, wait: bool | None, limit_s: float) -> MakeWaiting:  # noqa: FBT001  three values
-    """Return a function that makes the wait: by the listener of --admin if given, else by the board; None with --no-wait."""
+    """Return a function that makes the wait, or returns None with --no-wait.
+
+    The wait asks the admin listener if --admin is given; else it reads the board of the front door on the state folder.
+    If there is no such front door, it asks the listener with --wait, and waits for nobody without --wait.
+    """
     if wait is False:
         return lambda: None
     source = click.get_current_context().get_parameter_source("admin")

@@ -37,7 +37,7 @@ def living_workers(state: Path) -> Sequence[Worker]:
 
 
 def is_door_running(state: Path) -> bool:
-    """Whether a front door runs on the state folder: its master holds the lock, or the board has living workers."""
+    """Whether a front door runs on the state folder: a master holds the lock of the folder, or the board has living workers."""
     try:
         if within(ANSWER_S, state, partial(find_master, state)) is not None:
             return True
@@ -55,7 +55,7 @@ def ask_workers(call: Invocation, data: bytes, limit_s: float) -> None:
     """Ask each running worker whether it would accept a table.
 
     Raises:
-        EditRefused: if one would not, or did not respond in time.
+        EditRefused: if a worker would not accept it, or did not respond in time.
 
     """
     deadline = time.monotonic() + limit_s
@@ -100,7 +100,7 @@ def _refusal(call: Invocation, refusing: Sequence[ProposalAnswer]) -> EditRefuse
 
 
 def _with_given_path(problem: Problem, config: Path) -> Problem:
-    """Return the problem with the table's path as given to this command, since workers report its absolute path."""
+    """Return the problem with the table's path as the user gave it, in place of the absolute path that workers report."""
     is_of_table = problem.file == str(config.absolute())
     return replace(problem, file=str(config)) if is_of_table else problem
 

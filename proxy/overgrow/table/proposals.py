@@ -2,7 +2,8 @@
 
 Whoever wants to send clients to migrated puts the text into `<state>/proposals/`; each worker judges the text with the code
 that judges a changed routes.yaml, by the worker's own app, environment and running table, and writes its answer to a
-file beside it. No port, no token, no lock is needed. Rule: a proposal changes nothing, and workers ignore it once it is a minute old.
+file beside it. No port, no token, no lock is needed. Rule: a proposal changes nothing, and workers ignore a
+proposal that is older than a minute.
 """
 
 from __future__ import annotations

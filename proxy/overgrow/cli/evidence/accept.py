@@ -117,7 +117,7 @@ def accept(call: Invocation, group: str | None, reason: str, days: int, **given:
 
 
 class AcceptOptions(NamedTuple):
-    """The options for one group or proposal."""
+    """The options of `overgrow diff accept` for one group or one proposal."""
 
     terms: Terms
     how: Comparator | None
@@ -127,7 +127,7 @@ class AcceptOptions(NamedTuple):
 
 
 def _refuse_mixed_options(group: str | None, **given: Any) -> None:
-    """Exit 2 for options that do not go together."""
+    """Exit 2 if options are given that do not go together."""
     if (group is None) is not given["proposed"]:
         raise click.UsageError(
             "Name a GROUP or a PROPOSAL, or write --proposals for all proposals."
@@ -168,7 +168,7 @@ def _accept_one(call: Invocation, group: str, wish: AcceptOptions) -> None:
 def _rules_of_proposal(
     call: Invocation, text: str, rules: CurrentRules, wish: AcceptOptions
 ) -> tuple[str, list[Rule]]:
-    """Return the route of a proposal, and its rule."""
+    """Return (route, rules) of the proposal with the id `text`; the only rule is the proposed one."""
     found, _ = find_proposals(call, None, rules)
     chosen = next((each for each in found if each.id == text), None)
     if chosen is None:
@@ -192,7 +192,7 @@ def _open_parts(found: Sequence[JudgedGroup], path: str | None) -> list[Part]:
 
 
 class AcceptResult(NamedTuple):
-    """The rules that were written, and what else they hide."""
+    """The rules that were written, and the other differences that they hide."""
 
     route: str
     key: str | None  # of the group; None for a proposal
@@ -203,7 +203,7 @@ class AcceptResult(NamedTuple):
 
 
 def _print_result(call: Invocation, done: AcceptResult) -> None:
-    """Judge the stored groups by the current rules, and print which stay open."""
+    """Print the written rules, what they hide, and how many of the stored groups stay open under the current rules."""
     from overgrow.cli.evidence.rules_text import rule_json  # noqa: PLC0415  as above
     from overgrow.shadow.values.difference import path_shape_of  # noqa: PLC0415  only where there is evidence
 
@@ -242,7 +242,10 @@ def _print_result(call: Invocation, done: AcceptResult) -> None:
 
 
 def _group_verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
-    """Return whether a group is covered now, and which paths keep it open if it is not."""
+    """Return a line that says whether a group is covered now, or else which paths keep it open.
+
+    `own` are the open paths of the group, `ruled` the paths of the new rules.
+    """
     if not own:
         return [f"{key[:SHORT]} is accepted."]
     others = ", ".join(sorted(own - ruled))
@@ -250,7 +253,7 @@ def _group_verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
 
 
 def _undecided_note(paths: set[str]) -> list[str]:
-    """Return a note on pairs that no new rule can be applied to, since their values are not stored."""
+    """Return a note on open paths that have a new rule: the rule cannot be applied to pairs whose values are not stored."""
     note = (
         f"Pairs found before stay open: too little of {', '.join(sorted(paths))} is stored to apply the "
         "rule to them. It applies to new pairs; overgrow shadow restart deletes the old ones."

@@ -36,7 +36,7 @@ class AcceptAllOptions(NamedTuple):
 
 
 class WrittenFile(NamedTuple):
-    """The rules written into one file, and why others were not."""
+    """The rules that were written into one file, and for each rule that could not be added, why."""
 
     route: str
     file: str
@@ -52,7 +52,7 @@ class WrittenFile(NamedTuple):
 
 
 def accept_proposals(call: Invocation, choice: AcceptAllOptions) -> None:
-    """Show all proposals, ask once, write them, and reset the evidence of their routes if wanted."""
+    """Show all proposals and ask once; then write the rules and, if that was chosen, reset the evidence of their routes."""
     rules = CurrentRules(call)
     found, notes = find_proposals(call, choice.route, rules)
     for note in notes:
@@ -79,7 +79,10 @@ def accept_proposals(call: Invocation, choice: AcceptAllOptions) -> None:
 def _ask_what_to_write(
     choice: AcceptAllOptions, found: Sequence[RouteProposal], *, to_errors: bool
 ) -> str:
-    """Ask whether to write, and whether to reset the evidence too: one question, or none."""
+    """Return what to do: write the rules, write them and reset the evidence, or neither.
+
+    Ask one question about it, or none with --yes.
+    """
     if choice.yes:
         return BOTH if choice.restart else WRITE
     routes = len({each.route for each in found})
@@ -119,7 +122,7 @@ def _path_of(each: RouteProposal, rules: CurrentRules, choice: AcceptAllOptions)
 
 
 def _distinct_rules(rules: Iterable[Rule]) -> list[Rule]:
-    """Return each rule once: routes that share a file may have the same proposal."""
+    """Return the rules without duplicates, because routes that share a file may have the same proposal."""
     from overgrow.shadow.rules.file import overlaps  # noqa: PLC0415  reads YAML: not for --help
 
     kept: list[Rule] = []

@@ -104,7 +104,7 @@ def _row(each: JudgedGroup) -> tuple[str, ...]:
 
 
 def _title(each: JudgedGroup) -> str:
-    """Return kind and path of the open differences, or of all; at most two."""
+    """Return kind and path of the first two open differences; of the first two differences if none is open."""
     parts = each.open_parts or each.group.parts
     text = ", ".join(_kind_and_path(part) for part in parts[:2])
     return f"{text} and {len(parts) - 2} more" if len(parts) > 2 else text
@@ -214,7 +214,7 @@ def _part_cells(part: Part) -> tuple[str, str, str]:
 
 
 def _latest_examples(group: Group) -> Sequence[Example]:
-    """Return the latest examples."""
+    """Return the latest examples of a group."""
     return sorted(group.examples, key=lambda each: -each.at)[:SHOWN_PAIRS]
 
 
@@ -269,7 +269,7 @@ def _advice(each: JudgedGroup, today: CurrentRules) -> str:
 
 
 def _undecided_note(each: JudgedGroup, today: CurrentRules) -> str:
-    """Return a note on pairs that no new rule can be applied to, since their values are not stored."""
+    """Return a note on rules that cannot be applied to the stored pairs of a group, because too little of them is stored."""
     route = each.group.route
     rules = [f"{today.location(route, rule)} has {rule.name}" for rule in each.undecided]
     return (

@@ -54,7 +54,7 @@ class GateReport(NamedTuple):
 
     @property
     def is_ready(self) -> bool:
-        """Whether the route may be flipped."""
+        """Whether the gate is open, so that the route may be flipped."""
         return not self.reasons
 
 
@@ -152,7 +152,7 @@ def _add_notes(call: Invocation, report: GateReport, rules: CurrentRules) -> Gat
 
 
 def readiness(call: Invocation, name: str, clean: int) -> Readiness:
-    """Return the gate's answer for a flip to migrated, with the figures that the history keeps of it."""
+    """Return the gate's answer for a flip to migrated, with the figures that the history keeps with the flip."""
     report = judge_route(call, GateQuestion(name, clean), CurrentRules(call))
     return Readiness(report.reasons, _figures(report))
 

@@ -1,4 +1,4 @@
-"""Which other differences found so far a rule would hide: shown before a person accepts it."""
+"""Finds which other stored differences a rule would hide. They are shown before a person accepts the rule."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def severity_of(part: Part) -> str:
 
 
 def find_hidden(rule: Rule, groups: Iterable[Group], today: Rules) -> list[HiddenDifference]:
-    """Return the open differences that one more rule would cover, the most severe first."""
+    """Return the open differences that the rule would cover if it were added to the rules of today, the most severe first."""
     from overgrow.shadow.rules.rejudge import build_coverage_check, build_possible_rule_finder  # noqa: PLC0415  as above
     from overgrow.shadow.rules.rules import Rules  # noqa: PLC0415  as above
 

@@ -31,7 +31,7 @@ NOTHING = "No noise was found that would justify a rule."
 
 
 class RouteProposal(NamedTuple):
-    """A proposed rule of a route, with the id to accept it by, and what it would hide."""
+    """A proposed rule of a route, with the id by which it is accepted, and the differences that it would hide."""
 
     route: str
     proposal: RuleProposal
@@ -78,7 +78,7 @@ class RouteProposal(NamedTuple):
 
 
 class OneSidedNote(NamedTuple):
-    """A path at which two responses of migrated differ, but never two of legacy."""
+    """A path at which two responses of migrated differ, while two responses of legacy never do."""
 
     route: str
     found: MigratedOnlyNoise
@@ -92,7 +92,7 @@ class OneSidedNote(NamedTuple):
 
 
 class TooWideNote(NamedTuple):
-    """A path at which legacy's own responses differ, but whose rule would hide the whole response."""
+    """A path at which two responses of legacy differ, but at which a rule would hide the whole response."""
 
     route: str
     found: PathTooWideForRule
@@ -173,7 +173,10 @@ def proposals_text(found: Iterable[RouteProposal]) -> str:
 def find_proposals(
     call: Invocation, route: str | None, rules: CurrentRules
 ) -> tuple[list[RouteProposal], list[Note]]:
-    """Return the proposals of one route or all that no rule covers yet, and notes on paths without one."""
+    """Return (proposals, notes) of one route, or of all routes if `route` is None.
+
+    The proposals are those that no rule covers yet; the notes are on noisy paths for which no rule is proposed.
+    """
     if route is not None:
         require_route(call, route)
     names = [route] if route is not None else [each.name for each in drafts(call) if each.name]
@@ -233,7 +236,7 @@ def _as_rule(proposal: RuleProposal) -> Rule:
 
 
 def _without_covered_kinds(proposal: RuleProposal, today: Rules) -> RuleProposal | None:
-    """Return the proposal for the kinds that no rule at its path covers; None if none is left."""
+    """Return the proposal without the kinds that a rule at its path covers already; None if no kind is left."""
     from overgrow.shadow.findings.proposing import default_rule_kind  # noqa: PLC0415  only where there is evidence
 
     there = today.rules_at(proposal.path)

@@ -107,7 +107,7 @@ def _rules_of_route(route: str, today: CurrentRules, hits: Hits) -> Sequence[Lis
 
 
 def _rules_of_all_routes(today: CurrentRules, hits: Hits) -> Sequence[ListedRule]:
-    """Return the entries of the file for every route, with what each covered in all of them."""
+    """Return the entries of the file that applies to every route, each with how often it covered something in any route."""
     from overgrow.evidence import RuleHits  # noqa: PLC0415  only where there is evidence
 
     total: Hits = {}

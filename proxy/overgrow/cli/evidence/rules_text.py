@@ -62,9 +62,10 @@ def draft_rules(
     how: Comparator | None = None,
     at: str | None = None,
 ) -> list[Rule]:
-    """Return one rule for each place: the narrowest one that covers all differences found there, and no other kind.
+    """Return a rule for each place: the narrowest one that covers all differences found there, and no other kinds.
 
-    `at` is the path that a person wrote, if any. A path that is partly hidden or cut off gets no rule.
+    `how` is the comparator that a person chose, None for the narrowest; `at` is the path that a person wrote, None for the
+    places of the parts. A path that is partly hidden or cut off gets no rule.
     """
     by_path: dict[str, list[Part]] = {}
     for part in parts:
@@ -77,7 +78,7 @@ def draft_rules(
 
 
 def place_of(part: Part) -> str:
-    """Return the place at which all pairs differ, or the path with any index if there are several."""
+    """Return the path of the place at which all pairs differ; if they differ at several places, the path with `[*]`."""
     is_one = part.place not in {"", SEVERAL} and not reason_not_a_path(part.place)
     return part.place if is_one else part.path
 
@@ -119,7 +120,7 @@ def accept_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:
 
 
 def _refuse_second(path: Path, text: bytes | None, rules: Sequence[Rule]) -> None:
-    """Exit 1 if a path already has a rule, in force or expired, and say where it is."""
+    """Exit 1 if the file already has a rule that covers the same as one of these, and say where that rule is."""
     for rule in rules:
         there = _existing_rule_in(path, text, rule)
         if there:
@@ -128,7 +129,7 @@ def _refuse_second(path: Path, text: bytes | None, rules: Sequence[Rule]) -> Non
 
 
 def find_existing_rule(path: Path, rule: Rule) -> str:
-    """Return which rule of a file, in force or expired, covers the same as another; empty if none does."""
+    """Describe the rule of a file, in force or expired, that covers the same as the given rule; empty if none does."""
     try:
         return _existing_rule_in(path, path.read_bytes(), rule)
     except (FileNotFoundError, NotADirectoryError):

@@ -46,7 +46,7 @@ def shadow() -> None:
 
 
 class ShadowRow(NamedTuple):
-    """One route and the side that served its clients, with counts of what was compared."""
+    """The counts of what was compared for one route while one side served its clients."""
 
     route: str
     answered_by: str
@@ -184,7 +184,7 @@ def _restart_line(begun: EvidenceReset) -> str:
 
 
 def _count_dropped(metrics: Path) -> dict[str, int]:
-    """Return requests that were drawn but not compared, by reason, most frequent first."""
+    """Return {reason: number} of requests that were drawn for a comparison but not compared, most frequent first."""
     from overgrow.observe.metrics import sum_samples  # noqa: PLC0415  prometheus_client is slow to import
 
     counts = {
@@ -196,7 +196,7 @@ def _count_dropped(metrics: Path) -> dict[str, int]:
 
 
 def _rows(table: RouteTable, known: EvidenceSummary) -> list[ShadowRow]:
-    """Return rows in matching order, one per side with evidence; then routes that left the table."""
+    """Return a row for each route and side with evidence: routes of the table in matching order, then routes that left it."""
     by_owner = {(each.route, each.control): each for each in known.counted}
     routes = {route.name: route for route in table.routes}
     owners = [
@@ -246,7 +246,7 @@ def restart(call: Invocation, route: str | None, everything: bool, reason: str) 
 
 
 def _routes_with_evidence(call: Invocation) -> list[str]:
-    """Return the routes with a shadow or evidence in table order, then those that left the table."""
+    """Return the routes that have a shadow or evidence: those of the table in its order, then those that left the table."""
     with open_store(call) as reader:
         counted = {each.route for each in reader.shadow_status()}
     drafted = [each.route for each in drafts(call) if each.route]

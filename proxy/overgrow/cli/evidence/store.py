@@ -61,7 +61,7 @@ class CurrentRules:
         self._read: dict[Path, RulesFile] = {}
 
     def path(self, route: str) -> Path:
-        """The file of a route's rules; routes may share one."""
+        """Return the path of the file with a route's rules; several routes may share a file."""
         return self._folder / f"{self._names.get(route, route)}.yaml"
 
     def explains(self, route: str) -> Callable[[Part], bool]:
@@ -75,7 +75,7 @@ class CurrentRules:
         return self.file(route).rules.with_shared_rules(self.everywhere().rules)
 
     def file(self, route: str) -> RulesFile:
-        """Return what the route's file has, after printing its problems and expired rules."""
+        """Return the content of the route's file; print its problems and expired rules."""
         return self._file(self.path(route))
 
     @property
@@ -86,7 +86,7 @@ class CurrentRules:
         return self._folder / f"{EVERYWHERE}.yaml"
 
     def everywhere(self) -> RulesFile:
-        """Return what the file for every route has."""
+        """Return the content of the file whose rules apply to every route."""
         return self._file(self.path_everywhere)
 
     def location(self, route: str, rule: Rule) -> str:
@@ -112,7 +112,7 @@ class CurrentRules:
 
 
 def _compare_names(call: Invocation) -> dict[str, str]:
-    """Return the routes whose rules file has another name (`shadow: {compare: NAME}`)."""
+    """Return {route: NAME} for routes with `shadow: {compare: NAME}`, whose rules file has this name and not the route's."""
     routes = [draft.route for draft in drafts(call) if draft.route]
     return {each.name: each.shadow_compare for each in routes if each.shadow_compare}
 
@@ -146,7 +146,7 @@ def rules_failure(path: Path, read: RulesFile, route: str) -> Failed:
 
 
 class JudgedGroup(NamedTuple):
-    """A group under the current rules: the parts that no rule covers.
+    """A group judged by the current rules; `open_parts` are the parts that no rule covers.
 
     `undecided` are rules that may cover an open part, but the store has too little data to decide that.
     """
@@ -157,7 +157,7 @@ class JudgedGroup(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether a part is not covered."""
+        """Whether the group is open: it has a part that no rule covers."""
         return bool(self.open_parts)
 
 
@@ -177,7 +177,10 @@ def _judge_group(group: Group, rules: CurrentRules) -> JudgedGroup:
 
 
 def find_groups(call: Invocation, text: str, rules: CurrentRules) -> list[JudgedGroup]:
-    """Return the groups whose id begins with `text`: usually one, two if both sides have served users."""
+    """Return the groups of the one id that begins with `text`; exit 1 if no id or more than one begins with it.
+
+    These are two groups if the difference occurred both while legacy and while migrated served users; otherwise one.
+    """
     with open_store(call) as reader:
         found = reader.group(text) if _ID.fullmatch(text) else ()
         ids = sorted({each.key for each in found or reader.groups()})

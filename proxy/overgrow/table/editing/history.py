@@ -1,7 +1,8 @@
 """flips.jsonl: the history of flips, kills and resumes, an append-only file.
 
 Each line contains the SHA-256 of the line before it, so a changed or removed line is noticed. A process that is killed
-while it writes leaves a torn last line. Such a line is skipped and reported, and the next line contains its hash, too. A flip holds the lock from reading the table to writing it.
+while it writes leaves a torn last line. Such a line is skipped and reported, and the next line contains its hash, too.
+A flip holds the lock from reading the table to writing it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The code that decides real requests decides each test by the table in the same file, without kill
 file, breakers and overrides. Rule: a test that fails makes the table invalid, unless it expects
-migrated or gone and the route's own target is legacy. In that case there is only a note, so that no test ever blocks the way back to legacy.
+migrated or gone and the route's own target is legacy. In that case there is only a note, so that
+no test ever blocks the way back to legacy.
 """
 
 from __future__ import annotations
