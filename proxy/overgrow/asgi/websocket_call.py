@@ -122,7 +122,7 @@ class WebSocketCall:
 
         Raises:
             BodyBroken: the app crashed; the client got close code 1011.
-            OSError: the client had left before.
+            OSError: the client left before the 101 was written.
 
         """
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)

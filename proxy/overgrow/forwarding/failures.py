@@ -34,8 +34,8 @@ FOREIGN: tuple[type[Exception], ...] = (*(row[0] for row in _ROWS), OSError)
 def failure_of(error: Exception, *, stage: Stage | None = None) -> Failure:
     """Return the Failure for an exception that a transport raised.
 
-    The stage is the one that the caller passes, else the one that our transport noted on the exception, else
-    the one of the row.
+    Its stage is `stage` if the caller passes one, else the stage that our transport noted on the exception, else the
+    stage in the table's row.
     """
     stage = stage or getattr(error, "stage", None)
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):

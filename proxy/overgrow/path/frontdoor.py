@@ -26,7 +26,7 @@ from overgrow.routing.model import Decision, Timeouts, TrustedProxies
 
 
 class TableSource(Protocol):
-    """Where the front door gets the table in force; it reads the attribute once for each request."""
+    """Where the front door gets the table in force; the front door reads `matcher` once for each request."""
 
     @property
     def matcher(self) -> Matcher:

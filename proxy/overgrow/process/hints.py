@@ -22,7 +22,7 @@ class LegacyTraits(NamedTuple):
 
 
 class LegacyHints:
-    """The notes on the legacy app of the current table; they stay until its settings change."""
+    """The notes on the legacy app of the current table; they stay until the settings of that app change."""
 
     def __init__(self, config: Path) -> None:
         self._config = config

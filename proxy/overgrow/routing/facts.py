@@ -1,8 +1,8 @@
 """What a decision is based on: the request's head, and facts that are not in the request.
 
-Pure. `head_of` turns what a server read into a Head: it resolves who the client is, and trusts
-forwarding headers only from trusted peers (RFC 7239, section 8.1, says why). The functions below it
-parse path, query and cookies only when a decision needs them.
+Pure. `head_of` turns what a server read into a Head: it resolves who the client is, and trusts forwarding headers
+only from trusted peers (RFC 7239, section 8.1, says why). The functions below `head_of` parse path, query and cookies
+only when a decision needs them.
 """
 
 from __future__ import annotations

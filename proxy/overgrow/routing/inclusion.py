@@ -210,7 +210,7 @@ def _add_any_number(automaton: Automaton, one: Converter) -> None:
 def _has_bounded_number_in_text(segments: Sequence[Segment]) -> bool:
     """Return whether a bounded number shares its segment with other text.
 
-    Then the regular expression decides where the number begins, which the text alone does not show.
+    If it does, the text alone does not show where the number begins; the regular expression decides that.
     """
     return any(
         isinstance(part, Converter) and part.is_bounded

@@ -70,7 +70,7 @@ def find_weakenings(
 def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
     """Return whether both tables have the same routes in the same order, in all fields that matter for matching.
 
-    `reversible` is one of these fields.
+    The field `reversible` is one of them.
 
     Most reloads change targets or canary shares only: then no path has to be examined.
     """
@@ -143,7 +143,11 @@ def _matching_identity(route: Route) -> Hashable:
 
 
 class _TableComparison:
-    """The comparison of two tables, with cached intermediate results."""
+    """The comparison of two tables, with cached intermediate results.
+
+    A leak is a request that an irreversible route of the running table takes, but that no irreversible route of the
+    new table takes.
+    """
 
     def __init__(self, running: RouteTable, table: RouteTable) -> None:
         self._before = running.routes

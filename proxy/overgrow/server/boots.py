@@ -68,7 +68,7 @@ class BootNotice:
 
 @dataclass(slots=True)
 class BootFailures:
-    """Failed boots in a row: since when, why, and when the next one is tried (monotonic seconds)."""
+    """Failed boots in a row: since when, why, and when the next boot is tried (monotonic seconds)."""
 
     failures: int = 0
     total: int = 0

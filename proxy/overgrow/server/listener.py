@@ -132,7 +132,7 @@ class ListenerState:
         return excess <= MAX_OVER_LIMIT
 
     def end_overdue_connections(self, now: float) -> None:
-        """End connections that waited too long; while the worker leaves, idle ones too."""
+        """End connections that have waited too long; if the worker is leaving, also end idle connections."""
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.enforce_timeout(now)
         for connection in [each for each in self.connections if each.is_reading_paused]:

@@ -136,7 +136,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         return min(missing, now_s >= self._boot_failures.retry_s and not is_booting)
 
     def _must_next_worker_serve_legacy_alone(self) -> bool:
-        """Whether the next worker must serve only legacy, because no worker serves and loading the app kills each new one."""
+        """Whether the next worker must serve only legacy: no worker serves, and loading the app kills each new worker."""
         can = (
             self.app.load_without_app is not None
             and self._has_served
@@ -405,10 +405,10 @@ def utc_now() -> str:
 class FrontServer(BaseApplication):  # type: ignore[misc]
     """gunicorn, embedded: `FrontServer(plan, load).run()` makes this process its master.
 
-    `load` is called in each worker after its fork and returns the ASGI application. `on_ready` is
-    called in the master, with the listeners' addresses as text, once they are bound. `load_without_app`
-    replaces `load` when no worker serves and the team's app ends each process that imports it. It gets
-    the reason as text, and returns an application that serves legacy and does not import the team's app.
+    `load` is called in each worker after its fork and returns the ASGI application. `on_ready` is called in the
+    master, with the listeners' addresses as text, once they are bound. `load_without_app` replaces `load` when no
+    worker serves and the team's app ends each process that imports it. `load_without_app` gets the reason as text,
+    and returns an application that serves legacy and does not import the team's app.
     """
 
     def __init__(

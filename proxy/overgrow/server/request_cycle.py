@@ -208,7 +208,7 @@ class RequestCycle:
             self.client_connection.refuse_and_close(Failure("migrated-crash", "head", "front"))
 
     def _minimal_scope(self) -> Message:
-        """Return the part of an ASGI scope that our own app reads; it reads everything else from this object."""
+        """Return the part of an ASGI scope that our own app reads; the app reads everything else from this object."""
         connection = self.client_connection
         return {
             "type": "http",

@@ -125,7 +125,7 @@ class ResponseStream:
     # In the thread.
 
     def _wait_for_room(self, block: bytes) -> bool:
-        """Add a block to memory; return False if it must go to the spool, or in pieces."""
+        """Add a block to memory; return False if the block must go to the spool, or must be added in pieces."""
         size = len(block)
         with self._unsent_memory.changed:
             while not self._is_abandoned and not self._add_to_memory(block):

@@ -40,12 +40,12 @@ from overgrow.wsgi.unsent_memory import UnsentMemory
 class WsgiServer:
     """A WSGI app as a Server: its calls run in a bounded pool of threads.
 
-    The pool is created at the first call and belongs to the event loop of that call; a call on another
-    loop gets a new pool. A call that exceeds its response timeout is answered 504 `migrated-timeout`
-    and keeps its thread until it returns, because Python cannot stop it. `stuck_threads` counts such
-    threads; `mostly_stuck_since` (by `clock`) says since when they are more than half. `max_body_bytes`
-    returns the length above which the app itself refuses a body: such a call gets its thread at once.
-    `disconnect_error` is raised in the app when it reads a body that breaks off.
+    The pool is created at the first call and belongs to the event loop of that call; a call on another loop gets a
+    new pool. A call that exceeds its response timeout is answered 504 `migrated-timeout` and keeps its thread until
+    it returns, because Python cannot stop it. `stuck_threads` counts such threads; `mostly_stuck_since` (by `clock`)
+    says since when more than half of all threads are stuck. `max_body_bytes` returns the length above which the app
+    itself refuses a body: such a call gets its thread at once. `disconnect_error` is raised in the app when it reads
+    a body that breaks off.
     """
 
     def __init__(  # noqa: PLR0913 - one noun and what stands around it, by keyword

@@ -108,8 +108,8 @@ class WsgiCall:
     ) -> bool:
         """Queue the call; return False if the queue is full.
 
-        `body` yields the part that has not come from the client yet. Unless `reads_at_once`, it is read only
-        when the app first asks for it.
+        `body` yields the part that has not come from the client yet. If `reads_at_once` is False, that part is read
+        only when the app first asks for it.
         """
         self._context, self._work = context, work
         self._began_at_s = self._loop.time()

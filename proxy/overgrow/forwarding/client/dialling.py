@@ -142,7 +142,7 @@ class Dialler:
 def dialler_of(
     url: str, tls_ca: str | Path | ssl.SSLContext | None, tls_name: str | None
 ) -> Dialler:
-    """Return the Dialler of a URL; requests and tunnels share it, and so its knowledge of failed addresses."""
+    """Return the Dialler of a URL; requests and tunnels share it, so that both know which addresses failed."""
     return Dialler(url, tls_ca, tls_name)
 
 

@@ -303,7 +303,8 @@ class ConnectionPool:
     def on_socket_open(self, connection: UpstreamConnection) -> None:
         """Note that a socket is open, and decide until when it may be used.
 
-        Connections opened at the same time end at different times: up to a tenth of the maximum age earlier.
+        The time is up to a tenth of the maximum age earlier than that age, so that connections that were opened at
+        the same time do not end at the same time.
         """
         self._open.add(connection)
         self._opened_count += 1
