@@ -250,7 +250,7 @@ class AsgiResponse:
     async def _add_large(
         self, body: bytes, response_memory: ResponseMemory, *, is_last: bool
     ) -> None:
-        """Keep a large piece in bounded memory or in the spool; else wait for the client."""
+        """Keep a large piece in bounded memory or in the spool; if both are full, wait for the client."""
         if self._share is not None:
             self._share.note_piece(len(body))
         if is_last and self._left_bytes is None:

@@ -200,7 +200,7 @@ def _release_call(call: AsgiCall, task: asyncio.Task[None]) -> None:
 
 
 def _bad_handshake_reply() -> Reply:
-    """Return 400 for an invalid handshake; it names the only version of WebSocket there is (RFC 6455 4.4)."""
+    """Return 400 for an invalid handshake; the response names the only version of WebSocket there is (RFC 6455 4.4)."""
     reply = failure_reply(Failure("bad-request", "read", "client", "no WebSocket handshake"))
     reply.headers.append((b"sec-websocket-version", b"13"))
     return reply

@@ -40,6 +40,6 @@ class FailureStreak:
         self._count, self._new = 0, None
 
     def take_new(self) -> LegacyOutcome | None:
-        """Return the latest failure, unless it was returned before."""
+        """Return the latest failure; None if there is none, or if it was returned before."""
         failure, self._new = self._new, None
         return None if failure is None else LegacyOutcome(failure, self._count)

@@ -69,7 +69,7 @@ class Ledger:
         self._used: int = max(struct.unpack_from("i", self._bytes)[0], 8)
 
     def cell(self, key: str) -> Cell:
-        """Return the number of a key made by prometheus_client's mmap_key; a new one is 0."""
+        """Return the Cell of a key made by prometheus_client's mmap_key; the number of a new key is 0."""
         position = self._positions.get(key)
         if position is None:
             position = self._positions[key] = self._append(key)

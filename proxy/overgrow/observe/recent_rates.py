@@ -1,8 +1,8 @@
 """Requests, errors and latency of the last minutes, by route and side, over all workers.
 
-Counting costs a request nothing: every few seconds each worker appends what its counters have gained to a file
-of its slot. A reader adds the histograms of all workers up, so percentiles are of all requests together.
-A worker that is killed loses the seconds since its last line; the totals lose nothing.
+Counting costs a request nothing: every few seconds each worker appends what its counters have gained to a file of its
+slot. A reader adds up the histograms of all workers, so that percentiles are those of all requests together. If a
+worker is killed, what it counted since its last line is missing here, but not in the totals.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CURRENT, _FORMER = "rates_{}.jsonl", "rates_{}.former"
 
 
 class Gain(NamedTuple):
-    """What the counters of one route and side gained: errors, and requests by histogram bucket."""
+    """By how much the counters of one route and side have grown: errors, and requests in each histogram bucket."""
 
     route: str
     side: str
@@ -39,7 +39,7 @@ class RatesFile:
         self._began_s: float | None = None
 
     def append(self, folder: Path, slot: int, gains: Sequence[Gain], now_s: float) -> None:
-        """Append one line, unless nothing was gained."""
+        """Append one line with the gains, if there are any; start a new file if the present one is too old or too large."""
         path = folder / _CURRENT.format(slot)
         if self._began_s is None:  # the predecessor's file goes on
             self._began_s = now_s
@@ -56,9 +56,9 @@ class RatesFile:
 def read_rates(
     folder: Path, bounds_s: Sequence[float], now_s: float
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the figures of each route and side with requests, by the name of their window.
+    """Return {(route, side): {name of a window: figures}}; a route and side without requests are left out.
 
-    `bounds_s` are the upper bounds of the buckets, without the last one, which has none.
+    `bounds_s` are the upper bounds of the histogram's buckets; the last bucket has no upper bound.
     """
     lines = [line for path in sorted(folder.glob("rates_*")) for line in _read_lines(path)]
     found: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
@@ -70,7 +70,7 @@ def read_rates(
 
 
 def _read_lines(path: Path) -> list[tuple[float, list[Any]]]:
-    """Return time and gains of each line; a line that a killed worker left incomplete is skipped."""
+    """Return [(time, gains)] of the file's lines; a line that a killed worker left incomplete is skipped."""
     lines = []
     with suppress(OSError):
         for text in path.read_text("utf-8", "replace").splitlines():

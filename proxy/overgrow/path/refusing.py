@@ -1,6 +1,6 @@
 """Servers that generate responses themselves: for gone, upgrades, and bodies that are too large.
 
-Band 2, beside the front door. Each refuses one thing and passes everything else on.
+Band 2, beside the front door. Each of these servers refuses one kind of request and passes all other requests on.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class WindowCounts(NamedTuple):
 
 
 class Window:
-    """Counts of responses over the last `length_s`, in cells of a tenth of it."""
+    """Counts of the responses of the last `length_s` seconds, in ten cells of equal length."""
 
     __slots__ = ("_cell_s", "_cells")
 

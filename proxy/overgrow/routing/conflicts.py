@@ -162,7 +162,7 @@ def _feature_values(features: Features, names: tuple[Hashable, ...]) -> Hashable
 
 
 def _features(route: Route) -> Features:
-    """Return the features of a route; two routes that both have a feature can tie only if its values are equal."""
+    """Return the features of a route; if two routes have the same feature with different values, they cannot tie."""
     features: Features = {}
     if route.path is None or "<" not in route.path:
         features["path"] = route.path or route.prefix

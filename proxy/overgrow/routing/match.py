@@ -1,8 +1,8 @@
-"""Which route of a table takes a request: an index over paths, then the other conditions.
+"""Which route of a table takes a request: first an index finds routes by path, then their other conditions are checked.
 
-Pure. A Matcher is built once per table and never changes. The index finds the ranks of the routes
-whose path matches; `match` and `candidates` check host, method and predicates of these routes,
-in that order. This module re-exports the functions about rules and their order.
+Pure. A Matcher is built once per table and never changes. The index finds the ranks of the routes whose path matches;
+`match` and `candidates` check host, method and predicates of these routes, in that order. This module re-exports the
+functions about rules and their order.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _is_met(predicate: Predicate, values: list[bytes]) -> bool:
 
 
 class Matcher:
-    """A table prepared for matching. Building one is pure, so a thread may do it.
+    """A table prepared for matching. Building a Matcher is pure, so a thread may do it.
 
     It is immutable, apart from a cache of the routes that recent paths match.
     """

@@ -1,4 +1,4 @@
-"""The order in which routes are tried: if two take the same request, the more specific one comes first.
+"""The order in which routes are tried: if two routes match the same request, the more specific route comes first.
 
 Pure. Rule: one sort key defines the order, so printing, matching and checking a table agree.
 """

@@ -1,9 +1,9 @@
-"""Whether two routes could take the same request; if so, an example of such a request.
+"""Whether two routes could match the same request; if so, an example of such a request.
 
-Pure. Theory of operation: a path becomes a small nondeterministic automaton over characters. A
-breadth-first walk through two automata at once finds the shortest path that both take, or shows that there
-is none. Single characters do not show the value of a bounded number, so the bounds of both
-routes are tried: if two ranges overlap, a bound of one lies in the other.
+Pure. Theory of operation: a path becomes a small nondeterministic automaton over characters. A breadth-first walk
+through two automata at once finds the shortest path that both take, or shows that there is none. Single characters do
+not show the value of a bounded number, so the bounds of both routes are tried: if two ranges overlap, a bound of one
+lies in the other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ANY_WORD = "x"  # in examples, any value
 
 
 def find_common_request(first: Route, second: Route) -> str | None:
-    """Return a request that both routes would take, as text; None if there is none.
+    """Return a request that both routes would match, as text; None if there is none.
 
     Such a request has at most one value per header, query key and cookie.
     """
@@ -43,7 +43,7 @@ def find_common_request(first: Route, second: Route) -> str | None:
 
 
 def common_path(first: Route, second: Route) -> str | None:
-    """Return a short path that both routes take; None if there is none."""
+    """Return a short path that both routes match; None if there is none."""
     tried = trial_numbers((*_converters_of(first), *_converters_of(second)))
 
     def add_tried(automaton: Automaton, one: Converter) -> None:
@@ -152,7 +152,7 @@ def _common_character(one: CharClass, other: CharClass) -> str | None:
 
 
 def _common_method(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> str | None:
-    """Return a method that two routes with these `methods` both take; None if there is none."""
+    """Return a method that routes with these `methods` (None for all) both match; None if there is none."""
     ours, theirs = effective_methods(first), effective_methods(second)
     if ours is None or theirs is None:
         common = ours or theirs or frozenset({"GET"})
@@ -162,7 +162,7 @@ def _common_method(first: tuple[str, ...] | None, second: tuple[str, ...] | None
 
 
 def _common_host(first: str | None, second: str | None) -> str | None:
-    """Return a host that two routes with these hosts both take ("" for any host); None if there is none."""
+    """Return a host that matches both host patterns ("" for any host); None if there is none."""
     ours, theirs = hostname_of(first or ""), hostname_of(second or "")
     for wide, narrow in ((ours, theirs), (theirs, ours)):
         if wide in ("", narrow) or (wide.startswith("*.") and narrow.endswith(wide[1:])):

@@ -72,7 +72,7 @@ def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
 
     The field `reversible` is one of them.
 
-    Most reloads change targets or canary shares only: then no path has to be examined.
+    Most reloads change only targets or canary shares; for these, no path has to be examined.
     """
     return (
         running.trusted_proxies == table.trusted_proxies
@@ -346,7 +346,7 @@ def _find_leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> s
 
 
 class _Subtraction:
-    """The requests that some routes take together, minus those of other routes."""
+    """The requests that all routes in `within` match, minus the requests of the routes in `keeping`."""
 
     def __init__(self, within: list[Route], keeping: list[Route], kinds: RequestKinds) -> None:
         self._within, self._keeping, self._kinds = within, keeping, kinds

@@ -55,7 +55,7 @@ class ConnectionCounts:
         self._reported_s[index] = self._now()
 
     def remove_worker(self, index: int) -> None:
-        """Remove a worker that accepts no more connections."""
+        """Remove the worker at an index, because it accepts no connections any more."""
         self._counts[index] = 0
 
     def is_above_mean(self, connections: int) -> bool:

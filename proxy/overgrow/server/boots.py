@@ -35,7 +35,7 @@ class SharedText:
         self._page = mmap.mmap(-1, PAGE_BYTES)
 
     def write(self, text: str) -> None:
-        """Replace the text; what does not fit is cut off."""
+        """Replace the text; a text that is too long is cut off."""
         data = text.encode("utf-8", "replace")[: PAGE_BYTES - _HEAD.size]
         self._page[: _HEAD.size + len(data)] = _HEAD.pack(zlib.crc32(data), len(data)) + data
 

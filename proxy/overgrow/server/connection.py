@@ -178,7 +178,7 @@ class HttpConnection(asyncio.Protocol):
             self._is_read_deferred = True
 
     def on_read_turn(self) -> None:
-        """Read again, because it is this connection's turn, unless earlier bytes still wait to be consumed."""
+        """It is this connection's turn: read again, unless earlier bytes still wait to be consumed."""
         self._is_read_deferred = False
         if not self._must_pause_reading:
             self._resume_reading()
@@ -347,7 +347,7 @@ class HttpConnection(asyncio.Protocol):
             self.listener_state.loop.call_soon(self._resume_pipelined)
 
     def _resume_pipelined(self) -> None:
-        """Parse the requests that were held back, unless the client has fallen behind again."""
+        """Parse the requests that were held back, unless the client again reads more slowly than the worker writes."""
         if self._waits_for != "idle" or self.is_write_paused:
             return
         data, self._unparsed = self._unparsed, b""
@@ -533,7 +533,8 @@ class HttpConnection(asyncio.Protocol):
     def end_stream_if_quiet(self) -> None:
         """End a tunnel, or an event stream between two events, because the server stops and hands its socket back.
 
-        An event may come in several pieces, so the stream ends when nothing was written since the last look.
+        An event may come in several pieces, so an event stream is ended if nothing was written since the previous
+        call.
         """
         if self._upgraded_protocol is not None:
             self._transport.close()

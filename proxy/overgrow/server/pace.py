@@ -25,7 +25,10 @@ class SlowClientPolicy:
 
 
 class Pace:
-    """How many bytes one client has moved since the worker began to wait for it; `rate` is that of the last whole period."""
+    """How many bytes one client has moved since the worker began to wait for it.
+
+    `rate` is the client's rate in the last whole period.
+    """
 
     __slots__ = ("_bytes_then", "_since_s", "rate")
 

@@ -99,7 +99,7 @@ class Channel(Protocol):
 
 
 class RequestBody:
-    """The part of one request's body that has arrived, and who waits for more."""
+    """The part of one request's body that has arrived, and the call of `receive` that waits for the next part."""
 
     __slots__ = (
         "_chunks",

@@ -168,7 +168,7 @@ class RequestCycle:
 
     @property
     def has_whole_body(self) -> bool:
-        """Whether the request has ended, so that the next bytes belong to another one."""
+        """Whether the request has ended, so that the next bytes belong to another request."""
         return self._body is None or self._body.is_complete
 
     @property

@@ -167,22 +167,22 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
 
     @property
     def is_leaving(self) -> bool:
-        """Whether this worker leaves; read on both sides of the fork."""
+        """Whether this worker leaves; both the worker and the master read this."""
         return bool(self._flags[LEAVING])
 
     @property
     def is_ready(self) -> bool:
-        """Whether this worker has ever accepted; read on both sides of the fork."""
+        """Whether this worker has ever accepted connections; both the worker and the master read this."""
         return bool(self._flags[READY])
 
     @property
     def lacks_app(self) -> bool:
-        """Whether this worker serves without the team's app; read on both sides of the fork."""
+        """Whether this worker serves without the team's app; both the worker and the master read this."""
         return bool(self._flags[PARTIAL])
 
     @property
     def failure(self) -> str:
-        """Why this worker did not start, or what it lacks; empty if unknown. Read on both sides of the fork."""
+        """Why this worker did not start, or what it lacks; empty if unknown. Both the worker and the master read this."""
         return self._failure.read()
 
     def retire(self, reason: str) -> None:

@@ -1,8 +1,8 @@
 """Which connections are read in one iteration of the event loop, while many large bodies arrive.
 
-Rule: a few connections are read in each iteration, in the order in which they asked. So no iteration is
-long, and small requests are served in between. A connection without bytes to read delays no other. This
-module knows nothing of HTTP, and does not limit how much a connection reads.
+Rule: a few connections are read in each iteration, in the order in which they asked. So no iteration takes long, and
+small requests are served between the reads. A connection without bytes to read delays no other. This module knows
+nothing of HTTP, and does not limit how much a connection reads.
 """
 
 from __future__ import annotations

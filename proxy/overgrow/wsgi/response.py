@@ -149,7 +149,7 @@ class WsgiResponse:
         self._finish()
 
     def _send_block(self, block: bytes, *, whole: bool) -> bool:
-        """Send a block; return False if no further one is wanted."""
+        """Send a block; return False if no further block is wanted."""
         if not isinstance(block, bytes):
             raise ProtocolViolation(f"the body must be bytes, not {type(block).__name__}")
         if self._abandoned:

@@ -105,7 +105,7 @@ class ResponseBody(httpx.AsyncByteStream):
 
     @property
     def whole(self) -> bytes | None:
-        """The complete body, if all of it is here and none was taken; else None.
+        """The complete body, if all of it has come and the reader has taken none of it; else None.
 
         Reading this property does not take the body: it can be read again, and the body can still be iterated.
         """
@@ -165,7 +165,7 @@ class ResponseBody(httpx.AsyncByteStream):
             self._waiter = None
 
     async def aclose(self) -> None:
-        """Give up what has not been read. Closes the connection unless the message is complete."""
+        """Give up what has not been read; close the connection unless the upstream has sent the whole message."""
         self.abandon()
 
     def abandon(self) -> None:

@@ -44,7 +44,7 @@ def timeouts_of(extensions: Mapping[str, Any]) -> UpstreamTimeouts:
 
 
 def _timeouts_from_httpx(timeout: Mapping[str, float | None]) -> UpstreamTimeouts:
-    """Translate httpx's four timeouts: `read` stands for both waits for the response."""
+    """Translate httpx's four timeouts: `read` stands for the wait for the response's head and for pauses in its body."""
     read_s = timeout.get("read")
     return UpstreamTimeouts(
         connect_s=timeout.get("connect"),
