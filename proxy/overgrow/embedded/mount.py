@@ -53,7 +53,7 @@ class MountedDoor(Protocol):
         ...
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        """Answer every other request (ASGI); its lifespan runs once per process."""
+        """Answer a request that is not for migrated (ASGI). The lifespan of this ASGI app runs once per process."""
         ...
 
 

@@ -76,8 +76,8 @@ class Upstream(NamedTuple):
 class Forwarder:
     """Server for the legacy side. Belongs to the event loop that first uses it.
 
-    A table with another legacy address gets a transport of its own at its first request. The former
-    transport finishes its requests in flight; it is closed with the Forwarder.
+    A table with another legacy address gets a transport of its own at its first request. The former transport
+    finishes its requests in flight; it is closed when the Forwarder is closed.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Forwarder:
     ) -> Reply:
         """Forward one request; every network failure is returned as a Reply with a failure.
 
-        With `is_admitted`, the body may be sent to legacy while it arrives.
+        If `is_admitted` is True, the body may be sent to legacy while it is still arriving.
         """
         if inbound.body is not None and not is_admitted:
             return await self._serve_with_body(inbound, inbound.body, decision)
@@ -290,7 +290,7 @@ class Forwarder:
             self._has_answered = True
 
     def take_outcome(self) -> LegacyOutcome | None:
-        """Return what requests showed since the last call: an answer, or the latest failure; None if nothing."""
+        """Return the outcome of requests since the last call: an answer, or the latest failure; None without requests."""
         self._check_answer()
         if not self._has_answered:
             return self._streak.take_new()

@@ -291,7 +291,7 @@ def _via_entry(name: str) -> tuple[Pair, bytes]:
 
 
 class _HeaderPlan(NamedTuple):
-    """What the names of a response's headers alone decide about them."""
+    """What happens to a response's headers, as far as it depends only on their names."""
 
     names: tuple[bytes, ...]  # of those that are kept, in lower case
     kept_at: tuple[int, ...]  # where they stood

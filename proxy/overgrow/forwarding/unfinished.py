@@ -31,7 +31,7 @@ class UploadSlot:
 
 
 class UnfinishedUploads:
-    """At most `maximum` slots for requests whose body is still arriving; it belongs to one event loop."""
+    """At most `maximum` slots for requests whose body is still arriving; an object belongs to one event loop."""
 
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum

@@ -1,4 +1,4 @@
-"""Notes of the running front door about legacy: what its responses suggest and the table does not say.
+"""Notes of the running front door about legacy: what legacy's responses suggest but the table does not say.
 
 Once a second, the front door checks what the responses so far have shown. Rule: such a hint changes only the notes.
 """

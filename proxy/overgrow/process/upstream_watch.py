@@ -64,7 +64,7 @@ class UpstreamWatch:
             self._note_failure(failure, now_s)
 
     def needs_probe(self, legacy: Legacy, now_s: float) -> bool:
-        """Whether legacy should be probed now, given that one worker asks this once a second."""
+        """Whether legacy should be probed now; this assumes that only one worker asks, once a second."""
         age_s = now_s - self.state.at_s
         if legacy.probe is not None:
             return not self.state.up or age_s >= IDLE_S

@@ -17,7 +17,7 @@ MEMORY_BYTES = 64 * 1024
 class BufferedBody:
     """The part of a body that has arrived: first `spooled`, on disk, then `held`, in memory.
 
-    `rest` yields the bytes that follow; it is None if there are none.
+    `rest` yields the bytes that have not arrived yet; it is None once the whole body has arrived.
     """
 
     __slots__ = ("held", "rest", "spooled")

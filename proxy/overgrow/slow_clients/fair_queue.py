@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Lane(Generic[T]):
-    """Waiters grouped by target; `pop` takes one of each group in turn."""
+    """Waiters grouped by target; successive calls of `pop` take one waiter of each group in turn."""
 
     def __init__(self) -> None:
         self._waiting: dict[bytes, deque[T]] = {}  # in the order in which their targets are served

@@ -144,7 +144,10 @@ def _environ_key(name: bytes) -> str | None:
 
 @lru_cache(maxsize=512)
 def _environ_key_from_trusted(name: bytes) -> str | None:
-    """Return the environ key of a header from a trusted peer, from which the app may see more headers."""
+    """Return the environ key of a header of a trusted peer; None if the app must not see it.
+
+    The app may see more headers of a trusted peer than of other peers.
+    """
     if b"_" not in name and is_claim_for_migrated(name):
         return f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
     return _environ_key(name)

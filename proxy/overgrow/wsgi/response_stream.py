@@ -220,7 +220,7 @@ class ResponseStream:
         return 0 if self._spooled is None else self._spooled.unread_bytes
 
     def _create_waiter(self) -> asyncio.Future[None] | None:
-        """Return a future to wait for; None if there is something to take, or nothing more comes."""
+        """Return a future to wait for; None if bytes are waiting already, or if no more bytes will come."""
         with self._unsent_memory.changed:
             if self._taken_bytes:
                 self._held_bytes -= self._taken_bytes

@@ -173,7 +173,7 @@ class WsgiCall:
             self._input.release_spool()
 
     def abandon(self, failure: Failure | None = None) -> None:
-        """Give the call up, because nobody waits for it. It never starts, or it stops when it next sends or reads."""
+        """Give the call up, because nobody waits for it. A call that has not started never starts; a running call stops when it next sends or reads."""
         self.client = None
         if not self._pool.withdraw(self):
             self._response.abandon(failure)
@@ -292,7 +292,7 @@ class ThreadPool:
         return self._calls
 
     def is_full_for(self, client: ClientConnection | None) -> bool:
-        """Whether a call of this client would be refused now.
+        """Whether a call of this client would be refused now, because the queue is full.
 
         A few places are reserved for clients that have taken a response before.
         """

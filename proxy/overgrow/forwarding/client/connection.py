@@ -229,7 +229,7 @@ class UpstreamConnection(asyncio.Protocol):
         return exchange
 
     def write(self, data: bytes) -> None:
-        """Send bytes; those that the upstream does not take yet are buffered."""
+        """Send bytes; bytes that the upstream does not take yet are buffered."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 

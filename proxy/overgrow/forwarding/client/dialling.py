@@ -58,7 +58,7 @@ class Dialler:
         self._tried_last: dict[str, float] = {}  # until when, in the loop's time
 
     async def dial(self, protocol: asyncio.Protocol, lookup_s: float | None) -> None:
-        """Connect the protocol, without a limit of its own on the total time: the caller sets that.
+        """Connect the protocol; the total time is not limited here, but by the caller.
 
         `lookup_s` bounds the look-up of the name, and determines how soon the next address is tried.
 

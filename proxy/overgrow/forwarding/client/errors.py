@@ -1,7 +1,7 @@
 """The exceptions the transport raises: httpx's own, marked with the stage in which they happened.
 
-Rule: every failure of the network is an httpx.TransportError with a `stage` ("queue", "connect", "send",
-"head" or "body"). What the request's own body iterator raises is never wrapped.
+Rule: every failure of the network is an httpx.TransportError with a `stage` ("queue", "connect", "send", "head" or
+"body"). An exception that the request's own body iterator raises is never wrapped.
 """
 
 from __future__ import annotations

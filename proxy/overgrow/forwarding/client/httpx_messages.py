@@ -55,7 +55,7 @@ class RawResponse(httpx.Response):
 
     @property
     def history(self) -> list[httpx.Response]:
-        """The responses before this one; httpx's client sets it where it follows redirects."""
+        """The responses before this one; httpx's client sets this attribute when it follows redirects."""
         made: list[httpx.Response] = self.__dict__.setdefault("_history", [])
         return made
 

@@ -1,4 +1,4 @@
-"""A bounded number of connections to one upstream; the most recently used one is used next.
+"""A bounded number of connections to one upstream; of idle connections, the most recently used is used next.
 
 Rule: a slot is taken before dialling. It is freed as soon as its connection cannot serve a further request, also
 after a cancellation. A free slot goes directly to a waiter, in the order of
@@ -133,9 +133,10 @@ class ConnectionPool:
     def pop_idle_connection(self, *, for_known_client: bool = False) -> UpstreamConnection | None:
         """Return the connection that was idle for the shortest time, if there is one.
 
-        If the pool is almost full, the rest is reserved for clients that have received a response before;
-        others get None. Each connection's socket is checked first, which costs a system call. Otherwise bytes
-        that came after the last response could be taken for the next response, even that of another client.
+        If the pool is almost full, the last connections are reserved for clients that have received a response
+        before, and a request of any other client gets None. Each connection's socket is checked first, which costs a
+        system call. Otherwise bytes that came after the last response could be taken for the next response, even that
+        of another client.
 
         Raises:
             RuntimeError: the event loop of these connections has stopped, so that nothing can be sent.
@@ -219,7 +220,7 @@ class ConnectionPool:
     def _pass_slot_on(
         self, waiter: asyncio.Future[UpstreamConnection | None], request: PoolRequest
     ) -> None:
-        """Pass a slot or connection on to the next waiter, because the waiter that got it was cancelled."""
+        """Pass a slot or connection on to the next waiter, because the waiter that had got it was cancelled."""
         if not waiter.done() or waiter.cancelled():
             waiter.cancel()
             self._waiting.remove(waiter, request.target, is_known=request.is_known)

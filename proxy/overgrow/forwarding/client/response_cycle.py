@@ -364,7 +364,7 @@ class ResponseCycle:
             self.body.feed(data)
 
     def _read_chunks(self, data: bytes) -> None:
-        """Read chunks and trailers (RFC 9112 7.1); the bytes that are not body are bounded like a head."""
+        """Read chunks and trailers (RFC 9112 7.1); the bytes that are not data of the body are limited as those of a head are."""
         parser, body = self._parser, self.body
         assert parser is not None  # noqa: S101 - set with this state
         assert body is not None  # noqa: S101 - as above
@@ -396,7 +396,7 @@ class ResponseCycle:
             self._finish_chunked_body(parser, body)
 
     def _read_trailers_refused_by_llhttp(self, data: bytes) -> None:
-        """Read trailers that llhttp refuses because one looks like framing (RFC 9110 6.5.1).
+        """Read trailers that llhttp refuses, because one of them looks like a framing field (RFC 9110 6.5.1).
 
         The connection is not reused afterwards: the framing that such a server intends is unknown.
         """
