@@ -106,7 +106,7 @@ def create_asgi(settings: Settings | None = None) -> Overgrow:
 
 
 def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
-    """Return the front door without the team's app; `why` says how its import ended or hung earlier workers."""
+    """Return the front door without the team's app, because the app's import ended or hung earlier workers, as `why` says."""
     log_to_stderr()
     name = settings.app or _app_named_in_table(settings.config) or ""
     why_not = f"{name} is not imported here, for what happened to the last worker that did: {why}"
@@ -178,7 +178,7 @@ def log_table_not_compared(state: Path) -> None:
 
 
 def check_start(settings: Settings, *, from_last_good: bool = False) -> StartCheck:
-    """Load the table strictly, as `overgrow serve` does before it opens a port.
+    """Load the table; any problem counts. `overgrow serve` does this before it opens a port.
 
     A table that passes is kept as last-good.yaml, so that workers can boot from it. If the file may be
     half-written, this waits for the rest.
@@ -201,7 +201,7 @@ def check_start(settings: Settings, *, from_last_good: bool = False) -> StartChe
 def _check_once(
     settings: Settings, state: Path, *, from_last_good: bool
 ) -> tuple[StartCheck, Problem | None]:
-    """Check once; return the result, and the note on a file that may be half-written."""
+    """Check once; return (result, note). The note says that the file may be half-written; it is None otherwise."""
     may_differ = from_last_good or is_killed(settings.config, state)
     team = import_team_to_run(settings) if may_differ else import_team(settings)
     lacking = app_problems(settings, team)
@@ -275,9 +275,9 @@ def import_team_to_run(settings: Settings) -> TeamApp:
 def _import_team_for_table(
     settings: Settings, state: Path, known: TeamApp | None
 ) -> tuple[TeamApp, str | None]:
-    """Return the app for the table that a process would start with, and the name of the app that ran before.
+    """Return (app, name): the app for the table that a process would start with, and the name of the app that ran before.
 
-    The table is judged by the rules of `known`, an app already imported; without it, not against any app.
+    The table is judged by the rules of `known`, an app that is imported already; if `known` is None, not against any app.
     """
     rules = None if known is None else app_rules(known)
     found = app_to_start(settings.config, state, env=os.environ, rules=rules)
@@ -311,7 +311,7 @@ def app_rules(team: TeamApp) -> list[AppRule] | None:
 
 
 def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
-    """Return the problem of an app that cannot be imported, as a problem of the table."""
+    """Return a problem of the table that says why the app cannot be imported; nothing if the app is imported."""
     if team.flask is not None:
         return []
     fix = "Fix the import, or name another app in `app:` or OVERGROW_APP."
@@ -319,7 +319,10 @@ def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
 
 
 def _error_pages(settings: Settings) -> dict[str, str]:
-    """Read the team's error pages; a worker that starts later serves without those that are broken."""
+    """Return the team's error pages; none if they cannot be used.
+
+    `overgrow serve` does not start in this case, but a worker that starts later must run all the same.
+    """
     try:
         return read_error_pages(settings.error_pages)
     except SettingError as error:
@@ -508,7 +511,7 @@ class Overgrow:
 
     @property
     def is_under_test(self) -> bool:
-        """Whether the app had `testing` set under the WSGI mount when its first request came."""
+        """Whether the team's app runs under the WSGI mount and has `testing` set."""
         return self._mounted_in is not None and self._mounted_in.testing
 
     @property
@@ -523,7 +526,7 @@ class Overgrow:
 
     @property
     def boot_problem(self) -> str:
-        """Why this worker should leave the traffic to the workers that already run; empty if it can serve.
+        """Why this worker should leave the traffic to the workers that run already; empty if this worker can serve.
 
         Either the app cannot be imported, or it has no rule for a route of the table in effect.
         """
@@ -554,7 +557,7 @@ class Overgrow:
         )
 
     def take_legacy_outcome(self) -> LegacyOutcome | None:
-        """Return what requests to legacy showed since the last call."""
+        """Return what requests to legacy showed since the previous call: an answer, else the latest failure; None if nothing."""
         return self._forwarder.take_outcome()
 
     async def probe_legacy(self) -> Failure | None:
@@ -567,7 +570,10 @@ class Overgrow:
         return Watcher(self.live, self._table_context(), self.state, effects)
 
     def judge_proposal(self, data: bytes) -> tuple[Sequence[Problem], str | None]:
-        """Return the problems of a proposed table in this worker, and how the app's sources differ from what it imported."""
+        """Return (problems, stale): this worker's problems with a proposed table, and how its app differs from the sources.
+
+        `stale` is None if the sources of the app have not changed since this worker imported them.
+        """
         judged = judge_table(data, self._table_context(), self.live.matcher.table)
         return judged.loaded.problems, self.sources.describe_change()
 
@@ -597,7 +603,7 @@ class Overgrow:
         return self._front.decide(head)
 
     def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
-        """Return the headers of a response that the mount relays itself, with those the front door adds."""
+        """Return the headers of a response that the mount relays itself, and the headers that the front door adds to them."""
         return self._front.add_own_headers(decision, head, headers)
 
     def record(self, exchange: Exchange) -> None:
@@ -606,7 +612,7 @@ class Overgrow:
 
 
 def load_certificates_for(table: RouteTable) -> None:
-    """Read the certificates for connections to a table's legacy app. It reads files: call it beside the loop.
+    """Read the certificates for connections to a table's legacy app. This reads files, so call it in a thread beside the loop.
 
     Raises:
         OSError: if they cannot be used.

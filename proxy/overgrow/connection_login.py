@@ -1,4 +1,4 @@
-"""Logins that are valid for a connection instead of a request: which headers carry one, and whose it is.
+"""Logins that are valid for a connection instead of a request: which headers carry such a login, and whose login it is.
 
 Pure. NTLM and Negotiate (RFC 4559) authenticate a connection once; every later request on that
 connection counts as the same user's, without credentials. So such a connection may serve nobody else.
@@ -91,7 +91,7 @@ def _hide_quoted(quoted: re.Match[bytes]) -> bytes:
 
 
 def response_carries_login(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether one of these headers of a response is about a login of its connection."""
+    """Whether one of these response headers belongs to a login of the response's connection."""
     for name, value in pairs:
         lowered = name.lower()
         if lowered in LOGIN_RESPONSE_NAMES and (

@@ -33,13 +33,13 @@ SEVERAL = "*"  # what the pairs of one group do not share
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One kind of difference within a group. `gap` and `gap_s` are the widest seen; None: no bound is known.
+    """One kind of difference within a group. `gap` and `gap_s` are the widest gaps seen; None if no bound is known.
 
     `path` has `[*]` for every index; `control` and `candidate` are the types of both values. `rule` names the
-    rule that covered the difference when it was captured. `alike`: in every pair both
-    values have one shape; `one_type`: one type. The following are SEVERAL if the pairs differ in them: `place`, the
-    path with its indexes; `other`, another path that rules may use for the place; `paired`, the rules that paired
-    the items of the arrays above the path, one per line.
+    rule that covered the difference when it was captured. `alike` says that in every pair
+    the two values have the same shape, `one_type` that they have the same type. Three fields are SEVERAL if the pairs differ
+    in them: `place`, the path with its indexes; `other`, another path that rules may use for the place; `paired`, the rules
+    that paired the items of the arrays above the path, one per line.
     """
 
     kind: str
@@ -88,7 +88,7 @@ class PairGroup:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One comparison. `rules` names the rules that covered something; `group` is None if nothing differs."""
+    """One comparison. `rules` names the rules that covered a difference; `group` is None if nothing differs."""
 
     route: str
     control: str
@@ -124,7 +124,7 @@ class NotCompared:
 class NoiseLearned:
     """All that one writer learned of a route's noise within the hour of `at`, as JSON data.
 
-    It replaces the figures that the same writer stored for that hour before.
+    It replaces the figures that the same writer stored earlier for the same hour.
     """
 
     route: str
@@ -134,7 +134,10 @@ class NoiseLearned:
 
 @dataclass(frozen=True, slots=True)
 class FallbackRecord:
-    """One request that migrated failed to answer and legacy answered. An outcome is a status or code: `500`, ..."""
+    """One request that migrated failed to answer, and that legacy then answered.
+
+    `migrated` and `legacy` are the outcomes on the two sides: a status such as `500`, or the code of a failure.
+    """
 
     route: str
     at: float
@@ -182,7 +185,7 @@ class ShapeCounts:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of pairs that differ in the same way. `count` is of all time, `recent` within the window asked for."""
+    """A group of pairs that differ in the same way. `count` is the number of all pairs, `recent` of those in the window asked for."""
 
     route: str
     control: str
@@ -211,8 +214,8 @@ class OpenGroup:
 class Evidence:
     """What the gate judges: comparisons of one route within a window, under the rules in force.
 
-    Two counts are of the day before the newest comparison only: `not_compared`, the requests that were drawn for a
-    comparison but not compared, by reason; and `lately_compared`, the comparisons.
+    Two counts cover only the day that ends with the newest comparison. `not_compared` counts, by reason, the requests that
+    were drawn for a comparison but not compared. `lately_compared` counts the comparisons.
     """
 
     route: str
@@ -248,7 +251,7 @@ class RouteStatus:
 
 @dataclass(frozen=True, slots=True)
 class RuleHits:
-    """How often a rule covered a difference, and when it last did. A rule that covers none may be removed."""
+    """How often a rule covered a difference, and when it did so last. A rule that never covers one may be removed."""
 
     route: str
     rule: str

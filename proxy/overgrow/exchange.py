@@ -63,7 +63,7 @@ FAILURES: dict[str, tuple[int, str]] = {
 
 
 class TunnelSummary(NamedTuple):
-    """How an upgraded connection went: bytes from client to legacy and back, and who ended it."""
+    """The record of an upgraded connection: the bytes from the client to legacy and back, and who ended the connection."""
 
     sent_bytes: int
     received_bytes: int
@@ -97,7 +97,7 @@ class NativeScope(Protocol):
 
     @property
     def is_native(self) -> bool:
-        """Whether the server offers all this; False for the stand-in."""
+        """Whether the server itself offers all of this; False for the object that stands in on other servers."""
         ...
 
     @property
@@ -206,7 +206,7 @@ USUAL_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 @lru_cache(maxsize=256)
 def custom_reason(status: int, phrase: bytes | None) -> bytes | None:
-    """Return a reason phrase for Reply: None if it is the usual one, or cannot be sent."""
+    """Return the reason phrase for a Reply: None if the phrase is the usual one of the status, or cannot be sent."""
     if phrase is None or phrase == USUAL_REASONS.get(status, b""):
         return None
     return None if _UNSENDABLE.search(phrase) is not None else phrase
@@ -220,7 +220,7 @@ async def close_nothing() -> None:
 
 
 class FellBack(NamedTuple):
-    """What migrated returned before legacy was asked instead. `detail` is for logs only."""
+    """What migrated returned for a request that fell back to legacy. `detail` is for logs only."""
 
     code: str  # of FAILURES, or the status where the app itself answered
     status: int
@@ -286,7 +286,7 @@ class Sink(Protocol):
 class SpooledBody(Protocol):
     """The bytes of one body on disk, first in, first out. Its methods block: call them in threads.
 
-    One thread appends, one takes; `close` may be called by anybody and does not block.
+    One thread appends, another one takes. `close` may be called by any thread and does not block.
     """
 
     @property
@@ -308,7 +308,7 @@ class SpooledBody(Protocol):
         ...
 
     def close(self) -> None:
-        """Discard what is left."""
+        """Discard the bytes that are left."""
         ...
 
 

@@ -96,7 +96,10 @@ def _read_hosts(_variable: str, text: str) -> tuple[str, ...]:
 
 
 def _read_token(variable: str, text: str) -> str:
-    """Strip the text: clients cannot send outer blanks, and a token read from a file ends in a newline."""
+    """Return the token without blanks around it.
+
+    Clients cannot send such blanks, and a token that was read from a file ends in a newline.
+    """
     if not text.strip():
         raise SettingError(f"{variable} is blank. Set it to a long random text, or not at all.")
     return text.strip()

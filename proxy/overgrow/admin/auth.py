@@ -30,7 +30,7 @@ READING = ("GET", "HEAD", "OPTIONS")
 def refusal(
     view: AdminView, now: Callable[[], float], wrong: WrongTokens
 ) -> ResponseReturnValue | None:
-    """Return the response that refuses a request; None lets it pass. Probes need no Host and no token."""
+    """Return the response that refuses the current request; None if the request may pass. Probes need no Host and no token."""
     if request.path in PROBES:
         return None
     wrong.log_pending()
@@ -127,7 +127,7 @@ def _is_for_browser() -> bool:
 
 
 def error_response(status: int, code: str, text: str, fix: str = "") -> Response:
-    """Return an error as JSON under /api, as a page for a browser, as text otherwise."""
+    """Return an error: as JSON if the path is under /api, else as a page for a browser, else as text."""
     if request.path.startswith("/api"):
         response = jsonify({"error": {"code": code, "message": f"{text} {fix}".rstrip()}})
     elif _is_for_browser():

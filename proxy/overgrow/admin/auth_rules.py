@@ -1,8 +1,9 @@
 """Rules of access to the admin listener. Pure.
 
 A page of any web site can make its visitor's browser send requests to this port. Three checks stop it:
-Host must be a known name, else a site could point its own name at 127.0.0.1 (DNS rebinding); Origin
-must be this listener's for each change; and the token must be right, where one is set.
+Host must be a known name, because a
+site could point its own name at 127.0.0.1 (DNS rebinding). Origin must be this listener's for each change. The token
+must be right if one is set.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def rollback(view: AdminView, form: Form, who: str) -> ChangeJson:
 
 
 def _edit_table(view: AdminView, edit_table: Callable[[], edit.FlipResult]) -> edit.FlipResult:
-    """Edit the table; a lock or a file system that hangs blocks this thread only for a short time."""
+    """Edit the table. If another process holds the lock, or the file system hangs, this thread waits only for a short time."""
 
     def work() -> edit.FlipResult:
         with gc_paused():  # the table is read in a thread beside a busy loop, as at a reload
@@ -60,7 +60,7 @@ def _edit_table(view: AdminView, edit_table: Callable[[], edit.FlipResult]) -> e
 
 
 def _require_servable(view: AdminView, entry: HistoryEntry) -> None:
-    """Refuse to undo a flip if the running app has no rule for a route that would go to migrated.
+    """Refuse to undo a flip if that sends a route to migrated for which the running app has no rule.
 
     The app's rules are not known here; the table in effect records which routes the app can serve.
     """

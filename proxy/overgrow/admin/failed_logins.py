@@ -1,4 +1,4 @@
-"""Counts and logs wrong tokens. Guessing is not slowed down, so operators must be able to see it."""
+"""Counts and logs wrong tokens. Guessing a token is not slowed down, so operators must be able to see the attempts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INTERVAL_S = 60.0
 
 
 class WrongTokens:
-    """Counts each wrong token at once, and logs at most one line a minute. `now` is unix time."""
+    """Counts each wrong token at once, and logs at most one line a minute. `now` returns unix time."""
 
     def __init__(self, now: Callable[[], float], count: Callable[[], None]) -> None:
         self._now = now

@@ -1,7 +1,7 @@
 """The data of the overview page: alerts, routes, workers and the history.
 
-`overview` reads everything again for each page; the rest is pure and knows neither Flask nor HTML. It
-compares files on disk with what workers report, so that a change shows before workers follow.
+`overview` reads everything again for each page; the rest is pure and knows neither Flask nor HTML. The files on disk are
+compared with what workers report, so that the page shows a change before the workers follow it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _BRAKE = 'Fix that. "Everything to legacy" still works.'
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert: what is wrong, since when (RFC 3339; None: unknown), details, and the fix."""
+    """One alert: what is wrong, since when (RFC 3339, or None if unknown), details, and the fix."""
 
     what: str
     since: str | None = None
@@ -58,7 +58,7 @@ class ShadowCounts:
 
 @dataclass(frozen=True, slots=True)
 class RouteRow:
-    """One route's row; `way_back` is what can be flipped to legacy (a name or group:NAME), or None."""
+    """One route's row. `way_back` is the argument of a flip back to legacy, a name or group:NAME; None if there is no way back."""
 
     split: RouteSplit
     takes: str
@@ -83,7 +83,7 @@ class Totals:
         return ".".join(str(getattr(self, each.name)) for each in fields(self))
 
     def since(self, before: Totals) -> Totals | None:
-        """Return the difference from earlier totals, with its length in `at_s`; None if the two cannot be compared."""
+        """Return the difference from earlier totals, with the seconds between the two as `at_s`; None if they cannot be compared."""
         names = [each.name for each in fields(self)]
         more = [getattr(self, name) - getattr(before, name) for name in names]
         return Totals(*more) if min(more) >= 0 and more[0] else None
@@ -151,7 +151,7 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
 
 
 def _read_or_reason(read: Callable[[], Sequence[T]], name: str) -> tuple[Sequence[T], str]:
-    """Return what `read` returns and ""; if it fails, nothing and the reason, since the page must work anyway."""
+    """Return (result, ""): what `read` returns. If it fails, return ((), reason), because the page must work all the same."""
     try:
         return read(), ""
     except OSError as error:
@@ -179,7 +179,7 @@ def read_samples(view: AdminView, now_s: float) -> list[Counted]:
 
 
 def killed_since_of(view: AdminView) -> str | None:
-    """Return when the first kill file was made; None without one. A dangling link counts as a kill file."""
+    """Return when the older of the kill files was made; None if there is no kill file. A dangling link counts as a kill file."""
     times = []
     for path in kill_files(view.config, view.state):
         with suppress(OSError):
@@ -198,7 +198,10 @@ def revision_on_disk(view: AdminView) -> str | None:
 def lag_sentences(
     living: Sequence[Worker], revision: str | None, *, killed: bool
 ) -> tuple[str, ...]:
-    """Return sentences on workers that do not follow the files. A worker that rejects the table counts as following."""
+    """Return a sentence for each worker that does not follow the table on disk or the kill file.
+
+    A worker that rejects the table is not mentioned for that, because it has an alert of its own.
+    """
     found = []
     for worker in living:
         who = f"worker {worker.get('slot')} (pid {worker.get('pid')})"
@@ -236,13 +239,13 @@ def _alerts(
 
 
 def is_well(payload: Mapping[str, Any]) -> bool:
-    """Whether a report of readiness names nothing that is wrong."""
+    """Whether the body of /readyz contains nothing that is wrong."""
     wrong = payload["killed"] or payload["reload_error"] or payload["boot_error"]
     return payload["status"] == "ready" and payload["upstream"]["up"] and not wrong
 
 
 def _split_notes(view: AdminView, payload: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Split notes into notes on the table, which begin with a place, and the app's import errors."""
+    """Return (notes on the table, other notes); a note on the table begins with its place, the others are about the app."""
     notes = payload.get("notes", ())
     on_file = [each for each in notes if each.startswith(f"{view.config}:")]
     return on_file, [each for each in notes if each not in on_file]
@@ -262,7 +265,7 @@ def _reload_alert(error: Mapping[str, Any]) -> Alert:
 
 
 def _boot_alert(error: Mapping[str, Any]) -> Alert:
-    """Return the alert for new workers that exit before or soon after they serve."""
+    """Return the alert that new workers do not start: they exit before they serve, or soon afterwards."""
     what = "New workers do not start. The running ones keep serving, and starts are retried."
     times = f"{error['failures']} failed starts in a row; the latest reported:"
     fix = "Fix that; SIGHUP retries at once."
@@ -276,7 +279,7 @@ def _problem_text(problem: Mapping[str, Any]) -> str:
 
 
 def breaker_alerts(living: Sequence[Worker]) -> Iterable[Alert]:
-    """Yield one alert for each route, side and state that has breakers which are not closed."""
+    """Yield an alert for each route, side and state of breakers that are not closed."""
     found: defaultdict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for worker in living:
         for each in worker.get("breakers", ()):
@@ -343,7 +346,10 @@ def marks_of(figures: RouteSplit) -> Iterable[str]:
 
 
 def way_back_of(route: Route) -> str | None:
-    """Return what to flip to move a route to legacy; None if it is there or cannot go back."""
+    """Return the argument of a flip of this route to legacy: its name, or group:NAME.
+
+    None if the route is completely on legacy already, or cannot go back.
+    """
     if not route.reversible or (route.target == "legacy" and not route.canary):
         return None
     return f"{GROUP}{route.group}" if route.group else route.name
@@ -355,7 +361,7 @@ def is_match(row: RouteRow, find: str) -> bool:
 
 
 def _breaker_states(living: Sequence[Worker]) -> dict[str, dict[str, str]]:
-    """Return route -> side -> state of breakers that are not closed; open beats half-open."""
+    """Return {route: {side: state}} of breakers that are not closed: open if a breaker is open in any worker, else half-open."""
     found: dict[str, dict[str, str]] = {}
     breakers = [each for worker in living for each in worker.get("breakers", ())]
     for each in sorted(breakers, key=lambda one: one["state"] == "open"):
@@ -378,7 +384,7 @@ def totals_of(figures: Sequence[RouteSplit], now_s: float) -> Totals:
 
 
 def shadow_counts_of(counted: Iterable[Counted]) -> dict[str, ShadowCounts]:
-    """Return the comparisons of each route."""
+    """Return the number of comparisons and of differences of each route."""
     times: Counter[tuple[str, str]] = Counter()
     for sample in counted:
         if sample.name == "overgrow_shadow_total":
@@ -392,7 +398,7 @@ def shadow_counts_of(counted: Iterable[Counted]) -> dict[str, ShadowCounts]:
 
 
 def failures_of(counted: Iterable[Counted]) -> tuple[tuple[str, str, int], ...]:
-    """Return failures by code and responsible party, the most frequent first."""
+    """Return (code, party, number) of failures, the most frequent first; the party is the one that caused them."""
     times: Counter[tuple[str, str]] = Counter()
     for sample in counted:
         # `gone` is not a failure: the table asks for it.

@@ -233,7 +233,7 @@ def _routes(view: AdminView) -> tuple[Any, ...]:
 
 
 def _http_error(found: HTTPException) -> ResponseReturnValue:
-    """Return Flask's own errors in our format; a 404 lists the pages."""
+    """Return an error that Flask raised as a response in our format; the text of a 404 lists the pages."""
     status = found.code or 500
     text = found.description or found.name
     if status == 404:

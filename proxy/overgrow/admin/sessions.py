@@ -47,7 +47,10 @@ def is_valid_session(cookie: str, token: str, key: bytes, now_s: float) -> bool:
 
 
 def find_session(cookies: Iterable[str], token: str, state: Path, now_s: float) -> str | None:
-    """Return the cookie that is a valid session. Other servers on this host may have set cookies of the same name."""
+    """Return the first cookie that is a valid session; None if none is.
+
+    There may be several, because other servers on this host may set cookies of the same name.
+    """
     given = [cookie for cookie in cookies if _COOKIE.fullmatch(cookie)]
     if not given:
         return None
@@ -60,7 +63,7 @@ def end_session(state: Path, cookie: str, now_s: float) -> None:
     """End a session for good, and delete the files of expired sessions.
 
     Raises:
-        OSError: if the file cannot be written; then a copy of the cookie is valid until it expires.
+        OSError: if the file cannot be written; in this case a copy of the cookie stays valid until it expires.
 
     """
     within(ANSWER_S, state / ENDED, partial(_mark_ended, state / ENDED, cookie, now_s))
@@ -88,12 +91,12 @@ def is_session_ended(state: Path, cookie: str) -> bool:
 
 
 def _marker_name(cookie: str) -> str:
-    """Return a file name of expiry and id; nobody can make the cookie from this name."""
+    """Return the name of the file for an ended session: its expiry and id, from which nobody can make the cookie."""
     return ".".join(cookie.split(".")[1:3])
 
 
 def session_key(state: Path, token: str) -> bytes:
-    """Return the key of sessions: the secret, or if it cannot be made, a key derived from the token."""
+    """Return the key that signs sessions: the secret or, if no secret can be written, a key derived from the token."""
     try:
         return signing_key(state)
     except OSError:

@@ -36,7 +36,7 @@ class AdminView(Protocol):
 
     @property
     def boot_error(self) -> Mapping[str, Any] | None:
-        """Why workers do not start: {"at": RFC 3339, "reason", "failures"}; None while they do."""
+        """Why new workers do not start: {"at": RFC 3339, "reason", "failures"}; None if they do start."""
 
     @property
     def server(self) -> Mapping[str, Any] | None:
@@ -130,7 +130,7 @@ def history_of(view: AdminView) -> History:
 
 
 def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:
-    """Return the breakers of all workers that are not closed, each with the worker's slot."""
+    """Return those breakers of all workers that are not closed, each with the worker's slot."""
     return [
         {"slot": worker.get("slot"), **breaker}
         for worker in workers

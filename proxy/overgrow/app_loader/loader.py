@@ -33,7 +33,7 @@ _UNWRAP = (
 
 
 class TeamApp(NamedTuple):
-    """The app behind migrated routes. `flask` is None if it cannot be imported; `why` says why.
+    """The app behind migrated routes. If it cannot be imported, `flask` is None and `why` gives the reason.
 
     `mounts` are the ASGI apps it names in `extensions["asgi"]`: prefix and app. `note` names the app
     that this one replaces because it cannot be imported.
@@ -48,7 +48,7 @@ class TeamApp(NamedTuple):
 
 
 def no_app() -> TeamApp:
-    """Return an empty Flask app for a table that names no app, so that legacy serves everything."""
+    """Return an empty Flask app, for a table that names no app because legacy serves everything."""
     return TeamApp("", Flask(__name__, static_folder=None), import_began_s=time.time())
 
 
@@ -92,7 +92,7 @@ def _import_app(name: str) -> Flask:
 
 
 def _describe_candidates(module: ModuleType) -> str:
-    """List the names in the module that the setting could mean: Flask apps, and functions that look like an app factory."""
+    """List the names in the module that could have been meant: those of Flask apps, and of functions that look like a factory."""
     members = [pair for pair in vars(module).items() if not pair[0].startswith("_")]
     apps = [name for name, value in members if isinstance(value, Flask)]
     factories = [
@@ -135,7 +135,7 @@ def _mounts_of(flask: Flask) -> tuple[tuple[str, Any], ...]:
 
 
 def _import_error(name: str, error: BaseException) -> str:
-    """Return one line: what was raised, and where in the team's code."""
+    """Return a line that says what was raised, and at which place in the team's code."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -151,7 +151,7 @@ def _import_error(name: str, error: BaseException) -> str:
 
 
 def routes_to_mounts(team: TeamApp, routes: Iterable[Route]) -> list[str]:
-    """Return the names of routes that send clients to an ASGI app that the team mounts."""
+    """Return the names of those routes that send clients to a mounted ASGI app."""
     return [
         route.name
         for route in routes
@@ -161,7 +161,7 @@ def routes_to_mounts(team: TeamApp, routes: Iterable[Route]) -> list[str]:
 
 
 def _is_inside_mount(route: Route, mount: str) -> bool:
-    """Whether a route takes paths of a mount: its path is below the mount, or its prefix is above it."""
+    """Whether a route matches paths of a mount: the route's path is at or below the mount, or its prefix contains the mount."""
     path = route.path or route.prefix or "/"
     above = route.path is None and f"{mount}/".startswith(path.rstrip("/") + "/")
     return above or f"{path}/".startswith(f"{mount}/")

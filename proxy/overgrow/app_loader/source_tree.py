@@ -1,7 +1,7 @@
-"""Finds the source files below a folder, imported or not, for the automatic reload during development.
+"""Finds the source files below a folder, whether imported or not, for the automatic reload during development.
 
-An app that fails to import a new module has not imported it, so the files are found on disk, and not through the
-interpreter.
+The files are found on disk and not among the imported modules, because a module that fails during its import is not
+among these, and yet its next change must cause a reload.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SourceTimes = Mapping[str, int]  # path -> when it was changed, in ns
 
 
 def scan_sources(folder: Path) -> SourceTimes:
-    """Return when each source file below a folder was last changed; in a huge tree only the first files found."""
+    """Return the time of the last change of each source file below a folder; of at most MOST_FILES files."""
     times: dict[str, int] = {}
     for path in _source_files(folder):
         with suppress(OSError):  # removed while we looked
@@ -33,7 +33,7 @@ def scan_sources(folder: Path) -> SourceTimes:
 def remove_stale_bytecode(folder: Path) -> None:
     """Remove cached bytecode that is older than its source.
 
-    Python compares whole seconds and sizes: it would miss an edit within the same second that keeps the size.
+    Python compares only whole seconds and sizes, so it would miss an edit that keeps the size within the same second.
     """
     for source in _source_files(folder):
         if source.endswith(".py"):

@@ -1,4 +1,4 @@
-"""The files a process has imported the team's app from, and whether they have changed since.
+"""The files from which a process has imported the team's app, and whether they have changed since the import.
 
 Workers keep the app they started with. If somebody has edited the app since, a missing rule is not a mistake in the
 table, so the message must say so and name the fix.
@@ -17,7 +17,7 @@ _NOT_THE_TEAMS = ("site-packages", "dist-packages")
 
 
 class ChangedSource(NamedTuple):
-    """A file that differs from what was imported; `changed_s` is None if the file is gone."""
+    """A file that has changed since it was imported; `changed_s` is the time of the change, None if the file is gone."""
 
     path: Path
     changed_s: float | None

@@ -60,7 +60,7 @@ def _own_rules(flask: Flask, prefix: str) -> Iterator[TeamRule]:
 
 
 def _wrapped_app(wsgi: Any) -> Any:
-    """Return the app inside a wrapper, if it can be found: a middleware's app, the owner of app.wsgi_app."""
+    """Return the app inside a wrapper: the Flask app whose `wsgi_app` this is, or a middleware's `app`; None if none is found."""
     owner = getattr(wsgi, "__self__", None)
     if isinstance(owner, Flask):
         return owner

@@ -1,7 +1,7 @@
 """A cache of what a pure function returns, bounded in number and in the size of what it keeps.
 
-Clients and upstreams choose the keys (names of headers, hosts, values), so both bounds are needed: a key
-longer than `max_length` is worked out each time and never kept. A full cache is emptied.
+Clients and upstreams choose the keys (names of headers, hosts, values), so both bounds are needed: the
+value of a key longer than `max_length` is computed each time and never kept. A full cache is emptied.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class BoundedCache(dict[K, V]):
         self._length_of: Callable[[Any], int] = length_of or _length_of
 
     def __missing__(self, key: K) -> V:
-        """Compute the value, and keep it if the key is short enough."""
+        """Compute the value of a key, and keep the value if the key is short enough."""
         value = self._compute(key)
         if self._length_of(key) <= self._max_length:
             if len(self) >= self._max_entries:

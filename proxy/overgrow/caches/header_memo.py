@@ -1,6 +1,6 @@
-"""A cache of what follows from a block of headers, so that a repeated block is processed only once.
+"""A cache of the values computed from a block of headers, so that a repeated block is processed only once.
 
-A client repeats its headers with every request of a connection. One HeaderMemo holds what follows from
+A client repeats its headers with every request of a connection. One HeaderMemo holds values that depend on
 those bytes alone; it is also the list of the headers. The connection owns it: the parser
 (proxy/overgrow/server/request_parser.py) makes the memo when the same block comes twice in a row, gives
 it to every request that repeats the block, and drops it at the first request that does not. Two
@@ -23,7 +23,7 @@ from overgrow.http import Pair
 
 
 class HeaderMemo(list[Pair]):
-    """The headers of a request without a body, and what follows from them. The list never changes.
+    """The headers of a request without a body, and the values computed from them. The list never changes.
 
     Code that may change the headers must get a copy.
     """
@@ -39,7 +39,10 @@ class HeaderMemo(list[Pair]):
 
 
 class ForwardedHeaders(list[Pair]):
-    """The headers sent to legacy for those of a memo, and the values they depend on. The list never changes."""
+    """The headers that are sent to legacy in place of a memo's headers. The list never changes.
+
+    It also holds the values on which these headers depend.
+    """
 
     __slots__ = ("carries_login", "client", "lines", "upstream")
 

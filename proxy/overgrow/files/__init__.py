@@ -1,8 +1,8 @@
 """File calls that are safe on any kind of file, and on file systems that may not answer.
 
 Rule: only regular files are read, and opening one never waits (a FIFO waits for a writer, a device for
-anything). A call that may hang runs in a thread that nobody joins: a hanging file system occupies that thread,
-and no second one for the same path. A file that others read is replaced as a whole, by a rename.
+anything). A call that may hang runs in a thread that nobody joins. If the file system hangs, the call occupies
+that thread, and no second thread is started for the same path. A file that others read is replaced as a whole, by a rename.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ class Silent(OSError):
 
 
 def signature_of(path: Path) -> Signature:
-    """Return a value that differs after each change of the file; follows symlinks. `cp -p` keeps mtime and size, but not ctime."""
+    """Return a value that differs after each change of the file; symlinks are followed.
+
+    It includes ctime, because `cp -p` may keep mtime and size.
+    """
     try:
         found = os.stat(path)  # noqa: PTH116 - tests stand in for it
     except OSError:
@@ -71,7 +74,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 
 def is_same_file(descriptor: int, path: Path) -> bool:
-    """Return whether the path still leads to the open file: a lock on a removed file excludes nobody."""
+    """Return whether the path still leads to the open file. If not, a lock on the open file excludes nobody."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -87,7 +90,7 @@ def write_draft(
     suffix: str = "",
     prepare: Callable[[int], object] | None = None,
 ) -> Path:
-    """Write a new file beside `target` and wait until it is on disk; a rename or link gives it the name.
+    """Write a new file beside `target` and wait until it is on disk; the caller renames or links it to `target`.
 
     The file has `mode` without the bits of the umask; `prepare` gets its descriptor, to set a mode or an owner.
     If the file cannot be written, nothing is left behind.
@@ -140,7 +143,7 @@ _hanging_lock = threading.Lock()
 
 
 def _undo_nothing(_: object) -> None:
-    """Do nothing with a late result."""
+    """Do nothing with the result of a call that returned too late."""
 
 
 def within(
@@ -152,11 +155,11 @@ def within(
 ) -> T:
     """Run `work` in a thread and return its result; wait no longer than `limit_s`.
 
-    While a call for the same path hangs, no other one is started. If it returns later, its result goes to
-    `undo`: a lock that it took, for instance, would be held by nobody.
+    While a call for the same path hangs, no other call is started for it. If `work` returns after the time limit, its result
+    goes to `undo`, which can release a lock that `work` took, for instance.
 
     Raises:
-        OSError: Silent if the file system does not answer; else what `work` raises.
+        OSError: Silent if the file system does not answer in time; otherwise whatever `work` raises.
 
     """
     key, answer = str(path), Future[T]()

@@ -1,4 +1,4 @@
-"""File calls beside an event loop: in order, one at a time, in a thread that nobody joins.
+"""Runs file calls beside an event loop: in order, one at a time, in a thread that nobody joins.
 
 Not `asyncio.to_thread`: its threads are joined when the process ends, so a call that hangs in a mount
 would block the end of the process for ever, and each call that hangs would take another thread.
@@ -29,7 +29,7 @@ class _FileCall(NamedTuple):
 
 
 class FileThread:
-    """One thread for one concern. The first call starts it, so a fork before that is harmless."""
+    """One thread for the file calls of one concern. The first call starts the thread, so a fork before that does no harm."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -66,7 +66,7 @@ class FileThread:
             del call  # an idle thread holds nothing
 
     def _may_end(self) -> bool:
-        """Whether this thread may end; not if a call has come meanwhile."""
+        """Return whether this thread may end: only if no call waits. In this case the next call starts a new thread."""
         with self._lock:
             if self._calls.empty():
                 self._thread = None

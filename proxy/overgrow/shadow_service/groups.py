@@ -21,7 +21,7 @@ REFRESH_EVERY_S = 10.0
 
 
 class OpenGroupCounts:
-    """Counts that are cached for REFRESH_EVERY_S. `store` names the database, as OVERGROW_STORE_URL does."""
+    """The counts of open groups, read again after REFRESH_EVERY_S. `store` is the database's address, as in OVERGROW_STORE_URL."""
 
     def __init__(
         self,

@@ -18,19 +18,19 @@ from overgrow.shadow.sessions import SessionCookieNames
 
 
 class RecordWriter(Protocol):
-    """What takes records to a store (overgrow.store.writer.Writer)."""
+    """What EvidenceRecorder needs of the writer that takes records to a store (overgrow.store.writer.Writer)."""
 
     def put(self, record: Record) -> None:
         """Take a record. Never waits; never raises."""
 
     def close(self) -> object:
-        """Store what waits, and end."""
+        """Store the records that wait, and end."""
 
 
 class EvidenceRecorder:
     """Takes records from the mirror and from exchanges.
 
-    Nothing is kept before a worker has opened the store, nor after that worker has closed it.
+    Records that come before the worker has opened the store, or after it has closed the store, are not kept.
     """
 
     def __init__(self, sessions: SessionCookieNames | None = None) -> None:
@@ -74,7 +74,7 @@ class EvidenceRecorder:
             self._put_not_compared(served, reason)
 
     def store_noise(self) -> None:
-        """Keep what was learned of noise since the last call."""
+        """Store what was learned of noise since the previous call."""
         for learned in self._noise_counter.pop_changed_noise():
             self.store_record(learned)
 

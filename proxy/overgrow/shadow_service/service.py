@@ -81,7 +81,7 @@ class Shadowing:
         return ShadowingServer(server, self.mirror)
 
     def renew_connections(self) -> None:
-        """Use new connections to legacy from now on: its certificates changed."""
+        """Use new connections to legacy from now on, because the file of its certificates has changed."""
         self._legacy.renew_connections()
 
     async def open(self, metrics: Metrics) -> None:
@@ -90,7 +90,7 @@ class Shadowing:
         await self.do_housekeeping(OPEN_S)
 
     async def do_housekeeping(self, patience_s: float = 0.5) -> None:
-        """Run once a second: open the store if the table has come to need it, and store new noise."""
+        """Open the store if the table now needs evidence, and store new noise; the caller calls this once a second."""
         recorder = self.recorder
         if recorder.metrics is not None:
             recorder.metrics.set("overgrow_shadow_waiting", self.mirror.waiting_copies)
@@ -99,7 +99,7 @@ class Shadowing:
         recorder.store_noise()
 
     async def _open_store(self, patience_s: float) -> None:
-        """Open the store in a thread; if that takes longer than `patience_s`, a later call takes the result."""
+        """Open the store in a thread. If that takes longer than `patience_s`, return; a later call picks up the result."""
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._files.call(self._new_writer))
         done, _ = await asyncio.wait({self._opening}, timeout=patience_s)
@@ -125,7 +125,7 @@ class Shadowing:
             return None
 
     async def index_history(self) -> None:
-        """Rebuild the store's index of flips.jsonl, if there is a store; the journal is the truth."""
+        """If there is a store, rebuild its index of flips.jsonl, so that the index agrees with that file."""
         if self.recorder.writer is None:
             return
         try:
@@ -151,7 +151,7 @@ class Shadowing:
             engine.dispose()
 
     async def aclose(self) -> None:
-        """Cancel the copies, close their connections and threads, and store what is known."""
+        """Cancel the copies, close their connections and threads, and store the evidence that is not stored yet."""
         await self.mirror.aclose()
         await self._migrated.aclose(grace_s=1.0)
         await self._legacy.aclose()

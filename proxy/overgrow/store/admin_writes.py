@@ -16,7 +16,7 @@ from overgrow.store.row_builder import row_of_flip
 
 
 def index_flips(engine: Engine, flips: Iterable[Flip]) -> int:
-    """Rebuild the index of flips.jsonl from its lines; return how many there are. The journal is the truth.
+    """Rebuild the index of flips.jsonl from the lines of that file; return the number of lines.
 
     Raises:
         StoreError: if it cannot be written now.

@@ -48,7 +48,7 @@ class LossCounter:
 
 
 class DeadWriter(NamedTuple):
-    """How many records a dead writer had accepted, and how many it had dropped."""
+    """The counts that a dead writer left in its file `path`: the records that it had accepted, and those it had dropped."""
 
     path: Path
     boot: str
@@ -57,7 +57,10 @@ class DeadWriter(NamedTuple):
 
 
 def dead_writers(folder: Path) -> Iterator[DeadWriter]:
-    """Yield the counts of dead writers, each locked while the caller records its losses and removes `path`."""
+    """Yield the counts of each writer that has died; its file stays locked until the next one is asked for.
+
+    Meanwhile the caller records the writer's losses and removes the file (`path`), so that no other process counts them.
+    """
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         with suppress(FileNotFoundError):
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

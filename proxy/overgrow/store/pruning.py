@@ -1,4 +1,4 @@
-"""Keeps the store small: deletes by age and by number of rows, oldest hours first, a bounded piece at a time."""
+"""Keeps the store small: deletes rows that are too old or too many, those of the oldest hours first, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Retention:
 
 
 def prune(connection: Connection, retention: Retention, now_hour: int) -> int:
-    """Delete some or all of the evidence beyond the retention; return the number of rows. The current hour stays."""
+    """Delete evidence beyond the retention, at most a bounded number of rows; return how many. The current hour stays."""
     removed = sum(_prune_hours(connection, each, retention, now_hour) for each in tables.HOURLY)
     return removed + _prune_groups(connection, retention, now_hour)
 
@@ -48,7 +48,7 @@ def _prune_hours(connection: Connection, table: Table, retention: Retention, now
 
 
 def _prune_groups(connection: Connection, retention: Retention, now_hour: int) -> int:
-    """Delete groups that are too old, and of too many groups those that were seen least recently."""
+    """Delete groups that are too old; if there are too many groups, delete those that were seen least recently."""
     group = tables.mismatch_group.c
     oldest_kept_at = (now_hour - retention.keep_days * 24) * 3600.0
     rows = connection.execute(

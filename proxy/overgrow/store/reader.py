@@ -77,7 +77,7 @@ class Reader:
         self._engine.dispose()
 
     def shadow_status(self, *, since: float = 0.0) -> tuple[RouteStatus, ...]:
-        """Return every route with requests that were compared or served, by name."""
+        """Return the comparisons of each route that had requests which were compared or served, ordered by name."""
         counted, group = tables.shape_count.c, tables.mismatch_group.c
         with self._connect() as connection:
             shapes = connection.execute(
@@ -106,7 +106,7 @@ class Reader:
             return _select_groups(connection, _condition_for(route, control), since)
 
     def group(self, key: str) -> tuple[Group, ...]:
-        """Return the groups whose key starts with `key`: one if it is long enough."""
+        """Return the groups whose key begins with `key`; a long enough beginning matches only one key."""
 
         def begins(table: Table) -> ColumnElement[bool]:
             return table.c.key.startswith(key, autoescape=True)
@@ -122,7 +122,7 @@ class Reader:
         since: float = 0.0,
         explains: Explains = was_explained,
     ) -> Evidence:
-        """Return what the gate judges: the comparisons since a time, under the rules that `explains` applies."""
+        """Return what the gate judges: the comparisons since the time `since`, under the rules that `explains` applies."""
         with self._connect() as connection:
             shapes = connection.execute(_shapes_query(route, control, since)).all()
             groups = _select_groups(connection, _condition_for(route, control), since)
@@ -174,7 +174,7 @@ class Reader:
         return tuple(json.loads(row.learned) for row in rows)
 
     def fallbacks(self, route: str | None = None, *, since: float = 0.0) -> tuple[Fallbacks, ...]:
-        """Return the requests that fell back, by hour and both outcomes, latest first."""
+        """Return the requests that fell back, counted by hour, migrated's outcome and legacy's outcome; latest hour first."""
         fell = tables.fallback
         rows = self._fetch_rows(
             select(fell)
@@ -215,7 +215,7 @@ class Reader:
         return tuple(EvidenceReset(*row) for row in rows)
 
     def losses(self) -> Losses:
-        """Return how many records did not reach the store, as far back as losses are kept."""
+        """Return how many records did not reach the store, in the time for which losses are kept."""
         loss, writer = tables.loss.c, tables.writer.c
         with self._connect() as connection:
             lost, last_at = connection.execute(
@@ -276,7 +276,7 @@ def _unreadable_store(url: URL, error: SQLAlchemyError) -> StoreError:
 def _condition_for(
     route: str | None, control: str | None = None
 ) -> Callable[[Table], ColumnElement[bool]]:
-    """Return the condition that a row belongs to a route and a control; None stands for any."""
+    """Return a function that builds the condition that a table's row belongs to a route and a control; None allows any."""
 
     def condition(table: Table) -> ColumnElement[bool]:
         wanted = [table.c.route == storable_text(route)] if route is not None else []
@@ -331,7 +331,7 @@ def _rows_by_group(
 
 
 def _shapes_query(route: str, control: str, since: float) -> Select[Any]:
-    """Query the counts of each shape and outcome within the window."""
+    """Build the query for the counts of each (shape, outcome) since the time `since`."""
     seen = tables.shape_count
     shape = (seen.c.method, seen.c.template, seen.c.query_keys, seen.c.status, seen.c.signed_in)
     return (
@@ -349,7 +349,10 @@ def _shapes_query(route: str, control: str, since: float) -> Select[Any]:
 
 
 def _outcomes_query(route: str, control: str, since: float) -> Select[Any]:
-    """Query the counts of each outcome within the day before the newest comparison in the window."""
+    """Build the query for the counts of each outcome on the latest day.
+
+    That day ends with the newest comparison since the time `since`.
+    """
     seen = tables.shape_count
     mine = and_(_condition_for(route, control)(seen), seen.c.hour >= hour_of(since))
     newest = select(func.max(seen.c.hour)).where(mine, seen.c.outcome.in_(_COMPARED))

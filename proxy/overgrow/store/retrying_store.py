@@ -66,7 +66,7 @@ class RetryingStore:
 
     @property
     def pause_s(self) -> float:
-        """How long to wait before the next attempt; it doubles with each failure in a row, up to a maximum."""
+        """How long to wait before the next attempt: the time doubles with each failure in a row, up to a maximum."""
         return float(min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures, 20)))
 
     def start_counting(self) -> None:
@@ -110,7 +110,7 @@ class RetryingStore:
         self._try_transaction(lambda connection: prune(connection, retention, hour_of(self._now())))
 
     def _try_transaction(self, work: Callable[[Connection], object]) -> bool:
-        """Run one transaction; return True if it is done, or can never succeed."""
+        """Run one transaction. Return True if it succeeded or never can, so that it must not be repeated; else False."""
         try:
             with self._open().begin() as connection:
                 work(connection)
@@ -145,7 +145,7 @@ class RetryingStore:
                 LOG.warning("a worker was killed before it stored %d records of evidence", lost)
 
     def _note_failure(self, error: Exception) -> bool:
-        """Close the store for now, since nothing was written; return False."""
+        """Close the store until the next attempt, because nothing was written; return False."""
         file = file_of(self.url)
         if file is not None and is_damaged_file_error(error):
             replace_damaged(file, self._inode)

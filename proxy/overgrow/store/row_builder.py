@@ -1,8 +1,8 @@
 """Turns records into rows of the tables. Pure, except that a RowBuilder remembers keys to limit their number.
 
-Rule: clients choose query keys, and bugs create new groups; so one writer distinguishes at most MAX_SHAPES
-shapes and MAX_GROUPS groups of a route within an hour. Further ones are still counted, in one shape named
-OTHER and in one group of high severity that no rule covers.
+Rule: clients choose query keys, and bugs create new groups, so their number must be limited. One writer distinguishes at
+most MAX_SHAPES shapes and MAX_GROUPS groups of a route within an hour. Further shapes are counted as one shape named
+OTHER, further groups as one group of high severity that no rule covers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Batch = Mapping[Table, list[Row]]
 
 
 class ShapeKey(NamedTuple):
-    """The key that the records of one row have in common."""
+    """The key of a row of counts: all records with this key are counted in that row."""
 
     route: str
     control: str
@@ -125,7 +125,7 @@ class RowBuilder:
             self._add_group(record, record.group, rows)
 
     def _add_group(self, record: Compared, group: PairGroup, rows: dict[Table, list[Row]]) -> None:
-        """Add the rows of one pair's group, or of the one group for all groups beyond the limit."""
+        """Add the rows of the group of one pair; beyond the limit, those of the single group that stands for all further groups."""
         hour = hour_of(record.at)
         if not self.groups.try_admit(hour, record.route, group.key):
             group = _overflow_group(group)

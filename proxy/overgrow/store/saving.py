@@ -1,8 +1,8 @@
 """Writes one batch in one transaction, and records the losses of dead writers.
 
-Rule: the number of a batch's last record is stored with the batch. After a commit whose result is unknown
-this number tells whether it took place, so nothing is counted twice. The records that a dead writer accepted
-after its last stored number are lost.
+Rule: the number of a batch's last record is stored with the batch. If the result of a
+commit is unknown, this number tells whether the commit took place, so nothing is counted twice.
+The records that a dead writer accepted after its last stored number are lost.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BatchMark:
 
 
 def save(connection: Connection, batch: Batch, mark: BatchMark) -> None:
-    """Write the batch unless it is stored already."""
+    """Write the batch, unless its last record is stored already."""
     if last_stored_number(connection, mark.boot) >= mark.number:
         return
     for table, rows in sorted(batch.items(), key=lambda each: each[0].name):
@@ -76,7 +76,7 @@ def _writer_row(mark: BatchMark) -> Row:
 
 
 def _lowest_ranks(rows: Iterable[Row]) -> list[Row]:
-    """Return the examples of lowest rank of each group."""
+    """Return, of the examples of each group, the MAX_EXAMPLES with the lowest ranks."""
     kept: list[Row] = []
     for _, group in groupby(sorted(rows, key=_GROUP), key=_GROUP):
         latest = {row["rank"]: row for row in group}
@@ -85,7 +85,10 @@ def _lowest_ranks(rows: Iterable[Row]) -> list[Row]:
 
 
 def _trim_examples(connection: Connection, rows: Iterable[Row]) -> None:
-    """Delete all but the examples of lowest rank of each group; so the same ones stay in whatever order workers write."""
+    """Delete all examples of each group but those with the lowest ranks.
+
+    So the same examples stay, in whatever order the workers write.
+    """
     for group in sorted({_GROUP(row) for row in rows}):
         mine = _group_condition(tables.example, group)
         rank = tables.example.c.rank

@@ -1,6 +1,6 @@
 """Migrates a store's tables to the version that this code knows. The versions are in migrations/.
 
-A store of a newer version is not touched: an older front door beside a newer one must not break it.
+A store of a newer version is not touched, so that an older front door does not break the store of a newer one.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def migrate(connection: Connection) -> None:
 
 
 def _wait_for_turn(connection: Connection) -> None:
-    """Let one process at a time migrate; the others wait here instead of running into a lock.
+    """Wait until no other process migrates the store, so that none fails because the other one has locked a table.
 
-    The session's lock_timeout is meant for locks of tables and is too short for a migration on a busy machine;
-    the statement_timeout still ends this wait. Afterwards the session's lock_timeout applies again: a migration
-    that waits long for a table would block everybody who uses it.
+    The session's lock_timeout is meant for locks of tables. It is too short for the migration of another process, so it does
+    not apply here; statement_timeout ends this wait. Afterwards lock_timeout applies again, because a migration that waits
+    long for a table would block everybody who uses that table.
     """
     connection.execute(text("SET LOCAL lock_timeout = 0"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

@@ -54,7 +54,7 @@ def upsert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
 
 
 def _merge_expression(before: Column[Any], now: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the same merge as _MERGES in SQL that SQLite and PostgreSQL share."""
+    """Return SQL for the same merge as in _MERGES; both SQLite and PostgreSQL understand it."""
     match before.info["merge"]:
         case "sum":
             return before + now

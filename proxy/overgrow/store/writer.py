@@ -27,7 +27,7 @@ POLL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """When a batch is stored, how many records may wait, and how often old evidence is deleted."""
+    """How often and with how many records a batch is stored, how many records may wait, how often old evidence is deleted."""
 
     flush_s: float = 1.0
     batch_records: int = 500
@@ -107,7 +107,7 @@ class Writer:
         return not self.counts.waiting
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Store what waits and end the thread; return False if records are left."""
+        """Store the records that wait, and end the thread; return False if some are left after `timeout_s`."""
         with self._lock:
             self._closing = True
             thread = self._thread
@@ -121,7 +121,7 @@ class Writer:
         return self._closing or waiting >= self._limits.queue_records
 
     def _start_thread(self) -> bool:
-        """Start the thread with the first record; return False if the system cannot start one."""
+        """Start the thread if none runs yet; return False if the system cannot start one."""
         if self._thread is None:
             thread = threading.Thread(target=self._run_thread, name="overgrow-store", daemon=False)
             with suppress(RuntimeError):
@@ -142,7 +142,7 @@ class Writer:
             self._store.close(TakenCounts(self._accepted, self._dropped))
 
     def _wait(self, pause_s: float) -> None:
-        """Wait until woken, for at most `pause_s`; check every POLL_S whether to end."""
+        """Wait until the thread is woken or has to end, for at most `pause_s`."""
         until = time.monotonic() + pause_s
         while not self._is_ending() and not self._wake.is_set() and time.monotonic() < until:
             self._wake.wait(min(POLL_S, pause_s))
@@ -153,7 +153,7 @@ class Writer:
         return self._closing or not threading.main_thread().is_alive()
 
     def _store_waiting(self) -> bool:
-        """Store what waits; return False if the store is unavailable."""
+        """Store the records that wait; return False if the store is unavailable."""
         while records := self._pending or self._take_queue():
             if not self._store.put(records, self._taken):
                 return False

@@ -17,7 +17,7 @@ _REMEMBERED = 20_000  # requests that are the same; a log has most of its lines 
 
 
 class RouteAndSide(NamedTuple):
-    """Where a table sends a request: `side` is a side, or `canary` if the client decides."""
+    """Where a table sends a request: `side` is a side, or `canary` if it depends on the client."""
 
     route: str
     side: str
@@ -29,7 +29,7 @@ class RouteAndSide(NamedTuple):
 
 
 class SideChange(NamedTuple):
-    """Requests that change side together, with the old and the new side."""
+    """A change of side: where the former table sends some requests, and where the new table sends them."""
 
     before: RouteAndSide
     after: RouteAndSide
@@ -52,7 +52,7 @@ class TrafficComparison(NamedTuple):
 def compare_tables(
     requests: Iterable[RequestLine], before: Matcher | None, after: Matcher
 ) -> TrafficComparison:
-    """Decide each request by both tables; without a previous table, legacy served everything."""
+    """Decide each request by both tables; `before` None stands for a table that sends everything to legacy."""
 
     @lru_cache(_REMEMBERED)
     def outcomes(request: RequestLine) -> SideChange:
@@ -75,7 +75,7 @@ def compare_tables(
 
 
 def outcome_of(matcher: Matcher, request: RequestLine) -> RouteAndSide:
-    """Decide a recorded request as a table would, without kill file, breakers and overrides."""
+    """Return where a table sends a recorded request; kill file, breakers and overrides are ignored."""
     decision = decide(matcher, _head(matcher, request), Facts())
     route = decision.route
     if route is not None and _is_open_canary(decision):

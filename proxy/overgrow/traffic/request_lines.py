@@ -55,8 +55,8 @@ class TrafficUnreadable(Exception):
 class TrafficReader:
     """The requests of one file, and the lines that could not be read.
 
-    Iterate once; afterwards `unread` says how many lines (of a HAR file: entries) were no requests and
-    `first_unread` gives the number (from 1) and the beginning of the first of them.
+    Iterate once. Afterwards `unread` is the number of lines (of a HAR file: entries) that were no requests, and
+    `first_unread` is (number from 1, beginning) of the first such line.
     """
 
     def __init__(self, path: Path) -> None:

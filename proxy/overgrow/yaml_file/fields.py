@@ -46,7 +46,7 @@ class FileReading:
     notes: list[Problem] = field(default_factory=list)
 
     def report(self, node: Node, bad: FieldError) -> None:
-        """Add a problem at a node; its route is added later, when the name is known."""
+        """Add a problem at a node. `name_route` adds the route's name to it once that name has been read."""
         if self.env is not None and "${" in node.text:
             bad = hide_variables(bad, node.text, self.env)
         self.report_at((node.line, node.column), bad)
@@ -62,7 +62,7 @@ class FileReading:
         self.notes.append(Problem(bad.code, self.file, *at, route, bad.message, bad.fix))
 
     def name_route(self, since: int, route: str | None) -> None:
-        """Put a route's name into the problems from the given index on."""
+        """Put a route's name into all problems whose index in `problems` is at least `since`."""
         for index in range(since, len(self.problems)):
             self.problems[index] = replace(self.problems[index], route=route)
 
@@ -93,7 +93,7 @@ class FileReading:
         return found
 
     def read_items(self, node: Node, label: str, one: Callable[[str, str], Any]) -> tuple[Any, ...]:
-        """Read a list of scalars; raise AlreadyReported if an item is invalid."""
+        """Read a list of scalars, each with `one`; report each invalid item, and then raise AlreadyReported."""
         found: list[Any] = []
         for item in require_list(node, label):
             try:
@@ -106,11 +106,11 @@ class FileReading:
 
 
 class AlreadyReported(Exception):
-    """A field has no value, and its problems are reported already."""
+    """A field cannot be read, and its problems have already been reported."""
 
 
 def unknown_key_error(key: Node, where: str, known: Mapping[str, object]) -> FieldError:
-    """Return the error of an unknown field, with the most similar known one."""
+    """Return the error of an unknown field; its fix names the most similar known field."""
     if key.kind != "scalar":
         return FieldError(
             "unknown-key", f"a field's name in {where or 'the file'} is not text", "Remove it."
@@ -160,7 +160,10 @@ def scalar_of(reading: FileReading, node: Node, label: str) -> str:
 
 
 def free_text_of(reading: FileReading, node: Node, label: str) -> str:
-    """Return the text of a scalar; raise FieldError for an unquoted one that YAML reads as a number or truth value."""
+    """Return the text of a scalar.
+
+    Raise FieldError for a scalar without quotes that YAML reads as a number or truth value.
+    """
     kind = "str" if node.style else yaml_type(node.text)
     if kind == "str" and node.kind == "scalar" and "${" not in node.text:
         return node.text  # nearly always
@@ -175,7 +178,10 @@ def free_text_of(reading: FileReading, node: Node, label: str) -> str:
 
 
 def plain_of(reading: FileReading, node: Node, label: str) -> str:
-    """Return a number's or truth value's text; raise FieldError for a quoted one that has no variable."""
+    """Return the text of a number or truth value.
+
+    Raise FieldError if it is written in quotes, unless it contains a variable.
+    """
     text = scalar_of(reading, node, label)
     if node.style and "${" not in node.text:
         what = f"{label} is text; it must be written without quotes"
@@ -186,15 +192,15 @@ def plain_of(reading: FileReading, node: Node, label: str) -> str:
 
 
 def text_reader(of: Callable[[str, str], Any]) -> Reader:
-    """Return a reader for free text that a function parses."""
+    """Return a reader for a field of free text; the function `of` parses the text."""
     return lambda reading, node, label: of(free_text_of(reading, node, label), label)
 
 
 def scalar_reader(of: Callable[[str, str], Any]) -> Reader:
-    """Return a reader for a scalar of any YAML type that a function parses, such as a duration or percentage."""
+    """Return a reader for a scalar of any YAML type, such as a duration or percentage; the function `of` parses its text."""
     return lambda reading, node, label: of(scalar_of(reading, node, label), label)
 
 
 def plain_reader(of: Callable[[str, str], Any]) -> Reader:
-    """Return a reader for a number that a function parses."""
+    """Return a reader for a number or truth value; the function `of` parses its text."""
     return lambda reading, node, label: of(plain_of(reading, node, label), label)

@@ -57,7 +57,7 @@ def fill_variables(text: str, label: str, env: Mapping[str, str]) -> str:
 
 
 def hide_variables(bad: FieldError, text: str, env: Mapping[str, str]) -> FieldError:
-    """Return the error of a value written as `text`, without the values that variables put into it.
+    """Return the error of a value that is written as `text`, without showing the values of its variables.
 
     Problems go to the log and to /readyz, which needs no token; a variable may hold a secret.
     """
@@ -76,7 +76,7 @@ def hide_variables(bad: FieldError, text: str, env: Mapping[str, str]) -> FieldE
 
 
 def _reveals(message: str, value: str, written: str) -> bool:
-    """Return whether a message contains words of a variable's value that the file does not contain."""
+    """Return whether a message contains a word that comes only from a variable's `value`, not from the text in the file."""
     words = {word.lower() for word in _WORD.findall(value)}
     shown = {word.lower() for word in _WORD.findall(message)}
     return bool(words & shown - {word.lower() for word in _WORD.findall(written)})
@@ -111,7 +111,7 @@ def yaml_trap(text: str, label: str) -> FieldError | None:
 
 
 def _surprising_number(text: str) -> str | None:
-    """Return the number that YAML 1.1 makes of base 60, octal, hexadecimal, binary or underscored digits; else None."""
+    """Return the number that YAML 1.1 reads in base 60, octal, hexadecimal, binary or underscored digits; None for other text."""
     if re.fullmatch(r"[-+]?(?:0|[1-9][0-9]*)|[-+]?[0-9]*\.[0-9]*(?:[eE][-+][0-9]+)?", text):
         return None
     try:

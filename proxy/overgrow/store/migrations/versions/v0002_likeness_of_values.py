@@ -1,7 +1,8 @@
 """Columns for more facts about a pair: shapes, places, and how items were paired.
 
 Earlier versions also stored distances between times in two notations, and between numbers and texts. This version
-deletes these distances, so that differences which they excused are open until they are compared again.
+deletes these distances. So differences that a rule covered because of such a distance are open until the responses are
+compared again.
 """
 
 from __future__ import annotations
