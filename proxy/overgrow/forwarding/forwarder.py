@@ -290,7 +290,7 @@ class Forwarder:
             self._has_answered = True
 
     def take_outcome(self) -> LegacyOutcome | None:
-        """Return the outcome of requests since the last call: an answer, or the latest failure; None without requests."""
+        """Return the outcome of requests since the last call: an answer, or the latest failure; None if there is no new one."""
         self._check_answer()
         if not self._has_answered:
             return self._streak.take_new()

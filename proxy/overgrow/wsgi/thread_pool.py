@@ -173,7 +173,10 @@ class WsgiCall:
             self._input.release_spool()
 
     def abandon(self, failure: Failure | None = None) -> None:
-        """Give the call up, because nobody waits for it. A call that has not started never starts; a running call stops when it next sends or reads."""
+        """Give the call up, because nobody waits for it.
+
+        A call that has not started never starts; a running call stops when it next sends or reads.
+        """
         self.client = None
         if not self._pool.withdraw(self):
             self._response.abandon(failure)

@@ -364,7 +364,7 @@ class ResponseCycle:
             self.body.feed(data)
 
     def _read_chunks(self, data: bytes) -> None:
-        """Read chunks and trailers (RFC 9112 7.1); the bytes that are not data of the body are limited as those of a head are."""
+        """Read chunks and trailers (RFC 9112 7.1); the bytes that are not data of the body are limited like a head."""
         parser, body = self._parser, self.body
         assert parser is not None  # noqa: S101 - set with this state
         assert body is not None  # noqa: S101 - as above
