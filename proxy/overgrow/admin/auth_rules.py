@@ -14,7 +14,7 @@ from ipaddress import IPv6Address, ip_address
 
 
 def is_known_host(host: str, names: Sequence[str]) -> bool:
-    """Whether a Host header is an IP address, localhost or one of the names; any port is accepted."""
+    """Whether a Host header names an IP address, localhost or one of `names`; any port is accepted."""
     if host.startswith("["):
         literal, bracket, port = host[1:].partition("]")
         return bool(bracket) and _is_port(port.removeprefix(":")) and _is_ip(literal, version=6)
@@ -45,7 +45,7 @@ def is_own_origin(origin: str | None, host: str) -> bool:
 
 
 def is_right_token(given: str, token: str) -> bool:
-    """Whether the given token is right; the comparison takes equally long for any wrong token."""
+    """Whether the given token is right. The comparison takes the same time for every wrong token."""
     return hmac.compare_digest(given.encode(errors="replace"), token.encode())
 
 

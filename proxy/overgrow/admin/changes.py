@@ -38,7 +38,7 @@ def flip(view: AdminView, form: Form, who: str) -> ChangeJson:
 
 
 def rollback(view: AdminView, form: Form, who: str) -> ChangeJson:
-    """Undo the flip that the page showed as the last one; refuse if there is a newer one."""
+    """Undo the flip that the page showed as the latest flip; refuse if there has been another flip since."""
     entry = find_undoable(history_of(view).entries, None)
     if entry is None or entry.key != form.get("flip"):
         what = "somebody else flipped or undid something after this page was loaded"

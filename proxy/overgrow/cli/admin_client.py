@@ -97,7 +97,7 @@ class AdminClient:
 
 
 def _place_of(address: str) -> tuple[str, int | None]:
-    """Return host and port, or the path of a unix socket and None."""
+    """Return (host, port), or for a unix socket (path, None)."""
     if address.startswith("unix:/"):
         return address.removeprefix("unix:"), None
     found = _ADDRESS.fullmatch(address)

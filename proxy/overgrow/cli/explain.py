@@ -61,7 +61,7 @@ class Explanation(NamedTuple):
 
 
 def parse_target(_ctx: click.Context, _param: click.Parameter, value: str) -> RequestTarget:
-    """Parse PATH or URL into the bytes that a browser would send."""
+    """Parse the argument, a path or a URL, into the target bytes that a browser would send."""
     raw = os.fsencode(value)
     url = _URL.fullmatch(raw)
     if url is None:

@@ -121,7 +121,7 @@ def _require_code(call: Invocation, running: Sequence[Worker]) -> None:
 
 
 def _why_unusable(call: Invocation, running: Sequence[Worker]) -> str:
-    """Import the app and return why it cannot serve the table in effect; empty if it can."""
+    """Import the app, and return why it cannot serve the table in effect; empty if it can serve that table."""
     from overgrow.app import app_rules  # noqa: PLC0415  imports Flask
     from overgrow.app_loader.source_tree import remove_stale_bytecode  # noqa: PLC0415  as above
     from overgrow.cli.team_rules import import_app  # noqa: PLC0415  as above

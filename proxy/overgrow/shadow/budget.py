@@ -75,7 +75,7 @@ class CpuBudget:
         return account
 
     def _distribute_earned_time(self, now_s: float) -> None:
-        """Give each route its part of what was earned since the last call."""
+        """Give each route its part of the CPU time that was earned since the previous call."""
         if self._at_s is not None:
             earned_s = (now_s - self._at_s) * self._share / len(self._accounts)
             max_s = self._max_s / len(self._accounts)

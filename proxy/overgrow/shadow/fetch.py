@@ -30,7 +30,7 @@ class NoResponse(Exception):
 
 
 class ResponseTooLarge(Exception):
-    """A side's response is larger than what is compared."""
+    """A side's response is too large to be compared."""
 
 
 class ResponsePair(NamedTuple):

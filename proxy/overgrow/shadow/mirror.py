@@ -344,7 +344,7 @@ class Mirror:
             self._record_dropped_request(reason, copy.served)
 
     async def aclose(self, grace_s: float = 1.0) -> None:
-        """Take no more copies; give those under way `grace_s` to finish, then cancel them."""
+        """Accept no further copies; let the copies under way finish within `grace_s`, then cancel them."""
         self._closing = True
         self._drop_waiting_copies("closing")
         if self._tasks and self._loop is asyncio.get_running_loop():

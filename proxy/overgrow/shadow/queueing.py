@@ -15,7 +15,7 @@ ENOUGH_COMPARISONS = 299  # as `require: {clean: 299}`; more comparisons give no
 
 
 class CopyQueue:
-    """Copies by route; at most `max_copies` wait together."""
+    """The waiting copies of each route; at most `max_copies` wait, all routes together."""
 
     def __init__(self, max_copies: int) -> None:
         self._max_copies = max_copies

@@ -47,7 +47,7 @@ class RecordingLimits(NamedTuple):
 class Recording:
     """Records one exchange. Call wrap_reply, record_sent_reply or abort once; `on_done` is then called once, at the end.
 
-    `on_done` calls set_final_drop_reason, and then either takes the bodies or calls release_memory.
+    `on_done` must call set_final_drop_reason, and then either take the bodies or call release_memory.
     """
 
     __slots__ = (

@@ -31,7 +31,7 @@ PARTIAL_STATUS = frozenset({206, 304, 416})
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One request to be sent to the other side, with what the user got.
+    """One request that is to be sent to the other side, with the response that the user got.
 
     `head` is the user's; build_copy_head gives what is sent. `served` says what the user asked and got, redacted.
     `response` is the response the user got; None if it was incomplete, so that its side must be asked again.

@@ -18,7 +18,7 @@ from overgrow.shadow.sessions import is_login_request
 
 
 class ShadowingServer:
-    """A Server that has some of its requests copied to the other side once they are answered."""
+    """A Server that has some of its requests copied to the other side, after they have been answered."""
 
     def __init__(self, server: Server, mirror: Mirror) -> None:
         self._server = server

@@ -31,7 +31,7 @@ def index_flips(engine: Engine, flips: Iterable[Flip]) -> int:
 
 
 def reset_evidence(engine: Engine, reset: EvidenceReset) -> None:
-    """Delete the evidence of a route, because its code has changed; record who did it and why.
+    """Delete the evidence of a route, because the route's code has changed; record who reset the evidence and why.
 
     Raises:
         StoreError: if it cannot be written now.

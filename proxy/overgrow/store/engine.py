@@ -102,7 +102,7 @@ def engine_of(url: URL) -> Engine:
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    """Let readers read while a worker writes (WAL). NORMAL loses at most the last moments before a power cut."""
+    """Let readers read while a worker writes (WAL). A power cut loses at most the last moments (NORMAL)."""
     for pragma in (
         f"busy_timeout={BUSY_TIMEOUT_MS}",
         "journal_mode=WAL",

@@ -99,7 +99,7 @@ class Writer:
             self._wake.set()
 
     def flush(self, timeout_s: float = 5.0) -> bool:
-        """Wait until all records are stored; return False if that takes longer."""
+        """Wait until all records are stored; return False if that takes longer than `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while self.counts.waiting and time.monotonic() < deadline:
             self._wake.set()

@@ -106,7 +106,7 @@ class JudgedTable(NamedTuple):
 
 
 def judge_table(data: bytes, context: TableContext, running: RouteTable | None) -> JudgedTable:
-    """Judge a text, alone and compared with the running table, whose irreversible routes must not take fewer requests."""
+    """Judge a text by itself, and compared with the running table: that table's irreversible routes must not lose requests."""
     loaded, matcher = compile_table(data, context)
     if loaded.problems and context.find_stale is not None:
         loaded = loaded._replace(problems=blame_stale_app(loaded.problems, context.find_stale()))
@@ -219,7 +219,7 @@ def app_to_start(config: Path, state: Path, *, env: Mapping[str, str], rules: Ru
 
     It is the app that the table names; for the last-good table, the app that ran with that table.
 
-    Usually the file and the last-good table name the same app, and neither has to be judged.
+    Usually the file and the last-good table name the same app; then neither table has to be judged.
     """
     kept = read_last_good_in_time(state)
     try:

@@ -56,7 +56,7 @@ class NoUsableTable(Exception):
 
 
 class LiveTable:
-    """The table that runs in this process. Only a Watcher changes it; others read its attributes."""
+    """The table that runs in this process. Only a Watcher changes it; all other code only reads its attributes."""
 
     __slots__ = (
         "compared",

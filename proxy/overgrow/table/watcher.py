@@ -269,7 +269,7 @@ class Watcher:
         await asyncio.wait({kept}, timeout=KEEP_S)
 
     async def _call_beside_loop(self, path: Path, work: Callable[..., T], *args: Path) -> T:
-        """Run `work` in a thread and return its result. While that takes long, `path` counts as unseen."""
+        """Run `work` in a thread and return its result. If that takes long, `path` counts as unseen until it ends."""
         answer = asyncio.ensure_future(self._threads[path].call(work, *args))
         try:
             done, _ = await asyncio.wait({answer}, timeout=self._effects.patience_s)

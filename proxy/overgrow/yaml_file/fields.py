@@ -25,7 +25,7 @@ Reader = Callable[["FileReading", Node, str], Any]
 
 
 class Fields(NamedTuple):
-    """The fields of one mapping: the values of the valid ones, and the nodes of all."""
+    """The fields of one mapping: the values of the valid fields, and the nodes of all fields."""
 
     values: dict[str, Any]
     nodes: dict[str, Node]

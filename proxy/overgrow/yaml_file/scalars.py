@@ -29,7 +29,7 @@ class FieldError(Exception):
 def fill_variables(text: str, label: str, env: Mapping[str, str]) -> str:
     """Return the text with ${VAR} and ${VAR:-default} replaced; `$${` is a literal `${`.
 
-    As in a shell, an empty variable takes the default if there is one.
+    As with ${VAR:-default} in a shell, the default also replaces an empty variable.
     """
 
     def one(match: re.Match[str]) -> str:

@@ -107,7 +107,7 @@ def _ask_what_to_write(
 def _write_files(
     found: Iterable[RouteProposal], rules: CurrentRules, choice: AcceptAllOptions
 ) -> Iterable[WrittenFile]:
-    """Write file by file; a rule that cannot be added is reported, and the others are written."""
+    """Write the rules file by file; if a rule cannot be added, report it and write the other rules all the same."""
     for path, own in groupby(
         sorted(found, key=lambda each: str(_path_of(each, rules, choice))),
         key=lambda each: _path_of(each, rules, choice),

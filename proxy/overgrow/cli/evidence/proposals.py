@@ -191,7 +191,7 @@ def find_proposals(
 
 
 def constant_notes(reader: Reader, route: str, rules: CurrentRules) -> list[ConstantNote]:
-    """Return the rules of a route that may hide a constant value of migrated."""
+    """Return a note for each rule of a route that may hide a fault: migrated's value never changes, although legacy's does."""
     from overgrow.shadow.findings.covered_noise import find_hidden_constants  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)

@@ -37,7 +37,7 @@ class EnoughFindings(Exception):
 
 
 class DifferencePaths(NamedTuple):
-    """The path that is reported for a place, and the other path that rules may use for it."""
+    """(path, other): the path that is reported for a place, and a second path that rules may use for the same place."""
 
     reported: str
     other: str
@@ -54,7 +54,7 @@ class PathNaming(Protocol):
 class Finding(NamedTuple):
     """A difference with its values: JSON values below `$`, text elsewhere, ABSENT for a missing one.
 
-    `other` is the other path that rules may use for the place: see naming.py.
+    `other` is a second path that rules may use for the same place: see naming.py.
     """
 
     kind: Kind

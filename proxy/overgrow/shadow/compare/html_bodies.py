@@ -210,7 +210,7 @@ def child_paths(path: str, children: list[Node]) -> Iterator[str]:
 
 
 def _describe_node(node: Node) -> str:
-    """Return a node as a short text: a text as it is, an element as its start tag."""
+    """Describe a node in a short text: a text node by itself, an element by its start tag."""
     if isinstance(node, str):
         return node
     attributes = "".join(f' {name}="{value}"' for name, value in node.attributes.items())

@@ -45,7 +45,7 @@ class NotJson(Exception):
 
 
 def parse_json(text: str) -> object:
-    """Return the value of a JSON text; raise NotJson, also for a text with more than MAX_VALUES values."""
+    """Return the value of a JSON text; raise NotJson for any other text, and for one with more than MAX_VALUES values."""
     if sum(map(text.count, ",[{")) > MAX_VALUES:
         raise NotJson
     try:
@@ -127,7 +127,7 @@ class _JsonComparer:
     def compare_objects(
         self, path: str, control: dict[str, object], candidate: dict[str, object]
     ) -> None:
-        """Compare by key: the control's keys in order, then the extra ones."""
+        """Compare two objects by key: first the keys of the control in order, then the keys that only the candidate has."""
         for key, value in control.items():
             if key in candidate:
                 if self.are_different(value, candidate[key]):
@@ -220,7 +220,7 @@ class _JsonComparer:
         return self.numbers_by_shape[seen]
 
     def member_path_shape(self, shape: str, key: str) -> str:
-        """Return the shape of a member's path; it is cached, as rows repeat most of them."""
+        """Return the shape of a member's path; shapes are cached, because the rows of a list repeat most of them."""
         if (shape, key) not in self.shapes:
             self.shapes[shape, key] = member_path(shape, key)
         return self.shapes[shape, key]
@@ -309,7 +309,7 @@ def values_of_identifying_member(
 
 
 def possible_identifying_keys(items: list[object]) -> list[str]:
-    """Return the keys, other than IDENTITIES, whose value in the first item is a text: it may identify the items."""
+    """Return the keys (without IDENTITIES) that may identify the items, because their value in the first item is a text."""
     first = items[0] if items else None
     if not isinstance(first, dict):
         return []

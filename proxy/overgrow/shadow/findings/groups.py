@@ -28,7 +28,7 @@ _GRAVITY = {"low": 0, "medium": 1, "high": 2}
 def build_pair_group(
     route: str, pair: RedactedPair, at: float, *, truncated: bool = False
 ) -> PairGroup:
-    """Return the group of one pair; `truncated` says that the comparison found more than it listed."""
+    """Return the group of one pair; `truncated` says that the comparison found more differences than it lists."""
     parts = _build_parts(pair.differences, truncated=truncated)
     causes = [part for part in parts if part.rule is None] or parts
     return PairGroup(

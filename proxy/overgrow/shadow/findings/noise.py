@@ -160,7 +160,7 @@ def _belongs_to_unordered_items(
 ) -> bool:
     """Return whether the shape belongs to nameless items of an array whose order does not matter.
 
-    An index does not identify such an item, so a rule for its places would apply to all items.
+    An index does not identify such an item, so a rule for one index would in effect apply to all items.
     """
     places = {finding.path_by_names for finding in findings}
     if len(places) >= len(present.get(shape, ())) or not rules.pairing_rules_above_shape(shape):

@@ -198,7 +198,7 @@ def build_variation(pair: str, findings: list[Finding]) -> PathVariation:
 
 
 class PlacesPresent(NamedTuple):
-    """The control's places of one shape, and those among them whose text has no piece that could differ."""
+    """The places of one shape in the control, and those of them whose text has no piece that could differ."""
 
     places: list[str]
     plain: set[str]
@@ -219,7 +219,7 @@ def add_variation_of_places(
 
 
 def harmless_reasons(finding: Finding) -> set[str]:
-    """Return the reasons, other than time, why the difference of two values may be harmless."""
+    """Return the reasons (except for time) for which the difference of two values may be harmless."""
     control, again = finding.control, finding.candidate
     reasons = set()
     if finding.kind == "order" and isinstance(control, list):
@@ -247,7 +247,7 @@ def _differing_piece_reasons(findings: list[Finding]) -> set[str]:
 
 
 def _timestamp_bound_s(finding: Finding) -> int | None:
-    """Return the bound that two timestamps need; None for other values and for timestamps too far apart."""
+    """Return the bound in seconds that covers two timestamps; None for other values, and for timestamps too far apart."""
     gap_s = seconds_between(finding.control, finding.candidate)
     if gap_s is None:
         return None

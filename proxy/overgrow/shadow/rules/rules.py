@@ -32,10 +32,10 @@ _ITEM = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[(?:\d+|\*)\]|{KEYED_STEP})')
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One accepted difference. The rule applies up to and including the day it expires.
+    """One accepted difference. The rule applies up to the end of the day on which it expires.
 
-    `kinds` are the kinds of differences it covers; empty means all that `how` allows. A rule with `everywhere` is
-    used only if no rule of the route itself is about the place and the kind.
+    `kinds` are the kinds of differences that the rule covers; empty means all kinds that `how` allows. A rule with
+    `everywhere` is for every route. It is used only if the route has no rule of its own about the place and the kind.
     """
 
     path: str

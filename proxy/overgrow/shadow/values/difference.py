@@ -195,7 +195,7 @@ def member_path(path: str, key: str) -> str:
 
 
 def escape_unprintable(text: str) -> str:
-    """Return text with control characters and surrogates escaped, so that any store and terminal takes it."""
+    """Return text with control characters and surrogates escaped, so that every store and terminal accepts the text."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else _escape_character(each) for each in text)

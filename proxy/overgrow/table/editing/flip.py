@@ -147,8 +147,8 @@ def _flip_once(transaction: EditTransaction, actor: Actor, name: str, to: str) -
 def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipResult:
     """Undo the latest flip that is not undone yet: the latest of `name`, a route or group:NAME, or of all if None.
 
-    A second call undoes the flip before that one. A group moves as a whole. The gate is not consulted, because the route
-    returns to a state that it has been in before.
+    A second call undoes the flip before the one that the first call has undone. A group moves as a whole. The gate is not
+    consulted, because the route returns to a state that it has been in before.
     """
 
     def attempt(actor: Actor) -> FlipResult:
@@ -310,7 +310,7 @@ def _apply_plan(
     plan: EditPlan,
     more: Mapping[str, Any] | None = None,
 ) -> FlipResult:
-    """Edit the text, check the result, and replace the file; `more` goes into the history."""
+    """Edit the text, check the result, and replace the file; `more` holds further facts for the history."""
     after, by_hand = _rewrite_text(transaction, members, plan)
     data = (BOM if transaction.data.startswith(BOM) else b"") + after.encode()
     _require_valid(transaction, actor, members, plan, data)

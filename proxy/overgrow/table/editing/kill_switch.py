@@ -115,7 +115,7 @@ def resume(
 ) -> tuple[Path, ...]:
     """Remove both kill files; return those that were there.
 
-    If one cannot be removed, the other is removed first; then EditRefused is raised.
+    If one of the files cannot be removed, EditRefused is raised, but only after the other file has been removed.
     """
     return resume_and_report(config, state, who=who, now=now).removed
 

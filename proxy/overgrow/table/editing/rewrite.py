@@ -222,7 +222,7 @@ def require_safe_edit(
 
 
 def has_states(table: RouteTable, old: Sequence[Draft], moved: Collection[str], to: str) -> bool:
-    """Return whether the moved routes of a valid table have the state `to`, and all others their old state.
+    """Return whether the `moved` routes of a valid table have the state `to`, and all other routes the state as in `old`.
 
     This is the check of `require_safe_edit` for a table that is parsed already.
     """

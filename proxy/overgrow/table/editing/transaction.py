@@ -48,7 +48,7 @@ class EditTransaction(NamedTuple):
 def locked_for_edit(
     config: Path, state: Path, env: Mapping[str, str], wait_s: float = WAIT_S
 ) -> Iterator[EditTransaction]:
-    """Lock folder and history, and read the file; raise EditRefused if either is not possible."""
+    """Lock the folder and the history, and read the file; raise EditRefused if any of these is not possible."""
     try:
         real = config.resolve(strict=True)
         with _folder_locked(real.parent, wait_s), lock_history(state, wait_s) as journal:

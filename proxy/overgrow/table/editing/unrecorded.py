@@ -58,7 +58,7 @@ def read_notes(path: Path) -> list[Note]:
 
 
 def _parse_note(line: bytes) -> Note | None:
-    """Return the note in a line; None for any other text, as anybody may write into a kill file."""
+    """Return the note in a line; None if the line is no note, because anybody may write any text into a kill file."""
     try:
         found = json.loads(line)
     except ValueError:
@@ -104,7 +104,7 @@ def _saved_note_paths(state: Path) -> Iterator[Path]:
 def record_waiting(
     config: Path, state: Path, descriptor: int, more: Sequence[Note] = ()
 ) -> set[str]:
-    """Append the waiting notes, and `more`, to the locked history; return their ids.
+    """Append the waiting notes, and the notes in `more`, to the locked history; return the ids of all of them.
 
     A note is removed only after its line is on disk.
     """

@@ -32,7 +32,7 @@ _NOT_LOADED = "no app could serve it, as the front door started before the table
 class AppRule(NamedTuple):
     """One URL rule of the Flask app; `methods` is None for all.
 
-    With `asgi`, `rule` is the prefix of a mounted ASGI app, which takes every path at or below it.
+    With `asgi`, `rule` is the prefix of a mounted ASGI app, which serves every path at or below this prefix.
     With `open`, `rule` is the prefix of a WSGI app whose rules are unknown; an empty prefix means that a
     wrapper hides the rules of the whole app. With `loose` a trailing slash makes no difference.
     The constant NO_APP, as the only rule, means that there is no app.

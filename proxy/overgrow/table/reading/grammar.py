@@ -73,7 +73,7 @@ def _list_reader(one: Callable[[str, str], Any]) -> Reader:
 
 
 def word_reader(*words: str) -> Reader:
-    """Return a reader for a field that takes one word of a fixed list."""
+    """Return a reader for a field whose value must be one of these words."""
 
     def read(reading: FileReading, node: Node, label: str) -> str:
         if node.text in words:

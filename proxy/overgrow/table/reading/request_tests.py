@@ -35,7 +35,7 @@ _SAFE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class RequestTest(NamedTuple):
-    """One request and what is expected of it; `route` "default" means that no route takes it."""
+    """One request, with the route or side that is expected; `route` "default" means that no route matches the request."""
 
     node: Node
     request: str  # METHOD and target, as written
