@@ -71,7 +71,10 @@ class RouteRow:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Requests and errors of both sides at one moment; the difference of two Totals is what happened between them."""
+    """The numbers of requests and errors of both sides up to one moment.
+
+    The difference of two Totals is what happened between the two moments.
+    """
 
     at_s: int
     legacy_requests: int

@@ -129,7 +129,7 @@ class Mirror:
 
     @property
     def held_bytes(self) -> int:
-        """How many bytes of requests and responses are kept now."""
+        """How many bytes of requests and responses all copies hold now."""
         return self._limits.held_bytes - self._memory.free_bytes
 
     def record_if_sampled(

@@ -31,7 +31,10 @@ class SessionCookieNames:
         self._learned: set[bytes] = set()
 
     def is_signed_in(self, headers: Headers, named: str | None = None) -> bool:
-        """Return whether a request carries credentials; if `named` is given, only that cookie counts."""
+        """Return whether a request carries an Authorization header or a session cookie.
+
+        If `named` is given, only the cookie of that name is a session cookie.
+        """
         return any(
             name == b"authorization"
             or (name == b"cookie" and self._has_session_cookie(value, named))

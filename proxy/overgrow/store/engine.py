@@ -157,7 +157,7 @@ def _connect_and_migrate(url: URL) -> Engine:
 
 @contextmanager
 def _hold_file_lock(file: Path) -> Iterator[None]:
-    """Hold a lock beside the file, so that only one of several starting workers creates or replaces it."""
+    """Hold a lock beside the file, so that only one of several starting workers creates or replaces the store's file."""
     descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -39,7 +39,7 @@ class LossCounter:
         _COUNTS.pack_into(self._memory, 0, accepted, dropped)
 
     def close(self, *, is_settled: bool) -> None:
-        """Close the file; remove it if all accepted records are stored (`is_settled`)."""
+        """Close the counter's file; with `is_settled`, which means that all accepted records are stored, remove the file."""
         if is_settled:
             with suppress(OSError):
                 self._path.unlink()

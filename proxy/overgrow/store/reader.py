@@ -154,7 +154,7 @@ class Reader:
         )
 
     def rule_hits(self, route: str | None = None) -> tuple[RuleHits, ...]:
-        """Return how often each rule covered something, by route and rule."""
+        """Return how often each rule of each route covered a difference."""
         hit = tables.rule_hit.c
         query = select(hit.route, hit.rule, func.sum(hit.times), func.max(hit.last_at))
         found = query.where(_condition_for(route)(tables.rule_hit)).group_by(hit.route, hit.rule)

@@ -132,7 +132,7 @@ class RedactedRequest:
 
 @dataclass(frozen=True, slots=True)
 class RedactedPair:
-    """Two redacted responses to one request, with their differences."""
+    """Two redacted responses to one request, with the differences between them."""
 
     asked: RedactedRequest
     control: RedactedResponse

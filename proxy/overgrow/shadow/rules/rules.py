@@ -150,7 +150,9 @@ class Rules:
         object.__setattr__(self, "has_pairings", pairings)
 
     def with_shared_rules(self, other: Rules) -> Rules:
-        """Return these rules, followed by the rules for every route (`other`), which are used only where no rule of the route is.
+        """Return these rules of a route, followed by `other`, the rules for every route.
+
+        A rule for every route is used only where the route has no rule of its own.
 
         If these rules are broken, they are returned alone.
         """

@@ -56,7 +56,7 @@ _NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
 
 
 def numeric_value_of(value: object) -> Decimal | None:
-    """Return a number, or the number that a text is; None for any other value."""
+    """Return the value of a number, or of a text that is written as a number; None for any other value."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

@@ -324,7 +324,7 @@ def _is_url(text: str) -> bool:
 
 
 def _host_fix(scheme: str, host: str) -> str:
-    """Return how to write a host that is not valid; one with umlauts has an ASCII form."""
+    """Return the fix for a host that is not valid: for a host with letters beyond ASCII, its ASCII form."""
     with suppress(UnicodeError):
         ascii_url = scheme + host.encode("idna").decode("ascii")
         if not host.isascii() and _is_url(ascii_url):
