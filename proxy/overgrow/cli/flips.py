@@ -8,7 +8,7 @@ network only for --admin.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from overgrow.cli.waiting import (
     Waiting,
     kill_lag,
     kill_lag_on_board,
+    resume_lag,
     revision_lag,
     waiting_options,
 )
@@ -52,7 +53,6 @@ from overgrow.table.reading.problems import EditRefused
 from overgrow.table.reading.table_file import decode_text
 from overgrow.yaml_file.tree import YamlSyntaxError
 
-KILL_SEEN_S = 5.0  # for all workers to see a kill file; they check four times a second
 UNCHANGED = "Nothing was changed: migrated could not answer. Fix the import first."
 
 
@@ -147,7 +147,7 @@ def rollback(
     if everything and route:
         raise click.UsageError("--all sends everything to legacy; leave out ROUTE.")
     if everything:
-        _kill_everything(call, waiting)
+        _kill_everything(call, waiting, limit_s)
         return
     read_table(call)
     with _edit_session(call, route) as deadline:
@@ -156,20 +156,21 @@ def rollback(
     _report_flip(call, flipped, waiting)
 
 
-def _kill_everything(call: Invocation, waiting: MakeWaiting) -> None:
+def _kill_everything(call: Invocation, waiting: MakeWaiting, limit_s: float) -> None:
     _require_known_table(call)
     state = call.state_or_wanted
     with _edit_session(call, None):
         made = kill_switch.kill_and_report(call.config, state)
-    late, confirmed = _wait_for_kill(state / "board", waiting())
-    if made.refused and confirmed is None:
+    late, confirmed = _wait_for_kill(state / "board", waiting(), limit_s)
+    is_nobody_there = confirmed is None and not is_door_running(state)
+    if made.refused and is_nobody_there:
         _fail_unseen_kill(call, made)
     text = f"Everything goes to legacy while {made.path} exists{_on_all_workers(confirmed)}."
     if confirmed is False:
         text = f"Made {made.path}, but not every worker has confirmed it."
     if made.refused:
         text += f"\nIt is in the state folder, because it cannot be made beside the table: {_refusal_text(made)}."
-    if confirmed is None:
+    if is_nobody_there:
         text += (
             "\nNo front door is running on this state folder; the next one to start will obey it."
         )
@@ -183,17 +184,21 @@ def _kill_everything(call: Invocation, waiting: MakeWaiting) -> None:
         raise AlreadyPrinted("unconfirmed", what)
 
 
-def _wait_for_kill(board: Path, waiting: AnyWaiting | None) -> tuple[str | None, bool | None]:
+def _wait_for_kill(
+    board: Path, waiting: AnyWaiting | None, limit_s: float
+) -> tuple[str | None, bool | None]:
     """Return (late, all_seen): which workers have not seen the kill file (None if all have), and whether all have.
 
     Without --wait this reads only the workers' board, which needs neither port nor token. Both values
-    are None if no running worker uses this state folder.
+    are None with --no-wait, and if no running worker uses this state folder.
     """
+    if waiting is None:
+        return None, None
     if isinstance(waiting, Waiting):
         late = waiting.lag(lambda readyz: kill_lag(readyz, board))
         return late, late is None
     try:
-        late = kill_lag_on_board(board, KILL_SEEN_S)
+        late = kill_lag_on_board(board, limit_s)
     except LookupError:
         return None, None
     return late, late is None
@@ -257,20 +262,49 @@ def _may_exist(path: Path) -> bool:
 
 @click.command(short_help="End rollback --all: follow the table again.")
 @shared_options
-def resume(call: Invocation) -> None:
-    """Remove the kill file of overgrow rollback --all, so that the front door follows the table again."""
+@waiting_options
+def resume(call: Invocation, waiting: MakeWaiting, limit_s: float) -> None:  # noqa: ARG001  `waiting` has the limit
+    """Remove the kill file of overgrow rollback --all, so that the front door follows the table again.
+
+    The command returns when the running workers follow the table.
+    """
     _require_known_table(call)
     with _edit_session(call, None):
         resumed = kill_switch.resume_and_report(call.config, call.state_or_wanted)
-    removed = resumed.removed
-    payload = {"killed": False, "removed": [str(path) for path in removed]}
-    if removed:
-        names = " and ".join(str(path) for path in removed)
-        call.print_result(payload, f"Removed {names}; the front door follows the table again.")
-        _note_unrecorded(resumed.unrecorded)
-        return
-    first, second = kill_files(call.config, call.state_or_wanted)
-    call.print_result(payload, f"Nothing to resume: there is no {first} and no {second}.")
+    late, confirmed = _wait_for_resume(call.state_or_wanted, waiting())
+    removed = [str(path) for path in resumed.removed]
+    call.print_result(
+        {"killed": False, "removed": removed, "confirmed": confirmed},
+        _resumed_text(call, removed, confirmed),
+    )
+    _note_unrecorded(resumed.unrecorded)
+    if late is not None:
+        what = f"No kill file is left, but not every worker has confirmed it: {late}"
+        if is_killed(call.config, call.state_or_wanted):
+            what = "A new kill file was made meanwhile, so everything still goes to legacy."
+        raise AlreadyPrinted("unconfirmed", what)
+
+
+def _wait_for_resume(state: Path, waiting: AnyWaiting | None) -> tuple[str | None, bool | None]:
+    """Return (late, all_follow): which workers do not follow the table again yet (None if all do), and whether all do.
+
+    Both values are None with --no-wait, and if no front door runs on the state folder.
+    """
+    if waiting is None or isinstance(waiting, Nobody):
+        return None, None
+    late = waiting.lag(lambda readyz: resume_lag(readyz, state))
+    return late, late is None
+
+
+def _resumed_text(call: Invocation, removed: Sequence[str], confirmed: bool | None) -> str:  # noqa: FBT001  three values
+    if not removed:
+        first, second = kill_files(call.config, call.state_or_wanted)
+        seen = f"; the table decides{_on_all_workers(confirmed)}" if confirmed else ""
+        return f"Nothing to resume: there is no {first} and no {second}{seen}."
+    names = " and ".join(removed)
+    if confirmed is False:
+        return f"Removed {names}, but not every worker has confirmed it."
+    return f"Removed {names}; the front door follows the table again{_on_all_workers(confirmed)}."
 
 
 @contextmanager

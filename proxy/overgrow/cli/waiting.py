@@ -123,6 +123,20 @@ def kill_lag(readyz: ReadyzJson, board: Path) -> str:
     return f"{', '.join(names) or 'the front door'} has not seen it."
 
 
+def resume_lag(readyz: ReadyzJson, state: Path) -> str:
+    """Return which workers still obey a kill file; "" if all follow the table.
+
+    The board says that of all workers; /readyz says it of the worker that answers, whose board may be elsewhere.
+    """
+    late = [each for each in living_workers(state) if each.get("killed")]
+    if not late and readyz["workers"] and not readyz.get("killed"):
+        return ""
+    names = [f"worker {each['slot']} (pid {each['pid']})" for each in late]
+    if not names and not readyz["workers"]:
+        return "no worker is running."
+    return f"{', '.join(names) or 'the front door'} still sends everything to legacy."
+
+
 def kill_lag_on_board(board: Path, limit_s: float) -> str | None:
     """Wait until all living workers have seen a kill file, by the board; if the time runs out, return which have not.
 

@@ -3,6 +3,7 @@ import fcntl
 import json
 import os
 import tempfile
+from contextlib import contextmanager
 
 import pytest
 
@@ -143,7 +144,7 @@ def test_rollback_all_makes_the_kill_file_and_resume_removes_it(overgrow):
     removed = overgrow.json("resume")
 
     assert (0, {"killed": True, "file": "routes.yaml.kill", "confirmed": None}) == made
-    assert (0, {"killed": False, "removed": ["routes.yaml.kill"]}) == removed
+    assert (0, {"killed": False, "removed": ["routes.yaml.kill"], "confirmed": None}) == removed
     assert (True, False) == (exists, (overgrow.folder / "routes.yaml.kill").exists())
 
 
@@ -188,12 +189,11 @@ def test_a_kill_file_in_the_state_folder_says_why_it_is_there(closed):
     )
 
 
-def test_a_kill_file_that_no_worker_sees_is_not_said_to_work(overgrow, monkeypatch):
-    monkeypatch.setattr("overgrow.cli.flips.KILL_SEEN_S", 0.05)
+def test_a_kill_file_that_no_worker_sees_is_not_said_to_work(overgrow):
     slot = claim_slot(overgrow.folder / ".overgrow/board")
     slot.publish({"killed": False})
-    code, told = overgrow.json("rollback", "--all")
-    done = overgrow("rollback", "--all")
+    code, told = overgrow.json("rollback", "--all", "--timeout", "50ms")
+    done = overgrow("rollback", "--all", "--timeout", "50ms")
     slot.release()
 
     assert (1, True, False) == (code, told["killed"], told["confirmed"])
@@ -415,3 +415,96 @@ def test_a_kill_is_confirmed_once_every_worker_on_the_board_has_seen_it(overgrow
 @pytest.mark.parametrize("words", [("migrated", "orders"), ("5%", "orders")])
 def test_a_flip_with_its_words_swapped_is_told_in_their_order(overgrow, words):
     assert f"Write overgrow flip orders {words[0]}." in overgrow.misused("flip", *words)
+
+
+@contextmanager
+def worker_that_says(overgrow, **report):
+    """A running worker of the state folder, which reports this on the board."""
+    slot = claim_slot(overgrow.folder / ".overgrow/board")
+    slot.publish(report)
+    try:
+        yield slot
+    finally:
+        slot.release()
+
+
+def test_a_kill_with_no_wait_waits_for_no_worker(overgrow):
+    with worker_that_says(overgrow, killed=False):
+        done = overgrow("rollback", "--all", "--no-wait")
+        told = overgrow.json("rollback", "--all", "--no-wait")
+
+    assert (0, None) == (told[0], told[1]["confirmed"])
+    assert (0, False) == (done.exit_code, "No front door" in done.stdout)
+
+
+def test_resume_waits_until_every_worker_follows_the_table(overgrow, monkeypatch):
+    overgrow("rollback", "--all")
+    polls = []
+
+    with worker_that_says(overgrow, killed=True) as slot:
+
+        def follow(_seconds):
+            polls.append(0)
+            slot.publish({"killed": False})
+
+        monkeypatch.setattr("overgrow.cli.waiting.time.sleep", follow)
+        code, told = overgrow.json("resume")
+
+    assert (0, True, 1) == (code, told["confirmed"], len(polls))
+
+
+def test_resume_gives_up_naming_the_workers_that_obey_the_kill_file(overgrow):
+    overgrow("rollback", "--all")
+
+    with worker_that_says(overgrow, killed=True):
+        done = overgrow("resume", "--timeout", "50ms")
+        code, told = overgrow.json("resume", "--timeout", "50ms")
+
+    assert (1, False) == (code, told["confirmed"])
+    assert (1, False) == (done.exit_code, "follows the table" in done.stdout)
+    assert f"worker 0 (pid {os.getpid()}) still sends everything to legacy" in done.stderr
+
+
+def test_resume_says_when_somebody_kills_again_meanwhile(overgrow, monkeypatch):
+    overgrow("rollback", "--all")
+
+    def kill_again(_seconds):
+        (overgrow.folder / "routes.yaml.kill").touch()
+
+    monkeypatch.setattr("overgrow.cli.waiting.time.sleep", kill_again)
+    with worker_that_says(overgrow, killed=True):
+        done = overgrow("resume", "--timeout", "50ms")
+
+    assert (1, True) == (done.exit_code, "A new kill file was made meanwhile" in done.stderr)
+
+
+def test_resume_with_no_wait_waits_for_no_worker(overgrow):
+    overgrow("rollback", "--all")
+
+    with worker_that_says(overgrow, killed=True):
+        code, told = overgrow.json("resume", "--no-wait")
+
+    assert (0, None) == (code, told["confirmed"])
+
+
+def test_a_second_resume_waits_for_the_workers_too(overgrow):
+    with worker_that_says(overgrow, killed=True) as slot:
+        late = overgrow("resume", "--timeout", "50ms")
+        slot.publish({"killed": False})
+        done = overgrow("resume")
+
+    assert (1, 0) == (late.exit_code, done.exit_code)
+    assert "the table decides, on all workers" in done.stdout
+
+
+def test_resume_asks_a_named_admin_listener(overgrow, admin, ready):
+    polls = []
+
+    def answer(_path):
+        polls.append(0)
+        return 200, ready("x", killed=len(polls) == 1)
+
+    with admin(answer) as (_, address):
+        code, told = overgrow.json("resume", "--admin", address)
+
+    assert (0, True, 2) == (code, told["confirmed"], len(polls))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from overgrow.observe.board import workers
 from tests.story.front import eventually
 from tests.wire.serving.test_serve_for_real import Site
 
@@ -183,6 +184,17 @@ def test_a_flip_without_a_front_door_says_that_nobody_follows(door):
 
     assert (0, None) == (done.returncode, json.loads(done.stdout)["confirmed"])
     assert "no front door runs on this state folder" in text
+
+
+def test_a_resume_returns_when_every_worker_follows_the_table(door):
+    with door.serving() as served:
+        door.run("rollback", "--all")
+        done = door.run("resume", "--json")
+        killed = ready(served)["killed"]
+        states = [each["killed"] for each in workers(door.folder / ".overgrow/board")]
+
+    assert (0, True) == (done.returncode, json.loads(done.stdout)["confirmed"]), done.stderr
+    assert (False, [False] * len(states)) == (killed, states)
 
 
 def test_explain_says_when_the_workers_run_another_table(door):
