@@ -10,6 +10,7 @@ import click
 from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, load_valid_table, shared_options
 from overgrow.cli.failures import Failed, unknown_route
+from overgrow.cli.output import echo_safe
 from overgrow.durations import parse_duration_s
 from overgrow.routing.model import Side
 from overgrow.routing.override import MAX_LIFETIME_S, create_override
@@ -65,10 +66,12 @@ def override(call: Invocation, side: str, route: str, seconds: int) -> None:
     token = create_override(cast("Side", side), route, expiry_s, call.settings.secret.encode())
     until = rfc3339(expiry_s)
     payload = {"token": token, "side": side, "route": route, "expires": until}
-    call.print_result(
-        payload,
-        f"{token}\n\nUntil {until}. As a header: X-Overgrow-Override: TOKEN\nAs a cookie: overgrow_override=TOKEN",
-    )
+    call.print_result(payload, token)  # alone, so that a shell can write $(overgrow override ...)
+    if not call.json:
+        echo_safe(
+            f"Until {until}. As a header: X-Overgrow-Override: TOKEN\nAs a cookie: overgrow_override=TOKEN",
+            err=True,
+        )
 
 
 def _require_route(call: Invocation, route: str) -> None:

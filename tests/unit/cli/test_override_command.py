@@ -6,12 +6,23 @@ import pytest
 KEY = {"OVERGROW_SECRET": "key"}
 
 
-def test_an_override_is_printed_with_how_to_use_it(overgrow):
-    lines = overgrow("override", "migrated", **KEY).stdout.splitlines()
+def test_an_override_alone_is_on_standard_output(overgrow):
+    done = overgrow("override", "migrated", **KEY)
 
-    assert re.fullmatch(r"v1\.migrated\.\*\.[0-9]+\.[0-9a-f]{64}", lines[0])
-    assert "X-Overgrow-Override" in lines[2]
-    assert "overgrow_override" in lines[3]
+    assert re.fullmatch(r"v1\.migrated\.\*\.[0-9]+\.[0-9a-f]{64}\n", done.stdout)
+
+
+def test_how_to_use_an_override_is_on_standard_error(overgrow):
+    lines = overgrow("override", "migrated", **KEY).stderr.splitlines()
+
+    assert "X-Overgrow-Override" in lines[0]
+    assert "overgrow_override" in lines[1]
+
+
+def test_an_override_as_json_says_nothing_on_standard_error(overgrow):
+    done = overgrow("override", "migrated", "--json", **KEY)
+
+    assert (0, "") == (done.exit_code, done.stderr)
 
 
 def test_an_override_works_for_explain(overgrow):
