@@ -315,17 +315,15 @@ class Metrics:
 
     def take_gains(self) -> list[Gain]:
         """Return what each route and side has gained since the last call."""
-        with self._lock:
-            gains = []
-            for place, before in self._taken.items():
-                now = self._read_counts(*place)
-                if now != before:
-                    self._taken[place] = now
-                    errors, *buckets = (
-                        int(one - was) for one, was in zip(now, before, strict=True)
-                    )
-                    gains.append(Gain(*place, errors, tuple(buckets)))
-            return gains
+        gains = []
+        for place in tuple(self._taken):
+            with self._lock:  # for one place at a time: requests wait for this lock
+                now, before = self._read_counts(*place), self._taken[place]
+                self._taken[place] = now
+            if now != before:
+                errors, *buckets = (int(one - was) for one, was in zip(now, before, strict=True))
+                gains.append(Gain(*place, errors, tuple(buckets)))
+        return gains
 
     def _read_counts(self, route: str, side: str) -> tuple[float, ...]:
         """Return the errors and the buckets of a route and side."""

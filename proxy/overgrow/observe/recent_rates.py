@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from operator import add
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,12 @@ WINDOWS_S = {"last_minute": 60, "last_five_minutes": 300}
 # A file that is older or larger is replaced; the one before it is kept.
 MAX_FILE_S = 600
 MAX_FILE_BYTES = 16 << 20
+SET_BACK_S = 1.0  # a clock that goes back by more was set; by less, it is being corrected
+_TIME_BYTES = 40  # the longest beginning of a line in which its time is looked for
 _CURRENT, _FORMER = "rates_{}.jsonl", "rates_{}.former"
+
+
+_Sums = dict[tuple[str, str], tuple[int, Sequence[int]]]  # route, side: errors, buckets
 
 
 class Gain(NamedTuple):
@@ -44,7 +50,7 @@ class RatesFile:
         if self._began_s is None:  # the predecessor's file goes on
             self._began_s = now_s
         with suppress(FileNotFoundError):
-            if now_s - self._began_s > MAX_FILE_S or path.stat().st_size > MAX_FILE_BYTES:
+            if abs(now_s - self._began_s) > MAX_FILE_S or path.stat().st_size > MAX_FILE_BYTES:
                 self._began_s = now_s
                 path.replace(folder / _FORMER.format(slot))
         if gains:
@@ -60,33 +66,72 @@ def read_rates(
 
     `bounds_s` are the upper bounds of the histogram's buckets; the last bucket has no upper bound.
     """
-    lines = [line for path in sorted(folder.glob("rates_*")) for line in _read_lines(path)]
+    lines = _read_lines(folder, now_s)
     found: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
-    for name, window_s in WINDOWS_S.items():
-        recent = [gains for at_s, gains in lines if now_s - window_s < at_s <= now_s]
-        for place, (errors, buckets) in _sum_gains(recent).items():
+    sums: _Sums = {}
+    newer_s = 0
+    for name, window_s in WINDOWS_S.items():  # the shortest first; each adds only its older lines
+        for at_s, line in lines:
+            if newer_s <= now_s - at_s < window_s:
+                _add_gains(sums, line, len(bounds_s) + 1)
+        newer_s = window_s
+        for place, (errors, buckets) in sums.items():
             found[place][name] = figures_json(errors, buckets, bounds_s, window_s)
     return dict(found)
 
 
-def _read_lines(path: Path) -> list[tuple[float, list[Any]]]:
-    """Return [(time, gains)] of the file's lines; a line that a killed worker left incomplete is skipped."""
-    lines = []
-    with suppress(OSError):
-        for text in path.read_text("utf-8", "replace").splitlines():
-            with suppress(ValueError, TypeError):
-                at_s, gains = json.loads(text)
-                lines.append((float(at_s), [Gain(*gain) for gain in gains]))
-    return lines
+def _read_lines(folder: Path, now_s: float) -> list[tuple[float, bytes]]:
+    """Return (time, line) for the lines of all slots in the longest window; only their times are parsed."""
+    after_s = now_s - max(WINDOWS_S.values())
+    slots = {path.stem.removeprefix("rates_") for path in folder.glob("rates_*")}
+    lines = (line for slot in slots for line in _read_slot(folder, slot, after_s))
+    return [(at_s, line) for at_s, line in lines if at_s <= now_s]
 
 
-def _sum_gains(lines: Sequence[Sequence[Gain]]) -> Mapping[tuple[str, str], tuple[int, list[int]]]:
-    sums: dict[tuple[str, str], tuple[int, list[int]]] = {}
-    for gain in (each for line in lines for each in line):
-        errors, buckets = sums.get((gain.route, gain.side), (0, [0] * len(gain.buckets)))
-        added = [one + other for one, other in zip(buckets, gain.buckets, strict=True)]
-        sums[gain.route, gain.side] = (errors + gain.errors, added)
-    return sums
+def _read_slot(folder: Path, slot: str, after_s: float) -> list[tuple[float, bytes]]:
+    """Return (time, line) for the lines after a time, in the order in which they were written.
+
+    If a line is older than the line before it, the clock was set back. Then the lines before it with later times are
+    left out: otherwise they would count as new requests as soon as the clock shows their times again.
+    """
+    found: list[tuple[float, bytes]] = []
+    for name in (_FORMER, _CURRENT):
+        for at_s, line in _timed_lines(folder / name.format(slot)):
+            while found and found[-1][0] > at_s + SET_BACK_S:
+                found.pop()
+            if at_s > after_s:
+                found.append((at_s, line))
+    return found
+
+
+def _timed_lines(path: Path) -> Iterator[tuple[float, bytes]]:
+    """Yield (time, line) for each line that begins with a time; of a file that is too large, only the end is read."""
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2 * MAX_FILE_BYTES))
+        for line in file:
+            with suppress(ValueError):
+                yield float(line[1 : line.index(b",", 0, _TIME_BYTES)]), line
+
+
+def _add_gains(sums: _Sums, line: bytes, bucket_count: int) -> None:
+    """Add the gains of a line to the sums; skip what a killed worker, a full disk or another version left."""
+    try:
+        _, gains = json.loads(line)
+        usable = [gain for gain in gains if _is_gain(gain, bucket_count)]
+    except (ValueError, TypeError, RecursionError):
+        return
+    for route, side, errors, buckets in usable:
+        before = sums.get((route, side))
+        if before is not None:
+            errors, buckets = before[0] + errors, list(map(add, before[1], buckets))  # noqa: PLW2901 - the sum
+        sums[route, side] = (errors, buckets)
+
+
+def _is_gain(gain: Any, bucket_count: int) -> bool:
+    """Whether a part of a line has the shape of a Gain with this number of buckets."""
+    route, side, errors, buckets = gain
+    is_named = type(route) is type(side) is str
+    return is_named and type(errors) is int and [int] * bucket_count == list(map(type, buckets))
 
 
 def figures_json(

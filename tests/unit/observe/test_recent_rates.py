@@ -1,9 +1,11 @@
 """The figures of the last minutes: gains of all workers, added up by histogram."""
 
+import json
+
 import pytest
 
 from overgrow.observe.metrics import BUCKETS_S, Metrics
-from overgrow.observe.recent_rates import MAX_FILE_S, RatesFile, read_rates
+from overgrow.observe.recent_rates import MAX_FILE_BYTES, MAX_FILE_S, RatesFile, read_rates
 from tests.unit.observe.exchanges import NOW_S, decision, exchange
 
 
@@ -94,3 +96,88 @@ def test_requests_without_a_route_are_counted_as_default(tmp_path):
     written(tmp_path, 0, [exchange(decision=decision(route=None))]).close()
 
     assert ["default"] == [route for route, _ in rates(tmp_path)]
+
+
+USUAL = [0] * (len(BUCKETS_S) + 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param([["orders", "legacy", 0, USUAL[1:]]], id="buckets of another version"),
+        pytest.param([["orders", "legacy", 0, ["1", *USUAL[1:]]]], id="a count that is text"),
+        pytest.param([["orders", "legacy", None, USUAL]], id="no number of errors"),
+        pytest.param([[["orders"], "legacy", 0, USUAL]], id="a list as name"),
+        pytest.param([["orders", "legacy"]], id="a part is missing"),
+        pytest.param([None], id="no gain"),
+        pytest.param(7, id="no list"),
+    ],
+)
+def test_a_garbled_line_hides_no_other(tmp_path, line):
+    written(tmp_path, 0, [exchange()]).close()
+    with (tmp_path / "rates_0.jsonl").open("a") as file:
+        file.write(f"\n{json.dumps([NOW_S, line])}")
+
+    assert [1] == [each["last_minute"]["requests"] for each in rates(tmp_path).values()]
+
+
+def test_a_deeply_nested_line_hides_no_other(tmp_path):
+    written(tmp_path, 0, [exchange()]).close()
+    with (tmp_path / "rates_0.jsonl").open("a") as file:
+        file.write(f"\n[{NOW_S},{'[' * 200_000}")
+
+    assert [1] == [each["last_minute"]["requests"] for each in rates(tmp_path).values()]
+
+
+def test_times_before_the_clock_was_set_back_do_not_count_later(tmp_path):
+    file, metrics = RatesFile(), Metrics(tmp_path, 0)
+    for at_s in (NOW_S + 3600, NOW_S):
+        metrics.record(exchange())
+        file.append(tmp_path, 0, metrics.take_gains(), at_s)
+    metrics.close()
+
+    assert {} == rates(tmp_path, NOW_S + 3630)
+
+
+def test_only_the_end_of_a_huge_file_is_read(tmp_path):
+    written(tmp_path, 0, [exchange()]).close()
+    with (tmp_path / "rates_0.jsonl").open("ab") as file:
+        file.truncate(2 * MAX_FILE_BYTES + 1024)  # a sparse file
+        file.write(f"\n[{NOW_S},[]]".encode())
+
+    assert {} == rates(tmp_path)
+
+
+def test_old_lines_are_not_parsed(tmp_path, monkeypatch):
+    written(tmp_path, 0, [exchange()] * 3).close()
+    written(tmp_path, 0, [exchange()], NOW_S + 301).close()
+    parsed = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+    rates(tmp_path, NOW_S + 301)
+
+    assert 1 == len(parsed)
+
+
+class CountingLock:
+    """A lock that counts how often it was taken."""
+
+    def __init__(self):
+        self.taken = 0
+
+    def __enter__(self):
+        self.taken += 1
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_requests_wait_for_the_gains_of_one_route_at_most(tmp_path):
+    metrics = Metrics(tmp_path, 0)
+    for side in ("legacy", "migrated"):
+        metrics.record(exchange(decision=decision(side)))
+    lock = metrics._lock = CountingLock()
+    gains = metrics.take_gains()
+    metrics.close()
+
+    assert (2, 3) == (len(gains), lock.taken)  # the third time by close
