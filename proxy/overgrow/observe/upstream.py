@@ -34,6 +34,11 @@ class UpstreamState(NamedTuple):
         since_s = now_s if self.up else self.since_s
         return UpstreamState(False, since_s, code, is_unreachable, now_s)
 
+    def at_most(self, now_s: float) -> UpstreamState:
+        """Return the state without times in the future, which remain when the clock is set back."""
+        since_s = None if self.since_s is None else min(self.since_s, now_s)
+        return self._replace(since_s=since_s, at_s=min(self.at_s, now_s))
+
 
 UNKNOWN = UpstreamState()
 
@@ -41,8 +46,14 @@ UNKNOWN = UpstreamState()
 def newest_state(workers: Iterable[Mapping[str, Any]]) -> UpstreamState:
     """Return the newest state that a worker has published on the board."""
     published = (worker.get("upstream") for worker in workers)  # none from an earlier version
-    states = (UpstreamState(**each) for each in published if each)
+    states = (_read_state(each) for each in published if each)
     return max(states, key=lambda state: state.at_s, default=UNKNOWN)
+
+
+def _read_state(published: Mapping[str, Any]) -> UpstreamState:
+    """Return a published state; a later version may publish more fields."""
+    known = {name: published[name] for name in UpstreamState._fields if name in published}
+    return UpstreamState(**known)
 
 
 def upstream_json(workers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -437,7 +437,7 @@ class WorkerRuntime:
         before = watch.state
         watch.follow_table(legacy, time.time())
         living = await self.presence.living_workers()
-        watch.adopt(living)
+        watch.adopt(living, time.time())
         watch.judge_outcome(self._app.take_legacy_outcome(), time.time())
         is_prober = self._is_first_of(living)
         if is_prober and watch.needs_probe(legacy, time.time()):

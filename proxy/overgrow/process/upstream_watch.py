@@ -41,11 +41,16 @@ class UpstreamWatch:
             self.state = UNKNOWN._replace(at_s=now_s)
         self._url = legacy.url
 
-    def adopt(self, workers: Sequence[Mapping[str, Any]]) -> None:
-        """Take over other workers' evidence if it is newer, so that it is still known when those workers have ended."""
+    def adopt(self, workers: Sequence[Mapping[str, Any]], now_s: float) -> None:
+        """Take over newer evidence of other workers, which then survives them.
+
+        Evidence from before the clock was set back would be the newest for as long as the clock takes to catch up, so
+        it is dated now.
+        """
         newest = newest_state(workers)
         if newest.at_s > self.state.at_s:
             self.state = newest
+        self.state = self.state.at_most(now_s)
 
     def judge_outcome(self, outcome: LegacyOutcome | None, now_s: float) -> None:
         """Judge what this worker's requests showed."""
@@ -74,7 +79,7 @@ class UpstreamWatch:
         """Whether the state has changed since it was published; if so, the caller publishes `as_json`."""
         state, published = self.state, self._published
         is_new = state._replace(at_s=0.0) != published._replace(at_s=0.0)
-        if is_new or state.at_s - published.at_s > REFRESH_S:
+        if is_new or abs(state.at_s - published.at_s) > REFRESH_S:
             self._published = state
             return True
         return False

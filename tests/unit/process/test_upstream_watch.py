@@ -72,14 +72,14 @@ def test_the_newest_evidence_of_all_workers_wins():
 
 def test_a_worker_adopts_what_the_others_know():
     down, fresh = watch_after(LegacyOutcome(REFUSED, 1)), UpstreamWatch()
-    fresh.adopt([published(down)])
+    fresh.adopt([published(down)], NOW_S)
 
     assert (down.state, True) == (fresh.state, fresh.needs_publishing())
 
 
 def test_a_worker_does_not_adopt_what_is_older_than_its_own_evidence():
     down, up = watch_after(LegacyOutcome(REFUSED, 1), None), watch_after(ANSWER)
-    up.adopt([published(down)])
+    up.adopt([published(down)], NOW_S)
 
     assert up.state.up
 
@@ -90,7 +90,7 @@ def test_another_legacy_is_judged_anew():
     watch.judge_outcome(LegacyOutcome(REFUSED, 1), NOW_S)
     old = published(watch)
     watch.follow_table(Legacy("http://127.0.0.1:9001"), NOW_S + 1)
-    watch.adopt([old])
+    watch.adopt([old], NOW_S + 1)
 
     assert (True, None) == (watch.state.up, watch.state.since_s)
 
@@ -137,3 +137,34 @@ def test_equal_evidence_is_published_again_only_when_it_is_old():
     watch.judge_outcome(ANSWER, NOW_S + 11)
 
     assert (True, False, True) == (first, soon, watch.needs_publishing())
+
+
+def test_evidence_from_before_the_clock_was_set_back_does_not_stay_newest():
+    fast, watch = watch_after(LegacyOutcome(REFUSED, 1)), UpstreamWatch()
+    others = [published(fast)]
+    watch.adopt(others, NOW_S - 3600)
+    fast.adopt(others, NOW_S - 3600)
+    watch.judge_outcome(ANSWER, NOW_S - 3599)
+
+    assert newest_state([published(watch, 0), published(fast, 1)]).up
+
+
+def test_evidence_is_published_again_when_the_clock_was_set_back():
+    watch = watch_after(ANSWER)
+    watch.needs_publishing()
+    watch.adopt([published(watch)], NOW_S - 3600)
+
+    assert (True, NOW_S - 3600) == (watch.needs_publishing(), watch.state.since_s)
+
+
+def test_an_idle_legacy_is_probed_though_the_clock_was_set_back():
+    watch = watch_after(ANSWER)
+    watch.adopt([published(watch)], NOW_S - 3600)
+
+    assert watch.needs_probe(PROBED, NOW_S - 3600 + IDLE_S)
+
+
+def test_a_worker_of_a_later_version_may_publish_more():
+    later = {"slot": 1, "upstream": {**watch_after(ANSWER).as_json(), "rtt_s": 0.1}}
+
+    assert watch_after(ANSWER).state == newest_state([later])
