@@ -10,6 +10,7 @@ the same reason the front door never removes the file of a passed unix socket.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import MutableMapping, Sequence
 from typing import Any, NamedTuple
@@ -59,12 +60,19 @@ def take_passed_sockets(
     """Return the sockets that were passed to process `pid`; remove their variables, so that no child reads these.
 
     Raises:
-        ActivationError: for a descriptor that is no listening socket that this server can use.
+        ActivationError: for a descriptor that is no listening socket that this server can use, or for a garbled LISTEN_FDS.
 
     """
     given, count, names = (environ.pop(name, "") for name in VARIABLES)
-    if given != str(pid) or not (count.isascii() and count.isdigit()):
+    if given != str(pid) or not count:
         return []
+    if (
+        re.fullmatch(r"[0-9]{1,4}", count) is None
+    ):  # else clients would wait in a socket that nobody serves
+        what = f"LISTEN_FDS is {count[:20]!r}, which is not a number of sockets"
+        raise ActivationError(
+            f"{what}. Leave it to the service manager to set it, or unset LISTEN_PID."
+        )
     named = names.split(":") if names else []
     descriptors = range(first, first + int(count))
     return [

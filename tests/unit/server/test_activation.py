@@ -63,12 +63,21 @@ def variables(pid: int | str = 7, count: int | str = 1, names: str = "admin") ->
     [
         pytest.param(variables(pid=8), id="of another process"),
         pytest.param(variables(pid=""), id="without a process"),
-        pytest.param(variables(count="x"), id="not a number"),
+        pytest.param(variables(count=""), id="without a number"),
         pytest.param(variables(count=0), id="none"),
     ],
 )
 def test_variables_that_name_no_socket_are_removed_all_the_same(given):
     assert take_passed_sockets(given, 7) == []
+    assert given == {"OTHER": "1"}
+
+
+@pytest.mark.parametrize("count", ["x", "-1", "1.5", "\u0661", "9" * 5000])
+def test_a_garbled_number_of_sockets_is_refused(count):
+    given = variables(count=count)
+
+    with pytest.raises(ActivationError, match="LISTEN_FDS is "):
+        take_passed_sockets(given, 7)
     assert given == {"OTHER": "1"}
 
 
