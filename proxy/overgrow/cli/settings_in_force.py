@@ -114,13 +114,31 @@ def publish_settings(
 
 
 def read_published_settings(state: Path, pid: int) -> dict[str, Any] | None:
-    """Return the report of the front door whose master has the process id `pid`; None if that front door wrote no report."""
+    """Return the report of the front door whose master has the process id `pid`; None if that front door wrote no report that can be read."""
     try:
         report = json.loads((state / REPORT).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     is_of_it = isinstance(report, dict) and report.get("pid") == pid
-    return report if is_of_it else None
+    return report if is_of_it and _is_report(report) else None
+
+
+def _is_report(report: Mapping[str, Any]) -> bool:
+    """Whether a report has the shape in which `publish_settings` writes one; more fields are fine."""
+    rows = report.get("settings")
+    return (
+        isinstance(report.get("version"), str)
+        and isinstance(rows, list)
+        and all(isinstance(row, dict) and _is_row(row) for row in rows)
+    )
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    texts = [row.get(key) for key in ("name", "source", "change")]
+    optional = [row.get(key, 0) for key in ("variable", "flag", "value", "file")]
+    return all(isinstance(each, str) for each in texts) and all(
+        each is None or isinstance(each, str) for each in optional
+    )
 
 
 def find_front_door(state: Path) -> tuple[int | None, dict[str, Any] | None]:

@@ -159,3 +159,30 @@ def test_the_report_of_a_front_door_that_has_ended_is_not_shown(overgrow, door):
         _, payload = overgrow.json("config")
 
     assert "shell" == payload["of"]
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        pytest.param({}, id="no settings"),
+        pytest.param({**report(), "settings": 7}, id="settings that are no list"),
+        pytest.param({**report(), "version": None}, id="no version"),
+        pytest.param(report() | {"settings": [None]}, id="a row that is none"),
+        pytest.param(report() | {"settings": [{"name": "bind"}]}, id="a row without its fields"),
+        pytest.param(report(row("bind", {"a": 1})), id="a value that is no text"),
+        pytest.param(report(row("bind", "a:1", source=[])), id="a source that is no text"),
+    ],
+)
+def test_a_garbled_report_of_a_front_door_is_not_shown(overgrow, door, published):
+    with door(published):
+        code, payload = overgrow.json("config")
+
+    assert (0, "shell") == (code, payload["of"])
+
+
+def test_a_deeply_nested_report_of_a_front_door_is_not_shown(overgrow, door):
+    with door(None):
+        (overgrow.folder / ".overgrow" / REPORT).write_text("[" * 200_000)
+        code, payload = overgrow.json("config")
+
+    assert (0, "shell") == (code, payload["of"])
