@@ -607,7 +607,7 @@ class Overgrow:
         return self._front.add_own_headers(decision, head, headers)
 
     def record(self, exchange: Exchange) -> None:
-        """Record an exchange, station 5, for the mount."""
+        """Record a finished exchange, for the front door mounted in a Flask app (step `record` of a request)."""
         self._front.record(exchange)
 
 

@@ -97,7 +97,7 @@ class NativeScope(Protocol):
 
     @property
     def is_native(self) -> bool:
-        """Whether the server itself offers all of this; False for the object that stands in on other servers."""
+        """Whether the server itself provides these attributes; False for the substitute on other servers."""
         ...
 
     @property

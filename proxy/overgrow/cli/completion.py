@@ -49,7 +49,7 @@ class FlipTarget(click.ParamType[str]):
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> list[CompletionItem]:
-        """List the words, and some percentages."""
+        """Offer the targets, such as `legacy`, and some common percentages."""
         return [CompletionItem(word) for word in TARGETS if word.startswith(incomplete)]
 
 

@@ -42,7 +42,7 @@ async def probe_legacy(
     return None
 
 
-class _ClosingProtocol(asyncio.Protocol):
+class _ProbeProtocol(asyncio.Protocol):
     """Closes its connection as soon as it is made."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -55,7 +55,7 @@ async def _connect(legacy: Legacy) -> None:
     limit_s = min(legacy.timeouts.connect_s, CONNECT_LIMIT_S)
     async with asyncio.timeout(limit_s):
         dialler = dialler_of(legacy.url, legacy.tls_ca, legacy.tls_name)
-        await dialler.dial(_ClosingProtocol(), limit_s)
+        await dialler.dial(_ProbeProtocol(), limit_s)
 
 
 async def _get(legacy: Legacy, path: str, transport: httpx.AsyncBaseTransport) -> None:

@@ -217,7 +217,7 @@ class _Series(NamedTuple):
 
 
 class _MetricKey(NamedTuple):
-    """What a key in a ledger says about its number, and the kind of the file that holds it."""
+    """The parsed key of a number in a ledger: its metric and labels, and the kind of file that holds the number."""
 
     kind: str
     name: str

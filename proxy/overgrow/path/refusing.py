@@ -15,7 +15,7 @@ from overgrow.routing.model import Decision
 
 
 class RefusingServer:
-    """The Server for decisions that no side answers: gone, and paths that are refused."""
+    """The Server for requests that go to neither side: those of routes that are `gone`, and refused paths."""
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:  # noqa: ARG002
         """Answer 410 `gone` or 400 `ambiguous-path`, as the decision says."""

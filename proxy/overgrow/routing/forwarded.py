@@ -42,7 +42,9 @@ def is_claim(name: bytes) -> bool:
 
 
 def is_claim_for_migrated(name: bytes) -> bool:
-    """Return whether migrated gets this header of a trusted peer, because the front door does not use it itself.
+    """Return whether this header, sent by a trusted peer, is passed on to migrated.
+
+    It is if the front door does not evaluate the header itself.
 
     It gets X-Forwarded-User, -Email, -Groups, -Prefix and the like; legacy gets all X-Forwarded-* headers.
     """

@@ -194,7 +194,8 @@ class Matcher:
     def find_takers(self, path: str, head: Head) -> Iterator[Route | None]:
         """Yield the route for the path as written (or None), then the routes for other spellings of the path.
 
-        A route that folding does not change stands for all spellings. A route that folding changes, such as `/Users`,
+        A route whose path stays the same when it is folded (as legacy folds case, for example) also matches
+        all other spellings. A route that folding changes, such as `/Users`,
         takes only its own spelling, so other spellings may reach a later route.
         """
         yield self.match_path(path, head)

@@ -207,7 +207,7 @@ class TrustedProxies:
 
 
 class Allowance(NamedTuple):
-    """The permission `NAME@REVISION` to reload a table in which an irreversible route takes fewer requests.
+    """The permission `NAME@REVISION` to load a table in which an irreversible route matches fewer requests than before.
 
     It names the route, and the revision of the running table, so that it is valid for one change only.
     """

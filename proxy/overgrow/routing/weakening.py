@@ -354,7 +354,7 @@ class _Subtraction:
         self._parts = 0
 
     def find_request(self, region: Region, at: int, met: tuple[int, ...]) -> str | None:
-        """Return a request of the region that no route of `keeping` from index `at` on matches; None if there is none.
+        """Return a request in the region that none of the routes `keeping[at:]` matches; None if they match all.
 
         Its path is outside the paths of the routes whose indexes are in `met`.
         """

@@ -250,8 +250,8 @@ class HttpConnection(asyncio.Protocol):
 
         While reading is paused, the event loop does not report an EOF behind unread bytes. So this method asks the
         socket. A reset always shows that the client has left. A FIN shows it only if the app has consumed no data
-        since the last sweep. It does nothing in a tunnel, because the unread bytes must still be delivered, however
-        slow the other side is.
+        since the last sweep. In a tunnel this method does nothing, because the unread bytes must
+        still be delivered, however slow the other side is.
         """
         handle = self._transport.get_extra_info("socket")
         if self._upgraded_protocol is not None or handle is None or handle.fileno() < 0:

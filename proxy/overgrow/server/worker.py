@@ -191,7 +191,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             logger.warning("worker-retires why=%r", reason)
             self._leave_cause = "retires"
             self._overlap_s = OVERLAP_S
-            self._begin_leaving()
+            self._mark_leaving()
 
     def init_process(self) -> None:
         """Start and serve; if the start fails, tell the master why and end this process."""
@@ -269,14 +269,14 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
 
     def handle_exit_signal(self) -> None:
         """Leave gracefully: the handler of TERM."""
-        self._begin_leaving()
+        self._mark_leaving()
 
     def handle_quit_signal(self) -> None:
         """Leave at once, breaking open requests: the handler of INT and QUIT."""
         super().handle_quit_signal()
-        self._begin_leaving()
+        self._mark_leaving()
 
-    def _begin_leaving(self) -> None:
+    def _mark_leaving(self) -> None:
         self._flags[LEAVING] = 1
         self.alive = False
         if self._wake_event is not None:

@@ -43,7 +43,7 @@ def test_gunicorn_is_a_release_that_was_read():
 def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, theirs):
     new = {
         "FrontWorker": {
-            "_begin_leaving",
+            "_mark_leaving",
             "_create_listener_state",
             "_create_acceptor",
             "_run_upkeep_and_wait",

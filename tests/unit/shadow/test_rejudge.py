@@ -11,7 +11,7 @@ from overgrow.shadow.rules.comparators import (
     Tolerance,
     Unordered,
 )
-from overgrow.shadow.rules.rejudge import build_coverage_check, build_possible_rule_finder
+from overgrow.shadow.rules.rejudge import build_coverage_check, build_undecided_rule_finder
 from overgrow.shadow.rules.rules import Rule, Rules
 
 
@@ -157,4 +157,4 @@ def test_a_rule_about_one_place_covers_what_was_found_there(place, expected):
     ],
 )
 def test_the_rule_is_named_that_may_cover_what_is_in_doubt(rules, part, expected):
-    assert build_possible_rule_finder(Rules(rules))(part) == expected
+    assert build_undecided_rule_finder(Rules(rules))(part) == expected

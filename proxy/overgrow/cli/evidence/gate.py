@@ -65,10 +65,11 @@ class GateReport(NamedTuple):
 def gate(call: Invocation, route: str | None, everything: bool) -> None:  # noqa: FBT001  click's
     """Show whether the evidence allows a flip of ROUTE (or group:NAME) to the other side.
 
-    Ready means: enough comparisons without a mismatch (require: {clean: N} in the table, else 299,
-    which limits the rate of differences to 1%), covering the shapes of requests that clients send, the
-    newest at most a day old, and no open group of high severity. For a migrated route the command says
-    whether legacy still gives the same responses. Exit 0: ready; 1: not ready.
+    A route is ready if enough comparisons in a row had no mismatch: N of `require: {clean: N}` in
+    the table, else 299, which limits the rate of differences to 1%. They must cover the shapes of
+    requests that clients send. The newest is at most a day old. No group of high severity is open.
+    For a migrated route the command says whether legacy still gives the same responses. Exit 0:
+    ready; 1: not ready.
     """
     if (route is None) is not everything:
         raise click.UsageError(

@@ -50,12 +50,12 @@ def severity_of(part: Part) -> str:
 
 def find_hidden(rule: Rule, groups: Iterable[Group], today: Rules) -> list[HiddenDifference]:
     """Return the open differences that the rule would cover if it were added to the rules of today, the most severe first."""
-    from overgrow.shadow.rules.rejudge import build_coverage_check, build_possible_rule_finder  # noqa: PLC0415  as above
+    from overgrow.shadow.rules.rejudge import build_coverage_check, build_undecided_rule_finder  # noqa: PLC0415  as above
     from overgrow.shadow.rules.rules import Rules  # noqa: PLC0415  as above
 
     is_covered = build_coverage_check(today)
     after = Rules((*today.rules, rule), today.show)
-    will_be, may_be = build_coverage_check(after), build_possible_rule_finder(after)
+    will_be, may_be = build_coverage_check(after), build_undecided_rule_finder(after)
     found = [
         HiddenDifference(group, part, will_be(part))
         for group in groups

@@ -167,10 +167,10 @@ def judge_groups(groups: Sequence[Group], rules: CurrentRules) -> list[JudgedGro
 
 
 def _judge_group(group: Group, rules: CurrentRules) -> JudgedGroup:
-    from overgrow.shadow.rules.rejudge import build_coverage_check, build_possible_rule_finder  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.rules.rejudge import build_coverage_check, build_undecided_rule_finder  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(group.route)
-    explained, rule_of = build_coverage_check(today), build_possible_rule_finder(today)
+    explained, rule_of = build_coverage_check(today), build_undecided_rule_finder(today)
     open_parts = tuple(part for part in group.parts if not explained(part))
     doubted = dict.fromkeys(filter(None, map(rule_of, open_parts)))
     return JudgedGroup(group, open_parts, tuple(doubted))

@@ -277,7 +277,10 @@ class _FramingFields(NamedTuple):
 
 
 def _find_framing_fields(names: tuple[bytes, ...]) -> _FramingFields:
-    """Find the fields that frame a body among the names of a head; an upstream repeats a few lists of names."""
+    """Return where, among the header names of a response, those that frame the body are.
+
+    The result is cached, because an upstream sends the same few lists of names again and again.
+    """
     at: dict[bytes, list[int]] = {}
     for index, name in enumerate(names):
         at.setdefault(name.lower(), []).append(index)

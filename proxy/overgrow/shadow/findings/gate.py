@@ -54,7 +54,7 @@ class GateResult:
 def evaluate_gate(evidence: Evidence, requirement: Requirement, now: float) -> GateResult:
     """Judge the evidence; `now` is unix seconds."""
     reasons = [
-        *_reasons_of_uncertainty(evidence, requirement),
+        *_reasons_of_mismatch_rate(evidence, requirement),
         *_reasons_of_severity(evidence),
         *_reasons_of_uncompared_shapes(evidence, requirement),
         *_reasons_of_requests_left_out(evidence, requirement),
@@ -148,7 +148,7 @@ def coverage_of_request_shapes(shapes: Sequence[ShapeCounts]) -> float | None:
     return sum(shape.served for shape in shapes if shape.compared) / served
 
 
-def _reasons_of_uncertainty(evidence: Evidence, requirement: Requirement) -> list[str]:
+def _reasons_of_mismatch_rate(evidence: Evidence, requirement: Requirement) -> list[str]:
     missing, allowed = _clean_comparisons_missing(evidence, requirement), requirement.allowed_rate
     if evidence.mismatched == 0 and missing:
         return [

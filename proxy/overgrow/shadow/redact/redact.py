@@ -101,9 +101,9 @@ class RedactedResponse:
 class RedactedDifference:
     """A difference without its values: their types and lengths, and how far apart they are.
 
-    `gap` (numbers) and `gap_s` (times) are upper bounds, or None. `alike`: both values have one shape; `one_type`:
-    one type. `paired` names the rules that paired the items of the arrays above, one a line. `other` is the second
-    path that rules may use for the place.
+    `gap` (numbers) and `gap_s` (times) are upper bounds, or None. `alike`: both values have the
+    same shape; `one_type`: both have the same type. `paired`: the rules by which the items of the enclosing arrays
+    were paired, one rule per line. `other`: another path by which a rule may name the same place.
     """
 
     kind: str

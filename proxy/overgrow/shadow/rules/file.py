@@ -178,7 +178,7 @@ def _read_rule(reading: FileReading, node: Node) -> Rule | None:
 
 
 def _read_shown_path(reading: FileReading, node: Node) -> ShownPath | None:
-    """Return the entry of show at a node, or None after reporting its problems."""
+    """Return the path in one item of the list `show`; if the item is invalid, report why and return None."""
     before = len(reading.problems)
     values, nodes = _read_entry(reading, node, _SHOWN)
     path = values.get("path", "")

@@ -37,7 +37,7 @@ def _may_be_overridden(rule: Rule, rules: Rules) -> bool:
     )
 
 
-def build_possible_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
+def build_undecided_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
     """Return a function that finds a rule which may cover a difference but cannot be checked with the data kept."""
     explained = build_coverage_check(rules)
     names = {rule.name for rule in rules.rules}

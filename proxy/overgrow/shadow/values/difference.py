@@ -118,8 +118,8 @@ UNLIKE: Final = Likeness()
 class Difference:
     """One place where the responses differ; values as text, not redacted, empty if a side has none.
 
-    `rule` names the rule that covers it (`PATH HOW`), or is None. `paired` names the rules that paired the items
-    of the arrays above the path. `other` is the second path that rules may use for the place, if there is one.
+    `rule` names the rule that covers it (`PATH HOW`), or is None. `paired`: the rules by which the items
+    of the enclosing arrays were paired. `other`: another path by which a rule may name the same place, if any.
     """
 
     kind: Kind
