@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from overgrow.http import SAFE_METHODS
 from overgrow.routing.match import RuleError, derived_name, shape_of
 
 NOTHING: Mapping[str, str] = {}
@@ -101,7 +102,7 @@ def new_routes(
             skipped.append(SkippedRule(found.rule, without[name]))
             continue
         made.append(name)
-        lines += _route(name, found, methods)
+        lines += _route(name, found, _with_preflight(found, methods, taken))
     return NewRoutes(tuple(made), tuple(lines), tuple(skipped))
 
 
@@ -130,6 +131,24 @@ def _own_methods(found: FoundRule) -> tuple[str, ...]:
     """Return the rule's methods without those that Flask adds itself; () if the rule has all methods."""
     methods = found.methods or frozenset()
     return tuple(sorted(methods - FLASKS_OWN or methods))
+
+
+def _with_preflight(
+    found: FoundRule, methods: tuple[str, ...], taken: dict[Any, set[str]]
+) -> tuple[str, ...]:
+    """Return the methods of a route, with OPTIONS if Flask serves it and the route has unsafe methods.
+
+    A browser that asks for permission then asks the side that will answer. OPTIONS goes to the first such route of a path.
+    """
+    before = taken[(shape_of(found.rule), found.host)]
+    if (
+        "OPTIONS" not in (found.methods or ())
+        or "OPTIONS" in before
+        or SAFE_METHODS.issuperset(methods)
+    ):
+        return methods
+    before.add("OPTIONS")
+    return (*methods, "OPTIONS")
 
 
 def _route(name: str, found: FoundRule, methods: Sequence[str]) -> Iterator[str]:

@@ -21,7 +21,7 @@ HEAD = "version: 1\napp: shop:create_app\nlegacy: {url: 'http://127.0.0.1:9'}\n"
 ADDED = """\
   - name: get-post-orders
     path: /orders
-    methods: [GET, POST]
+    methods: [GET, POST, OPTIONS]
     target: legacy
   - name: get-orders-id
     path: /orders/<int:id>

@@ -54,7 +54,7 @@ def test_init_writes_one_route_per_rule_all_on_legacy(app):
         {
             "name": "get-post-orders",
             "path": "/orders",
-            "methods": ["GET", "POST"],
+            "methods": ["GET", "POST", "OPTIONS"],
             "target": "legacy",
         },
         {
@@ -140,7 +140,7 @@ def test_two_rules_of_one_shape_share_its_methods(app):
     )
     bare(*WORDS)
 
-    assert [["GET"], ["PUT"]] == [one["methods"] for one in routes_of(bare)]
+    assert [["GET"], ["PUT", "OPTIONS"]] == [one["methods"] for one in routes_of(bare)]
 
 
 def test_a_rule_whose_requests_are_all_taken_is_left_out_with_a_note(app):
@@ -346,3 +346,28 @@ def test_a_folder_that_is_not_there_is_told(app, monkeypatch):
 
     assert "new/routes.yaml cannot be written: No such file or directory." in told
     assert "Nothing was written. Create the folder, or name another with --config." in told
+
+
+def test_what_init_writes_has_no_note_when_it_is_migrated(app):
+    bare = app(
+        'app.add_url_rule("/a", "1", view, methods=["POST"])',
+        'app.add_url_rule("/b/<int:x>", "2", view, methods=["PUT"])',
+        'app.add_url_rule("/b/<int:y>", "3", view, methods=["DELETE"])',
+    )
+    bare(*WORDS)
+    bare.table.write_text(bare.table.read_text().replace("target: legacy", "target: migrated"))
+
+    done = bare("check")
+    assert (0, False) == (done.exit_code, "options-not-listed" in done.output), done.output
+    assert [["POST", "OPTIONS"], ["PUT", "OPTIONS"], ["DELETE"]] == [
+        one["methods"] for one in routes_of(bare)
+    ]
+
+
+def test_init_leaves_out_options_where_flask_does_not_serve_them(app):
+    bare = app(
+        'app.add_url_rule("/a", "1", view, methods=["POST"], provide_automatic_options=False)'
+    )
+    bare(*WORDS)
+
+    assert [["POST"]] == [one["methods"] for one in routes_of(bare)]

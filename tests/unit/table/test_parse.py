@@ -434,6 +434,22 @@ def test_nothing_odd_gives_no_note(fields):
 
 
 @pytest.mark.parametrize(
+    ("other", "codes"),
+    [
+        pytest.param("path: /x, methods: [PUT, OPTIONS]", [], id="the path's other route"),
+        pytest.param("path: /x, priority: -1", ["options-not-listed"], id="a route for the rest"),
+        pytest.param("path: /y, methods: [PUT, OPTIONS]", ["options-not-listed"], id="elsewhere"),
+        pytest.param("path: /x, methods: [GET]", ["options-not-listed"], id="no route at all"),
+    ],
+)
+def test_options_of_a_path_are_noted_unless_a_route_lists_them(other, codes):
+    one = "{name: a, path: /x, target: migrated, methods: [DELETE]}"
+    found = loaded(f"{HEAD}routes:\n  - {one}\n  - {{name: b, {other}, target: legacy}}\n")
+
+    assert codes == [note.code for note in found.notes]
+
+
+@pytest.mark.parametrize(
     ("proxies", "codes"),
     [
         ("[10.0.0.0/8, unix]", []),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from overgrow.http import SAFE_METHODS
 from overgrow.routing.conflicts import find_ties, find_unreachable
+from overgrow.routing.model import Route
 from overgrow.routing.ranking import Ranking, rank_routes
+from overgrow.routing.rules import shape_of
 from overgrow.routing.weakening import find_exposing_routes
 from overgrow.table.reading.routes import Draft
 from overgrow.text import percent_text
@@ -34,7 +37,26 @@ def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:
         draft = drafted[id(hidden)]
         _report(reading, draft, draft.node, FieldError("route-unreachable", what, fix))
     _note_reversible_inside(reading, ranking, drafted)
+    _note_lost_preflights(reading, drafted.values())
     return ranking
+
+
+def _note_lost_preflights(reading: FileReading, drafts: Iterable[Draft]) -> None:
+    """Note each migrated route with unsafe methods for whose path no route lists OPTIONS."""
+    routes = [(draft, draft.route) for draft in drafts if draft.route]
+    answered = {_place(route) for _, route in routes if "OPTIONS" in (route.methods or ())}
+    for draft, route in routes:
+        is_unsafe = not SAFE_METHODS.issuperset(route.methods or ())
+        if route.target == "migrated" and is_unsafe and _place(route) not in answered:
+            what = "OPTIONS is not listed, so preflight requests go to legacy unless another route takes them"
+            fix = "Add OPTIONS if browsers of other sites use it."
+            bad = FieldError("options-not-listed", what, fix)
+            reading.note(draft.fields.nodes["methods"], route.name, bad)
+
+
+def _place(route: Route) -> tuple[object, ...]:
+    """Return what two routes for the same path have in common, whatever the names of their variables."""
+    return shape_of(route.path) if route.path else None, route.prefix, route.host
 
 
 def _note_reversible_inside(

@@ -218,16 +218,6 @@ def _add_notes(reading: FileReading, fields: Fields, route: Route) -> None:
         )
         reading.note(fields.nodes["canary"], route.name, bad)
     methods = route.methods or ()
-    if (
-        route.target == "migrated"
-        and "OPTIONS" not in methods
-        and not SAFE_METHODS.issuperset(methods)
-    ):
-        what = "OPTIONS is not listed, so preflight requests go to legacy unless another route takes them"
-        bad = FieldError(
-            "options-not-listed", what, "Add OPTIONS if browsers of other sites use it."
-        )
-        reading.note(fields.nodes["methods"], route.name, bad)
     if route.shadow and (idle := _dormant_shadow(route)) is not None:
         reading.note(fields.nodes["shadow"], route.name, idle)
     field = "prefix" if route.path is None else "path"
