@@ -42,6 +42,9 @@ def environment_of(newcomer: Path, ports: dict[str, str]) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("OVERGROW_", "SHOP_", "FLASK_", "PYTEST_"))
     }
+    kept.pop(
+        "COLUMNS", None
+    )  # of whoever runs the tests: the pages show what a wide terminal shows
     return {
         **kept,
         "HOME": str(newcomer),
