@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 from flask import Flask
 from werkzeug import exceptions
 
+from overgrow.admin.app import create_admin
 from overgrow.admin.listener import AdminListener
-from overgrow.admin.pages import create_admin
 from overgrow.app_loader.loader import (
     TeamApp,
     failing_app,

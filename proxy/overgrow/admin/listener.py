@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 
-from overgrow.admin.pages import HEADERS
+from overgrow.admin.app import HEADERS
 from overgrow.admin.view import AdminView, Worker, readiness
 from overgrow.exchange import Inbound, Reply, Server
 from overgrow.routing.model import Decision

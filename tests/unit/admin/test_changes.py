@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from overgrow.admin import changes as module
-from overgrow.admin.pages import REFRESHES, create_admin
+from overgrow.admin.app import REFRESHES, create_admin
 from overgrow.observe.board import claim_slot
 from overgrow.table.editing.history import lock_history, read_history
 from overgrow.table.live import is_killed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import overgrow.admin
-from overgrow.admin.pages import create_admin
+from overgrow.admin.app import create_admin
 from overgrow.observe.board import claim_slot
 from overgrow.observe.metrics import Metrics
 from overgrow.routing.model import Legacy, Route, RouteTable

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from overgrow.admin import pages
-from overgrow.admin.pages import ENDPOINTS, create_admin
+from overgrow.admin import app as admin_app
+from overgrow.admin.app import ENDPOINTS, create_admin
 from overgrow.observe.board import claim_slot
 from overgrow.observe.metrics import Metrics
 from overgrow.routing.model import Legacy, Route, RouteTable
@@ -166,7 +166,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_way_out(client, monkeypatc
     def fails(*_):
         raise OSError(5, "Input/output error", "/srv/state/metrics")
 
-    monkeypatch.setattr(pages, "exposition", fails)
+    monkeypatch.setattr(admin_app, "exposition", fails)
     answer = client.get("/metrics")
 
     assert 503 == answer.status_code

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from overgrow.admin.app import create_admin
 from overgrow.admin.failed_logins import WrongTokens
-from overgrow.admin.pages import create_admin
 from overgrow.admin.sessions import (
     ROUNDS,
     end_session,
