@@ -18,19 +18,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from overgrow.app_loader.sources import ImportedSources
-from overgrow.exchange import Failure, Sink
+from overgrow.exchange import Sink
 from overgrow.files import ANSWER_S, within
 from overgrow.files.thread import FileThread
-from overgrow.forwarding.outcomes import LegacyOutcome
 from overgrow.observe.access_log import AccessLog
 from overgrow.observe.metrics import Metrics
 from overgrow.observe.recent_rates import RatesFile
-from overgrow.observe.upstream import UpstreamState
 from overgrow.process.hints import LegacyHints, LegacyTraits
 from overgrow.process.presence import Presence
 from overgrow.process.source_watch import POLL_S as SOURCES_POLL_S
 from overgrow.process.source_watch import SourceWatch, run_reload
-from overgrow.process.upstream_watch import UpstreamWatch
+from overgrow.process.upstream_judge import ProbingApp, UpstreamJudge
 from overgrow.resilience.breakers import Breakers
 from overgrow.resilience.reset_files import ResetWatcher
 from overgrow.settings import Settings
@@ -68,7 +66,7 @@ GAINS_S = 5.0  # between two lines of recent counts
 SWITCH_S = 0.001
 
 
-class HostApp(Protocol):
+class HostApp(ProbingApp, Protocol):
     """What a worker needs of the app it serves: the front door."""
 
     live: LiveTable
@@ -120,14 +118,6 @@ class HostApp(Protocol):
         """What legacy's responses show."""
         ...
 
-    def take_legacy_outcome(self) -> LegacyOutcome | None:
-        """What requests to legacy showed since the last call."""
-        ...
-
-    async def probe_legacy(self) -> Failure | None:
-        """Why legacy does not answer a probe; None if it does."""
-        ...
-
     def count(self, name: str) -> None:
         """Add one to a counter of the worker."""
         ...
@@ -171,7 +161,7 @@ class WorkerRuntime:
         self._stale: str | None = None
         self._notes: list[str] = []
         self._hints = LegacyHints(app.settings.config)
-        self._upstream = UpstreamWatch()
+        self._upstream = UpstreamJudge(app, self.presence, self.publish, self._is_first_of)
         self._rates, self._gains_written_s = RatesFile(), 0.0
         self._changes: asyncio.Queue[TableEvent] = asyncio.Queue()
         self._indexing: asyncio.Task[None] | None = None
@@ -202,7 +192,7 @@ class WorkerRuntime:
         if self._app.settings.reload and self.control is not None:
             self._tasks.append(asyncio.create_task(self._reload_on_change()))
         if self.control is not None:  # else nobody asks
-            self._tasks.append(asyncio.create_task(self._watch_upstream()))
+            self._tasks.append(asyncio.create_task(self._upstream.run()))
 
     async def _log_boot_problems(self) -> None:
         """Log at boot if the table in force is not the one in routes.yaml, or if the team's app is missing."""
@@ -420,40 +410,6 @@ class WorkerRuntime:
         if new and await self.presence.is_spokesman():
             for note in new:
                 logger.info("%s", note)
-
-    async def _watch_upstream(self) -> None:
-        """Every second: judge whether legacy answers, and publish it; one worker probes legacy for all."""
-        loop = asyncio.get_running_loop()
-        while True:
-            began_s = loop.time()
-            try:
-                await self._judge_upstream()
-            except Exception:
-                logger.exception("legacy could not be judged; the next attempt follows")
-            await asyncio.sleep(max(0.0, began_s + HEARTBEAT_S - loop.time()))
-
-    async def _judge_upstream(self) -> None:
-        watch, legacy = self._upstream, self._app.live.matcher.table.legacy
-        before = watch.state
-        watch.follow_table(legacy, time.time())
-        living = await self.presence.living_workers()
-        watch.adopt(living, time.time())
-        watch.judge_outcome(self._app.take_legacy_outcome(), time.time())
-        is_prober = self._is_first_of(living)
-        if is_prober and watch.needs_probe(legacy, time.time()):
-            failure = await self._app.probe_legacy()
-            if legacy.url == self._app.live.matcher.table.legacy.url:
-                watch.judge_probe(failure, time.time())
-        if watch.needs_publishing():
-            self.publish()
-        if is_prober and before.up != watch.state.up:
-            self._log_upstream(watch.state)
-
-    def _log_upstream(self, state: UpstreamState) -> None:
-        if state.up:
-            logger.info("legacy-answers-again")
-        else:
-            logger.error("legacy-does-not-answer error=%s", state.error)
 
     def _check_breakers(self) -> None:
         """Publish which breakers are not closed, when that changes."""

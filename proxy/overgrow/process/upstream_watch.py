@@ -61,11 +61,12 @@ class UpstreamWatch:
         elif outcome.is_unreachable or outcome.failures_in_row >= FAILURES_IN_ROW:
             self._note_failure(outcome.failure, now_s)
 
-    def judge_probe(self, failure: Failure | None, now_s: float) -> None:
-        """Judge the outcome of a probe; ignore a failure that legacy did not cause."""
+    def judge_probe(self, failure: Failure | None, began_s: float, now_s: float) -> None:
+        """Judge the outcome of a probe; ignore a failure that legacy did not cause, or that an answer meanwhile disproves."""
+        has_answered = self.state.up and self.state.at_s >= began_s
         if failure is None:
             self.state = self.state.with_answer(now_s)
-        elif failure.party == "legacy":
+        elif failure.party == "legacy" and not has_answered:
             self._note_failure(failure, now_s)
 
     def needs_probe(self, legacy: Legacy, now_s: float) -> bool:

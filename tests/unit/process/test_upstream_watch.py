@@ -124,9 +124,23 @@ def test_legacy_is_probed_while_nothing_else_shows(legacy, outcomes, after_s, ex
 
 def test_a_failure_of_our_own_says_nothing_of_legacy():
     watch = watch_after(ANSWER)
-    watch.judge_probe(Failure("legacy-busy", "queue", "front"), NOW_S + 1)
+    watch.judge_probe(Failure("legacy-busy", "queue", "front"), NOW_S, NOW_S + 1)
 
     assert watch.state.up
+
+
+def test_an_answer_during_a_probe_disproves_the_probe_that_failed():
+    watch = watch_after(ANSWER)
+    watch.judge_probe(LATE, NOW_S - 3, NOW_S + 2)
+
+    assert watch.state.up
+
+
+def test_a_failed_probe_outweighs_an_answer_before_it():
+    watch = watch_after(ANSWER)
+    watch.judge_probe(LATE, NOW_S + 1, NOW_S + 6)
+
+    assert not watch.state.up
 
 
 def test_equal_evidence_is_published_again_only_when_it_is_old():

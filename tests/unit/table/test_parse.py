@@ -751,6 +751,9 @@ def test_a_probe_of_false_is_none():
         pytest.param('"/a#b"', id="a fragment is never sent"),
         pytest.param('"/a\\r\\nX-Y: 1"', id="a line end would begin a header"),
         pytest.param("/ä", id="not percent-encoded"),
+        pytest.param("/%zz", id="a percent sign that encodes nothing"),
+        pytest.param("/a%2", id="half an escape at the end"),
+        pytest.param("/" + 2000 * "a", id="longer than servers read"),
         pytest.param("true", id="true names no path"),
     ],
 )

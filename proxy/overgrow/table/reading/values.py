@@ -374,14 +374,23 @@ def parse_cohort_source(text: str, label: str) -> str:
 
 
 _PROBE_PATH = re.compile(r"/[!-\"$-~]*")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
+MAX_PROBE_LENGTH = 2000  # far below the 8 KB of a request line that common servers accept
 
 
 def parse_probe_path(text: str, label: str) -> str:
     """Return the target of a probe: a path as in a request line, with a query if there is one."""
-    if _PROBE_PATH.fullmatch(text):
-        return text
-    what = f"{name_and_value(label, text)}; it must be a path, percent-encoded, or false"
-    raise FieldError("probe-path", what, "Write a path that is cheap to answer, such as /health.")
+    fix = "Write a path that is cheap to answer, such as /health."
+    if len(text) > MAX_PROBE_LENGTH:
+        what = f"{label} has {len(text)} characters; the most is {MAX_PROBE_LENGTH}"
+        raise FieldError("probe-path", what, fix)
+    if not _PROBE_PATH.fullmatch(text):
+        what = f"{name_and_value(label, text)}; it must be a path, percent-encoded, or false"
+        raise FieldError("probe-path", what, fix)
+    if escape := _BAD_ESCAPE.search(text):
+        what = f"{name_and_value(label, text)}; {escape[0]} is not two hexadecimal digits after %"
+        raise FieldError("probe-path", what, "Write a percent sign of the path itself as %25.")
+    return text
 
 
 def parse_via_name(text: str, label: str) -> str:
