@@ -8,6 +8,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 BENCH := $(VENV)/.bench-installed
 FOREIGN := $(VENV)/.foreign-installed
+BROWSER := $(VENV)/.browser-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -48,6 +49,12 @@ $(BENCH): requirements/bench.txt $(RUNTIME)
 $(FOREIGN): requirements/foreign.txt $(RUNTIME)
 	@echo "Installing the pinned packages of a site of another make ..."
 	@$(PIP) install --require-hashes -r requirements/foreign.txt
+	@touch $@
+
+# The browser itself is the system's: chromium or Chrome.
+$(BROWSER): requirements/browser.txt $(RUNTIME)
+	@echo "Installing the pinned packages that drive a browser ..."
+	@$(PIP) install --require-hashes -r requirements/browser.txt
 	@touch $@
 
 setup: $(DEV)

@@ -57,6 +57,7 @@ def pins() -> str:
             each for each in project["dependency-groups"]["release"] if isinstance(each, str)
         ],
         "foreign": project["dependency-groups"]["foreign"],
+        "browser": project["dependency-groups"]["browser"],
     }
     rows = [
         f"| {group} | {name_of(each)} | {pinned(group)[name_of(each)]} |"
