@@ -12,6 +12,9 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+from overgrow.admin.api.endpoint import Endpoint
+from overgrow.admin.api.endpoints import ENDPOINTS
+from overgrow.admin.api.errors import ERRORS
 from overgrow.resilience.breaker import policies_as_markdown, transitions_as_markdown
 from overgrow.settings import settings_as_markdown
 from tests.test_layers import BANDS
@@ -67,6 +70,33 @@ def pins() -> str:
     return "\n".join(["| group | package | pinned |", "|---|---|---|", *rows])
 
 
+def api_endpoints() -> str:
+    """The endpoints of the admin API and their parameters, as the code declares them."""
+    rows = [
+        f"| `{each.method} {each.path}` | {parameter_names(each)} | {each.summary} |"
+        for each in ENDPOINTS
+    ]
+    return "\n".join(["| endpoint | parameters | what |", "|---|---|---|", *rows])
+
+
+def parameter_names(endpoint: Endpoint) -> str:
+    """The parameters of an endpoint but those that its path shows; required ones are bold."""
+    found = [each for each in endpoint.parameters if endpoint.place_of(each) != "path"]
+    return (
+        ", ".join(f"**`{each.name}`**" if each.is_required else f"`{each.name}`" for each in found)
+        or "-"
+    )
+
+
+def api_errors() -> str:
+    """The codes of errors of the admin API."""
+    rows = [
+        f"| {kind.status} | `{code}` | {kind.meaning} |"
+        for code, kind in sorted(ERRORS.items(), key=lambda each: (each[1].status, each[0]))
+    ]
+    return "\n".join(["| status | code | when |", "|---|---|---|", *rows])
+
+
 def name_of(requirement: str) -> str:
     """`gunicorn` of `gunicorn>=27.0.1,<28`."""
     found = re.match(r"[\w.-]+", requirement)
@@ -81,6 +111,8 @@ def pinned(group: str) -> dict[str, str]:
 
 PARTS: dict[str, Callable[[], str]] = {
     "bands": bands,
+    "api-endpoints": api_endpoints,
+    "api-errors": api_errors,
     "pins": pins,
     "settings": settings_as_markdown,
     "breaker-states": transitions_as_markdown,

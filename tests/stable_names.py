@@ -24,6 +24,7 @@ TABLES = {  # family -> the closed table of its codes
     "problems of a table": ("overgrow.table.reading.problems", "CODES"),
     "notes on a table": ("overgrow.table.reading.problems", "NOTES"),
     "refused flips": ("overgrow.table.reading.problems", "REFUSALS"),
+    "errors of the admin API": ("overgrow.admin.api.errors", "ERRORS"),
     "failures of a command": ("overgrow.cli.failures", "FAILURES"),
     "failures of a request": ("overgrow.exchange", "FAILURES"),
     "problems of a rules file": ("overgrow.shadow.rules.file", "CODES"),

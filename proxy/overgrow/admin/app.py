@@ -16,8 +16,9 @@ from flask import Flask, Response, jsonify, make_response, redirect, render_temp
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
+from overgrow.admin.api import endpoints as api_endpoints
+from overgrow.admin.api.blueprint import create_api
 from overgrow.admin.auth import (
-    error_response,
     form_token_of,
     has_right_bearer_token,
     refusal,
@@ -25,6 +26,7 @@ from overgrow.admin.auth import (
 )
 from overgrow.admin.auth_rules import is_right_token
 from overgrow.admin.changes import CHANGES
+from overgrow.admin.error_responses import error_response
 from overgrow.admin.failed_logins import WrongTokens
 from overgrow.admin.overview import (
     MOST_ROWS,
@@ -32,7 +34,6 @@ from overgrow.admin.overview import (
     ago_text,
     overview,
     parse_totals,
-    read_samples,
 )
 from overgrow.admin.sessions import (
     SESSION_COOKIE,
@@ -41,21 +42,22 @@ from overgrow.admin.sessions import (
     new_session,
     session_key,
 )
-from overgrow.admin.view import AdminView, living_workers, open_breakers, readiness
+from overgrow.admin.view import AdminView, living_workers, readiness
 from overgrow.files import ANSWER_S, within
-from overgrow.observe.as_json import route_json, split_json
-from overgrow.observe.metrics import BUCKETS_S, CONTENT_TYPE, exposition
-from overgrow.observe.recent_rates import read_rates
-from overgrow.observe.split import split_by_route
+from overgrow.observe.metrics import CONTENT_TYPE, exposition
 from overgrow.table.reading.problems import EditRefused
 from overgrow.text import duration_text, percent_number, rfc3339
+from overgrow.yaml_file.scalars import nearest_word
 
 ENDPOINTS = {
     "/healthz": "200 while this process answers",
     "/readyz": "whether traffic may be sent here, the revision of every worker, and alerts",
     "/metrics": "all workers' metrics, for Prometheus",
-    "/api/routes": "the route table in matching order",
-    "/api/status": "readiness, the traffic split of every route, breakers that are not closed",
+    **{
+        each.path: each.summary
+        for each in api_endpoints.ENDPOINTS
+        if each.method == "GET" and "{" not in each.path
+    },
 }
 REFRESHES = 5  # a second apart, after a change, until all workers follow it
 HEADERS = {
@@ -85,7 +87,7 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OSError, _file_error)
     _add_probes(app, view)
-    _add_api(app, view, now)
+    app.register_blueprint(create_api(view, now, api_endpoints.ENDPOINTS))
     _add_overview(app, view, now)
     _add_login(app, view, now, wrong)
     return app
@@ -105,22 +107,6 @@ def _add_probes(app: Flask, view: AdminView) -> None:
     def metrics() -> ResponseReturnValue:
         text = partial(exposition, view.metrics, living_workers(view))
         return Response(within(ANSWER_S, view.metrics, text), content_type=CONTENT_TYPE)
-
-
-def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
-    @app.get("/api/routes")
-    def api_routes() -> ResponseReturnValue:
-        return jsonify([route_json(route) for route in _routes(view)])
-
-    @app.get("/api/status")
-    def api_status() -> ResponseReturnValue:
-        living = living_workers(view)
-        payload = {**readiness(view, living), "breakers": open_breakers(living)}
-        payload |= {"server": view.server} if view.server else {}
-        counted = within(ANSWER_S, view.metrics, partial(read_samples, view, now()))
-        figures = split_by_route(counted, _routes(view))
-        rates = within(ANSWER_S, view.metrics, partial(read_rates, view.metrics, BUCKETS_S, now()))
-        return jsonify({**payload, "routes": [split_json(each, rates) for each in figures]})
 
 
 def _add_overview(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
@@ -228,17 +214,16 @@ def _logout_error(failure: OSError) -> Response:
     return error_response(503, "not-logged-out", f"{what} ({why}).", fix)
 
 
-def _routes(view: AdminView) -> tuple[Any, ...]:
-    return view.table.routes if view.table else ()
-
-
 def _http_error(found: HTTPException) -> ResponseReturnValue:
     """Return an error that Flask raised as a response in our format; the text of a 404 lists the pages."""
     status = found.code or 500
     text = found.description or found.name
+    fix = ""
     if status == 404:
         text = f"There is no page {request.path}. The pages are: / {' '.join(ENDPOINTS)}"
-    response = error_response(status, found.name.lower().replace(" ", "-"), text)
+        near = nearest_word(request.path, ENDPOINTS)
+        fix = f"Did you mean {near}?" if near else ""
+    response = error_response(status, found.name.lower().replace(" ", "-"), text, fix)
     response.headers.update(
         (name, value)
         for name, value in found.get_headers()

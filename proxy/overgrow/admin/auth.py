@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import Response, jsonify, redirect, render_template, request
+from flask import redirect, request
 from flask.typing import ResponseReturnValue
 
 from overgrow.admin.auth_rules import bearer_of, is_known_host, is_own_origin, is_right_token
+from overgrow.admin.error_responses import error_response, is_for_browser, is_of_api
 from overgrow.admin.failed_logins import WrongTokens
 from overgrow.admin.sessions import (
     SESSION_COOKIE,
@@ -80,7 +81,8 @@ def _auth_refusal(
         wrong.record(request.remote_addr)
     if session_of(view, now) is not None:
         return None
-    if request.path == "/" or (request.method == "POST" and _is_for_browser()):
+    is_page = request.method == "POST" and is_for_browser() and not is_of_api()
+    if request.path == "/" or is_page:
         return redirect("/login", 303)
     response = error_response(
         401,
@@ -120,19 +122,3 @@ def session_of(view: AdminView, now: Callable[[], float]) -> str | None:
         return None
     cookies = request.cookies.getlist(SESSION_COOKIE)
     return find_session(cookies, view.token, view.state, now())
-
-
-def _is_for_browser() -> bool:
-    return "text/html" in request.headers.get("Accept", "")
-
-
-def error_response(status: int, code: str, text: str, fix: str = "") -> Response:
-    """Return an error: as JSON if the path is under /api, else as a page for a browser, else as text."""
-    if request.path.startswith("/api"):
-        response = jsonify({"error": {"code": code, "message": f"{text} {fix}".rstrip()}})
-    elif _is_for_browser():
-        response = Response(render_template("error.html", text=text, fix=fix, code=code))
-    else:
-        response = Response(f"{text} {fix}".rstrip() + "\n", mimetype="text/plain")
-    response.status_code = status
-    return response

@@ -1,0 +1,42 @@
+"""The API as a Flask blueprint: each declaration becomes a rule, and each error a JSON body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from flask import Blueprint, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from overgrow.admin.api.endpoint import ApiCall, Endpoint
+from overgrow.admin.api.errors import ApiError, api_error_of
+from overgrow.admin.api.reading import read_values
+from overgrow.admin.view import AdminView
+from overgrow.table.reading.problems import EditRefused
+
+
+def create_api(
+    view: AdminView, now: Callable[[], float], endpoints: Iterable[Endpoint]
+) -> Blueprint:
+    """Return a blueprint with the endpoints; `now` returns unix time."""
+    api = Blueprint("api", __name__)
+    for each in endpoints:
+        rule = each.path.replace("{", "<").replace("}", ">")
+        name = f"{each.method} {each.path}".replace(".", "-")
+        api.add_url_rule(rule, name, partial(_answer, view, now, each), methods=[each.method])
+    api.register_error_handler(ApiError, _api_error)
+    api.register_error_handler(EditRefused, lambda refused: _api_error(api_error_of(refused)))
+    return api
+
+
+def _answer(
+    view: AdminView, now: Callable[[], float], endpoint: Endpoint, **path_values: Any
+) -> ResponseReturnValue:
+    values = read_values(endpoint, request, path_values)
+    who = f"admin API, from {request.remote_addr or 'a unix socket'}"
+    return jsonify(endpoint.answer(ApiCall(view, now(), values, who)))
+
+
+def _api_error(found: ApiError) -> ResponseReturnValue:
+    return jsonify(found.as_json()), found.status

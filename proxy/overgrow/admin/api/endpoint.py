@@ -1,0 +1,83 @@
+"""The words of the API: an endpoint, its parameters, and one call of it. Knows no Flask.
+
+Rule: an endpoint is declared once. The same declaration reads and checks a request (reading.py), registers the
+endpoint (blueprint.py) and describes it in the OpenAPI document (openapi.py).
+
+To add endpoints: write a module with `ENDPOINTS`, a tuple of Endpoint, and name it in endpoints.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from overgrow.admin.api.kinds import Kind
+from overgrow.admin.api.schemas import Schema
+from overgrow.admin.view import AdminView
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One value that a request gives: in the path if the path names it, else in the query of a GET or the body of a POST.
+
+    A parameter in the path, or with `is_required`, must be given; another one is `default` if it is absent.
+    """
+
+    name: str
+    doc: str
+    kind: Kind
+    default: Any = None
+    is_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCall:
+    """One request to an endpoint: what the process knows, the time, the values of all parameters, and who asks.
+
+    `who` is the text that the history of flips keeps as the author.
+    """
+
+    view: AdminView
+    now_s: float
+    values: Mapping[str, Any]
+    who: str
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of a parameter; its default if the request does not give it."""
+        return self.values[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One path and method of the API.
+
+    `path` is written as in OpenAPI: /api/routes/{name}. `answer` returns the JSON of a 200, or raises ApiError or
+    EditRefused. `response` is the schema of that JSON. `errors` are the codes of `answer`'s own errors (errors.py);
+    those of access, parameters and files belong to every endpoint. A POST with `is_change` False only reads, so a
+    read-only token is enough for it.
+    """
+
+    method: str
+    path: str
+    summary: str
+    answer: Callable[[ApiCall], Any]
+    response: Schema
+    parameters: tuple[Parameter, ...] = ()
+    errors: tuple[str, ...] = ()
+    is_change: bool | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether a request changes something."""
+        return self.method == "POST" if self.is_change is None else self.is_change
+
+    def place_of(self, parameter: Parameter) -> str:
+        """Return where a parameter is given: path, query or body."""
+        if f"{{{parameter.name}}}" in self.path:
+            return "path"
+        return "query" if self.method == "GET" else "body"
+
+    def parameters_in(self, place: str) -> list[Parameter]:
+        """Return the parameters that are given in one place: path, query or body."""
+        return [each for each in self.parameters if self.place_of(each) == place]

@@ -1,0 +1,120 @@
+"""The errors of the API: a closed table of codes and their statuses, and the body of every error.
+
+A body is `{"error": {code, message, fix, next}}`: what and why, what to do, and the commands that help. Refusals of
+a flip (REFUSALS of the table) are errors of the API too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from overgrow.table.reading.problems import REFUSALS, EditRefused
+
+
+class ErrorKind(NamedTuple):
+    """The status of one code, what it means, and the commands that help."""
+
+    status: int
+    meaning: str
+    next_commands: tuple[str, ...] = ()
+
+
+ERRORS: dict[str, ErrorKind] = {
+    "bad-body": ErrorKind(400, "The body is not a JSON object or a form that can be read."),
+    "bad-parameter": ErrorKind(
+        400, "A parameter is unknown, missing, given twice, or has a value it cannot have."
+    ),
+    "bad-request": ErrorKind(400, "The request cannot be read."),
+    "token-needed": ErrorKind(401, "The request has no token, or a wrong one."),
+    "foreign-origin": ErrorKind(403, "The request comes from a page of another site."),
+    "form-token": ErrorKind(403, "The form has no valid csrf token."),
+    "no-token": ErrorKind(403, "The listener is reachable from elsewhere and has no token."),
+    "not-found": ErrorKind(404, "The API has no such path."),
+    "method-not-allowed": ErrorKind(405, "The path takes other methods."),
+    "request-entity-too-large": ErrorKind(413, "The body is larger than 16 KiB."),
+    "unsupported-media-type": ErrorKind(415, "The body is neither JSON nor a form."),
+    "unknown-host": ErrorKind(421, "Host is not a name of this listener."),
+    "internal-server-error": ErrorKind(500, "The answer could not be made; the log says why."),
+    "file-unusable": ErrorKind(
+        503,
+        "A file of the front door cannot be used.",
+        ("overgrow status", "overgrow rollback --all"),
+    ),
+}
+# A refused flip conflicts with the state of the table, except where the request names what does not exist.
+_STATUS_OF_REFUSAL = {"unknown-route": 404, "unknown-group": 404, "bad-flip": 400}
+ERRORS |= {
+    code: ErrorKind(_STATUS_OF_REFUSAL.get(code, 409), meaning)
+    for code, meaning in REFUSALS.items()
+}
+EVERYWHERE = (  # codes that every endpoint may answer
+    "bad-parameter",
+    "bad-request",
+    "token-needed",
+    "no-token",
+    "unknown-host",
+    "internal-server-error",
+    "file-unusable",
+)
+OF_POSTS = (  # codes that every POST may answer, too
+    "bad-body",
+    "foreign-origin",
+    "form-token",
+    "request-entity-too-large",
+    "unsupported-media-type",
+)
+
+
+class ApiError(Exception):
+    """An error answer of the API: a code of ERRORS, what and why, the fix, and commands that help.
+
+    `more` are further keys of the error, such as the state that a stale request did not know.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        fix: str = "",
+        next_commands: Sequence[str] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message, self.fix, self.more = code, message, fix, more
+        self.next_commands = next_commands
+
+    @property
+    def status(self) -> int:
+        """The status of the answer."""
+        return ERRORS[self.code].status
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the body."""
+        return error_json(self.code, self.message, self.fix, self.next_commands, **self.more)
+
+
+def error_json(
+    code: str,
+    message: str,
+    fix: str = "",
+    next_commands: Sequence[str] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """Return the body of an error. Without `next_commands`, those of its code are taken."""
+    if next_commands is None:
+        next_commands = ERRORS[code].next_commands if code in ERRORS else ()
+    error = {"code": code, "message": message, "fix": fix, "next": list(next_commands), **more}
+    return {"error": error}
+
+
+def api_error_of(refused: EditRefused) -> ApiError:
+    """Return a refused edit of the table as an error of the API."""
+    problems = [problem.as_json() for problem in refused.problems]
+    return ApiError(
+        refused.code,
+        f"{refused.message}.",
+        refused.fix,
+        refused.next_commands,
+        **({"problems": problems} if problems else {}),
+    )

@@ -1,0 +1,175 @@
+"""The kinds of values that a parameter of the API takes: how one is read, and its JSON schema. Pure.
+
+A value from a query or a form is text; a value from a JSON body has JSON's types. What is not right raises
+ValueError with words that continue "it must be".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from overgrow.admin.api.json_text import parse_json
+
+_WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
+    re.ASCII,
+)
+
+
+class Kind(Protocol):
+    """One kind of value."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema of the values."""
+
+    def from_text(self, text: str) -> Any:
+        """Return the value that a text stands for."""
+
+    def from_json(self, value: Any) -> Any:
+        """Return the value that a JSON value stands for."""
+
+
+class _WrittenAsText:
+    """A kind whose values are JSON strings."""
+
+    def from_text(self, text: str) -> Any:
+        raise NotImplementedError
+
+    def from_json(self, value: Any) -> Any:
+        """Return the value that a JSON string stands for."""
+        if not isinstance(value, str):
+            raise ValueError("text")  # noqa: TRY004  the caller joins all reasons into one error
+        return self.from_text(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Text(_WrittenAsText):
+    """Any text of `least` to `most` characters."""
+
+    most: int = 200
+    least: int = 0
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema."""
+        return {"type": "string", "minLength": self.least, "maxLength": self.most}
+
+    def from_text(self, text: str) -> str:
+        """Return the text."""
+        if not self.least <= len(text) <= self.most:
+            raise ValueError(f"text of {self.least} to {self.most} characters")
+        if any("\ud800" <= each <= "\udfff" for each in text):
+            raise ValueError("text that UTF-8 can write")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Word(_WrittenAsText):
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema."""
+        return {"type": "string", "enum": list(self.words)}
+
+    def from_text(self, text: str) -> str:
+        """Return the word."""
+        if text not in self.words:
+            raise ValueError(f"one of {', '.join(self.words)}")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern(_WrittenAsText):
+    """A text that a regular expression matches as a whole; `words` say in English which texts those are."""
+
+    pattern: str
+    words: str
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema."""
+        return {"type": "string", "pattern": f"^(?:{self.pattern})$"}
+
+    def from_text(self, text: str) -> str:
+        """Return the text."""
+        if re.fullmatch(self.pattern, text, re.ASCII) is None:
+            raise ValueError(self.words)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number from `least` to `most`."""
+
+    least: int
+    most: int
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema."""
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
+    def from_text(self, text: str) -> int:
+        """Return the number."""
+        return self.from_json(int(text) if _WHOLE.fullmatch(text) else None)
+
+    def from_json(self, value: Any) -> int:
+        """Return the number; 2.0 is the number 2 in JSON."""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if type(value) is not int or not self.least <= value <= self.most:
+            raise ValueError(f"a whole number from {self.least} to {self.most}")
+        return int(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Time(_WrittenAsText):
+    """A time in RFC 3339, such as 2026-11-30T17:02:00Z; its value is unix time in seconds."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema."""
+        return {"type": "string", "format": "date-time"}
+
+    def from_text(self, text: str) -> float:
+        """Return the unix time."""
+        wanted = "a time such as 2026-11-30T17:02:00Z"
+        if not _TIME.fullmatch(text):
+            raise ValueError(wanted)
+        try:
+            return datetime.fromisoformat(text.upper()).timestamp()
+        except (ValueError, OverflowError) as error:
+            raise ValueError(wanted) from error
+
+
+@dataclass(frozen=True, slots=True)
+class JsonObject:
+    """A JSON object of any content; in a form or a query it is written as JSON text."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema."""
+        return {"type": "object"}
+
+    def from_text(self, text: str) -> Mapping[str, Any]:
+        """Return the object."""
+        try:
+            return self.from_json(parse_json(text.encode()))
+        except (json.JSONDecodeError, UnicodeEncodeError) as error:
+            raise ValueError("a JSON object") from error
+
+    def from_json(self, value: Any) -> Mapping[str, Any]:
+        """Return the object."""
+        if not isinstance(value, dict):
+            raise ValueError("a JSON object")  # noqa: TRY004  as above
+        return value

@@ -1,0 +1,83 @@
+import pytest
+
+from overgrow.admin.api.endpoints import ENDPOINTS
+from overgrow.admin.api.errors import ERRORS, EVERYWHERE, OF_POSTS
+from overgrow.admin.pages import create_admin
+from tests.unit.admin.admin_view import View
+
+ERROR_KEYS = ["code", "message", "fix", "next"]
+
+
+@pytest.fixture
+def view(tmp_path):
+    (tmp_path / "board").mkdir()
+    (tmp_path / "metrics").mkdir()
+    return View(tmp_path, None, config=tmp_path / "routes.yaml")
+
+
+@pytest.fixture
+def client(view):
+    return create_admin(view).test_client()
+
+
+def test_the_api_describes_itself(client):
+    document = client.get("/api/openapi.json").json
+
+    assert "3.1.0" == document["openapi"]
+    assert {each.path for each in ENDPOINTS} == set(document["paths"])
+
+
+@pytest.mark.parametrize("each", ENDPOINTS, ids=lambda each: f"{each.method} {each.path}")
+def test_an_endpoint_declares_known_codes_and_words_for_people(each):
+    assert {*each.errors, *EVERYWHERE, *OF_POSTS} <= set(ERRORS)
+    assert each.summary
+    assert all(parameter.doc for parameter in each.parameters)
+
+
+def test_an_endpoint_is_declared_once():
+    places = [(each.method, each.path) for each in ENDPOINTS]
+
+    assert sorted(set(places)) == sorted(places)
+
+
+@pytest.mark.parametrize("each", ENDPOINTS, ids=lambda each: f"{each.method} {each.path}")
+def test_every_endpoint_refuses_a_parameter_it_does_not_know(client, view, each):
+    view.token = "s3cret"
+    path = each.path.replace("{", "").replace("}", "")
+    ask = client.get if each.method == "GET" else client.post
+
+    headers = {"Authorization": "Bearer s3cret"}
+    response = ask(f"{path}?unheard-of=1", headers=headers)
+    if each.method == "POST":
+        response = ask(path, json={"unheard-of": 1}, headers=headers)
+
+    assert (400, "unheard-of") == (response.status_code, response.json["error"]["parameter"])
+
+
+@pytest.mark.parametrize(
+    ("ask", "status", "code"),
+    [
+        ("GET /api", 404, "not-found"),
+        ("GET /api/statuss", 404, "not-found"),
+        ("PUT /api/status", 405, "method-not-allowed"),
+        ("POST /api/status", 405, "method-not-allowed"),
+    ],
+)
+def test_errors_of_the_framework_have_the_shape_of_the_api(client, view, ask, status, code):
+    view.token = "s3cret"
+    method, path = ask.split()
+    response = client.open(path, method=method, headers={"Authorization": "Bearer s3cret"})
+
+    assert (status, ERROR_KEYS) == (response.status_code, list(response.json["error"]))
+    assert code == response.json["error"]["code"]
+
+
+def test_an_unknown_path_is_answered_with_the_nearest(client):
+    assert "Did you mean /api/status?" == client.get("/api/statuss").json["error"]["fix"]
+
+
+def test_a_program_that_wants_html_gets_json_of_the_api_all_the_same(client, view):
+    view.token = "s3cret"
+    response = client.post("/api/status", headers={"Accept": "text/html"})
+
+    assert (401, "token-needed") == (response.status_code, response.json["error"]["code"])
