@@ -1,4 +1,4 @@
-# Seven verbs: setup check test run docs bench mutants. Only python3 (3.11+) and make are needed beforehand.
+# Eight verbs: setup check test run docs bench mutants screenshots. Only python3 (3.11+) and make are needed beforehand.
 PYTHON ?= python3
 # Tests wait more than they work, so twice the cores; more than eight processes only collect tests.
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); echo $$((cores > 4 ? 8 : 2 * cores)))
@@ -12,7 +12,7 @@ BROWSER := $(VENV)/.browser-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test run docs bench mutants
+.PHONY: help setup check test run docs bench mutants screenshots
 
 help:
 	@echo "make run      the legacy shop and the front door on http://127.0.0.1:8000"
@@ -21,6 +21,7 @@ help:
 	@echo "make setup    create .venv and install the pinned packages"
 	@echo "make docs     write the generated parts of docs/ anew"
 	@echo "make bench    measure; writes benchmarks/results.md"
+	@echo "make screenshots  take the pictures of the admin pages in docs/images/ anew"
 	@echo "make mutants  put mistakes into a copy of the code: do the tests notice?"
 
 $(BIN)/python:
@@ -74,6 +75,10 @@ test: check
 
 docs: $(DEV)
 	@$(BIN)/python -m tests.docs_generate
+
+# Pictures of the admin pages for docs/images/, by the system's chromium.
+screenshots: $(DEV) $(BROWSER)
+	@$(BIN)/python -m tests.browser.screenshots
 
 # One scenario: make bench WHAT=small-gets. Quickly: make bench WHAT=--quick. Longer: make bench WHAT=soak MINUTES=15.
 bench: $(BENCH)

@@ -5,23 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.browser.chromium import running_browser, visit
-from tests.browser.shop import TOKEN, running_shop
-
-TABLE = """\
-version: 1
-app: migrated:create_app
-legacy: {url: "${LEGACY_URL}"}
-routes:
-  - {name: product-list, path: /products, methods: [GET], target: migrated}
-  - {name: product-detail, path: "/products/<int:id>", methods: [GET], target: legacy}
-  - {name: api-products, path: /api/products, methods: [GET], target: legacy}
-"""
-
-
-@pytest.fixture(scope="module")
-def table():
-    """The table at the start; a file with another one overrides this."""
-    return TABLE
+from tests.browser.scene import running_scene
+from tests.browser.shop import TOKEN
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +16,9 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def shop(browser, table, tmp_path_factory):
-    with running_shop(table, tmp_path_factory.mktemp("shop")) as shop:
+def shop(browser, tmp_path_factory):
+    """Front door and both shops; after the browser, without which they are of no use."""
+    with running_scene(tmp_path_factory.mktemp("shop")) as shop:
         yield shop
 
 

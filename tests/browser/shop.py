@@ -51,11 +51,6 @@ class Shop:
         words = dict(part.split("=") for part in told)
         return words["side"], words["reason"]
 
-    def ask(self, path: str, times: int) -> None:
-        """Send a number of requests, each on a connection of its own."""
-        for _ in range(times):
-            self.front.get(path)
-
 
 @contextmanager
 def running_shop(table: str, folder: Path, **given: str) -> Iterator[Shop]:

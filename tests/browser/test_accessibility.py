@@ -4,15 +4,14 @@ import pytest
 
 from tests.browser.chromium import DESKTOP, PHONE, find_barriers, visit
 from tests.browser.conftest import log_in
-
-PAGES = {"overview": "/"}
+from tests.browser.pages import PAGES
+from tests.browser.scene import send_traffic
 
 
 @pytest.fixture(scope="module")
 def visited(browser, shop):
     """One window for all pages."""
-    shop.ask("/products", 5)
-    shop.ask("/products/1", 5)
+    send_traffic(shop, rounds=3, errors=2)
     with visit(browser, shop.home) as page:
         log_in(page)
         yield page
