@@ -2,7 +2,7 @@ import pytest
 
 from overgrow.admin.api.endpoints import ENDPOINTS
 from overgrow.admin.api.errors import ERRORS, EVERYWHERE, OF_POSTS
-from overgrow.admin.pages import create_admin
+from overgrow.admin.app import create_admin
 from tests.unit.admin.admin_view import View
 
 ERROR_KEYS = ["code", "message", "fix", "next"]
