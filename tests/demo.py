@@ -257,7 +257,6 @@ def things_to_try(places: Places) -> str:
 
 def _lines(places: Places) -> Iterator[str]:
     url = f"http://127.0.0.1:{places.port}"
-    admin = "" if places.port == 8000 else f" --admin {places.admin}"
     yield f"\nOvergrow is up on {url} - legacy shop and new Flask app under one URL."
     yield "Ctrl-C stops it. Three things to try in another terminal:\n"
     yield "1. A page that has moved to Flask: see  X-Overgrow: ... side=migrated"
@@ -265,7 +264,7 @@ def _lines(places: Places) -> Iterator[str]:
     yield "2. A page that the legacy shop still answers: side=legacy"
     yield f"   curl -i {url}/products/1\n"
     yield "3. Move that one too, then run 2 again: the same page, side=migrated"
-    yield f"   .venv/bin/overgrow flip product-detail migrated --wait{admin}\n"
+    yield "   .venv/bin/overgrow flip product-detail migrated\n"
 
 
 if __name__ == "__main__":

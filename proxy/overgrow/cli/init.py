@@ -162,15 +162,18 @@ def _text(call: Invocation, schema: Schema, names: list[str], given: InitOptions
         f"Wrote {config}: {count} {given.written}.\n"
         f"{'Wrote' if schema.is_new else 'Its schema is'} {schema.path}: with it your editor completes "
         "and checks fields.\n"
-        f"Next: {_how_to_run(call)}, then {then}\n"
+        f"Next: {_how_to_run(call, given.app)}, then {then}\n"
         "With OVERGROW_EXPOSE=1 (set by overgrow dev) the header X-Overgrow of a response says who answered."
     )
 
 
-def _how_to_run(call: Invocation) -> str:
-    if is_door_running(call.state_wanted):  # that of serve --legacy, which takes the table at once
-        return "overgrow status shows that the running front door has it"
-    return f"overgrow serve{_config_option(call.config)}"
+def _how_to_run(call: Invocation, app: str | None) -> str:
+    option = _config_option(call.config)
+    if not is_door_running(call.state_wanted):
+        return f"overgrow serve{option}"
+    if app is not None:  # The workers of `serve --legacy` have no app; new ones import it.
+        return f"overgrow reload{option}"
+    return "overgrow status shows that the running front door has it"
 
 
 def _url_scalar(url: str) -> str:

@@ -101,6 +101,17 @@ def test_beside_a_running_front_door_no_second_one_is_proposed(bare, monkeypatch
     assert "Next: overgrow status shows that the running front door has it, then" in told
 
 
+def test_init_with_an_app_beside_a_front_door_proposes_a_reload(bare, monkeypatch):
+    monkeypatch.setattr(
+        "overgrow.cli.init.is_door_running", {bare.folder / ".overgrow"}.__contains__
+    )
+    bare.table.with_name("shop2.py").write_text("import flask\napp = flask.Flask('shop2')\n")
+
+    told = bare(*WORDS, "--app", "shop2:app").stdout
+
+    assert "Next: overgrow reload, then overgrow flip ROUTE migrated\n" in told
+
+
 def test_more_than_that_slash_is_no_address(bare):
     assert "has a path or query" in bare.misused("init", "--legacy", "http://127.0.0.1:9000//")
 
