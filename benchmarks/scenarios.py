@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import load, loading, routing, slow
+from benchmarks import load, loading, routing, slow, watching
 from benchmarks.figures import (
     Goal,
     Section,
@@ -53,6 +53,8 @@ SHARES = {WITHOUT: "", AGAIN: "", WITH: "100%"}
 PLAIN = str.maketrans("", "", "%,")  # for names of files
 MOST_SHADOW = 1.05
 MEGABYTE = 1e6
+VIEWERS = 5
+MOST_WATCHING = {20: 1.0, 1_000: 5.0}  # routes: percent of a core that the viewers may take
 FILES_BESIDE_STREAMS = 200  # what a process has open beside its streams
 
 
@@ -78,6 +80,8 @@ class Plan:
     slow_seconds: int = 8
     slow_streams: int = 100  # of events, quiet for so long beside slow clients:
     slow_streams_s: int = 60
+    watch_seconds: int = 60
+    watch_rounds: int = 6
 
 
 FULL = Plan()
@@ -97,6 +101,8 @@ QUICK = Plan(
     slow_rounds=1,
     slow_seconds=3,
     slow_streams_s=8,
+    watch_seconds=8,
+    watch_rounds=2,
 )
 
 
@@ -524,6 +530,37 @@ def slow_clients(place: Place, plan: Plan) -> Section:
     )
 
 
+def viewers(place: Place, plan: Plan) -> Section:
+    """What five people at the admin page cost the workers."""
+    rows, goals = [], []
+    for routes, most_percent in MOST_WATCHING.items():
+        name = f"front door with {routes} routes"
+        table = watching.table_text(place.upstream, routes)
+        front = start_front(place, workers=4, name=name, table=table)
+        admin = int((front_folder(place, workers=4, name=name) / "admin").read_text())
+        without, with_them = watching.percents(
+            front,
+            admin,
+            routes=routes,
+            viewers=VIEWERS,
+            seconds=plan.watch_seconds,
+            rounds=plan.watch_rounds,
+        )
+        more = statistics.mean(with_them) - statistics.mean(without)
+        rows.append([f"{routes:,} routes", spread(without), spread(with_them), number(more)])
+        what = f"{VIEWERS} viewers, {routes:,} routes"
+        goals.append(at_most(what, max(more, 0.0), most_percent, "% of a core"))
+        place.stop()
+    return Section(
+        f"{VIEWERS} viewers of the admin page",
+        f"Processor time of all four workers over {plan.watch_seconds} s each, in {plan.watch_rounds} turns, beside "
+        f'{watching.PER_S} requests/s, in percent of one core; "more" is of the means.',
+        ["", "without", "with viewers", "more"],
+        rows,
+        goals,
+    )
+
+
 SCENARIOS: dict[str, Callable[[Place, Plan], Section]] = {
     "small-gets": small_gets,
     "browser-gets": browser_gets,
@@ -536,4 +573,5 @@ SCENARIOS: dict[str, Callable[[Place, Plan], Section]] = {
     "flip": flip,
     "shadow": shadow,
     "slow-clients": slow_clients,
+    "viewers": viewers,
 }

@@ -112,16 +112,17 @@ def start_front(
     workers: int = 1,
     name: str = FRONT,
     shadow: str = "",
+    table: str = "",
     sampled: Path | None = None,
 ) -> Running:
     """`overgrow serve`, as users run it; `shadow` is the share of /copied/ that is shadowed.
 
-    `sampled` has its processes sampled (benchmarks.sampler).
+    `table` replaces the table of 53 routes; `sampled` has its processes sampled (benchmarks.sampler).
     """
     folder = place.folder / f"{name.replace(' ', '-')}-{workers}"
     folder.mkdir(exist_ok=True)
     config = folder / "routes.yaml"
-    config.write_text(table_text(place.upstream, shadow), "utf-8")
+    config.write_text(table or table_text(place.upstream, shadow), "utf-8")
     port, admin = free_port(), free_port()
     (folder / "admin").write_text(str(admin), "utf-8")
     words = ["-m", *(["benchmarks.sampler", str(sampled)] if sampled else [])]

@@ -41,6 +41,8 @@ TINY = scenarios.Plan(
     slow_seconds=1,
     slow_streams=3,
     slow_streams_s=1,
+    watch_seconds=1,
+    watch_rounds=1,
 )
 
 
@@ -73,6 +75,13 @@ def test_small_gets_are_counted_through_the_front_door(place):
     assert (servers.FRONT, "-") == (name, share)
     assert float(per_s.split()[0].replace(",", "")) > 0
     assert float(cpu_us.replace(",", "")) > 0
+
+
+def test_viewers_of_the_admin_page_are_answered_and_their_cost_is_told(place):
+    section = scenarios.viewers(place, TINY)
+
+    assert ["20 routes", "1,000 routes"] == [row[0] for row in section.rows]
+    assert [1, 5] == [float(goal.wanted.split()[1]) for goal in section.goals]
 
 
 @pytest.mark.usefixtures("only_the_front_door")
