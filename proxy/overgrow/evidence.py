@@ -28,6 +28,7 @@ class Shape:
     signed_in: bool = False
 
 
+SHORT_ID = 8  # characters of a group's id that people see; any unique beginning will do
 SEVERAL = "*"  # what the pairs of one group do not share
 
 
@@ -198,6 +199,14 @@ class Group:
     last_seen_at: float
     parts: tuple[Part, ...] = ()
     examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGroups:
+    """The most severe and most frequent groups, without examples; `total` counts those that were left out, too."""
+
+    groups: tuple[Group, ...]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,19 @@ from typing import Any, NamedTuple
 import click
 
 from overgrow.cli.env_file import env_file_option
-from overgrow.cli.failures import Failed, InvalidTable, print_as_json, unknown_route
+from overgrow.cli.failures import (
+    Failed,
+    InvalidTable,
+    failure_of_review,
+    print_as_json,
+    unknown_route,
+)
 from overgrow.cli.file_deadline import AnyPath, file_deadline
 from overgrow.cli.output import echo_safe
 from overgrow.files import ANSWER_S, within
 from overgrow.routing.model import RouteTable
 from overgrow.settings import SettingError, Settings, settings_from
+from overgrow.shadow.review.refusal import ReviewRefused
 from overgrow.table.judging import unreadable_problem
 from overgrow.table.reading.parse import AppRule, Draft, ParsedTable, parse, parse_drafts
 from overgrow.table.reading.table_file import decode_text, read_table_file
@@ -121,7 +128,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "admin": given.pop("admin", None),
         }
         try:
-            with _fail_on_os_errors():
+            with _fail_on_errors():
                 return command(Invocation(settings_of(flags), as_json), **given)
         except Failed as failure:
             if as_json:
@@ -148,10 +155,12 @@ def _find_running_table(asked_state: Path | None) -> Path | None:
 
 
 @contextmanager
-def _fail_on_os_errors() -> Iterator[None]:
-    """Turn an OSError that no command expected into a failure with a reason instead of a traceback."""
+def _fail_on_errors() -> Iterator[None]:
+    """Turn a refused review into a failure, and an OSError that no command expected into one with a reason instead of a traceback."""
     try:
         yield
+    except ReviewRefused as refused:
+        raise failure_of_review(refused) from refused
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of the output has gone; click ends quietly
             raise

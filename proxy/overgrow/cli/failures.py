@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from overgrow.cli.output import echo_safe
+from overgrow.shadow.review.refusal import ReviewRefused
 from overgrow.table.reading.problems import NEXT_COMMANDS, EditRefused
 from overgrow.text import count_text, join_or
 from overgrow.yaml_file.problem import Problem
@@ -137,6 +138,11 @@ def failure_of(refused: EditRefused) -> Failed:
     """Return a refused edit of the table as a failure of the command."""
     what = f"{refused.message}."
     return Failed(refused.code, what, refused.fix, refused.problems, refused.next_commands)
+
+
+def failure_of_review(refused: ReviewRefused) -> Failed:
+    """Return a refusal about stored differences as a failure of the command."""
+    return Failed(refused.code, refused.message, refused.fix, refused.problems)
 
 
 def print_as_json(failure: Failed) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from overgrow.routing.model import Route
-from overgrow.shadow.rules.cache import read_rules_bytes
-from overgrow.shadow.rules.file import EVERYWHERE, parse_rules_file
-from overgrow.shadow.rules.rules import Rules
+from overgrow.shadow.review.judged_groups import judge_groups
+from overgrow.shadow.review.review import MAX_GROUPS
+from overgrow.shadow.review.rules_folder import TolerantRulesFolder, compare_names
 from overgrow.shadow_service.service import today
 
 REFRESH_EVERY_S = 10.0
@@ -49,32 +49,19 @@ class OpenGroupCounts:
     def _count_open(self, routes: list[Route]) -> Mapping[str, int]:
         if not routes:
             return {}
-        from overgrow.shadow.rules.rejudge import build_coverage_check  # noqa: PLC0415  only where there is evidence
         from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
         from overgrow.store.reader import open_reader  # noqa: PLC0415  as above
 
-        covers = {route.name: build_coverage_check(self._rules_of(route)) for route in routes}
+        folder = TolerantRulesFolder(self._folder, compare_names(routes), today(), _ignore_note)
+        names = {each.name for each in routes}
         try:
             with open_reader(store_url(self._state, self._store)) as reader:
-                groups = reader.groups()
+                groups = reader.stored_groups(None, MAX_GROUPS).groups
         except (StoreError, OSError):
             return {}
-        return Counter(
-            group.route
-            for group in groups
-            if group.route in covers and not all(map(covers[group.route], group.parts))
-        )
+        judged = judge_groups([each for each in groups if each.route in names], folder.rules)
+        return Counter(each.group.route for each in judged if each.is_open)
 
-    def _rules_of(self, route: Route) -> Rules:
-        return self._rules_in_file(route.shadow_compare or route.name).with_shared_rules(
-            self._rules_in_file(EVERYWHERE)
-        )
 
-    def _rules_in_file(self, name: str) -> Rules:
-        path = self._folder / f"{name}.yaml"
-        try:
-            return parse_rules_file(read_rules_bytes(path), file=path.name, today=today()).rules
-        except FileNotFoundError:
-            return Rules.none
-        except OSError:
-            return Rules(is_broken=True)
+def _ignore_note(_: str) -> None:
+    """Drop a note on a rules file: the log and the page of differences have it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from overgrow.evidence import (
     Evidence,
     EvidenceReset,
+    Example,
     Fallbacks,
     Flip,
     Group,
@@ -39,6 +40,7 @@ from overgrow.evidence import (
     RouteStatus,
     RuleHits,
     ShapeCounts,
+    StoredGroups,
 )
 from overgrow.store import tables
 from overgrow.store.cells import hour_of, storable_text
@@ -104,6 +106,14 @@ class Reader:
         """Return the groups seen since `since`, most severe and most frequent first, with parts and examples."""
         with self._connect() as connection:
             return _select_groups(connection, _condition_for(route, control), since)
+
+    def stored_groups(self, routes: Collection[str] | None, limit: int) -> StoredGroups:
+        """Return at most `limit` groups of some routes (None: of all), most severe and most frequent first, without examples.
+
+        Only the count of all pairs is read, so `recent` equals `count`.
+        """
+        with self._connect() as connection:
+            return _select_stored_groups(connection, routes, limit)
 
     def group(self, key: str) -> tuple[Group, ...]:
         """Return the groups whose key begins with `key`; a long enough beginning matches only one key."""
@@ -303,20 +313,50 @@ def _select_groups(
     parts = _rows_by_group(connection, tables.group_part, chosen)
     examples = _rows_by_group(connection, tables.example, chosen)
     return tuple(
-        Group(
-            route=row.route,
-            control=row.control,
-            key=row.key,
-            title=row.title,
-            severity=tables.SEVERITIES[row.severity],
-            count=row.times,
-            recent=recent[row[:3]],
-            first_seen_at=row.first_seen_at,
-            last_seen_at=row.last_seen_at,
-            parts=tuple(map(part_from_row, parts[row[:3]])),
-            examples=tuple(map(example_from_row, examples[row[:3]])),
+        _group_from_row(
+            row,
+            recent[row[:3]],
+            map(part_from_row, parts[row[:3]]),
+            map(example_from_row, examples[row[:3]]),
         )
         for row in rows
+    )
+
+
+def _select_stored_groups(
+    connection: Connection, routes: Collection[str] | None, limit: int
+) -> StoredGroups:
+    group, part = tables.mismatch_group, tables.group_part
+    names = None if routes is None else [storable_text(each) for each in routes]
+    mine = true() if names is None else group.c.route.in_(names)
+    total = connection.execute(select(func.count()).select_from(group).where(mine)).scalar_one()
+    order = (group.c.severity.desc(), group.c.times.desc(), group.c.key)
+    rows = connection.execute(select(group).where(mine).order_by(*order).limit(limit)).all()
+    theirs = true() if names is None else part.c.route.in_(names)
+    chosen = {row[:3] for row in rows}
+    parts: dict[tuple[str, str, str], list[Part]] = defaultdict(list)
+    for row in connection.execute(select(part).where(theirs).order_by(*part.primary_key.columns)):
+        if row[:3] in chosen:
+            parts[row[:3]].append(part_from_row(row))
+    groups = (_group_from_row(row, row.times, parts[row[:3]], ()) for row in rows)
+    return StoredGroups(tuple(groups), total)
+
+
+def _group_from_row(
+    row: Any, recent: int, parts: Iterable[Part], examples: Iterable[Example]
+) -> Group:
+    return Group(
+        route=row.route,
+        control=row.control,
+        key=row.key,
+        title=row.title,
+        severity=tables.SEVERITIES[row.severity],
+        count=row.times,
+        recent=recent,
+        first_seen_at=row.first_seen_at,
+        last_seen_at=row.last_seen_at,
+        parts=tuple(parts),
+        examples=tuple(examples),
     )
 
 

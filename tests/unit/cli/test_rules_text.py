@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from overgrow.cli.evidence.accept import accept
-from overgrow.cli.evidence.rules_text import HOW, accept_rules, draft_rules
-from overgrow.cli.failures import Failed
+from overgrow.shadow.review.drafting import HOW, RuleWish, draft_rules
+from overgrow.shadow.review.refusal import ReviewRefused
+from overgrow.shadow.review.rules_text import append_rules
 from overgrow.shadow.rules.comparators import Ignore
 from overgrow.shadow.rules.rules import Rule
 from tests.disk import came_whole, disk_calls
@@ -29,7 +30,9 @@ def found(kind: str, path: str = "$.a", **more: Any) -> Any:
 def test_a_rule_covers_the_kinds_that_were_found_and_no_other():
     parts = [found("missing"), found("value")]
 
-    assert [rule.kinds for rule in draft_rules(parts, how=Ignore())] == [("missing", "value")]
+    assert [rule.kinds for rule in draft_rules(parts, RuleWish(how=Ignore()))] == [
+        ("missing", "value")
+    ]
 
 
 @pytest.mark.parametrize("part", [found("untold", "$"), found("value", "$.<key 9>")])
@@ -39,17 +42,17 @@ def test_no_rule_is_drafted_for_what_was_hidden_or_cut(part):
 
 def test_an_accepted_rule_survives_a_power_cut(tmp_path, monkeypatch):
     made = disk_calls(monkeypatch)
-    accept_rules(tmp_path / "compare/orders.yaml", "orders", [RULE])
+    append_rules(tmp_path / "compare/orders.yaml", "orders", [RULE])
 
     assert came_whole(made, "orders.yaml")
 
 
 def test_a_file_of_rules_keeps_its_mode_and_stays_a_link(tmp_path):
     real, link = tmp_path / "real.yaml", tmp_path / "orders.yaml"
-    accept_rules(real, "orders", [RULE])
+    append_rules(real, "orders", [RULE])
     real.chmod(0o640)
     link.symlink_to(real)
-    accept_rules(link, "orders", [OTHER])
+    append_rules(link, "orders", [OTHER])
 
     assert (link.is_symlink(), real.stat().st_mode & 0o777) == (True, 0o640)
     assert "$.b" in real.read_text()
@@ -57,11 +60,11 @@ def test_a_file_of_rules_keeps_its_mode_and_stays_a_link(tmp_path):
 
 def test_a_second_rule_for_a_path_is_refused_and_changes_nothing(tmp_path):
     path = Path(tmp_path / "orders.yaml")
-    accept_rules(path, "orders", [RULE])
+    append_rules(path, "orders", [RULE])
     before = path.read_bytes()
 
-    with pytest.raises(Failed, match="has a rule for"):
-        accept_rules(path, "orders", [RULE])
+    with pytest.raises(ReviewRefused, match="has a rule for"):
+        append_rules(path, "orders", [RULE])
     assert path.read_bytes() == before
 
 

@@ -57,6 +57,16 @@ def test_counts_are_told_by_route_and_verdict(stored):
     assert (orders.comparisons, orders.groups, orders.newest_at) == (5, 1, NOW + 2)
 
 
+def test_stored_groups_are_bounded_and_say_how_many_there_are(stored):
+    reader = stored(*[mismatched(key="a")] * 3, mismatched(key="b"), mismatched(route="carts"))
+
+    first, mine = reader.stored_groups(None, 1), reader.stored_groups(["carts"], 9)
+
+    assert ([("a", 3)], 3) == ([(each.key, each.count) for each in first.groups], first.total)
+    assert (["carts"], 1) == ([each.route for each in mine.groups], mine.total)
+    assert [((), True)] == [(each.examples, bool(each.parts)) for each in mine.groups]
+
+
 def test_the_window_leaves_out_what_is_older(stored):
     reader = stored(compared(at=NOW - 50 * HOUR), compared(at=NOW), mismatched(at=NOW - 50 * HOUR))
 

@@ -7,36 +7,29 @@ store does not change: each command applies the current rules to the stored grou
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, non_blank_reason, shared_options
 from overgrow.cli.evidence.accept_all import AcceptAllOptions, accept_proposals
-from overgrow.cli.evidence.hiding import HiddenDifference, find_hidden, hidden_lines
 from overgrow.cli.evidence.proposals import find_proposals
 from overgrow.cli.evidence.restarting import reset_evidence
-from overgrow.cli.evidence.store import (
-    SHORT,
-    CurrentRules,
-    JudgedGroup,
-    find_groups,
-    judge_groups,
-    open_store,
-)
+from overgrow.cli.evidence.store import current_rules, review_of
+from overgrow.cli.evidence.writing import write_preview
 from overgrow.cli.failures import Failed
+from overgrow.evidence import SHORT_ID
 from overgrow.table.state_dir import login_name
 from overgrow.text import count_text
 
 if TYPE_CHECKING:
-    from overgrow.cli.evidence.rules_text import Terms
-    from overgrow.evidence import Part
+    from overgrow.shadow.review.drafting import RuleWish
+    from overgrow.shadow.review.preview import RulePreview
+    from overgrow.shadow.review.review import DifferenceReview
     from overgrow.shadow.rules.comparators import Comparator
-    from overgrow.shadow.rules.rules import Rule
 
 MAX_DAYS = 365
 _PROPOSAL = re.compile(r"p[0-9a-f]{7}")
@@ -45,7 +38,7 @@ _PROPOSAL = re.compile(r"p[0-9a-f]{7}")
 def _parse_how(
     _ctx: click.Context, _param: click.Parameter, value: str | None
 ) -> Comparator | None:
-    from overgrow.cli.evidence.rules_text import HOW, comparator  # noqa: PLC0415  reads YAML: not for --help
+    from overgrow.shadow.review.drafting import HOW, comparator  # noqa: PLC0415  reads YAML: not for --help
 
     found = None if value is None else comparator(value)
     if value is not None and found is None:
@@ -67,9 +60,8 @@ def _parse_how(
 @click.option(
     "--reason",
     metavar="TEXT",
-    required=True,
     callback=non_blank_reason,
-    help="Why the difference is harmless.",
+    help="Why the difference is harmless; not needed with --preview.",
 )
 @click.option(
     "--how",
@@ -93,37 +85,38 @@ def _parse_how(
     help="Reset the evidence of its routes, or keep it; --proposals asks.",
 )
 @click.option("--yes", is_flag=True, help="With --proposals: do not ask.")
+@click.option("--preview", is_flag=True, help="Show what the rule would hide; write nothing.")
 @shared_options
-def accept(call: Invocation, group: str | None, reason: str, days: int, **given: Any) -> None:
+def accept(
+    call: Invocation, group: str | None, reason: str | None, days: int, **given: Any
+) -> None:
     """Accept a difference: write a rule for it into compare/ROUTE.yaml beside the table.
 
     GROUP is the beginning of an id from overgrow diff top, PROPOSAL an id from overgrow diff
     proposals. The rule contains your login name, the reason and the day on which it expires; review
-    and commit it like code. The command lists which other differences found so far the rule hides.
+    and commit it like code. The command lists which other differences found so far the rule hides, on
+    all routes that it reaches; --preview lists them before anything is written.
     The rule applies at once to what is stored, and within a second in running workers.
     """
-    from overgrow.cli.evidence.rules_text import Terms  # noqa: PLC0415  reads YAML
+    from overgrow.shadow.review.drafting import RuleWish, Terms  # noqa: PLC0415  reads YAML
 
-    terms = Terms(login_name(), reason, datetime.now(UTC).date() + timedelta(days=days))
     _refuse_mixed_options(group, **given)
-    wish = AcceptOptions(terms, given["how"], given["path"], given["everywhere"], given["restart"])
+    if reason is None and not given["preview"]:
+        raise click.UsageError("Missing option '--reason'.")
+    expires = datetime.now(UTC).date() + timedelta(days=days)
+    terms = Terms(login_name(), reason or "-", expires)
     if group is None:
         choice = AcceptAllOptions(
             given["route"], terms, given["everywhere"], given["restart"], given["yes"]
         )
         accept_proposals(call, choice)
+        return
+    wish = RuleWish(given["path"], given["how"], everywhere=given["everywhere"], terms=terms)
+    if given["preview"]:
+        preview = _preview(call, group, wish)
+        call.print_result(_preview_json(preview), "\n".join(_preview_lines(preview)))
     else:
-        _accept_one(call, group, wish)
-
-
-class AcceptOptions(NamedTuple):
-    """The options of `overgrow diff accept` for one group or one proposal."""
-
-    terms: Terms
-    how: Comparator | None
-    path: str | None
-    everywhere: bool
-    restart: bool | None
+        _accept_one(call, group, wish, restart=bool(given["restart"]))
 
 
 def _refuse_mixed_options(group: str | None, **given: Any) -> None:
@@ -132,93 +125,92 @@ def _refuse_mixed_options(group: str | None, **given: Any) -> None:
         raise click.UsageError(
             "Name a GROUP or a PROPOSAL, or write --proposals for all proposals."
         )
-    alone = ("how", "path") if group is None else ("route", "yes")
+    alone = ("how", "path", "preview") if group is None else ("route", "yes")
     for name in alone:
         if given[name]:
             to_what = "one GROUP or PROPOSAL" if group is None else "--proposals"
             raise click.UsageError(f"--{name} is only for {to_what}.")
 
 
-def _accept_one(call: Invocation, group: str, wish: AcceptOptions) -> None:
-    from overgrow.cli.evidence.rules_text import accept_rules, draft_rules  # noqa: PLC0415  reads YAML
-
-    rules = CurrentRules(call)
-    if _PROPOSAL.fullmatch(group):
-        route, wanted = _rules_of_proposal(call, group, rules, wish)
-        key = None
-    else:
-        found = find_groups(call, group, rules)
-        route, key = found[0].group.route, found[0].group.key
-        wanted = draft_rules(_open_parts(found, wish.path), wish.terms, wish.how, wish.path)
-    if not wanted:
-        what = "No rule can be written for it: part of its path is hidden or cut off."
-        raise Failed("no-rule", what, "Fix the difference, or write the rule by hand.")
-    with open_store(call) as reader:
-        groups = reader.groups(None if wish.everywhere else route)
-    today = rules.rules(route)
-    hides = [each for rule in wanted for each in find_hidden(rule, groups, today)]
-    path = rules.path_everywhere if wish.everywhere else rules.path(route)
-    accept_rules(path, route, wanted)
-    if wish.restart:
-        reset_evidence(call, [route], wish.terms.reason)
-    others = [each for each in hides if each.group.key != key]
-    _print_result(call, AcceptResult(route, key, str(path), wanted, others, bool(wish.restart)))
+def _preview(call: Invocation, text: str, wish: RuleWish) -> RulePreview:
+    """Return what the rules for a group or a proposal would hide."""
+    review = review_of(call, current_rules(call))
+    if _PROPOSAL.fullmatch(text):
+        return _preview_proposal(call, text, review, wish)
+    return review.preview_group(review.find(text), wish)
 
 
-def _rules_of_proposal(
-    call: Invocation, text: str, rules: CurrentRules, wish: AcceptOptions
-) -> tuple[str, list[Rule]]:
-    """Return (route, rules) of the proposal with the id `text`; the only rule is the proposed one."""
-    found, _ = find_proposals(call, None, rules)
+def _preview_proposal(
+    call: Invocation, text: str, review: DifferenceReview, wish: RuleWish
+) -> RulePreview:
+    """Return what the proposed rule with the id `text` would hide."""
+    from overgrow.shadow.review.preview import RuleTarget  # noqa: PLC0415  reads YAML
+
+    found, _ = find_proposals(call, None, review.folder)
     chosen = next((each for each in found if each.id == text), None)
     if chosen is None:
         what = f"There is no proposal {text}."
         raise Failed("unknown-mismatch", what, "overgrow diff proposals lists them.")
     rule = chosen.proposal.to_rule(*wish.terms)
-    return chosen.route, [rule if wish.how is None else replace(rule, how=wish.how)]
+    rule = rule if wish.how is None else replace(rule, how=wish.how)
+    return review.preview([rule], RuleTarget(chosen.route, None, wish.everywhere))
 
 
-def _open_parts(found: Sequence[JudgedGroup], path: str | None) -> list[Part]:
-    parts = [part for each in found for part in each.open_parts]
-    chosen = [part for part in parts if path in (None, part.path, part.place)]
-    if chosen:
-        return chosen
-    key = found[0].group.key[:SHORT]
-    if not parts:
-        what = f"{key} is already accepted: rules cover all its differences."
-        raise Failed("no-rule", what, "Nothing was changed.")
-    paths = ", ".join(sorted({part.path for part in parts}))
-    raise Failed("no-rule", f"No open difference of {key} is at {path}.", f"Open paths: {paths}.")
+def _accept_one(call: Invocation, text: str, wish: RuleWish, *, restart: bool) -> None:
+    preview = write_preview(call, lambda: _preview(call, text, wish), wish.terms)
+    if restart:
+        reset_evidence(call, [preview.target.route], wish.terms.reason)
+    _print_result(call, preview, restart=restart)
 
 
-class AcceptResult(NamedTuple):
-    """The rules that were written, and the other differences that they hide."""
+def _preview_json(preview: RulePreview) -> dict[str, Any]:
+    from overgrow.shadow.review.as_json import preview_json  # noqa: PLC0415  reads YAML
 
-    route: str
-    key: str | None  # of the group; None for a proposal
-    file: str
-    rules: Sequence[Rule]
-    hides: Sequence[HiddenDifference]
-    restarted: bool
+    return preview_json(preview)
 
 
-def _print_result(call: Invocation, done: AcceptResult) -> None:
+def _preview_lines(preview: RulePreview) -> list[str]:
+    """Return for people what rules would hide: the group itself, and the differences of other groups."""
+    from overgrow.shadow.review.hiding import hidden_lines  # noqa: PLC0415  reads YAML
+
+    count = count_text(len(preview.rules), "rule")
+    lines = [f"{preview.path}: {count} would be added; nothing was written"]
+    lines += _rule_lines(preview)
+    lines += [f"  {line}" for line in hidden_lines(preview.hides, 20)]
+    lines += [] if preview.hides else ["hides nothing else of what is stored."]
+    if preview.opens:
+        lines.append(f"opens {count_text(len(preview.opens), 'group')} that other rules cover now.")
+    if preview.highest_severity == "high":
+        lines.append("It hides differences of high severity: they break clients.")
+    return [*lines, *_bounded_note(preview)]
+
+
+def _rule_lines(preview: RulePreview) -> list[str]:
+    return [f"  {rule.path}  {rule.comparator_and_kinds}" for rule in preview.rules]
+
+
+def _bounded_note(preview: RulePreview) -> list[str]:
+    """Return a note if not all stored groups were looked at."""
+    if not preview.is_bounded:
+        return []
+    return [f"Only {preview.looked_at:,} of {preview.known:,} stored groups were looked at."]
+
+
+def _print_result(call: Invocation, done: RulePreview, *, restart: bool) -> None:
     """Print the written rules, what they hide, and how many of the stored groups stay open under the current rules."""
-    from overgrow.cli.evidence.rules_text import rule_json  # noqa: PLC0415  as above
+    from overgrow.shadow.review.drafting import rule_json  # noqa: PLC0415  as above
+    from overgrow.shadow.review.hiding import hidden_lines  # noqa: PLC0415  as above
     from overgrow.shadow.values.difference import path_shape_of  # noqa: PLC0415  only where there is evidence
 
-    route, key, wanted = done.route, done.key, done.rules
-    with open_store(call) as reader:
-        left = [
-            each for each in judge_groups(reader.groups(route), CurrentRules(call)) if each.is_open
-        ]
+    route, key, wanted = done.target.route, done.target.key, done.rules
+    left = review_of(call, current_rules(call)).listing(route).open_groups
     open_paths = {part.path for each in left for part in each.open_parts}
     own = {part.path for each in left if each.group.key == key for part in each.open_parts}
     keys = {each.group.key for each in left}
     payload = {
         "group": key,
         "route": route,
-        "file": done.file,
+        "file": str(done.path),
         "rules": [
             {**rule_json(rule), "author": rule.author, "expires": rule.expires.isoformat()}
             for rule in wanted
@@ -226,18 +218,19 @@ def _print_result(call: Invocation, done: AcceptResult) -> None:
         "covered": not own,
         "open_groups": len(keys),
         "hides": [each.as_json() for each in done.hides],
-        "restarted": done.restarted,
+        "restarted": restart,
     }
     noun = "rule" if len(wanted) == 1 else "rules"
-    lines = [f"{done.file}: {len(wanted)} {noun} added, valid until {wanted[0].expires}"]
-    lines += [f"  {rule.path}  {rule.comparator_and_kinds}" for rule in wanted]
+    lines = [f"{done.path}: {len(wanted)} {noun} added, valid until {wanted[0].expires}"]
+    lines += _rule_lines(done)
     lines += [f"  {line}" for line in hidden_lines(done.hides)]
+    lines += _bounded_note(done)
     ruled = {path for rule in wanted for path in (rule.path, path_shape_of(rule.path))}
     lines += _group_verdict(key, own, ruled) if key else []
     lines += _undecided_note(open_paths & ruled)
     count = len(keys)
     lines.append(f"{count_text(count, 'group') if count else 'No groups'} of {route} open.")
-    lines += [f"{route}: the evidence was reset."] if done.restarted else []
+    lines += [f"{route}: the evidence was reset."] if restart else []
     call.print_result(payload, "\n".join(lines))
 
 
@@ -247,9 +240,9 @@ def _group_verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
     `own` are the open paths of the group, `ruled` the paths of the new rules.
     """
     if not own:
-        return [f"{key[:SHORT]} is accepted."]
+        return [f"{key[:SHORT_ID]} is accepted."]
     others = ", ".join(sorted(own - ruled))
-    return [f"{key[:SHORT]} is still open: no rule covers {others}."] if others else []
+    return [f"{key[:SHORT_ID]} is still open: no rule covers {others}."] if others else []
 
 
 def _undecided_note(paths: set[str]) -> list[str]:

@@ -11,7 +11,8 @@ import click
 from overgrow.cli.context import Invocation
 from overgrow.cli.evidence.proposals import NOTHING, RouteProposal, find_proposals, proposals_text
 from overgrow.cli.evidence.restarting import reset_evidence
-from overgrow.cli.evidence.store import CurrentRules
+from overgrow.cli.evidence.store import current_rules
+from overgrow.cli.evidence.writing import write_rules
 from overgrow.cli.failures import Failed
 from overgrow.cli.output import echo_safe
 from overgrow.text import count_text
@@ -19,7 +20,8 @@ from overgrow.text import count_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from overgrow.cli.evidence.rules_text import Terms
+    from overgrow.shadow.review.drafting import Terms
+    from overgrow.shadow.review.rules_folder import RulesFolder
     from overgrow.shadow.rules.rules import Rule
 
 BOTH, WRITE, NEITHER = "both", "write", "no"
@@ -45,7 +47,7 @@ class WrittenFile(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """The file as --json prints it."""
-        from overgrow.cli.evidence.rules_text import rule_json  # noqa: PLC0415  reads YAML: not for --help
+        from overgrow.shadow.review.drafting import rule_json  # noqa: PLC0415  reads YAML: not for --help
 
         rules = [{**rule_json(rule), "expires": rule.expires.isoformat()} for rule in self.rules]
         return {"route": self.route, "file": self.file, "rules": rules, "refused": [*self.refused]}
@@ -53,7 +55,7 @@ class WrittenFile(NamedTuple):
 
 def accept_proposals(call: Invocation, choice: AcceptAllOptions) -> None:
     """Show all proposals and ask once; then write the rules and, if that was chosen, reset the evidence of their routes."""
-    rules = CurrentRules(call)
+    rules = current_rules(call)
     found, notes = find_proposals(call, choice.route, rules)
     for note in notes:
         echo_safe(f"note: {note}", err=True)
@@ -66,7 +68,7 @@ def accept_proposals(call: Invocation, choice: AcceptAllOptions) -> None:
         raise Failed(
             "not-accepted", "Nothing was written.", "Accept single proposals by their ids."
         )
-    written = list(_write_files(found, rules, choice))
+    written = list(_write_files(call, found, rules, choice))
     restarted = sorted({each.route for each in found}) if answer == BOTH else []
     if restarted:
         reset_evidence(call, restarted, choice.terms.reason)
@@ -105,7 +107,7 @@ def _ask_what_to_write(
 
 
 def _write_files(
-    found: Iterable[RouteProposal], rules: CurrentRules, choice: AcceptAllOptions
+    call: Invocation, found: Iterable[RouteProposal], rules: RulesFolder, choice: AcceptAllOptions
 ) -> Iterable[WrittenFile]:
     """Write the rules file by file; if a rule cannot be added, report it and write the other rules all the same."""
     for path, own in groupby(
@@ -114,10 +116,11 @@ def _write_files(
     ):
         mine = list(own)
         wanted = _distinct_rules(each.proposal.to_rule(*choice.terms) for each in mine)
-        yield _write_file(path, "" if choice.everywhere else mine[0].route, wanted)
+        route = "" if choice.everywhere else mine[0].route
+        yield _write_file(call, path, route, wanted, choice.terms)
 
 
-def _path_of(each: RouteProposal, rules: CurrentRules, choice: AcceptAllOptions) -> Path:
+def _path_of(each: RouteProposal, rules: RulesFolder, choice: AcceptAllOptions) -> Path:
     return rules.path_everywhere if choice.everywhere else rules.path(each.route)
 
 
@@ -132,13 +135,15 @@ def _distinct_rules(rules: Iterable[Rule]) -> list[Rule]:
     return kept
 
 
-def _write_file(path: Path, route: str, wanted: Sequence[Rule]) -> WrittenFile:
-    from overgrow.cli.evidence.rules_text import accept_rules, find_existing_rule  # noqa: PLC0415  reads YAML
+def _write_file(
+    call: Invocation, path: Path, route: str, wanted: Sequence[Rule], terms: Terms
+) -> WrittenFile:
+    from overgrow.shadow.review.rules_text import find_existing_rule  # noqa: PLC0415  reads YAML
 
     refused = {rule.path: there for rule in wanted if (there := find_existing_rule(path, rule))}
     fresh = [rule for rule in wanted if rule.path not in refused]
     if fresh:
-        accept_rules(path, route, fresh)
+        write_rules(call, path, route, fresh, terms)
     return WrittenFile(route, str(path), fresh, list(refused.values()))
 
 

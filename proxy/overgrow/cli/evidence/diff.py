@@ -18,19 +18,18 @@ from overgrow.cli.evidence.accept import accept
 from overgrow.cli.evidence.proposals import proposals
 from overgrow.cli.evidence.rules_list import rules
 from overgrow.cli.evidence.store import (
-    SHORT,
-    CurrentRules,
-    JudgedGroup,
     ago_text,
-    find_groups,
-    judge_groups,
-    open_store,
+    current_rules,
+    review_of,
     time_json,
 )
+from overgrow.evidence import SHORT_ID
 from overgrow.text import count_text
 
 if TYPE_CHECKING:
     from overgrow.evidence import Example, Group, Part
+    from overgrow.shadow.review.judged_groups import JudgedGroup
+    from overgrow.shadow.review.rules_folder import RulesFolder
 
 SHOWN_PAIRS = 2
 SHOWN_DIFFERENCES = 8
@@ -68,16 +67,13 @@ def top(call: Invocation, route: str | None, limit: int, everything: bool) -> No
     """
     if route is not None:
         require_route(call, route)
-    found = _judged_groups(call, route)
+    from overgrow.shadow.review.as_json import group_json  # noqa: PLC0415  reads YAML: not for --help
+
+    found = review_of(call, current_rules(call)).listing(route).groups
     listed = [each for each in found if everything or each.is_open]
     call.print_result(
-        [_as_json(each) for each in listed[:limit]], _listing(listed, limit, len(found))
+        [group_json(each) for each in listed[:limit]], _listing(listed, limit, len(found))
     )
-
-
-def _judged_groups(call: Invocation, route: str | None) -> list[JudgedGroup]:
-    with open_store(call) as reader:
-        return judge_groups(reader.groups(route), CurrentRules(call))
 
 
 def _listing(listed: Sequence[JudgedGroup], limit: int, known: int) -> str:
@@ -95,7 +91,7 @@ def _row(each: JudgedGroup) -> tuple[str, ...]:
     return (
         _title(each),
         group.route,
-        group.key[:SHORT],
+        group.key[:SHORT_ID],
         group.severity if each.is_open else "accepted",
         str(group.count),
         ago_text(group.first_seen_at),
@@ -114,38 +110,6 @@ def _kind_and_path(part: Part) -> str:
     return part.kind if part.kind == part.path else f"{part.kind} {part.path}"
 
 
-def _as_json(each: JudgedGroup) -> dict[str, Any]:
-    group = each.group
-    explained = [part for part in group.parts if part not in each.open_parts]
-    return {
-        "group": group.key,
-        "route": group.route,
-        "answered_by": group.control,
-        "open": each.is_open,
-        "undecided": [rule.path for rule in each.undecided],
-        "severity": group.severity,
-        "count": group.count,
-        "first_seen": time_json(group.first_seen_at),
-        "last_seen": time_json(group.last_seen_at),
-        "differences": [
-            *(_part_json(part, covered=False) for part in each.open_parts),
-            *(_part_json(part, covered=True) for part in explained),
-        ],
-    }
-
-
-def _part_json(part: Part, *, covered: bool) -> dict[str, Any]:
-    return {
-        "kind": part.kind,
-        "path": part.path,
-        "legacy": part.control,
-        "migrated": part.candidate,
-        "gap": part.gap,
-        "gap_s": part.gap_s,
-        "covered": covered,
-    }
-
-
 # --- show -----------------------------------------------------------------------------------------
 
 
@@ -158,16 +122,18 @@ def show(call: Invocation, group: str) -> None:
     GROUP is the beginning of its id. Pairs are redacted: of most values only type and length are
     stored.
     """
-    today = CurrentRules(call)
-    found = find_groups(call, group, today)
-    payload = [{**_as_json(each), **_details_json(each)} for each in found]
+    today = current_rules(call)
+    found = review_of(call, today).find(group)
+    payload = [_details_json(each) for each in found]
     call.print_result(payload[0], "\n\n".join(_group_text(each, today) for each in found))
 
 
 def _details_json(each: JudgedGroup) -> dict[str, Any]:
-    from overgrow.cli.evidence.rules_text import draft_rules, rule_json  # noqa: PLC0415  reads YAML: not for --help
+    from overgrow.shadow.review.as_json import group_json  # noqa: PLC0415  reads YAML: not for --help
+    from overgrow.shadow.review.drafting import draft_rules, rule_json  # noqa: PLC0415  as above
 
     return {
+        **group_json(each),
         "rules": [rule_json(rule) for rule in draft_rules(each.open_parts)],
         "examples": [
             {"at": time_json(example.at), **example.pair} for example in each.group.examples
@@ -175,7 +141,7 @@ def _details_json(each: JudgedGroup) -> dict[str, Any]:
     }
 
 
-def _group_text(each: JudgedGroup, today: CurrentRules) -> str:
+def _group_text(each: JudgedGroup, today: RulesFolder) -> str:
     parts = [_group_head(each), *map(_example, _latest_examples(each.group))]
     parts.append(_advice(each, today))
     return "\n\n".join(parts)
@@ -247,8 +213,8 @@ def _response_line(answer: Mapping[str, Any]) -> str:
     return f"{answer['status']} {shown}".rstrip()
 
 
-def _advice(each: JudgedGroup, today: CurrentRules) -> str:
-    from overgrow.cli.evidence.rules_text import draft_rules  # noqa: PLC0415  as above
+def _advice(each: JudgedGroup, today: RulesFolder) -> str:
+    from overgrow.shadow.review.drafting import draft_rules  # noqa: PLC0415  as above
 
     if not each.is_open:
         return f"It is accepted: rules in {today.path(each.group.route)} cover it."
@@ -260,7 +226,7 @@ def _advice(each: JudgedGroup, today: CurrentRules) -> str:
         return "No rule can be written for it here: part of its path is hidden or cut off."
     lines = [f"a rule that would cover it, in {today.path(each.group.route)}:"]
     lines += [f"  {rule.path}  {rule.comparator_and_kinds}" for rule in rules_for_it]
-    lines.append(f"overgrow diff accept {each.group.key[:SHORT]} --reason TEXT")
+    lines.append(f"overgrow diff accept {each.group.key[:SHORT_ID]} --reason TEXT")
     if each.group.severity == "high":
         lines.append(
             "But differences of high severity break clients: fix them rather than accept them."
@@ -268,7 +234,7 @@ def _advice(each: JudgedGroup, today: CurrentRules) -> str:
     return "\n".join([*lines, *([_undecided_note(each, today)] if doubted else [])])
 
 
-def _undecided_note(each: JudgedGroup, today: CurrentRules) -> str:
+def _undecided_note(each: JudgedGroup, today: RulesFolder) -> str:
     """Return a note on rules that cannot be applied to the stored pairs of a group, because too little of them is stored."""
     route = each.group.route
     rules = [f"{today.location(route, rule)} has {rule.name}" for rule in each.undecided]

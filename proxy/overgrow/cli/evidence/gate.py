@@ -11,7 +11,7 @@ import click
 from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, load_valid_table, shared_options
 from overgrow.cli.evidence.proposals import constant_notes
-from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago_text, open_store, time_json
+from overgrow.cli.evidence.store import NoEvidence, ago_text, current_rules, open_store, time_json
 from overgrow.cli.failures import Failed, unknown_route
 from overgrow.routing.model import Route, Side
 from overgrow.table.editing.flip import GROUP, Readiness
@@ -20,6 +20,7 @@ from overgrow.yaml_file.scalars import nearest_word
 if TYPE_CHECKING:
     from overgrow.evidence import Evidence
     from overgrow.shadow.findings.gate import GateResult
+    from overgrow.shadow.review.rules_folder import RulesFolder
 
 USUAL_CLEAN = 299  # for a route without `require`: at most 1% may differ
 
@@ -76,7 +77,7 @@ def gate(call: Invocation, route: str | None, everything: bool) -> None:  # noqa
             "Name a ROUTE or group:NAME, or write --all for every route with a shadow."
         )
     routes = _find_routes(call, route) if route is not None else _routes_with_shadow(call)
-    rules = CurrentRules(call)
+    rules = current_rules(call)
     reports = [
         _add_notes(call, judge_route(call, _question_for(each), rules), rules) for each in routes
     ]
@@ -126,7 +127,7 @@ def _question_for(route: Route) -> GateQuestion:
     return GateQuestion(route.name, route.require_clean or USUAL_CLEAN, to)
 
 
-def judge_route(call: Invocation, question: GateQuestion, rules: CurrentRules) -> GateReport:
+def judge_route(call: Invocation, question: GateQuestion, rules: RulesFolder) -> GateReport:
     """Judge the stored evidence by the current rules; without a store there is no evidence."""
     from overgrow.evidence import Evidence  # noqa: PLC0415  as above
     from overgrow.shadow.findings.gate import Requirement  # noqa: PLC0415  only here
@@ -142,7 +143,7 @@ def judge_route(call: Invocation, question: GateQuestion, rules: CurrentRules) -
     return GateReport(question, judge(found, Requirement(question.clean), time.time()), found, why)
 
 
-def _add_notes(call: Invocation, report: GateReport, rules: CurrentRules) -> GateReport:
+def _add_notes(call: Invocation, report: GateReport, rules: RulesFolder) -> GateReport:
     """Return the report with notes on what to check before a flip."""
     if report.missing_store:
         return report
@@ -154,7 +155,7 @@ def _add_notes(call: Invocation, report: GateReport, rules: CurrentRules) -> Gat
 
 def readiness(call: Invocation, name: str, clean: int) -> Readiness:
     """Return the gate's answer for a flip to migrated, with the figures that the history keeps with the flip."""
-    report = judge_route(call, GateQuestion(name, clean), CurrentRules(call))
+    report = judge_route(call, GateQuestion(name, clean), current_rules(call))
     return Readiness(report.reasons, _figures(report))
 
 

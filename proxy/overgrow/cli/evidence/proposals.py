@@ -12,8 +12,7 @@ import click
 
 from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, drafts, require_route, shared_options
-from overgrow.cli.evidence.hiding import HiddenDifference, find_hidden, hidden_lines
-from overgrow.cli.evidence.store import CurrentRules, open_store
+from overgrow.cli.evidence.store import current_rules, open_store
 
 if TYPE_CHECKING:
     from overgrow.shadow.findings.covered_noise import HiddenConstant
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
         PathTooWideForRule,
         RuleProposal,
     )
+    from overgrow.shadow.review.hiding import HiddenDifference
+    from overgrow.shadow.review.rules_folder import RulesFolder
     from overgrow.shadow.rules.rules import Rule, Rules
     from overgrow.store.reader import Reader
 
@@ -62,6 +63,8 @@ class RouteProposal(NamedTuple):
 
     def lines(self) -> list[str]:
         """The proposal for people."""
+        from overgrow.shadow.review.hiding import hidden_lines  # noqa: PLC0415  reads YAML: not for --help
+
         each = self.proposal
         kinds = f" ({', '.join(each.kinds)})" if each.kinds else ""
         examples = [
@@ -152,7 +155,7 @@ def proposals(call: Invocation, route: str | None) -> None:
     so far it would hide. Accept one with overgrow diff accept PROPOSAL --reason TEXT, all with overgrow
     diff accept --proposals --reason TEXT.
     """
-    found, notes = find_proposals(call, route, CurrentRules(call))
+    found, notes = find_proposals(call, route, current_rules(call))
     text = proposals_text(found) if found else NOTHING
     call.print_result(
         [*(each.as_json() for each in found), *map(note_json, notes)],
@@ -171,7 +174,7 @@ def proposals_text(found: Iterable[RouteProposal]) -> str:
 
 
 def find_proposals(
-    call: Invocation, route: str | None, rules: CurrentRules
+    call: Invocation, route: str | None, rules: RulesFolder
 ) -> tuple[list[RouteProposal], list[Note]]:
     """Return (proposals, notes) of one route, or of all routes if `route` is None.
 
@@ -190,7 +193,7 @@ def find_proposals(
     return found, notes
 
 
-def constant_notes(reader: Reader, route: str, rules: CurrentRules) -> list[ConstantNote]:
+def constant_notes(reader: Reader, route: str, rules: RulesFolder) -> list[ConstantNote]:
     """Return a note for each rule of a route that may hide a fault: migrated's value never changes, although legacy's does."""
     from overgrow.shadow.findings.covered_noise import find_hidden_constants  # noqa: PLC0415  only where there is evidence
 
@@ -215,9 +218,11 @@ def _hourly_noise(reader: Reader, route: str) -> list[Noise]:
 
 
 def _route_proposals(
-    reader: Reader, route: str, noise: Noise, rules: CurrentRules
+    reader: Reader, route: str, noise: Noise, rules: RulesFolder
 ) -> list[RouteProposal]:
     from overgrow.shadow.findings.proposing import propose_rules  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.review.hiding import find_hidden  # noqa: PLC0415  as above
+    from overgrow.shadow.review.review import MAX_GROUPS  # noqa: PLC0415  as above
 
     today = rules.rules(route)
     left = [
@@ -225,12 +230,16 @@ def _route_proposals(
         for proposal in propose_rules(noise)
         if (each := _without_covered_kinds(proposal, today))
     ]
-    groups = reader.groups(route) if left else ()
-    return [RouteProposal(route, each, find_hidden(_as_rule(each), groups, today)) for each in left]
+    reached = rules.routes_sharing_file(route)
+    groups = reader.stored_groups(reached, MAX_GROUPS).groups if left else ()
+    return [
+        RouteProposal(route, each, find_hidden(_as_rule(each), groups, rules.rules))
+        for each in left
+    ]
 
 
 def _as_rule(proposal: RuleProposal) -> Rule:
-    from overgrow.cli.evidence.rules_text import Terms  # noqa: PLC0415  reads YAML: not for --help
+    from overgrow.shadow.review.drafting import Terms  # noqa: PLC0415  reads YAML: not for --help
 
     return proposal.to_rule(*Terms.nobody())
 
@@ -250,7 +259,7 @@ def _without_covered_kinds(proposal: RuleProposal, today: Rules) -> RuleProposal
     return replace(proposal, kinds=left) if left else None
 
 
-def _noise_notes(route: str, noise: Noise, rules: CurrentRules) -> list[Note]:
+def _noise_notes(route: str, noise: Noise, rules: RulesFolder) -> list[Note]:
     from overgrow.shadow.findings.proposing import (  # noqa: PLC0415  only where there is evidence
         find_migrated_only_noise,
         find_paths_too_wide_for_rule,

@@ -10,13 +10,14 @@ import click
 from overgrow.cli.columns import columns, screen_width
 from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, drafts, require_route, shared_options
-from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago_text, open_store, time_json
+from overgrow.cli.evidence.store import NoEvidence, ago_text, current_rules, open_store, time_json
 from overgrow.cli.output import echo_safe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from overgrow.evidence import RuleHits
+    from overgrow.shadow.review.rules_folder import RulesFolder
     from overgrow.shadow.rules.file import RulesFile
     from overgrow.shadow.rules.rules import Rule, ShownPath
 
@@ -79,7 +80,7 @@ def rules(call: Invocation, route: str | None) -> None:
         require_route(call, route)
     names = [route] if route is not None else [each.name for each in drafts(call) if each.name]
     hits = _read_hits(call)
-    today = CurrentRules(call)
+    today = current_rules(call)
     found = [each for name in names for each in _rules_of_route(name, today, hits)]
     found += _rules_of_all_routes(today, hits)
     text = columns(
@@ -101,12 +102,12 @@ def _read_hits(call: Invocation) -> dict[tuple[str, str], RuleHits]:
 Hits = dict[tuple[str, str], "RuleHits"]
 
 
-def _rules_of_route(route: str, today: CurrentRules, hits: Hits) -> Sequence[ListedRule]:
+def _rules_of_route(route: str, today: RulesFolder, hits: Hits) -> Sequence[ListedRule]:
     """Return the entries of one route's file, in its order."""
     return _listed_rules(route, today.path(route), today.file(route), hits)
 
 
-def _rules_of_all_routes(today: CurrentRules, hits: Hits) -> Sequence[ListedRule]:
+def _rules_of_all_routes(today: RulesFolder, hits: Hits) -> Sequence[ListedRule]:
     """Return the entries of the file that applies to every route, each with how often it covered something in any route."""
     from overgrow.evidence import RuleHits  # noqa: PLC0415  only where there is evidence
 

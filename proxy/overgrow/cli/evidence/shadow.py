@@ -24,10 +24,9 @@ from overgrow.cli.context import (
 from overgrow.cli.evidence.fallbacks import RouteFallbacks, sum_fallbacks
 from overgrow.cli.evidence.restarting import reset_evidence
 from overgrow.cli.evidence.store import (
-    CurrentRules,
     NoEvidence,
     ago_text,
-    judge_groups,
+    current_rules,
     open_store,
     time_json,
 )
@@ -37,6 +36,7 @@ from overgrow.text import percent_number
 
 if TYPE_CHECKING:
     from overgrow.evidence import EvidenceReset, RouteStatus
+    from overgrow.shadow.review.rules_folder import RulesFolder
     from overgrow.store.reader import Reader
 
 
@@ -147,7 +147,9 @@ class EvidenceSummary(NamedTuple):
 
 
 def _read_summary(call: Invocation) -> EvidenceSummary:
-    rules = CurrentRules(call)
+    from overgrow.shadow.review.judged_groups import judge_groups  # noqa: PLC0415  reads YAML: not for --help
+
+    rules = current_rules(call)
     try:
         with open_store(call) as reader:
             groups, losses = reader.groups(), reader.losses()
@@ -156,7 +158,7 @@ def _read_summary(call: Invocation) -> EvidenceSummary:
     except NoEvidence as failure:
         echo_safe(f"note: {failure.message}", err=True)
         return EvidenceSummary()
-    found = [each.group for each in judge_groups(groups, rules) if each.is_open]
+    found = [each.group for each in judge_groups(groups, rules.rules) if each.is_open]
     opened = Counter((group.route, group.control) for group in found)
     latest = {each.route: each for each in reversed(restarts)}
     lost = losses.lost + losses.dropped
@@ -165,7 +167,7 @@ def _read_summary(call: Invocation) -> EvidenceSummary:
     )
 
 
-def _recount(reader: Reader, counted: RouteStatus, rules: CurrentRules) -> RouteStatus:
+def _recount(reader: Reader, counted: RouteStatus, rules: RulesFolder) -> RouteStatus:
     """Return the counts of a route under the current rules."""
     if not counted.mismatched + counted.ignored:
         return counted

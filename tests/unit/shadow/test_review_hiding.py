@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from overgrow.cli.evidence.hiding import find_hidden, hidden_lines
 from overgrow.evidence import Group, Part
+from overgrow.shadow.review.hiding import find_hidden, hidden_lines
 from overgrow.shadow.rules.comparators import Ignore, SameShape
 from overgrow.shadow.rules.rules import Rule, Rules
 
@@ -24,7 +24,7 @@ def group(kind, count, key="k", **given):
 def test_the_gravest_is_first_and_then_the_most_frequent():
     groups = [group("extra", 9), group("value", 2), group("missing", 1), group("value", 5)]
 
-    found = find_hidden(rule(), groups, Rules.none)
+    found = find_hidden(rule(), groups, lambda _route: Rules.none)
 
     assert [("missing", 1), ("value", 5), ("value", 2), ("extra", 9)] == [
         (each.part.kind, each.group.count) for each in found
@@ -34,7 +34,9 @@ def test_the_gravest_is_first_and_then_the_most_frequent():
 def test_what_a_rule_hides_already_is_not_hidden_by_another():
     today = Rules((rule(kinds=("value",)),))
 
-    found = find_hidden(rule(kinds=("missing",)), [group("value", 1), group("missing", 2)], today)
+    found = find_hidden(
+        rule(kinds=("missing",)), [group("value", 1), group("missing", 2)], lambda _route: today
+    )
 
     assert ["missing"] == [each.part.kind for each in found]
 
@@ -42,15 +44,15 @@ def test_what_a_rule_hides_already_is_not_hidden_by_another():
 def test_what_is_stored_too_briefly_is_a_perhaps():
     some_pieces, group_ = rule(SameShape((1,)), kinds=()), group("value", 2, alike=True)
 
-    (perhaps,) = find_hidden(some_pieces, [group_], Rules.none)
-    (sure,) = find_hidden(rule(SameShape(), kinds=()), [group_], Rules.none)
+    (perhaps,) = find_hidden(some_pieces, [group_], lambda _route: Rules.none)
+    (sure,) = find_hidden(rule(SameShape(), kinds=()), [group_], lambda _route: Rules.none)
 
     assert (False, True) == (perhaps.is_sure, sure.is_sure)
     assert (True, False) == tuple(str(each).endswith(", perhaps") for each in (perhaps, sure))
 
 
 def test_five_are_shown_and_the_others_counted():
-    found = find_hidden(rule(), [group("value", at) for at in range(7)], Rules.none)
+    found = find_hidden(rule(), [group("value", at) for at in range(7)], lambda _route: Rules.none)
 
     lines = hidden_lines(found)
 

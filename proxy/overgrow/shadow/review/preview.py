@@ -1,0 +1,170 @@
+"""What new rules would hide in the stored history, computed before they are saved. Pure.
+
+The stored groups of all routes that the rules reach are judged twice: by the rules as they are, and by the rules
+as the file would hold them. So a preview sees exactly what workers will see after the file is written. `digest` identifies what was
+previewed: the file as it was read, the rules, and the differences that they hide. It does not change with counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from overgrow.evidence import Group, StoredGroups
+from overgrow.shadow.review.hiding import (
+    HiddenDifference,
+    RuleChange,
+    changes_by_route,
+    gravest_first,
+    severity_of,
+)
+from overgrow.shadow.review.rules_folder import RulesFolder
+from overgrow.shadow.review.rules_text import read_rules_text, text_with_rules, write_rules_text
+from overgrow.shadow.rules.file import parse_rules_file
+from overgrow.shadow.rules.rules import Rule
+
+
+class RuleTarget(NamedTuple):
+    """Where new rules come from and go to: the route and the id of the group, and whether they are for every route.
+
+    `key` is None for rules that were proposed.
+    """
+
+    route: str
+    key: str | None
+    everywhere: bool = False
+
+
+class CoveredGroup(NamedTuple):
+    """The differences of one group that new rules would hide; `closes`: no difference of it would stay open."""
+
+    group: Group
+    hidden: tuple[HiddenDifference, ...]
+    closes: bool
+
+    @property
+    def severity(self) -> str:
+        """The highest severity of what would be hidden."""
+        return severity_of(self.hidden[0].part)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether enough is stored to know that all of it would be hidden."""
+        return all(each.is_sure for each in self.hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class RulePreview:
+    """New rules, the file as it would be, and what the rules would hide.
+
+    `routes` are the routes that the rules reach, None for all. `opens` are groups that are covered now and would be open.
+    `stays_open` are the open paths of the group itself that the rules do not cover.
+    """
+
+    target: RuleTarget
+    path: Path
+    before: bytes | None
+    text: bytes
+    rules: tuple[Rule, ...]
+    routes: tuple[str, ...] | None
+    covers: tuple[CoveredGroup, ...]
+    opens: tuple[Group, ...]
+    stays_open: tuple[str, ...]
+    looked_at: int
+    known: int
+
+    @property
+    def hides(self) -> list[HiddenDifference]:
+        """The differences of other groups that the rules would hide, the most severe first."""
+        others = (each for each in self.covers if each.group.key != self.target.key)
+        return gravest_first(one for each in others for one in each.hidden)
+
+    @property
+    def highest_severity(self) -> str | None:
+        """The highest severity of all that would be hidden; None if nothing would be."""
+        return self.covers[0].severity if self.covers else None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there are more stored groups than were looked at."""
+        return self.known > self.looked_at
+
+    @property
+    def digest(self) -> str:
+        """What identifies the preview: another file, other rules or other hidden differences give another digest."""
+        named = [
+            str(self.path),
+            hashlib.sha256(self.before or b"").hexdigest(),
+            [rule.name for rule in self.rules],
+            sorted(
+                [one.group.route, one.group.control, one.group.key, *one.part.identity, one.is_sure]
+                for each in self.covers
+                for one in each.hidden
+            ),
+        ]
+        return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:32]
+
+    def write(self) -> None:
+        """Write the rules; refuse if somebody changed the file since it was read for this preview."""
+        write_rules_text(self.path, self.before, self.text)
+
+
+def preview_rules(
+    rules: Sequence[Rule], target: RuleTarget, folder: RulesFolder, stored: StoredGroups
+) -> RulePreview:
+    """Return what new rules would hide of the stored groups; refuse rules that the file cannot take.
+
+    `stored` are the groups of the routes that the rules reach.
+    """
+    path = folder.path_everywhere if target.everywhere else folder.path(target.route)
+    before = read_rules_text(path)
+    text = text_with_rules(path, before, target.route, rules)
+    after = folder.with_file(path, parse_rules_file(text, file=str(path), today=folder.today))
+    routes = sorted({group.route for group in stored.groups})
+    added = {rule.name for rule in rules}
+    changes = changes_by_route(routes, folder.rules, after.rules, added)
+    return RulePreview(
+        target=target,
+        path=path,
+        before=before,
+        text=text,
+        rules=tuple(rules),
+        routes=reached_routes(target, folder),
+        covers=_covered_groups(stored.groups, changes),
+        opens=tuple(each for each in stored.groups if changes[each.route].opens(each)),
+        stays_open=_paths_left_open(target, stored.groups, changes),
+        looked_at=len(stored.groups),
+        known=stored.total,
+    )
+
+
+def reached_routes(target: RuleTarget, folder: RulesFolder) -> tuple[str, ...] | None:
+    """Return the routes to which rules of a target apply; None for all."""
+    return None if target.everywhere else tuple(sorted(folder.routes_sharing_file(target.route)))
+
+
+def _covered_groups(
+    groups: Sequence[Group], changes: dict[str, RuleChange]
+) -> tuple[CoveredGroup, ...]:
+    """Return what the rules hide by group: the groups with the most severe differences first, then the most frequent."""
+    found = gravest_first(one for each in groups for one in changes[each.route].hidden(each))
+    by_group: dict[tuple[str, str, str], list[HiddenDifference]] = defaultdict(list)
+    for one in found:
+        by_group[one.group.route, one.group.control, one.group.key].append(one)
+    return tuple(
+        CoveredGroup(own[0].group, tuple(own), changes[own[0].group.route].closes(own[0].group))
+        for own in by_group.values()
+    )
+
+
+def _paths_left_open(
+    target: RuleTarget, groups: Sequence[Group], changes: dict[str, RuleChange]
+) -> tuple[str, ...]:
+    own = (each for each in groups if (each.route, each.key) == (target.route, target.key))
+    left = {part.path for each in own for part in changes[each.route].left_open(each)}
+    return tuple(sorted(left))
