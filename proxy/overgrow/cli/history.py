@@ -33,10 +33,10 @@ LAST = 20
 )
 @shared_options
 def history(call: Invocation, route: str | None, last: int) -> None:
-    """Show flips, rollbacks, kills and resumes, the latest first; only of ROUTE or group:NAME if given.
+    """Show flips, rollbacks, kills, resumes and accepted rules, the latest first.
 
-    Each line of the history contains the hash of the line before. Exit 1 if a line was changed or
-    removed later.
+    With ROUTE or group:NAME only what was done to that. Each line of the history contains the hash of
+    the line before. Exit 1 if a line was changed or removed later.
     """
     with file_deadline(call):
         found = read_history(call.state_to_read)

@@ -1,4 +1,4 @@
-"""flips.jsonl: the history of flips, kills and resumes, an append-only file.
+"""flips.jsonl: the history of flips, kills, resumes and accepted rules, an append-only file.
 
 Each line contains the SHA-256 of the line before it, so a changed or removed line is noticed. A process that is killed
 while it writes leaves a torn last line. Such a line is skipped and reported, and the next line contains its hash, too.
@@ -44,7 +44,7 @@ class HistoryEntry:
     prev: str
     at: str
     who: str
-    action: str  # flip, rollback, abandoned, kill, resume, restarted
+    action: str  # flip, rollback, abandoned, kill, resume, restarted, accept
     route: str | None  # or group:NAME
     from_: str | None
     to: str | None
