@@ -26,6 +26,7 @@ from overgrow.observe.metrics import Metrics
 from overgrow.observe.recent_rates import RatesFile
 from overgrow.process.hints import LegacyHints, LegacyTraits
 from overgrow.process.presence import Presence
+from overgrow.process.recent_traffic import RecentTraffic
 from overgrow.process.source_watch import POLL_S as SOURCES_POLL_S
 from overgrow.process.source_watch import SourceWatch, run_reload
 from overgrow.process.upstream_judge import ProbingApp, UpstreamJudge
@@ -167,7 +168,9 @@ class WorkerRuntime:
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         logs: tuple[Sink, ...] = () if app.is_under_test else (self._log,)
-        self.sinks: tuple[Sink, ...] = (self._metrics, *logs, app.shadowing.recorder)
+        self._recent = RecentTraffic(self.presence)
+        recorder = app.shadowing.recorder
+        self.sinks: tuple[Sink, ...] = (self._metrics, *logs, recorder, self._recent.sink)
 
     async def start(self) -> None:
         """Publish this worker and start its loops: the watcher, the heartbeat, the log of changes."""
@@ -187,6 +190,7 @@ class WorkerRuntime:
             self._heartbeat(),
             self._maintain_state(),
             self._answer_proposals(),
+            self._recent.write_continually(),
         )
         self._tasks += map(asyncio.create_task, loops)
         if self._app.settings.reload and self.control is not None:
@@ -460,6 +464,7 @@ class WorkerRuntime:
         """Flush the sinks and release the slot."""
         self._log.close()
         self._metrics.close()
+        await self._recent.close()
         await self.presence.close()
 
 

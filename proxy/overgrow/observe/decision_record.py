@@ -1,0 +1,109 @@
+"""One decision as the live list shows it: who answered a request, why, how, and how long it took.
+
+Pure. A record has the path without its query, and no header but the trace id: a query holds search terms, addresses
+and tokens. A record fits into a fixed number of bytes, so a path that is too long is cut and ends in `...`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from overgrow.exchange import Exchange
+from overgrow.routing.facts import Headers
+from overgrow.text import rfc3339
+
+CUT = "..."
+MAX_METHOD = 20
+MAX_ROUTE = 200  # characters of a route's name
+_TEXTS = {"method": 20, "reason": 20, "failure": 30, "trace_id": 32, "route": MAX_ROUTE}
+_MIN_TRACEPARENT = 55  # bytes: version, trace id, parent id, flags
+_TRACE_ID = slice(3, 35)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class DecisionRecord(NamedTuple):
+    """One finished request. `status` is 0 if the client left before the response began."""
+
+    seq: int  # the place in the order of all workers
+    at_s: float  # unix time of the request's head
+    slot: int
+    method: str
+    path: str  # as sent, without the query
+    route: str  # "default" if no route took the request
+    side: str
+    reason: str
+    status: int
+    duration_s: float
+    failure: str | None  # a code of FAILURES
+    trace_id: str | None  # of the traceparent header that the client sent
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as /api/decisions shows it."""
+        fields = self._asdict()
+        return {
+            "seq": fields.pop("seq"),
+            "at": rfc3339(fields.pop("at_s"), "milliseconds"),
+            **fields,
+        }
+
+
+def encode_exchange(exchange: Exchange, slot: int, max_bytes: int) -> bytes:
+    """Return a finished exchange as the text of a record, of at most `max_bytes` bytes."""
+    head, decision, failure = exchange.head, exchange.decision, exchange.failure
+    fields: list[Any] = [
+        head.target.partition(b"?")[0][:max_bytes].decode("utf-8", "backslashreplace"),
+        round(exchange.started_at, 3),
+        slot,
+        cut_text(head.method, MAX_METHOD),
+        cut_text(decision.route_name, MAX_ROUTE),
+        decision.side,
+        decision.reason,
+        exchange.status,
+        round(exchange.duration_s, 6),
+        failure.code if failure is not None else None,
+        _trace_id_in(head.headers),
+    ]
+    whole = _encode(fields).encode()
+    return whole if len(whole) <= max_bytes else _encode_short(fields, max_bytes)
+
+
+def _encode_short(fields: list[Any], max_bytes: int) -> bytes:
+    """Return the record with as much of the path as there is room for."""
+    path, *others = fields
+    room = max_bytes - len(_encode(["", *others]).encode())
+    while True:
+        whole = _encode([path + CUT, *others]).encode()
+        if len(whole) <= max_bytes:
+            return whole
+        # A character of the path takes six bytes at most.
+        path = path[: min(len(path) - 1 - (len(whole) - max_bytes) // 6, room)]
+
+
+def decode_record(seq: int, data: bytes) -> DecisionRecord | None:
+    """Return the record in `data`; None for data of another version, or that is damaged."""
+    try:
+        path, at_s, slot, method, *rest, failure, trace_id = json.loads(data)
+        route, side, reason, status, duration_s = rest
+        record = DecisionRecord(
+            *(seq, float(at_s), int(slot), method, path, route, side, reason),
+            *(int(status), float(duration_s), failure, trace_id),
+        )
+    except (ValueError, TypeError):
+        return None
+    texts = (method, path, route, side, reason)
+    return record if all(isinstance(each, str) for each in texts) else None
+
+
+def cut_text(text: str, max_length: int) -> str:
+    """Return a text of at most `max_length` characters; one that was cut ends in `...`."""
+    return text if len(text) <= max_length else text[: max_length - len(CUT)] + CUT
+
+
+def _trace_id_in(headers: Headers) -> str | None:
+    """Return the trace id of the first valid traceparent header (W3C Trace Context)."""
+    for name, value in headers:
+        if name == b"traceparent" and len(value) >= _MIN_TRACEPARENT:
+            trace_id = value[_TRACE_ID]
+            return trace_id.decode() if trace_id.isalnum() else None
+    return None

@@ -1,0 +1,225 @@
+"""The last decisions of each worker, in a file of its slot: a ring, whose records all workers number together.
+
+Requests pay nothing for it: a worker writes its newest decisions about twice a second, and at most MOST of them. The
+number of a record (`seq`) comes from a counter file that all workers share and lock for a moment. So the numbers are a
+total order over all workers, and a reader that remembers the last one it has seen gets every later record once. Numbers
+without a record are decisions that were overwritten, or that a killed worker did not finish writing.
+
+Rule: a reader takes no lock. The counter holds two numbers: `claimed` is raised before records are written, `committed`
+afterwards. Readers ignore what is not committed. A record has a checksum, because it may be overwritten while it is read.
+Nothing here is mapped into memory, so a full disk or a file that was cut off is an error, never a signal.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from overgrow.files import is_same_file
+from overgrow.observe.decision_record import DecisionRecord, decode_record
+
+MOST = 1000  # records of one slot
+RECORD_BYTES = 512
+_COUNTER_FILE, _RING_FILE = "decisions.seq", "decisions_{}.ring"
+_LAYOUT = b"OGD1"
+_COUNTER = struct.Struct("<4sQQ")  # layout, claimed, committed
+_HEADER = struct.Struct("<4sQQ")  # layout, records ever written, seq of the last one
+_RECORD = struct.Struct("<QI")  # seq, length; then the text
+_CHECKSUM = struct.Struct("<I")
+_HEADER_BYTES = 64
+MAX_TEXT_BYTES = RECORD_BYTES - _RECORD.size - _CHECKSUM.size
+
+
+class RingBusy(Exception):
+    """Another worker is just writing; try again soon."""
+
+
+class DecisionRing:
+    """The file to which one worker writes its decisions. Its methods call the file system, from one thread at a time."""
+
+    def __init__(self) -> None:
+        self._last_seq = 0  # the highest that this worker has seen, in case the counter is removed
+
+    def write(self, folder: Path, slot: int, texts: Sequence[bytes], skipped: int) -> None:
+        """Append the texts of records; `skipped` decisions before them get numbers, but no records.
+
+        Raises:
+            RingBusy: if another worker writes at this moment; nothing was written.
+            OSError: if the files cannot be written.
+
+        """
+        with _lock_counter(folder) as descriptor:
+            found = _unpack(_COUNTER, os.pread(descriptor, 64, 0))
+            claimed = found[0] if found else _highest_seq(folder)
+            begin = max(claimed, self._last_seq) + skipped + 1
+            end = begin + len(texts) - 1
+            committed = found[1] if found else begin - 1
+            _write_at(descriptor, _pack(_COUNTER, end, committed), 0)
+            self._last_seq = end
+            _append_records(folder / _RING_FILE.format(slot), begin, texts)
+            _write_at(descriptor, _pack(_COUNTER, end, end), 0)
+
+
+@contextmanager
+def _lock_counter(folder: Path) -> Iterator[int]:
+    """Yield the descriptor of the locked counter file; create the file if it is missing."""
+    path = folder / _COUNTER_FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RingBusy from None
+        if not is_same_file(descriptor, path):  # it was removed in between
+            raise RingBusy
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _append_records(path: Path, begin: int, texts: Sequence[bytes]) -> None:
+    """Write at most MOST records with the numbers from `begin` on, then the header that makes them visible."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        found = _unpack(_HEADER, os.pread(descriptor, _HEADER_BYTES, 0))
+        written = found[0] if found else 0
+        records = [_record_bytes(seq, text) for seq, text in enumerate(texts, begin)]
+        until_end = MOST - written % MOST
+        _write_at(descriptor, b"".join(records[:until_end]), _position(written))
+        _write_at(descriptor, b"".join(records[until_end:]), _position(0))
+        last_seq = begin + len(texts) - 1
+        _write_at(descriptor, _pack(_HEADER, written + len(texts), last_seq), 0)
+    finally:
+        os.close(descriptor)
+
+
+def _record_bytes(seq: int, text: bytes) -> bytes:
+    return _with_checksum(_RECORD.pack(seq, len(text)) + text).ljust(RECORD_BYTES, b"\0")
+
+
+def _write_at(descriptor: int, data: bytes, position: int) -> None:
+    """Write all of the data; a full disk takes a part first, then it raises OSError."""
+    while data:
+        written = os.pwrite(descriptor, data, position)
+        data, position = data[written:], position + written
+
+
+class DecisionPage(NamedTuple):
+    """The records after a number, in order, and how far they reach."""
+
+    records: tuple[DecisionRecord, ...]
+    last_seq: int  # pass it as `after` to get what comes next
+    missed: int  # decisions in between that were overwritten before they were read
+    has_restarted: bool  # the numbering began again, so all records that are kept are returned
+
+
+def read_decisions(folder: Path, after: int | None = None) -> DecisionPage:
+    """Return all records that are kept and have numbers above `after`; without `after`, all that are kept."""
+    last_seq = _committed_seq(folder)
+    has_restarted = after is not None and after > last_seq
+    begin = 0 if after is None or has_restarted else after
+    found = {
+        record.seq: record
+        for path in folder.glob(_RING_FILE.format("*"))
+        for record in _read_ring(path, begin, last_seq)
+    }
+    records = tuple(found[seq] for seq in sorted(found))
+    missed = 0 if after is None or has_restarted else last_seq - begin - len(records)
+    return DecisionPage(records, last_seq, missed, has_restarted)
+
+
+def _committed_seq(folder: Path) -> int:
+    with suppress(OSError):
+        found = _unpack(_COUNTER, _read_at(folder / _COUNTER_FILE, 64, 0))
+        if found:
+            return found[1]
+    return _highest_seq(folder)
+
+
+def _highest_seq(folder: Path) -> int:
+    """Return the highest number in the headers of all rings, for a counter file that was lost."""
+    return max((_read_header(path)[1] for path in folder.glob(_RING_FILE.format("*"))), default=0)
+
+
+def _read_header(path: Path) -> tuple[int, int]:
+    """Return (records ever written, seq of the last one); zeros if the file cannot be used."""
+    with suppress(OSError):
+        found = _unpack(_HEADER, _read_at(path, _HEADER_BYTES, 0))
+        if found:
+            return found
+    return 0, 0
+
+
+def _read_ring(path: Path, after: int, last_seq: int) -> Iterator[DecisionRecord]:
+    """Yield the records of one slot with numbers above `after`, up to `last_seq`."""
+    written, newest = _read_header(path)
+    if newest <= after:
+        return
+    count = min(written, MOST, newest - after)
+    for data in _read_blocks(path, written - count, count):
+        record = _parse_record(data)
+        if record is not None and after < record.seq <= last_seq:
+            yield record
+
+
+def _read_blocks(path: Path, begin: int, count: int) -> Iterator[bytes]:
+    """Yield the bytes of `count` records from the `begin`th on; none of them if the file cannot be read."""
+    first = begin % MOST
+    until_end = min(count, MOST - first)
+    try:
+        data = _read_at(path, until_end * RECORD_BYTES, _position(begin))
+        data += _read_at(path, (count - until_end) * RECORD_BYTES, _HEADER_BYTES)
+    except OSError:
+        return
+    yield from (data[at : at + RECORD_BYTES] for at in range(0, len(data), RECORD_BYTES))
+
+
+def _parse_record(data: bytes) -> DecisionRecord | None:
+    if len(data) < RECORD_BYTES:
+        return None
+    seq, length = _RECORD.unpack_from(data)
+    end = _RECORD.size + length
+    if length > MAX_TEXT_BYTES or not _is_whole(data[: end + _CHECKSUM.size]):
+        return None
+    return decode_record(seq, data[_RECORD.size : end])
+
+
+def _position(number: int) -> int:
+    return _HEADER_BYTES + number % MOST * RECORD_BYTES
+
+
+def _read_at(path: Path, size: int, position: int) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return os.pread(descriptor, size, position)
+    finally:
+        os.close(descriptor)
+
+
+def _pack(layout: struct.Struct, first: int, second: int) -> bytes:
+    return _with_checksum(layout.pack(_LAYOUT, first, second))
+
+
+def _unpack(layout: struct.Struct, data: bytes) -> tuple[int, int] | None:
+    """Return the two numbers of a counter or header; None if it is damaged, or of another version."""
+    whole = data[: layout.size + _CHECKSUM.size]
+    if len(whole) < layout.size + _CHECKSUM.size or not _is_whole(whole):
+        return None
+    mark, first, second = layout.unpack_from(whole)
+    return (first, second) if mark == _LAYOUT else None
+
+
+def _with_checksum(data: bytes) -> bytes:
+    """Return data with its checksum behind it."""
+    return data + _CHECKSUM.pack(zlib.crc32(data))
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether data ends with its own checksum."""
+    return _CHECKSUM.pack(zlib.crc32(data[: -_CHECKSUM.size])) == data[-_CHECKSUM.size :]

@@ -1,0 +1,120 @@
+"""Turns the path of a request into a template, so that paths that differ in numbers or ids alone count as one.
+
+Pure, and it knows one path at a time: `/orders/17` becomes `/orders/<int:id>`, in the syntax of routes.yaml. Numbers, UUIDs,
+dates, hashes, tokens and e-mail addresses become variables. Words stay as they are, so slugs are not grouped.
+
+Rule: a template and an example contain no hash, token or e-mail address, because these may identify a person or grant
+access.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+MAX_SEGMENTS = 12  # the rest becomes <path:rest>
+MAX_LITERAL = 80  # characters of a segment that is kept
+_REST = "<path:rest>"
+
+_WORDS_ONLY = re.compile(r"(?:/[a-z_-]{1,80}){1,12}/?")
+_is_word = re.compile(r"[a-z_-]{0,80}").fullmatch
+_PIECE = re.compile(
+    r"(?P<uuid>(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Fa-f]))"
+    r"|(?P<date>(?<!\d)(?:19|20)\d\d-[01]\d-[0-3]\d(?!\d))"
+    r"|(?P<hash>(?<![0-9A-Za-z])(?=[0-9A-Fa-f]*\d)(?=[0-9A-Fa-f]*[A-Fa-f])[0-9A-Fa-f]{12,}(?![0-9A-Za-z]))"
+    r"|(?P<number>(?<![0-9A-Za-z])\d+(?![0-9A-Za-z])|\d{4,})",
+    re.ASCII,
+)
+_VARIABLES = {  # kind: its converter, and the name of the variable
+    "uuid": ("uuid:", "id"),
+    "date": ("", "date"),
+    "hash": ("", "hash"),
+    "number": ("int:", "id"),
+    "token": ("", "token"),
+    "email": ("", "email"),
+    "text": ("", "text"),
+}
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_TOKEN_RUN = re.compile(r"[0-9A-Za-z]{16,}", re.ASCII)
+_MIN_TOKEN = 20  # characters of a token, all its runs together
+_SECRET = {"hash", "token", "email", "text"}  # not kept in an example
+
+
+class PathTemplate(NamedTuple):
+    """A template, and an example of it without secrets."""
+
+    template: str
+    example: str
+
+
+def template_of(path: str) -> PathTemplate:
+    """Return the template of a decoded path, and the path as an example of it."""
+    if path[:1] != "/" or _WORDS_ONLY.fullmatch(
+        path
+    ):  # `*`, the target of OPTIONS for a whole server
+        return PathTemplate(path, path)
+    segments = path.split("/")[1:]
+    kept, rest = segments[:MAX_SEGMENTS], segments[MAX_SEGMENTS:]
+    names: dict[str, int] = {}
+    pairs = [_mask_segment(segment, names) for segment in kept]
+    if rest:
+        pairs.append((_REST, _REST))
+    templates, examples = zip(*pairs, strict=True)
+    return PathTemplate(f"/{'/'.join(templates)}", f"/{'/'.join(examples)}")
+
+
+def _mask_segment(segment: str, names: dict[str, int]) -> tuple[str, str]:
+    """Return the template and the example of one segment."""
+    if _is_word(segment):
+        return segment, segment
+    if segment.isdigit() and segment.isascii():
+        return _variable("number", names), segment
+    kind = _kind_of(segment)
+    if kind is not None:
+        variable = _variable(kind, names)
+        return variable, variable
+    secrets: list[str] = []
+
+    def mask(found: re.Match[str]) -> str:
+        variable = _variable(str(found.lastgroup), names)
+        if found.lastgroup in _SECRET:
+            secrets.append(found[0])
+        return variable
+
+    template, example = _PIECE.sub(mask, segment), segment
+    for secret in secrets:
+        example = example.replace(secret, "<hash>")
+    return template, example
+
+
+def _kind_of(segment: str) -> str | None:
+    """Return what a segment is as a whole; None if it is a word or contains numbers and ids."""
+    if _EMAIL.fullmatch(segment):
+        return "email"
+    if not _PIECE.fullmatch(segment) and _is_token(segment):
+        return "token"
+    is_literal = segment.isprintable() and _UNUSABLE.isdisjoint(segment)
+    return None if is_literal and len(segment) <= MAX_LITERAL else "text"
+
+
+_UNUSABLE = frozenset("<>?#\\")  # no literal of a rule may contain them
+
+
+def _is_token(segment: str) -> bool:
+    """Whether a segment looks random: long runs of letters and digits mixed, or of upper and lower case mixed."""
+    runs = _TOKEN_RUN.findall(segment)
+    return sum(map(len, runs)) >= _MIN_TOKEN and any(map(_is_mixed, runs))
+
+
+def _is_mixed(run: str) -> bool:
+    has_digits = any(map(str.isdigit, run))
+    return (has_digits and not run.isdigit()) or not (
+        run.islower() or run.isupper() or run.isdigit()
+    )
+
+
+def _variable(kind: str, names: dict[str, int]) -> str:
+    """Return the next variable of a kind; the names of a template are distinct."""
+    converter, name = _VARIABLES[kind]
+    number = names[name] = names.get(name, 0) + 1
+    return f"<{converter}{name}{number if number > 1 else ''}>"
