@@ -86,6 +86,14 @@ def ago(age_s: float) -> str:
     return "just now"
 
 
+def ago_text(at: str | None, now_s: float) -> str:
+    """Return how long ago an RFC 3339 time was; empty for a text that is not a time."""
+    try:
+        return ago(now_s - datetime.fromisoformat(at or "").timestamp())
+    except ValueError:
+        return ""
+
+
 def duration_text(seconds: float | None) -> str:
     """Return a duration to three digits: `1.23 s`, `45.6 ms`; `-` for none."""
     if seconds is None:

@@ -45,7 +45,7 @@ class Browser:
     def press(self, action, **form):
         """Press the button of a form of the page, as it is now."""
         (found,) = re.findall(
-            rf'<form method="post" action="{action}">.*?</form>', self.get(), re.DOTALL
+            rf'<form method="post" action="{action}"[^>]*>.*?</form>', self.get(), re.DOTALL
         )
         hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', found))
         return self.post(action, **hidden, **form)
@@ -83,7 +83,7 @@ def test_a_person_puts_traffic_back_from_the_page(front):
     browser.press("/resume")
     eventually(lambda: side_of(front) == ("migrated", "target"))
 
-    latest = re.findall(r"\) (\w+)[^<]*, by admin page", browser.get())
+    latest = re.findall(r"<strong data-text=\"action\">(\w+)<", browser.get("/flips"))
     assert ["resume", "kill", "rollback", "flip"] == latest[:4]
 
 

@@ -19,7 +19,6 @@ from werkzeug.exceptions import HTTPException
 from overgrow.admin.api import endpoints as api_endpoints
 from overgrow.admin.api.blueprint import create_api
 from overgrow.admin.auth import (
-    form_token_of,
     has_right_bearer_token,
     refusal,
     session_of,
@@ -28,13 +27,9 @@ from overgrow.admin.auth_rules import is_right_token
 from overgrow.admin.changes import CHANGES
 from overgrow.admin.error_responses import error_response
 from overgrow.admin.failed_logins import WrongTokens
-from overgrow.admin.overview import (
-    MOST_ROWS,
-    Overview,
-    ago_text,
-    overview,
-    parse_totals,
-)
+from overgrow.admin.overview import MOST_ROWS, overview, parse_totals
+from overgrow.admin.pages.registry import PAGES
+from overgrow.admin.pages.site import LOOKS, Page, Site
 from overgrow.admin.sessions import (
     SESSION_COOKIE,
     SESSION_S,
@@ -46,7 +41,7 @@ from overgrow.admin.view import AdminView, living_workers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import CONTENT_TYPE, exposition
 from overgrow.table.reading.problems import EditRefused
-from overgrow.text import duration_text, percent_number, rfc3339
+from overgrow.text import duration_text, percent_number
 from overgrow.yaml_file.scalars import nearest_word
 
 ENDPOINTS = {
@@ -59,10 +54,10 @@ ENDPOINTS = {
         if each.method == "GET" and "{" not in each.path
     },
 }
-REFRESHES = 5  # a second apart, after a change, until all workers follow it
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     # Not no-referrer: browsers would send `Origin: null` with our own forms (Fetch, 3.1), as a
@@ -88,7 +83,7 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     app.register_error_handler(OSError, _file_error)
     _add_probes(app, view)
     app.register_blueprint(create_api(view, now, api_endpoints.ENDPOINTS))
-    _add_overview(app, view, now)
+    _add_pages(app, view, now)
     _add_login(app, view, now, wrong)
     return app
 
@@ -109,40 +104,24 @@ def _add_probes(app: Flask, view: AdminView) -> None:
         return Response(within(ANSWER_S, view.metrics, text), content_type=CONTENT_TYPE)
 
 
-def _add_overview(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
+def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
+    site = Site(app, view, now)
+    for page in PAGES:
+        site.add_page(page)
+    site.add_data(Page("/", "index.html", lambda *_: {}))
+
     @app.get("/")
     def index() -> ResponseReturnValue:
         find = request.args.get("find", "").strip()
         now_s = now()
-        return _render_overview(view, overview(view, now_s, find), find, now_s)
+        seen = parse_totals(request.args.get("seen", ""))
+        shown = overview(view, now_s, find)
+        between = shown.totals.since(seen) if seen else None
+        known = {"between": between, "find": find, "endpoints": ENDPOINTS, "most_rows": MOST_ROWS}
+        return site.render("index.html", "/", shown=shown, **known)
 
     for path, change in CHANGES.items():
         app.add_url_rule(path, path[1:], partial(_apply_change, view, change), methods=["POST"])
-
-
-def _render_overview(view: AdminView, shown: Overview, find: str, now_s: float) -> Response:
-    """Render the page; after a change it refreshes itself a few times until all workers follow."""
-    asked = "look" in request.args
-    looks = min(request.args.get("look", 0, type=int), REFRESHES) if shown.lagging else 0
-    seen = parse_totals(request.args.get("seen", ""))
-    page = render_template(
-        "index.html",
-        shown=shown,
-        view=view,
-        between=shown.totals.since(seen) if seen else None,
-        find=find,
-        waiting=looks > 0,
-        followed=asked and not shown.lagging,
-        csrf=form_token_of(view, lambda: now_s),
-        endpoints=ENDPOINTS,
-        most_rows=MOST_ROWS,
-        now=rfc3339(now_s),
-        ago=partial(ago_text, now_s=now_s),
-    )
-    response = make_response(page)
-    if looks > 0:
-        response.headers["Refresh"] = f"1; url=/?look={looks - 1}"
-    return response
 
 
 def _apply_change(view: AdminView, change: Callable[..., dict[str, Any]]) -> ResponseReturnValue:
@@ -160,9 +139,7 @@ def _apply_change(view: AdminView, change: Callable[..., dict[str, Any]]) -> Res
             else []
         )
         return error_response(409, refused.code, f"Refused: {refused.message}.", "\n".join(lines))
-    return (
-        jsonify(payload) if has_right_bearer_token(view) else redirect(f"/?look={REFRESHES}", 303)
-    )
+    return jsonify(payload) if has_right_bearer_token(view) else redirect(f"/?look={LOOKS}", 303)
 
 
 def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: WrongTokens) -> None:

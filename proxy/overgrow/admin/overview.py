@@ -1,20 +1,27 @@
-"""The data of the overview page: alerts, routes, workers and the history.
+"""The data of the overview page: alerts, routes and the latest flip.
 
-`overview` reads everything again for each page; the rest is pure and knows neither Flask nor HTML. The files on disk are
-compared with what workers report, so that the page shows a change before the workers follow it.
+`overview` reads everything again for each page; the rest is pure and knows neither Flask nor HTML.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from overgrow.admin.alerts import (
+    Alert,
+    is_well,
+    killed_since_of,
+    lag_sentences,
+    readiness_alerts,
+    revision_on_disk,
+    split_notes,
+)
 from overgrow.admin.view import AdminView, Worker, history_of, living_workers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import sum_samples
@@ -23,29 +30,13 @@ from overgrow.observe.split import RouteSplit, split_by_route
 from overgrow.routing.model import Route
 from overgrow.table.editing.flip import GROUP
 from overgrow.table.editing.history import HistoryEntry, find_undoable
-from overgrow.table.live import kill_files
-from overgrow.table.reading.parse import revision_of
-from overgrow.table.reading.table_file import read_table_file
-from overgrow.text import ago, rfc3339
 
 T = TypeVar("T")
 Counted = Any  # a Sample of prometheus_client's: name, labels, value
 
-LOOK_S = 1.0  # the longest wait for the table's file system
 MOST_ROWS = 500  # routes on one page; a search finds the rest
 LAST_CHANGES = 8
 _BRAKE = 'Fix that. "Everything to legacy" still works.'
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One alert: what is wrong, since when (RFC 3339, or None if unknown), details, and the fix."""
-
-    what: str
-    since: str | None = None
-    details: tuple[str, ...] = ()
-    fix: str = ""
-    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +119,7 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     )
     payload, killed_since = readiness(view, living), killed_since_of(view)
     lagging = lag_sentences(living, revision_on_disk(view), killed=killed_since is not None)
-    notes, of_app = _split_notes(view, payload)
+    notes, of_app = split_notes(view, payload)
     figures = split_by_route(counted, view.table.routes if view.table else ())
     opened = open_groups_of(view)
     rows = [row for row in _rows(figures, counted, living, opened) if is_match(row, find)]
@@ -136,7 +127,7 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
         status=payload["status"],
         is_well=is_well(payload),
         alerts=(
-            *_alerts(payload, living, killed_since),
+            *readiness_alerts(payload, living, killed_since),
             *map(Alert, of_app),
             *(Alert(each, fix=_BRAKE) for each in (unreadable, uncounted) if each),
         ),
@@ -176,131 +167,6 @@ def open_groups_of(view: AdminView) -> Mapping[str, int]:
 def read_samples(view: AdminView, now_s: float) -> list[Counted]:
     """Return what all workers counted in total and in the last minute."""
     return [*sum_samples(view.metrics), *recent_requests(view.metrics, now_s)]
-
-
-# --- what is on disk ------------------------------------------------------------------------------
-
-
-def killed_since_of(view: AdminView) -> str | None:
-    """Return when the older of the kill files was made; None if there is no kill file. A dangling link counts as a kill file."""
-    times = []
-    for path in kill_files(view.config, view.state):
-        with suppress(OSError):
-            times.append(within(LOOK_S, path, path.lstat).st_mtime)
-    return rfc3339(min(times)) if times else None
-
-
-def revision_on_disk(view: AdminView) -> str | None:
-    """Return the revision of the file on disk; None if it cannot be read."""
-    try:
-        return revision_of(within(LOOK_S, view.config, partial(read_table_file, view.config)))
-    except OSError:
-        return None
-
-
-def lag_sentences(
-    living: Sequence[Worker], revision: str | None, *, killed: bool
-) -> tuple[str, ...]:
-    """Return a sentence for each worker that does not follow the table on disk or the kill file.
-
-    A worker that rejects the table is not mentioned for that, because it has an alert of its own.
-    """
-    found = []
-    for worker in living:
-        who = f"worker {worker.get('slot')} (pid {worker.get('pid')})"
-        if bool(worker.get("killed")) != killed:
-            found.append(f"{who} {'has not seen' if killed else 'still sees'} the kill file")
-        if worker.get("revision") != revision and revision and not worker.get("reload_error"):
-            found.append(f"{who} runs {worker.get('revision')}, the file is {revision}")
-    return tuple(found)
-
-
-# --- what is wrong --------------------------------------------------------------------------------
-
-
-def _alerts(
-    payload: Mapping[str, Any], living: Sequence[Worker], killed_since: str | None
-) -> Iterable[Alert]:
-    if payload["status"] == "draining":
-        yield Alert("This front door is shutting down: it drains open requests.")
-    if payload["status"] == "starting":
-        yield Alert("No worker serves yet.", fix="If this does not change, read the log.")
-    if killed_since:
-        exempt = payload.get("irreversible", ())
-        stay = (
-            f"These routes stay on migrated, because their data has left legacy: {', '.join(exempt)}.",
-        )
-        what = "Killed: legacy serves everything, whatever the table says."
-        yield Alert(what, killed_since, stay if exempt else (), '"Resume" ends this.')
-    if not payload["upstream"]["up"]:
-        yield _upstream_alert(payload["upstream"])
-    if payload["reload_error"]:
-        yield _reload_alert(payload["reload_error"])
-    if payload["boot_error"]:
-        yield _boot_alert(payload["boot_error"])
-    yield from breaker_alerts(living)
-
-
-def is_well(payload: Mapping[str, Any]) -> bool:
-    """Whether the body of /readyz contains nothing that is wrong."""
-    wrong = payload["killed"] or payload["reload_error"] or payload["boot_error"]
-    return payload["status"] == "ready" and payload["upstream"]["up"] and not wrong
-
-
-def _split_notes(view: AdminView, payload: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return (notes on the table, other notes); a note on the table begins with its place, the others are about the app."""
-    notes = payload.get("notes", ())
-    on_file = [each for each in notes if each.startswith(f"{view.config}:")]
-    return on_file, [each for each in notes if each not in on_file]
-
-
-def _upstream_alert(upstream: Mapping[str, Any]) -> Alert:
-    what = f"Legacy does not answer ({upstream['error']})."
-    fix = "Repair legacy, or correct legacy.url. Migrated routes keep working."
-    return Alert(what, upstream["since"], (), fix)
-
-
-def _reload_alert(error: Mapping[str, Any]) -> Alert:
-    what = "The table on disk was rejected; the former table stays in effect."
-    return Alert(
-        what, error["at"], tuple(map(_problem_text, error["problems"])), "See", "overgrow check"
-    )
-
-
-def _boot_alert(error: Mapping[str, Any]) -> Alert:
-    """Return the alert that new workers do not start: they exit before they serve, or soon afterwards."""
-    what = "New workers do not start. The running ones keep serving, and starts are retried."
-    times = f"{error['failures']} failed starts in a row; the latest reported:"
-    fix = "Fix that; SIGHUP retries at once."
-    return Alert(what, error["at"], (times, error["reason"]), fix)
-
-
-def _problem_text(problem: Mapping[str, Any]) -> str:
-    who = f'route "{problem["route"]}": ' if problem["route"] else ""
-    place = f"{problem['file']}:{problem['line']}:{problem['column']}"
-    return f"{place}: {who}{problem['message']}. {problem['fix']} [{problem['code']}]"
-
-
-def breaker_alerts(living: Sequence[Worker]) -> Iterable[Alert]:
-    """Yield an alert for each route, side and state of breakers that are not closed."""
-    found: defaultdict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for worker in living:
-        for each in worker.get("breakers", ()):
-            found[each["route"], each["side"], each["state"]].append(each)
-    for (route, side, state), breakers in sorted(found.items()):
-        where = f"in {len(breakers)} of {len(living)} workers"
-        by = breakers[0].get("opened_by")
-        why = (
-            f"{by['failed']} failed and {by['slow']} slow of {by['answers']} responses"
-            if by
-            else ""
-        )
-        what = f"Breaker {state}: {route}, {side}, {where}."
-        fix, command = (
-            "It closes by itself once the side responds. To close it at once:",
-            "overgrow breaker reset",
-        )
-        yield Alert(what, None, (why,) if why else (), fix, f"{command} {route}")
 
 
 # --- routes ---------------------------------------------------------------------------------------
@@ -408,14 +274,3 @@ def failures_of(counted: Iterable[Counted]) -> tuple[tuple[str, str, int], ...]:
         if sample.name == "overgrow_failures_total" and sample.labels["code"] != "gone":
             times[sample.labels["code"], sample.labels["party"]] += int(sample.value)
     return tuple((code, party, count) for (code, party), count in times.most_common())
-
-
-# --- time -----------------------------------------------------------------------------------------
-
-
-def ago_text(at: str | None, now_s: float) -> str:
-    """Return how long ago an RFC 3339 time was; empty for a text that is not a time."""
-    try:
-        return ago(now_s - datetime.fromisoformat(at or "").timestamp())
-    except ValueError:
-        return ""

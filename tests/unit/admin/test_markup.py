@@ -8,6 +8,7 @@ import pytest
 
 import overgrow.admin
 from overgrow.admin.app import create_admin
+from overgrow.admin.pages.frame import NAVIGATION
 from overgrow.observe.board import claim_slot
 from overgrow.observe.metrics import Metrics
 from overgrow.routing.model import Legacy, Route, RouteTable
@@ -65,7 +66,10 @@ def view(tmp_path):
     slot.release()
 
 
-@pytest.fixture(params=["/", "/?look=3", "/?find=nothing", "killed", "/login", "/nowhere"])
+PAGES = [entry.path for entry in NAVIGATION]
+
+
+@pytest.fixture(params=[*PAGES, "/?look=3", "/?find=nothing", "killed", "/login", "/nowhere"])
 def page(view, request):
     client = create_admin(view).test_client()
     path = request.param
@@ -126,10 +130,10 @@ def test_ids_are_unique_and_those_referred_to_exist(page):
 
 
 def test_nothing_is_there_that_the_policy_forbids(page):
-    own = {"/static/admin.css"}
-
-    assert [] == page.of("script", "style", "img", "iframe", "object", "base")
-    assert own == {each["href"] for each in page.of("link")}
+    assert [] == page.of("style", "img", "iframe", "object", "base")
+    assert {"/static/admin.css"} == {each["href"] for each in page.of("link")}
+    assert {each["src"] for each in page.of("script")} <= {"/static/live.js"}
+    assert "" == "".join(each["text"] for each in page.of("script"))
     assert [] == [
         name for each in page.elements for name in each if name == "style" or name.startswith("on")
     ]
@@ -144,10 +148,10 @@ def test_what_others_wrote_is_text(view):
     client = create_admin(view).test_client()
     client.post("/login", data={"token": "s3cret"})
 
-    page = client.get("/", query_string={"find": '"><b>x'}).text
+    pages = [client.get(path, query_string={"find": '"><b>x'}).text for path in PAGES]
 
-    assert "&lt;b&gt;ada&lt;/b&gt;" in page
-    assert "<b>" not in page
+    assert any("&lt;b&gt;ada&lt;/b&gt;" in page for page in pages)
+    assert not any("<b>" in page for page in pages)
 
 
 def test_the_title_counts_what_is_wrong(view):

@@ -3,16 +3,13 @@ import os
 import pytest
 
 from overgrow.admin import overview as overview_module
+from overgrow.admin.alerts import breaker_alerts, is_well, lag_sentences
 from overgrow.admin.overview import (
     MOST_ROWS,
     ShadowCounts,
     Totals,
-    ago_text,
-    breaker_alerts,
     describe_matched_requests,
     failures_of,
-    is_well,
-    lag_sentences,
     marks_of,
     overview,
     parse_totals,
@@ -26,6 +23,7 @@ from overgrow.observe.split import RouteSplit
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
 from overgrow.table.editing import kill_switch
 from overgrow.table.editing.history import JOURNAL
+from overgrow.text import ago_text
 from tests.unit.admin.admin_view import View
 from tests.unit.observe.exchanges import NOW_S, decision, exchange
 

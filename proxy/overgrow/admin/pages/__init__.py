@@ -1,0 +1,1 @@
+"""The pages for people: frame, registration, and one module for each page."""
