@@ -48,15 +48,16 @@ class LegacyAnswer(NamedTuple):
 def ask_legacy(url: str, limit_s: float = LIMIT_S) -> LegacyAnswer:
     """Send one GET / to a valid address of legacy, and read the head of the response."""
     connection = _connection_to(url, limit_s)
-    timer = threading.Timer(limit_s, _break_off, (connection,))
+    is_over = threading.Event()  # set before the connection breaks, as Timer.finished is not
+    timer = threading.Timer(limit_s, _break_off, (connection, is_over))
     timer.daemon = True
     timer.start()
     try:
         connection.request("GET", "/", headers={"Accept": "*/*", "Connection": "close"})
         answer = _head_of(connection.getresponse())
-        return LegacyAnswer(error=LATE) if timer.finished.is_set() else answer
+        return LegacyAnswer(error=LATE) if is_over.is_set() else answer
     except (OSError, http.client.HTTPException) as error:
-        return LegacyAnswer(error=_reason(error, is_over=timer.finished.is_set()))
+        return LegacyAnswer(error=_reason(error, is_over=is_over.is_set()))
     finally:
         timer.cancel()
         connection.close()
@@ -72,11 +73,12 @@ def _connection_to(url: str, limit_s: float) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(host, parts.port, timeout=limit_s)
 
 
-def _break_off(connection: http.client.HTTPConnection) -> None:
+def _break_off(connection: http.client.HTTPConnection, is_over: threading.Event) -> None:
     """Close the connection when the time is up.
 
     The socket's own timeout is not enough, because each byte that legacy sends would start it again.
     """
+    is_over.set()
     sock = connection.sock
     if sock is not None:
         with suppress(OSError):
