@@ -15,7 +15,7 @@ from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.redacting import redact_pair
 from overgrow.shadow.findings.groups import build_pair_group
 from overgrow.shadow.redact.redact import RedactedRequest
-from overgrow.shadow.rules.comparators import Ignore, KeyedBy, SameShape, Tolerance, Unordered
+from overgrow.shadow.rules.comparators import Ignore, KeyedBy, NumberTolerance, SameShape, Unordered
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
@@ -35,7 +35,7 @@ def _rules() -> Rules:
     pairs = (
         ("$[*]", SameShape()),
         ("$", Unordered()),
-        ("$[*].a", Tolerance(Decimal("0.01"))),
+        ("$[*].a", NumberTolerance(Decimal("0.01"))),
         ("$[*].b", KeyedBy("id")),
         ("text:line[*]", SameShape()),
         ("html:/p[*]/text()", SameShape()),

@@ -45,7 +45,7 @@ from overgrow.forwarding.outcomes import LegacyOutcome
 from overgrow.forwarding.probe import probe_legacy
 from overgrow.forwarding.tunnel.upgrader import Upgrader
 from overgrow.path.error_pages import ErrorPages
-from overgrow.path.frontdoor import Collaborators, FrontDoor, SingleServerDoor, read_head
+from overgrow.path.frontdoor import Collaborators, FrontDoor, SingleServerApp, read_head
 from overgrow.path.refusing import BodyLimit, NoUpgrade, RefusingServer, refuse_websocket
 from overgrow.process.admin_view import ProcessView
 from overgrow.process.error_page_files import read_error_pages
@@ -384,7 +384,10 @@ class Overgrow:
         self.shadowing = Shadowing(self.live, settings, self.state, inner, transport_for)
         self._worker: WorkerRuntime | None = None
         self._front = self._front_door()
-        self._entrances: dict[str, Entrance] = {"public": self._front, "admin": self._admin_door()}
+        self._entrances: dict[str, Entrance] = {
+            "public": self._front,
+            "admin": self._build_admin_app(),
+        }
 
     def _front_door(self) -> FrontDoor:
         guarded = BreakerServer(self._forwarder, self.breakers, "legacy")
@@ -393,7 +396,7 @@ class Overgrow:
             guarded,
             lambda: self.live.matcher.table,
             forwarder.reserve_slot,
-            forwarder.note_handshake,
+            forwarder.note_handshake_outcome,
         )
         migrated = BreakerServer(self._asgi_mounts, self.breakers, "migrated")
         shadowed = self.shadowing.wrap
@@ -423,13 +426,13 @@ class Overgrow:
     def _max_body(self) -> int | None:
         return self.live.matcher.table.legacy.max_body
 
-    def _admin_door(self) -> SingleServerDoor:
+    def _build_admin_app(self) -> SingleServerApp:
         view = ProcessView(self._settings, self.live, self.state, self)
         self._pages = WsgiServer(
             create_admin(view).wsgi_app, threads=ADMIN_THREADS, name="admin", spool=self._spool
         )
         listener = AdminListener(self._pages, view, self.living_workers)
-        return SingleServerDoor(listener, stopwatch=time.perf_counter)
+        return SingleServerApp(listener, stopwatch=time.perf_counter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope; the first one opens the worker if the server has no lifespan."""
@@ -558,7 +561,7 @@ class Overgrow:
 
     def take_legacy_outcome(self) -> LegacyOutcome | None:
         """Return what requests to legacy showed since the previous call: an answer, else the latest failure; None if nothing."""
-        return self._forwarder.take_outcome()
+        return self._forwarder.take_new_outcome_of_legacy()
 
     async def probe_legacy(self) -> Failure | None:
         """Return why legacy does not answer a probe; None if it does."""
@@ -592,7 +595,7 @@ class Overgrow:
         self._forwarder.renew_connections()
         self.shadowing.renew_connections()
 
-    # The WSGI mount calls these (overgrow.embedded.mount.MountedDoor).
+    # The WSGI mount calls these (overgrow.embedded.mount.MountedFrontDoor).
 
     def head_of(self, scope: Scope) -> Head:
         """Read the head of a request, station 1, for the mount."""

@@ -57,7 +57,7 @@ class ClientConnection(Protocol):
     has_taken_response: bool  # it has received a whole response before this request
 
     @property
-    def has_whole_body(self) -> bool:
+    def has_received_whole_body(self) -> bool:
         """Whether the body of the connection's request has arrived completely."""
         ...
 

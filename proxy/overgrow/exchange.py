@@ -72,7 +72,7 @@ class TunnelSummary(NamedTuple):
 
 # Hands a client's connection over: writes the bytes given, then the protocol owns the connection. It
 # is an asyncio.Protocol, which band 0 does not import.
-TakeOver = Callable[[Any, bytes], None]
+SwitchProtocol = Callable[[Any, bytes], None]
 
 
 class SendResponse(Protocol):
@@ -126,7 +126,7 @@ class NativeScope(Protocol):
         ...
 
     @property
-    def can_take_over(self) -> bool:
+    def can_switch_protocol(self) -> bool:
         """Whether the request is an upgrade whose connection can be handed over."""
         ...
 
@@ -145,7 +145,7 @@ class NativeScope(Protocol):
         """Sends a whole response in one step; None if the server cannot."""
         ...
 
-    def take_over(self, protocol: Any, head: bytes, /) -> None:
+    def switch_protocol(self, protocol: Any, head: bytes, /) -> None:
         """Write `head`, then give the connection to the asyncio.Protocol `protocol`."""
         ...
 
@@ -187,7 +187,9 @@ class Inbound:
         None  # sends a 1xx response, if possible
     )
     started: bool = field(default=False)  # True as soon as one body chunk was read
-    take_over: TakeOver | None = None  # for an upgrade, where the server can hand its client over
+    switch_protocol: SwitchProtocol | None = (
+        None  # for an upgrade, where the server can hand its client over
+    )
     # Called by the app, in its thread, just before it commits a transaction; raises when too late.
     commit: Callable[[], None] | None = None
     is_copy: bool = False  # marked X-Overgrow-Shadow: no user gets its response

@@ -123,7 +123,7 @@ class AsgiMounts:
             return await self._call_app(
                 lifespan.app, HttpCall(scope, inbound, timeouts, response_memory, share)
             )
-        if inbound.take_over is None:
+        if inbound.switch_protocol is None:
             return failure_reply(Failure("no-upgrade", "decide", "front"))
         handshake = accept_handshake(inbound.head)
         if handshake is None:

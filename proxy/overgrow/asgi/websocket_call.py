@@ -70,7 +70,7 @@ class WebSocketCall:
         self.response = AsgiResponse("GET", timeouts)
         self.deadline_s = asyncio.get_running_loop().time() + timeouts.response_s
         self._head = inbound.head
-        self._take_over = inbound.take_over
+        self._switch_protocol = inbound.switch_protocol
         self._handshake = handshake
         self._socket = WebSocketConnection(handshake.extensions, timeouts.stream_idle_s)
         self._phase: Phase = "connecting"
@@ -128,8 +128,8 @@ class WebSocketCall:
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
         socket = self._socket
         try:
-            if self._take_over is not None:
-                self._take_over(socket, b"HTTP/1.1 101 Switching Protocols\r\n%b\r\n" % lines)
+            if self._switch_protocol is not None:
+                self._switch_protocol(socket, b"HTTP/1.1 101 Switching Protocols\r\n%b\r\n" % lines)
                 await socket.lost.wait()
         finally:
             socket.abandon()

@@ -33,7 +33,7 @@ from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision
 
 
-class MountedDoor(Protocol):
+class MountedFrontDoor(Protocol):
     """What the mount needs from the front door; implemented by the ASGI app."""
 
     def head_of(self, scope: Scope) -> Head:
@@ -72,13 +72,13 @@ class WsgiMount:
     def __init__(
         self,
         wsgi_app: WsgiApp,
-        door: MountedDoor,
+        front_door: MountedFrontDoor,
         *,
         clock: Callable[[], float] = time.time,
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app = wsgi_app
-        self._door = door
+        self._front_door = front_door
         self._now = lambda: (clock(), stopwatch())
         self._background: BackgroundLoop | None = None
         self._lifespan: FrontDoorLifespan | None = None
@@ -88,15 +88,15 @@ class WsgiMount:
         background = self._ensure_started()
         extension = MountExtension(target_of(environ), peer_of(environ))
         scope = build_scope(environ, extension)
-        head = self._door.head_of(scope)
-        decision = self._door.decide(head)
+        head = self._front_door.head_of(scope)
+        decision = self._front_door.decide(head)
         if decision.side == "migrated":
             sanitize_environ(environ, head)
-            call = MigratedCall(self._door, head, decision, self._now)
+            call = MigratedCall(self._front_door, head, decision, self._now)
             return call.run_app(self._app, environ, start_response)
         extension.decision = decision
         return WsgiRelay(background, extension, EnvironBody(environ)).start(
-            self._door, scope, start_response
+            self._front_door, scope, start_response
         )
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class WsgiMount:
         if self._background is not background:
             with process_lock():
                 if self._background is not background:
-                    self._lifespan = background.start_lifespan(self._door)
+                    self._lifespan = background.start_lifespan(self._front_door)
                     weakref.finalize(self, self._lifespan.request_stop_threadsafe).atexit = False
                     self._background = background
         return background
@@ -123,12 +123,12 @@ class MigratedCall:
 
     def __init__(
         self,
-        door: MountedDoor,
+        front_door: MountedFrontDoor,
         head: Head,
         decision: Decision,
         now: Callable[[], tuple[float, float]],
     ) -> None:
-        self._door = door
+        self._front_door = front_door
         self._now = now
         self._head = head
         self._decision = decision
@@ -192,7 +192,7 @@ class MigratedCall:
         """Return the app's headers after the front door has added and removed its own."""
         wire = [(_encode(name), _encode(value)) for name, value in headers]
         own = [pair for pair in wire if not is_own_header(pair[0].lower())]
-        marked = self._door.response_headers(self._head, self._decision, own)
+        marked = self._front_door.response_headers(self._head, self._decision, own)
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in marked]
 
     def _record(self, failure: Failure | None) -> None:
@@ -203,7 +203,7 @@ class MigratedCall:
         first_byte_s = duration_s
         if self._first_byte_s is not None:
             first_byte_s = self._first_byte_s - self._began_s
-        self._door.record(
+        self._front_door.record(
             Exchange(
                 self._head,
                 self._decision,

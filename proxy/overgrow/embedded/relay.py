@@ -45,9 +45,9 @@ class MountExtension:
 
     is_native = True
     listener = "public"
-    draining = False
+    is_draining = False
     accepts_trailers = False
-    can_take_over = False  # a WSGI server cannot hand over its connection
+    can_switch_protocol = False  # a WSGI server cannot hand over its connection
     client_connection = None  # nor does it say which requests came on the same one
     task = None
     ended_as = None
@@ -62,7 +62,7 @@ class MountExtension:
         self.callback: Callable[[], object] | None = None
         self.is_lost = False
 
-    def take_over(self, _protocol: object, _head: bytes) -> None:
+    def switch_protocol(self, _protocol: object, _head: bytes) -> None:
         """Refuse: a WSGI server keeps its connections."""
         raise RuntimeError("A WSGI server cannot hand over a client's connection")
 

@@ -118,7 +118,7 @@ class Forwarder:
                 return _failure_or_empty_reply(self.note_failure(failure_of(error), legacy))
         pairs: Pairs | None = _find_remembered_headers(inbound.head, upstream)
         if pairs is None:
-            refused = _reply_without_legacy(inbound.head, legacy.via)
+            refused = _loop_or_last_hop_reply(inbound.head, legacy.via)
             if refused is not None:
                 return refused
             pairs = _build_and_remember_headers(inbound, upstream)
@@ -151,7 +151,7 @@ class Forwarder:
         except OSError as error:
             return _failure_or_empty_reply(failure_of(error))
         unfinished, client = upstream.unfinished, inbound.client_connection
-        if unfinished is None or client is None or client.has_whole_body:
+        if unfinished is None or client is None or client.has_received_whole_body:
             return await self.serve(inbound, decision, is_admitted=True)
         slot = unfinished.try_acquire(client)
         if slot is not None:
@@ -267,7 +267,7 @@ class Forwarder:
 
     def get_identifying_headers_and_ask_for_newer(self) -> bytes:
         """Return what the last examined response says about legacy's software; examine legacy's next response too."""
-        self._check_answer()
+        self._note_answer_if_any()
         current = self._upstream
         is_current = current is not None and current.legacy == self._table_of().legacy
         return self._identifying_headers if is_current else b""
@@ -275,30 +275,30 @@ class Forwarder:
     def note_failure(self, failure: Failure, legacy: Legacy) -> Failure:
         """Return the failure; count it if legacy caused it, and if it is the legacy app of the current table."""
         if failure.party == "legacy" and legacy.url == self._table_of().legacy.url:
-            self._check_answer()
+            self._note_answer_if_any()
             if self._has_answered:
-                self._streak.end()
+                self._streak.reset()
             self._has_answered = False
             self._streak.add(failure)
         return failure
 
-    def note_handshake(self, failure: Failure | None, legacy: Legacy) -> None:
+    def note_handshake_outcome(self, failure: Failure | None, legacy: Legacy) -> None:
         """Note whether legacy answered a WebSocket handshake, or why not."""
         if failure is not None:
             self.note_failure(failure, legacy)
         elif legacy.url == self._table_of().legacy.url:
             self._has_answered = True
 
-    def take_outcome(self) -> LegacyOutcome | None:
+    def take_new_outcome_of_legacy(self) -> LegacyOutcome | None:
         """Return the outcome of requests since the last call: an answer, or the latest failure; None if there is no new one."""
-        self._check_answer()
+        self._note_answer_if_any()
         if not self._has_answered:
             return self._streak.take_new()
         self._has_answered = False
-        self._streak.end()
+        self._streak.reset()
         return LegacyOutcome(None)
 
-    def _check_answer(self) -> None:
+    def _note_answer_if_any(self) -> None:
         """Note whether a response came since the last call, and look for the next response."""
         self._has_answered = self._has_answered or not self._reads_next_response
         self._reads_next_response = True
@@ -328,7 +328,7 @@ class Forwarder:
             self._former.append(current.transport)
         self._reads_next_response, self._identifying_headers = True, b""
         self._has_answered = False
-        self._streak.end()
+        self._streak.reset()
         url = httpx.URL("http://localhost" if legacy.url.startswith("unix:") else legacy.url)
         host = url.netloc if legacy.host == "upstream" else None
         transport = self._transport_for(legacy)
@@ -346,7 +346,7 @@ class Forwarder:
             await transport.aclose()
 
 
-def _reply_without_legacy(head: Head, via: str) -> Reply | None:
+def _loop_or_last_hop_reply(head: Head, via: str) -> Reply | None:
     """Return 508 for a request in a loop, or the last hop's response to Max-Forwards: 0 (RFC 9110 7.6.2); else None."""
     if is_forwarding_loop(head.headers, via):
         return failure_reply(Failure("loop", "read", "front"))

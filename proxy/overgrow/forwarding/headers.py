@@ -137,7 +137,7 @@ def headers_for_legacy(  # noqa: PLR0913 - settings of legacy, by keyword
         kept = [_with_decremented_max_forwards(pair, head) for pair in kept]
     if wants_trailers(head.headers):
         kept += [(b"te", b"trailers"), (b"connection", b"te")]
-    kept += _forwarding_claims(head)
+    kept += _forwarding_headers(head)
     if forwarded:
         kept.append((b"forwarded", _forwarded_elements[head.peer, head.scheme, head.host]))
     kept.append((b"via", b"1.1 " + via.encode()))
@@ -157,7 +157,7 @@ def wants_trailers(headers: Headers) -> bool:
     return b"trailers" in [token.strip() for token in tokens]
 
 
-def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
+def _forwarding_headers(head: Head) -> tuple[Pair, ...]:
     """Return X-Forwarded-For, -Proto, -Host and -Port; if the peer is trusted, also its other forwarding headers."""
     if not head.peer_trusted:
         return _own_claims[head.peer, head.scheme, head.host]
@@ -177,7 +177,7 @@ def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
     return (*claims, *(pair for pair in received if pair[0] not in ours))
 
 
-def _build_own_claims(facts: tuple[str, str, str]) -> tuple[Pair, ...]:
+def _build_own_forwarding_headers(facts: tuple[str, str, str]) -> tuple[Pair, ...]:
     """Return our own forwarding headers, made from peer, scheme and host; cached, because a client repeats these."""
     peer, scheme, host = facts
     known = () if peer in {"", "unix"} else ((b"x-forwarded-for", peer.encode()),)
@@ -194,7 +194,7 @@ def _host_length(facts: tuple[str, str, str]) -> int:
 
 
 _own_claims = BoundedCache(
-    _build_own_claims,
+    _build_own_forwarding_headers,
     max_entries=4096,
     max_length=_MAX_CACHED_BYTES,
     length_of=_host_length,

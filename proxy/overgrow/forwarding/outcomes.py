@@ -1,7 +1,7 @@
-"""What requests to legacy have shown since the last call of `take_outcome`: an answer, or failures in a row.
+"""What requests to legacy have shown since the last call of `take_new_outcome_of_legacy`: an answer, or failures in a row.
 
 Rule: a request that is answered costs nothing extra. The Forwarder notes only the first answer after each call of
-`take_outcome`, and counts only failures.
+`take_new_outcome_of_legacy`, and counts only failures.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FailureStreak:
         self._count += 1
         self._new = failure
 
-    def end(self) -> None:
+    def reset(self) -> None:
         """Forget the failures, because legacy has answered."""
         self._count, self._new = 0, None
 

@@ -129,7 +129,7 @@ def overgrow_header(decision: Decision) -> bytes:
     ).encode()
 
 
-class SingleServerDoor:
+class SingleServerApp:
     """An ASGI callable that sends every request to one server: the admin listener's path.
 
     Nothing is decided or recorded, and no forwarding header is trusted.

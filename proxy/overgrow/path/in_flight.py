@@ -33,7 +33,7 @@ _HIDDEN = (*OWN_HEADERS, b"proxy")
 _UNDERSCORE = ord("_")  # a number is found in bytes without detours
 
 
-class EntryDoor(Protocol):
+class RequestRecorder(Protocol):
     """What a request in flight needs of the ASGI callable that received it."""
 
     @property
@@ -100,11 +100,11 @@ class InFlightRequest:
     __slots__ = (
         "_began_s",
         "_body",
-        "_door",
         "_first_byte_s",
         "_has_left",
         "_native",
         "_receive",
+        "_recorder",
         "_send",
         "_sent_bytes",
         "_started_at",
@@ -121,7 +121,7 @@ class InFlightRequest:
 
     def __init__(  # noqa: PLR0913, PLR0917  what was read and decided; an object more costs each request
         self,
-        door: EntryDoor,
+        recorder: RequestRecorder,
         native: NativeScope,
         receive: Receive,
         send: Send,
@@ -129,12 +129,12 @@ class InFlightRequest:
         decision: Decision,
         timeouts: Timeouts,
     ) -> None:
-        self._door = door
+        self._recorder = recorder
         self._native = native
         self._receive = receive
         self._send = send
         self._timeouts = timeouts
-        self._started_at, self._began_s = door.clock(), door.stopwatch()
+        self._started_at, self._began_s = recorder.clock(), recorder.stopwatch()
         self._task: asyncio.Task[Any] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._has_left = False
@@ -158,13 +158,13 @@ class InFlightRequest:
         if announced or not native.is_native:
             self._body = ReceivedBody(self._receive, announced)
         chunks = self._body.chunks() if self._body is not None and announced else None
-        public = strip_private_headers(head, self._door.own_cookies)
+        public = strip_private_headers(head, self._recorder.own_cookies)
         inbound = Inbound(public, chunks, self._send_informational)
         if public is not head:
             inbound.is_copy = any(pair[0] == SHADOW_MARK for pair in head.headers)
         inbound.client_connection = native.client_connection
-        if head.upgrade and native.can_take_over:
-            inbound.take_over = native.take_over
+        if head.upgrade and native.can_switch_protocol:
+            inbound.switch_protocol = native.switch_protocol
         return inbound
 
     async def __aenter__(self) -> Self:
@@ -229,7 +229,7 @@ class InFlightRequest:
         reply = self.reply
         if reply is None or reply.status == 0:
             return
-        self._first_byte_s = self._door.stopwatch()
+        self._first_byte_s = self._recorder.stopwatch()
         self._status = reply.status
         if reply.upgraded is not None:
             moved = await reply.upgraded(reply.headers)
@@ -307,7 +307,7 @@ class InFlightRequest:
 
     def _record_exchange(self) -> None:
         """Station 5: give the exchange to the sinks."""
-        ended_s, began_s = self._door.stopwatch(), self._began_s
+        ended_s, began_s = self._recorder.stopwatch(), self._began_s
         first_byte_s = ended_s if self._first_byte_s is None else self._first_byte_s
         decision, fallback = self.decision, None
         if self.reply is not None:
@@ -325,9 +325,9 @@ class InFlightRequest:
             self._sent_bytes,
             fallback,
         )
-        self._door.record(exchange)
+        self._recorder.record(exchange)
         # They refer back to this object: only the garbage collector would free the cycle.
-        inbound.inform = inbound.take_over = inbound.client_connection = None
+        inbound.inform = inbound.switch_protocol = inbound.client_connection = None
 
 
 class ReceivedBody:

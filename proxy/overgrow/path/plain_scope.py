@@ -18,7 +18,7 @@ class PlainScope:
     is_native = False
     decision = None
     client_connection = None
-    can_take_over = False
+    can_switch_protocol = False
     task = None
     ended_as = None
     send_response = None
@@ -31,7 +31,7 @@ class PlainScope:
         self.idle_s = 0.0  # nobody reads it
         self.is_events = False
 
-    def take_over(self, _protocol: object, _head: bytes) -> None:
+    def switch_protocol(self, _protocol: object, _head: bytes) -> None:
         """Refuse, because a plain ASGI server does not give its connections away."""
         raise RuntimeError("This ASGI server cannot hand over a client's connection")
 

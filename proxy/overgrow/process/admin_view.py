@@ -85,7 +85,7 @@ class ProcessView:
     @property
     def is_draining(self) -> bool:
         """Whether the whole server was told to stop."""
-        return bool(getattr(self._app.control, "draining_server", False))
+        return bool(getattr(self._app.control, "is_server_stopping", False))
 
 
 def is_loopback(bind: str) -> bool:

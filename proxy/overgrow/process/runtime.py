@@ -320,7 +320,7 @@ class WorkerRuntime:
 
     @property
     def _is_leaving(self) -> bool:
-        return bool(getattr(self.control, "draining", False))
+        return bool(getattr(self.control, "is_draining", False))
 
     def _check_leaving(self) -> None:
         """Publish once on the board that this worker accepts no new clients."""

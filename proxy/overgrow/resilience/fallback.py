@@ -71,7 +71,9 @@ def _copy_for_side(
 ) -> Inbound:
     """Copy a request for one side, so that the other side does not see what this side notes on it."""
     # By hand, because this runs for every request and dataclasses.replace is slower.
-    copied = Inbound(inbound.head, body, inbound.inform, take_over=inbound.take_over, commit=commit)
+    copied = Inbound(
+        inbound.head, body, inbound.inform, switch_protocol=inbound.switch_protocol, commit=commit
+    )
     copied.client_connection = inbound.client_connection
     return copied
 

@@ -125,10 +125,10 @@ class Acceptor:
                     raise
                 self._pause_accepting(EXHAUSTED_S)
                 return False
-            self._open_connection(sock)
+            self._serve_connection(sock)
         return True
 
-    def _open_connection(self, sock: socket.socket) -> None:
+    def _serve_connection(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         loop = self._listener_state.loop
         task = loop.create_task(loop.connect_accepted_socket(self._connect, sock))

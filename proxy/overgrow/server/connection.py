@@ -235,7 +235,12 @@ class HttpConnection(asyncio.Protocol):
         if self._upgraded_protocol is not None:
             return bool(self._upgraded_protocol.eof_received())
         cycle = self._cycle
-        if cycle is None or cycle.is_over or cycle.can_take_over or not cycle.has_whole_body:
+        if (
+            cycle is None
+            or cycle.is_over
+            or cycle.can_switch_protocol
+            or not cycle.has_received_whole_body
+        ):
             return False
         self._schedule_abort_after_eof()
         return True
@@ -278,9 +283,9 @@ class HttpConnection(asyncio.Protocol):
             self._pace.update_rate(now, moved, self.listener_state.limits.slow.period_s)
 
     @property
-    def has_whole_body(self) -> bool:
+    def has_received_whole_body(self) -> bool:
         """Whether the whole body of the request has come."""
-        return self._cycle is None or self._cycle.has_whole_body
+        return self._cycle is None or self._cycle.has_received_whole_body
 
     @property
     def rate_if_too_slow(self) -> float | None:
@@ -436,7 +441,9 @@ class HttpConnection(asyncio.Protocol):
         if cycle is not self._cycle or self._waits_for == "lingering":
             return
         if is_last:
-            self._close_gracefully(is_read=cycle.has_whole_body and not cycle.can_take_over)
+            self._close_gracefully(
+                is_read=cycle.has_received_whole_body and not cycle.can_switch_protocol
+            )
             return
         listener_state = self.listener_state
         self._cycle = None
@@ -454,7 +461,7 @@ class HttpConnection(asyncio.Protocol):
         if self._has_ended and self._cycle is None:
             self._close_gracefully(is_read=True)
 
-    def hand_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
+    def switch_protocol(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """Write `head`, and give the connection to `protocol`."""
         pipelined = self.parser.prepare_for_next_request()
         self._set_deadline_for("response", FOREVER_S)
@@ -547,7 +554,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if cycle.complete_event_stream():
             self._detach_cycle()
-            self._close_gracefully(is_read=cycle.has_whole_body)
+            self._close_gracefully(is_read=cycle.has_received_whole_body)
 
     def _has_unread_bytes(self) -> bool:
         """Whether bytes have arrived that the event loop has not delivered yet."""

@@ -23,7 +23,7 @@ MAX_OVER_LIMIT = (
 )
 
 
-class Sweepable(Protocol):
+class TrackedConnection(Protocol):
     """A connection as the sweep of its listener sees it."""
 
     deadline: float  # loop time
@@ -99,10 +99,10 @@ class ListenerState:
     is_leaving: bool = False  # responses end their connections: the worker leaves, soon or now
     closes_idle: bool = False  # it leaves now: nothing is accepted, and idle connections end
     ends_streams: bool = False  # the server stops and another takes its place: streams end now
-    connections: set[Sweepable] = field(default_factory=set)
+    connections: set[TrackedConnection] = field(default_factory=set)
     departed_clients: int = 0  # clients that left in the middle of a request, ever
     # Connections beyond the limit, which got their 503 and are about to end; the oldest first.
-    over_limit: dict[Sweepable, None] = field(default_factory=dict)
+    over_limit: dict[TrackedConnection, None] = field(default_factory=dict)
     on_refused: Callable[[Failure], None] | None = None
     _next_pace_check_s: float = 0.0  # when the pace of clients is measured next
     is_own_app: bool = (

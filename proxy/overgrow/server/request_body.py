@@ -23,7 +23,7 @@ _DISCONNECT: Message = {"type": "http.disconnect"}
 _BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
-class Channel(Protocol):
+class ClientChannel(Protocol):
     """The client's connection, as one request and its response see it."""
 
     attached_login: AttachedLogin | None
@@ -36,7 +36,7 @@ class Channel(Protocol):
     moved_bytes: int
 
     @property
-    def has_whole_body(self) -> bool:
+    def has_received_whole_body(self) -> bool:
         """Whether the whole body of the request has come."""
         ...
 
@@ -81,7 +81,7 @@ class Channel(Protocol):
         """Go on to the next request, or close."""
         ...
 
-    def hand_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
+    def switch_protocol(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """Write `head`, and give the connection to `protocol`."""
         ...
 
@@ -114,7 +114,7 @@ class RequestBody:
 
     def __init__(
         self,
-        connection: Channel,
+        connection: ClientChannel,
         *,
         is_complete: bool = False,
         is_closed: bool = False,

@@ -16,7 +16,7 @@ from overgrow.app_types import AsgiApp, Message
 from overgrow.caches.header_memo import PreparedHeaders
 from overgrow.exchange import Failure, NativeScope
 from overgrow.http import Pair
-from overgrow.server.request_body import Channel, RequestBody
+from overgrow.server.request_body import ClientChannel, RequestBody
 from overgrow.server.request_parser import RequestParser, origin_form_of
 from overgrow.server.response_head import (
     HeadLayout,
@@ -65,7 +65,7 @@ class RequestCycle:
         "_takes_trailers",
         "_trailers",
         "_version",
-        "can_take_over",
+        "can_switch_protocol",
         "client_connection",
         "ended_as",
         "idle_s",
@@ -79,13 +79,13 @@ class RequestCycle:
         "task",
     )
 
-    def __init__(self, connection: Channel, parser: RequestParser) -> None:
+    def __init__(self, connection: ClientChannel, parser: RequestParser) -> None:
         self.client_connection = connection
         self.listener = connection.listener_state.listener
         self.peer = connection.peer
         self.target = parser.path
         self.idle_s = connection.listener_state.limits.idle_s
-        self.can_take_over = parser.is_upgrade
+        self.can_switch_protocol = parser.is_upgrade
         self.is_events = False  # an event stream is never ended for being quiet
         self.ended_as: Failure | None = None  # why the front door itself ended this client
         self.is_started = self.is_over = False  # the response
@@ -108,7 +108,7 @@ class RequestCycle:
     # What scope["overgrow"] offers.
 
     @property
-    def draining(self) -> bool:
+    def is_draining(self) -> bool:
         """Whether this worker is leaving: then each response closes its connection."""
         return self.client_connection.listener_state.is_leaving
 
@@ -128,21 +128,21 @@ class RequestCycle:
         self._on_disconnect = None
         self.client_connection.abort()
 
-    def take_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
+    def switch_protocol(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """Write `head` and give the connection to `protocol`, with the bytes held so far.
 
         Raises:
-            RuntimeError: `can_take_over` is false, or a response has started.
+            RuntimeError: `can_switch_protocol` is false, or a response has started.
             ClientDisconnected: the client is gone.
 
         """
-        if not self.can_take_over or self.is_started:
+        if not self.can_switch_protocol or self.is_started:
             raise RuntimeError("Only an upgrade that has no response yet can be taken over")
         if self.is_gone:
             raise ClientDisconnected("The client closed the connection")
         self.is_started = self.is_over = True
         self._close_request_body()
-        self.client_connection.hand_over(protocol, head)
+        self.client_connection.switch_protocol(protocol, head)
 
     def handle_disconnect(self) -> None:
         """Note that the client is gone: a waiting `receive` returns the disconnect, and the app's callback is called."""
@@ -167,7 +167,7 @@ class RequestCycle:
             self._body.mark_body_complete()
 
     @property
-    def has_whole_body(self) -> bool:
+    def has_received_whole_body(self) -> bool:
         """Whether the request has ended, so that the next bytes belong to another request."""
         return self._body is None or self._body.is_complete
 
@@ -392,7 +392,7 @@ class RequestCycle:
         # would have to be read to its end first; a client that waits for 100 may never send it.
         if (
             self._closes
-            or not self.has_whole_body
+            or not self.has_received_whole_body
             or self.client_connection.listener_state.is_leaving
         ):
             self._closes = True
@@ -493,7 +493,7 @@ class RequestCycle:
         self._on_disconnect = None
         self._close_request_body()
         self.client_connection.start_next_request_or_close(
-            self, is_last=self._closes or not self.has_whole_body
+            self, is_last=self._closes or not self.has_received_whole_body
         )
 
 

@@ -35,7 +35,7 @@ from overgrow.server.boots import BootNotice, SharedText, describe_error, is_sam
 from overgrow.server.connection import HttpConnection
 from overgrow.server.forks import close_in_forks
 from overgrow.server.gc_schedule import GcSchedule, freeze_startup_heap
-from overgrow.server.listener import ListenerState, Sweepable
+from overgrow.server.listener import ListenerState, TrackedConnection
 from overgrow.server.plan import LISTENERS, STOP_SIGNALS, ServerPlan
 
 logger = logging.getLogger("overgrow")
@@ -91,12 +91,12 @@ class WorkerControl:
         return self._worker.app.started_s
 
     @property
-    def draining(self) -> bool:
+    def is_draining(self) -> bool:
         """Whether this worker is leaving, for whatever reason."""
-        return self._worker.is_leaving or self.draining_server
+        return self._worker.is_leaving or self.is_server_stopping
 
     @property
-    def draining_server(self) -> bool:
+    def is_server_stopping(self) -> bool:
         """Whether the whole server was told to stop; readiness should report it."""
         return bool(self._worker.app.is_stopping)
 
@@ -392,7 +392,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     def _has_drained(self) -> bool:
         return not self._open_connections()
 
-    def _open_connections(self) -> list[Sweepable]:
+    def _open_connections(self) -> list[TrackedConnection]:
         return [connection for state in self.listener_states for connection in state.connections]
 
     async def _run_upkeep_until(self, is_done: Callable[[], bool], seconds: float) -> None:

@@ -60,7 +60,7 @@ class CpuBudget:
             self._fund_s -= lent_s
             account.left_s = max(account.left_s + lent_s, -self._max_s)
 
-    def average_cost_s(self, route: str) -> float:
+    def average_cpu_s(self, route: str) -> float:
         """The average CPU seconds of the latest comparisons of this route; 0 before its first comparison."""
         account = self._accounts.get(route)
         return account.cost_s if account is not None else 0.0

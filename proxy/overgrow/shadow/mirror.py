@@ -132,7 +132,7 @@ class Mirror:
         """How many bytes of requests and responses all copies hold now."""
         return self._limits.held_bytes - self._memory.free_bytes
 
-    def record_if_sampled(
+    def start_recording_if_sampled(
         self, inbound: Inbound, decision: Decision, route: Route
     ) -> Recording | None:
         """Start to record a request if it may be copied and chance selects it; every call draws again."""
@@ -169,7 +169,7 @@ class Mirror:
             "copies of route %s are not compared: a comparison of it takes %.0f ms, and together they may "
             "take a tenth of a core. Lower its shadow:",
             route,
-            self._budget.average_cost_s(route) * 1000,
+            self._budget.average_cpu_s(route) * 1000,
         )
 
     def _create_recording(self, inbound: Inbound, decision: Decision, route: Route) -> Recording:

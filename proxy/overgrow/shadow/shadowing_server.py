@@ -50,7 +50,7 @@ class ShadowingServer:
     ) -> Coroutine[Any, Any, Reply]:
         if inbound.body is None:
             return self._serve_then_sample(inbound, decision, route)
-        recording = self._mirror.record_if_sampled(inbound, decision, route)
+        recording = self._mirror.start_recording_if_sampled(inbound, decision, route)
         if recording is None:
             return self._server.serve(inbound, decision)
         return self._serve_recorded(recording, inbound, decision)
@@ -74,13 +74,13 @@ class ShadowingServer:
         try:
             reply = await self._server.serve(inbound, decision)
         except BaseException:
-            if recording := self._mirror.record_if_sampled(inbound, decision, route):
+            if recording := self._mirror.start_recording_if_sampled(inbound, decision, route):
                 recording.abort()
             raise
         if isinstance(reply.body, bytes):
-            draw = partial(self._mirror.record_if_sampled, inbound, decision, route)
+            draw = partial(self._mirror.start_recording_if_sampled, inbound, decision, route)
             reply.close = partial(_close_then_sample, reply, reply.headers, reply.close, draw)
-        elif recording := self._mirror.record_if_sampled(inbound, decision, route):
+        elif recording := self._mirror.start_recording_if_sampled(inbound, decision, route):
             recording.wrap_reply(reply)
         return reply
 

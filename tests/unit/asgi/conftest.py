@@ -160,7 +160,7 @@ async def _upgraded(app, **timeouts):
     transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
     transport.pause_reading()
 
-    def take_over(protocol, head):
+    def switch_protocol(protocol, head):
         transport.set_protocol(protocol)
         transport.write(head)
         protocol.connection_made(transport)
@@ -169,7 +169,7 @@ async def _upgraded(app, **timeouts):
     reader, writer = await asyncio.open_connection(sock=theirs)
     client = Client(reader, writer)
     server = AsgiMounts([("/live", app)], Elsewhere())
-    inbound = Inbound(client.head, take_over=take_over)
+    inbound = Inbound(client.head, switch_protocol=switch_protocol)
     reply = await server.serve(inbound, _decision(**timeouts))
     assert reply.upgraded is not None, reply
     client.relay = asyncio.create_task(reply.upgraded(reply.headers))

@@ -25,8 +25,8 @@ def reply_to(app, elsewhere, decided, request_of, headers, *, can_switch=True, *
 
     async def run():
         server = AsgiMounts([("/live", app)], elsewhere)
-        take_over = (lambda *_: None) if can_switch else None
-        inbound = Inbound(request_of(headers=headers), take_over=take_over)
+        switch_protocol = (lambda *_: None) if can_switch else None
+        inbound = Inbound(request_of(headers=headers), switch_protocol=switch_protocol)
         reply = await server.serve(inbound, decided(**timeouts))
         body = reply.body
         if not isinstance(body, bytes):

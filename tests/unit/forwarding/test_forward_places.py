@@ -61,7 +61,10 @@ def upload(*pieces):
     head = Head("POST", b"/", [(b"host", b"a")], "192.0.2.7", "192.0.2.7", "http", "a")
     inbound = Inbound(head, chunks())
     inbound.client_connection = SimpleNamespace(
-        attached_login=None, has_whole_body=False, rate_if_too_slow=None, has_taken_response=False
+        attached_login=None,
+        has_received_whole_body=False,
+        rate_if_too_slow=None,
+        has_taken_response=False,
     )
     return inbound
 

@@ -32,7 +32,7 @@ async def outcomes_of(*steps):
     taken = []
     for step in steps:
         if step == "take":
-            taken.append(forwarder.take_outcome())
+            taken.append(forwarder.take_new_outcome_of_legacy())
             continue
         head = head_of(
             method="GET", target=b"/", headers=[(b"host", b"h")], peer="127.0.0.1", scheme="http"
@@ -74,11 +74,14 @@ def test_the_latest_outcome_is_reported_once(steps, expected):
 def test_a_handshake_counts_as_a_request():
     table = RouteTable("r", LEGACY)
     forwarder = Forwarder(lambda: table, lambda _legacy: httpx.MockTransport(None))
-    forwarder.note_handshake(Failure("legacy-connect", "connect", "legacy"), LEGACY)
-    failed = forwarder.take_outcome()
-    forwarder.note_handshake(None, LEGACY)
+    forwarder.note_handshake_outcome(Failure("legacy-connect", "connect", "legacy"), LEGACY)
+    failed = forwarder.take_new_outcome_of_legacy()
+    forwarder.note_handshake_outcome(None, LEGACY)
 
-    assert (failed.is_unreachable, forwarder.take_outcome()) == (True, LegacyOutcome(None))
+    assert (failed.is_unreachable, forwarder.take_new_outcome_of_legacy()) == (
+        True,
+        LegacyOutcome(None),
+    )
 
 
 def test_a_failure_of_the_former_legacy_says_nothing_of_the_current_one():
@@ -88,4 +91,4 @@ def test_a_failure_of_the_former_legacy_says_nothing_of_the_current_one():
         Failure("legacy-connect", "connect", "legacy"), Legacy("http://former.test")
     )
 
-    assert forwarder.take_outcome() is None
+    assert forwarder.take_new_outcome_of_legacy() is None

@@ -75,7 +75,7 @@ def asking(*headers: tuple[bytes, bytes]) -> Head:
 
 
 def asked(side: Upgrader) -> asyncio.Task[Reply]:
-    inbound = Inbound(asking((b"host", b"shop")), take_over=lambda *_: None)
+    inbound = Inbound(asking((b"host", b"shop")), switch_protocol=lambda *_: None)
     return asyncio.create_task(side.serve(inbound, DECISION))
 
 

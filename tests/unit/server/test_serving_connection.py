@@ -218,7 +218,7 @@ def test_only_an_upgrade_without_an_answer_can_be_taken_over():
 
     async def app(scope, receive, send):
         try:
-            scope["overgrow"].take_over(asyncio.Protocol(), b"")
+            scope["overgrow"].switch_protocol(asyncio.Protocol(), b"")
         except RuntimeError as error:
             errors.append(str(error))
 
@@ -232,7 +232,7 @@ def test_draining_is_what_the_house_says():
         seen = []
 
         async def app(scope, receive, send):
-            seen.append(scope["overgrow"].draining)
+            seen.append(scope["overgrow"].is_draining)
             await send(START)
             await send(BODY)
 

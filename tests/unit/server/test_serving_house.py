@@ -244,7 +244,7 @@ def test_a_connection_is_taken_over_once_while_its_client_is_connected(leaves_fi
         await go.wait()
         for _ in range(2):
             try:
-                scope["overgrow"].take_over(asyncio.Protocol(), b"")
+                scope["overgrow"].switch_protocol(asyncio.Protocol(), b"")
             except (RuntimeError, ClientDisconnected) as error:
                 errors.append(type(error))
 

@@ -12,7 +12,7 @@ from overgrow.slow_clients.slowest import end_slowest
 
 class FakeClient:
     attached_login = None
-    has_whole_body = True
+    has_received_whole_body = True
 
     def __init__(self, rate_if_too_slow):
         self.rate_if_too_slow = rate_if_too_slow

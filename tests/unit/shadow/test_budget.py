@@ -98,7 +98,7 @@ def test_a_budget_knows_what_a_comparison_of_a_route_costs():
     found.charge("a", 0.04)
     found.charge("a", 0.05)
 
-    assert (round(found.average_cost_s("a"), 3), found.average_cost_s("b")) == (0.041, 0.0)
+    assert (round(found.average_cpu_s("a"), 3), found.average_cpu_s("b")) == (0.041, 0.0)
 
 
 def test_a_budget_that_is_just_used_up_allows_no_more_work():

@@ -11,7 +11,7 @@ import pytest
 
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.findings.proposing import NEEDED
-from overgrow.shadow.rules.comparators import Comparator, Ignore, TimestampWithin, Tolerance
+from overgrow.shadow.rules.comparators import Comparator, Ignore, NumberTolerance, TimestampWithin
 from overgrow.shadow.rules.file import CODES, parse_rules_file
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.difference import SEVERITIES
@@ -23,7 +23,7 @@ EXAMPLES = re.findall(r"^```compare\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 HOWS: dict[str, Comparator] = {
     "ignore": Ignore(),
     "timestamp_within 5s": TimestampWithin(5),
-    "tolerance 0.001": Tolerance(Decimal("0.001")),
+    "tolerance 0.001": NumberTolerance(Decimal("0.001")),
 }
 
 

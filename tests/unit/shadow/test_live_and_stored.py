@@ -17,9 +17,9 @@ from overgrow.shadow.redact.redact import RedactedRequest
 from overgrow.shadow.rules.comparators import (
     Ignore,
     KeyedBy,
+    NumberTolerance,
     SameShape,
     TimestampWithin,
-    Tolerance,
     Unordered,
 )
 from overgrow.shadow.rules.rejudge import build_coverage_check
@@ -79,7 +79,7 @@ DOCUMENT = st.fixed_dictionaries(
 )
 HOWS = st.one_of(
     st.sampled_from([Ignore(), SameShape(), Unordered(), KeyedBy("id"), KeyedBy("sku")]),
-    st.builds(Tolerance, st.decimals(0, 1000, places=4)),
+    st.builds(NumberTolerance, st.decimals(0, 1000, places=4)),
     st.builds(TimestampWithin, st.integers(0, 400_000)),
 )
 KINDS = st.one_of(

@@ -744,7 +744,7 @@ def test_a_request_on_a_connection_that_a_login_holds_is_not_copied():
     inbound = inbound_of()
     inbound.client_connection = SimpleNamespace(attached_login=object())
 
-    assert stage.mirror.record_if_sampled(inbound, decided(), ROUTE) is None
+    assert stage.mirror.start_recording_if_sampled(inbound, decided(), ROUTE) is None
 
 
 @pytest.mark.parametrize(("length", "drops"), [(3, []), (4, ["request-too-large"])])

@@ -27,9 +27,9 @@ from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
     KeyedBy,
+    NumberTolerance,
     SameShape,
     TimestampWithin,
-    Tolerance,
     Unordered,
 )
 from overgrow.shadow.rules.rules import Rule, Rules
@@ -76,8 +76,8 @@ NOISE = [
     pytest.param(lambda at: (f"{at:032x}"[::-1], f"{at + 1:032x}"[::-1]), SameShape(), id="hex"),
     pytest.param(lambda at: (at, at + 1), SameShape(), id="a counter"),
     pytest.param(lambda at: (f"No {at}", f"No {at + 1}"), SameShape(), id="a number in prose"),
-    pytest.param(lambda at: (100.5, 100.75), Tolerance(Decimal("0.5")), id="a jitter"),
-    pytest.param(lambda at: (99.0, 100.0), Tolerance(Decimal(2)), id="a hundredth"),
+    pytest.param(lambda at: (100.5, 100.75), NumberTolerance(Decimal("0.5")), id="a jitter"),
+    pytest.param(lambda at: (99.0, 100.0), NumberTolerance(Decimal(2)), id="a hundredth"),
     pytest.param(lambda at: (98.9, 100.0), SameShape(), id="more than a hundredth"),
     pytest.param(lambda at: (0.5, 12.5), SameShape(), id="a number that leaps"),
     pytest.param(lambda at: (0, -0.5), SameShape(), id="whole and not"),

@@ -6,9 +6,9 @@ import pytest
 from overgrow.shadow.rules.comparators import (
     Ignore,
     KeyedBy,
+    NumberTolerance,
     SameShape,
     TimestampWithin,
-    Tolerance,
     Unordered,
 )
 from overgrow.shadow.rules.rejudge import build_coverage_check, build_undecided_rule_finder
@@ -40,7 +40,7 @@ def covers(how, part, path="$.a"):
     return build_coverage_check(Rules((rule(how, path),)))(part)
 
 
-CENT = Tolerance.parse("0.01")
+CENT = NumberTolerance.parse("0.01")
 TEXTS = {"control": "str", "candidate": "str"}
 
 

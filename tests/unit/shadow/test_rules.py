@@ -15,9 +15,9 @@ from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
     KeyedBy,
+    NumberTolerance,
     SameShape,
     TimestampWithin,
-    Tolerance,
     Unordered,
 )
 from overgrow.shadow.rules.rules import Rule, Rules
@@ -55,9 +55,13 @@ COVERED = [
     pytest.param([[1]], [[2]], "$[0][*]", Ignore(), id="one index given, one not"),
     pytest.param({"a b": 1}, {"a b": 2}, '$["a b"]', Ignore(), id="a quoted key"),
     pytest.param([1, 2], [2, 1], "$", Unordered(), id="another order"),
-    pytest.param([1.0], [1.01], "$[*]", Tolerance(Decimal("0.01")), id="a number near enough"),
-    pytest.param([1], [1.0], "$[*]", Tolerance(Decimal("0.01")), id="or of another type"),
-    pytest.param(["1.00"], ["1.01"], "$[*]", Tolerance(Decimal("0.01")), id="a text that is one"),
+    pytest.param(
+        [1.0], [1.01], "$[*]", NumberTolerance(Decimal("0.01")), id="a number near enough"
+    ),
+    pytest.param([1], [1.0], "$[*]", NumberTolerance(Decimal("0.01")), id="or of another type"),
+    pytest.param(
+        ["1.00"], ["1.01"], "$[*]", NumberTolerance(Decimal("0.01")), id="a text that is one"
+    ),
     pytest.param(
         ["2026-11-22T10:00:00Z"],
         ["2026-11-22T10:00:05.3Z"],
@@ -97,9 +101,13 @@ UNCOVERED = [
     ),
     pytest.param([1, 2], [2, 3], "$", Unordered(), ["value $[0]"], id="another item"),
     pytest.param([1, 2], [2], "$", Unordered(), ["length $"], id="a shorter list"),
-    pytest.param([1.0], [1.02], "$[*]", Tolerance(Decimal("0.01")), ["value $[0]"], id="too far"),
-    pytest.param([1], ["1"], "$[*]", Tolerance(Decimal(9)), ["type $[0]"], id="text for number"),
-    pytest.param([1], [True], "$[*]", Tolerance(Decimal(9)), ["type $[0]"], id="true for 1"),
+    pytest.param(
+        [1.0], [1.02], "$[*]", NumberTolerance(Decimal("0.01")), ["value $[0]"], id="too far"
+    ),
+    pytest.param(
+        [1], ["1"], "$[*]", NumberTolerance(Decimal(9)), ["type $[0]"], id="text for number"
+    ),
+    pytest.param([1], [True], "$[*]", NumberTolerance(Decimal(9)), ["type $[0]"], id="true for 1"),
     pytest.param([1], [None], "$[*]", SameShape(), ["type $[0]"], id="null for a counter"),
     pytest.param([1], [1.0], "$[*]", SameShape(), ["type $[0]"], id="1.0 for 1"),
     pytest.param(
@@ -234,7 +242,7 @@ COOKIES = [
         "a=1; Max-Age=60",
         "a=1; Max-Age=59",
         "cookie:a;max-age",
-        Tolerance(Decimal(1)),
+        NumberTolerance(Decimal(1)),
         id="Max-Age",
     ),
     pytest.param(
@@ -337,7 +345,14 @@ ANY = st.one_of(
     st.lists(st.none()),
 )
 HOWS = st.sampled_from(
-    [Ignore(), Unordered(), KeyedBy("a"), Tolerance(Decimal(1)), TimestampWithin(1), SameShape()]
+    [
+        Ignore(),
+        Unordered(),
+        KeyedBy("a"),
+        NumberTolerance(Decimal(1)),
+        TimestampWithin(1),
+        SameShape(),
+    ]
 )
 
 
@@ -355,7 +370,7 @@ NAMES = [
     pytest.param(TimestampWithin(7200), "timestamp_within 2h", id="hours"),
     pytest.param(TimestampWithin(0), "timestamp_within 0s", id="none"),
     pytest.param(KeyedBy("sku"), "keyed_by sku", id="a key"),
-    pytest.param(Tolerance(Decimal("0.01")), "tolerance 0.01", id="a tolerance"),
+    pytest.param(NumberTolerance(Decimal("0.01")), "tolerance 0.01", id="a tolerance"),
 ]
 
 

@@ -14,9 +14,9 @@ from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
     KeyedBy,
+    NumberTolerance,
     SameShape,
     TimestampWithin,
-    Tolerance,
     Unordered,
 )
 from overgrow.shadow.rules.file import CODES, parse_rules_file
@@ -84,7 +84,7 @@ HOWS = [
     pytest.param("{same_shape: 2}", SameShape((2,)), id="same_shape of a piece"),
     pytest.param("{same_shape: 2 13}", SameShape((2, 13)), id="same_shape of pieces"),
     pytest.param("{keyed_by: sku}", KeyedBy("sku"), id="keyed_by"),
-    pytest.param("{tolerance: 0.01}", Tolerance(Decimal("0.01")), id="tolerance"),
+    pytest.param("{tolerance: 0.01}", NumberTolerance(Decimal("0.01")), id="tolerance"),
     pytest.param("{timestamp_within: 2m}", TimestampWithin(120), id="timestamp_within"),
 ]
 
@@ -575,7 +575,7 @@ def test_a_rule_is_not_added_where_the_file_would_not_be_sound(text, why):
 @settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from([*PATHS[6:], '$["a: b"]', '$["\\"#"]', '$["- x "]']),
-    st.sampled_from([Ignore(), SameShape(), Tolerance(Decimal("0.5"))]),
+    st.sampled_from([Ignore(), SameShape(), NumberTolerance(Decimal("0.5"))]),
     st.text(min_size=1).filter(str.strip),
 )
 def test_a_rule_that_was_written_is_read_as_it_was(path, how, reason):

@@ -109,7 +109,7 @@ async def seen(scope, receive, send, ours):
         "headers": [[name.decode(), value.decode("latin-1")] for name, value in scope["headers"]],
         "listener": ours.listener,
         "peer": ours.peer,
-        "can_take_over": ours.can_take_over,
+        "can_switch_protocol": ours.can_switch_protocol,
     }
     await answer(send, json.dumps(told).encode())
 
@@ -119,8 +119,8 @@ async def told(scope, receive, send, ours):
     body = {
         "events": EVENTS,
         "pid": os.getpid(),
-        "draining": worker.draining,
-        "draining_server": worker.draining_server,
+        "draining": worker.is_draining,
+        "is_server_stopping": worker.is_server_stopping,
         "number": worker.number,
         "boot_error": worker.server_boot_error,
     }
@@ -284,7 +284,7 @@ async def upgrade(scope, receive, send, ours):
         return
     try:
         if opened.is_switched:
-            moved = await opened.relay_both_ways(ours.take_over, opened.headers)
+            moved = await opened.relay_both_ways(ours.switch_protocol, opened.headers)
             EVENTS.append(f"moved {moved.sent_bytes} {moved.received_bytes} {moved.ended_by}")
             return
         kept = [
@@ -318,12 +318,12 @@ async def upgrader(scope, receive, send, ours):
         trusted=TrustedProxies(),
     )
     length = any(name == b"content-length" for name, _ in scope["headers"])
-    take_over = None if query(scope, "stock") else ours.take_over
+    switch_protocol = None if query(scope, "stock") else ours.switch_protocol
 
     async def inform(status, headers):
         await send({"type": "http.response.informational", "status": status, "headers": headers})
 
-    inbound = Inbound(head, receive if length else None, inform, take_over=take_over)
+    inbound = Inbound(head, receive if length else None, inform, switch_protocol=switch_protocol)
     side = Upgrader(Plain(), lambda: table, Forwarder(lambda: table, transport_for).reserve_slot)
     reply = await side.serve(inbound, Decision(None, "legacy", "upgrade", "r"))
     try:

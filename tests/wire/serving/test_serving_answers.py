@@ -336,7 +336,7 @@ def test_a_refused_upgrade_ends_the_connection_and_drops_what_followed(server):
 
     answer = server.exchange(handshake + get("/"))
 
-    assert b'"can_take_over": true' in answer
+    assert b'"can_switch_protocol": true' in answer
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
@@ -355,7 +355,7 @@ def test_any_other_upgrade_is_a_plain_request(server, request_bytes):
     with server.client() as client:
         client.send(request_bytes + get("/"))
 
-        assert json.loads(client.read_answer()[1])["can_take_over"] is False
+        assert json.loads(client.read_answer()[1])["can_switch_protocol"] is False
         assert client.read_answer()[1] == b"hello"
 
 

@@ -199,7 +199,7 @@ def test_term_while_the_master_waits_to_try_again_ends_it(fragile):
 def test_hup_during_the_drain_delay_is_told_to_be_ignored(fragile):
     front = fragile(drain_delay_s=2)
     front.server.signal(signal.SIGTERM)
-    front.server.told_until(lambda found: found["draining_server"])
+    front.server.told_until(lambda found: found["is_server_stopping"])
     before = set(front.server.workers())
     front.server.signal(signal.SIGHUP)
 
@@ -211,7 +211,7 @@ def test_hup_during_the_drain_delay_is_told_to_be_ignored(fragile):
 def test_a_worker_killed_during_the_drain_delay_is_replaced(fragile):
     front = fragile(workers=1, drain_delay_s=3)
     front.server.signal(signal.SIGTERM)
-    found = front.server.told_until(lambda found: found["draining_server"])
+    found = front.server.told_until(lambda found: found["is_server_stopping"])
     os.kill(found["pid"], signal.SIGKILL)
 
     assert front.server.told()["pid"] != found["pid"]

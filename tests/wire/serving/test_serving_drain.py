@@ -88,11 +88,11 @@ def test_both_listeners_accept_during_the_drain_delay_and_readyz_says_so(
         else {}
     )
     server = start(drain_delay_s=1.0, workers=2, **binds)
-    assert server.told()["draining_server"] is False
+    assert server.told()["is_server_stopping"] is False
     server.signal(signal.SIGTERM)
-    server.told_until(lambda found: found["draining_server"])
+    server.told_until(lambda found: found["is_server_stopping"])
 
-    assert server.told(server.admin)["draining_server"] is True
+    assert server.told(server.admin)["is_server_stopping"] is True
     wait_until(lambda: is_refused(server.public))
     assert server.exit_code() == 0
 
@@ -122,7 +122,7 @@ def draining():
             clients[-1].send(get("/"))
             assert b"connection: " not in clients[-1].read_answer()[0]
     server.signal(signal.SIGTERM)
-    server.told_until(lambda found: found["draining_server"])
+    server.told_until(lambda found: found["is_server_stopping"])
     yield kept
     server.stop()
 
@@ -144,7 +144,7 @@ def test_idle_kept_connections_last_until_the_end_of_the_delay(start):
             client.send(get("/"))
             client.read_answer()
         server.signal(signal.SIGTERM)
-        server.told_until(lambda found: found["draining_server"])
+        server.told_until(lambda found: found["is_server_stopping"])
         time.sleep(0.7)  # longer than a connection that is leaving may be quiet
         other.send(b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
 
@@ -192,7 +192,7 @@ def test_posts_on_kept_connections_are_never_cut_during_the_delay(start):
     post = b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
     with Traffic(server, clients=8, request=post, answer=b"4") as traffic:
         server.signal(signal.SIGTERM)
-        server.told_until(lambda found: found["draining_server"])
+        server.told_until(lambda found: found["is_server_stopping"])
         traffic.goes_on()
         traffic.goes_on()
 
@@ -202,7 +202,7 @@ def test_posts_on_kept_connections_are_never_cut_during_the_delay(start):
 def test_int_during_the_drain_delay_stops_at_once(start):
     server = start(drain_delay_s=30)
     server.signal(signal.SIGTERM)
-    server.told_until(lambda found: found["draining_server"])
+    server.told_until(lambda found: found["is_server_stopping"])
     began = time.monotonic()
     server.signal(signal.SIGINT)
 
@@ -350,7 +350,7 @@ def test_a_worker_leaving_alone_does_not_make_the_server_draining(start):
         other.read_answer()
         found = server.told_until(lambda told: told["draining"] or told["number"] == 2)
 
-    assert found["draining_server"] is False
+    assert found["is_server_stopping"] is False
 
 
 def test_ttin_and_ttou_add_and_remove_a_worker(start):

@@ -312,7 +312,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self.login is not None:
             self.login.close_client_after_response()
 
-    def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
+    def switch_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Give the open socket to another protocol, for traffic that is not HTTP requests and responses."""
         transport, self._transport = self._transport, None
         assert transport is not None  # noqa: S101 - it is quiet, so it is open

@@ -18,7 +18,7 @@ from overgrow.routing.model import Legacy
 _ENDED = "The connection to the upstream on which this client had logged in has ended."
 
 
-class LoginConnection(Protocol):
+class LoggedInConnection(Protocol):
     """The upstream connection on which a client has logged in."""
 
     login: ConnectionLogin[Any] | None
@@ -28,7 +28,7 @@ class LoginConnection(Protocol):
         """Whether the connection is open and has received no unexpected bytes."""
         ...
 
-    def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
+    def switch_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Give the open socket to another protocol."""
         ...
 
@@ -37,7 +37,7 @@ class LoginConnection(Protocol):
         ...
 
 
-C = TypeVar("C", bound=LoginConnection)
+C = TypeVar("C", bound=LoggedInConnection)
 
 
 def upstream_key(legacy: Legacy) -> tuple[object, ...]:
@@ -89,7 +89,7 @@ class ConnectionLogin(Generic[C]):
             raise transport_error(ResponseCut, "send", _ENDED)
         return connection
 
-    def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
+    def switch_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Give the upstream connection to another protocol, for an upgrade.
 
         Raises:
@@ -98,7 +98,7 @@ class ConnectionLogin(Generic[C]):
         """
         connection = self.check_and_return_connection()
         self.connection = None
-        connection.hand_over(protocol)
+        connection.switch_protocol(protocol)
 
     def close_client_after_response(self) -> None:
         """Tell the client that its connection ends after the current response."""

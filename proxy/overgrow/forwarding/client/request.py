@@ -102,7 +102,7 @@ def _serialize_head(request: httpx.Request, headers: list[tuple[bytes, bytes]]) 
     """Return request line and headers; refuse values that would be read as a different request."""
     lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
     if lines.count(b"\n") != len(headers) or _LINES.fullmatch(lines) is None:
-        raise _build_unsendable_error("a header has a character that HTTP forbids")
+        raise _unsendable_request_error("a header has a character that HTTP forbids")
     return _build_request_line(request) + lines + b"\r\n"
 
 
@@ -111,9 +111,9 @@ def _build_request_line(request: httpx.Request) -> bytes:
     target = request.extensions.get("target") or request.url.raw_path
     line = b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii", "replace"), target)
     if _START_LINE.fullmatch(line) is None:
-        raise _build_unsendable_error("the method or target has a character that HTTP forbids")
+        raise _unsendable_request_error("the method or target has a character that HTTP forbids")
     if request.method == "CONNECT":
-        raise _build_unsendable_error(
+        raise _unsendable_request_error(
             "CONNECT asks for a tunnel, which this transport does not open"
         )
     return line
@@ -137,7 +137,7 @@ def _serialize_head_before_stream(
         head = head[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
     stream = request.stream
     if not isinstance(stream, AsyncIterable):
-        raise _build_unsendable_error("the body must be an asynchronous iterable of bytes")
+        raise _unsendable_request_error("the body must be an asynchronous iterable of bytes")
     asks_first = any(
         name.lower() == b"expect" and value.lower() == b"100-continue" for name, value in headers
     )
@@ -150,7 +150,7 @@ def _frame_body_in_memory(
     """Frame a body held in memory as its headers announce it."""
     if length is not None:
         if length != len(payload):
-            raise _build_unsendable_error(
+            raise _unsendable_request_error(
                 f"Content-Length is {length} but the body has {len(payload)} bytes"
             )
         return head, payload
@@ -188,15 +188,15 @@ def _read_announced_framing(headers: list[tuple[bytes, bytes]]) -> tuple[int | N
 def _parse_framing(lengths: list[bytes], codings: list[bytes]) -> tuple[int | None, bool]:
     """Return (length, chunked); refuse framing that two readers could understand differently (RFC 9112 6.3)."""
     if len(lengths) + len(codings) > 1:
-        raise _build_unsendable_error("more than one Content-Length or Transfer-Encoding")
+        raise _unsendable_request_error("more than one Content-Length or Transfer-Encoding")
     if codings and codings[0] != b"chunked":
-        raise _build_unsendable_error("the only Transfer-Encoding that can be sent is chunked")
+        raise _unsendable_request_error("the only Transfer-Encoding that can be sent is chunked")
     if lengths and _DIGITS.fullmatch(lengths[0]) is None:
-        raise _build_unsendable_error("Content-Length is not a number")
+        raise _unsendable_request_error("Content-Length is not a number")
     return (int(lengths[0]) if lengths else None), bool(codings)
 
 
-def _build_unsendable_error(message: str) -> httpx.LocalProtocolError:
+def _unsendable_request_error(message: str) -> httpx.LocalProtocolError:
     """Return the error for a request that cannot be sent."""
     return transport_error(
         httpx.LocalProtocolError, "send", f"The request cannot be sent: {message}."

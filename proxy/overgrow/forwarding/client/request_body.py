@@ -56,7 +56,7 @@ async def _send_chunks(exchange: ResponseCycle, connection: UpstreamConnection) 
             connection.write_pieces([b"%x\r\n" % len(data), data, b"\r\n"])
             await connection.wait_writable()
         pieces += 1
-        await _yield_to_other_tasks(pieces)
+        await _yield_after_many_pieces(pieces)
     connection.write(LAST_CHUNK)
 
 
@@ -75,13 +75,13 @@ async def _send_announced_length(
             connection.write(data)
             await connection.wait_writable()
         pieces += 1
-        await _yield_to_other_tasks(pieces)
+        await _yield_after_many_pieces(pieces)
     if sent_bytes != length:
         text = f"The request's body is not the {length} bytes that its Content-Length announces."
         raise transport_error(httpx.LocalProtocolError, "send", text)
 
 
-async def _yield_to_other_tasks(pieces: int) -> None:
+async def _yield_after_many_pieces(pieces: int) -> None:
     """Let other tasks run after every PIECES_AT_A_TIME pieces.
 
     A body that has arrived whole may be sent without a single wait, and would otherwise delay them.

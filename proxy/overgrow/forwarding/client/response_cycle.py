@@ -53,7 +53,7 @@ STATES: dict[State, str] = {
 }
 
 
-class Carrier(Protocol):
+class ExchangeConnection(Protocol):
     """The connection that carries an exchange, as the exchange sees it."""
 
     @property
@@ -139,8 +139,8 @@ class ResponseCycle:
         "whole",
     )
 
-    def __init__(self, connection: Carrier, outgoing: OutgoingRequest) -> None:
-        self.connection: Carrier | None = connection
+    def __init__(self, connection: ExchangeConnection, outgoing: OutgoingRequest) -> None:
+        self.connection: ExchangeConnection | None = connection
         self.outgoing = outgoing
         self.response_head: asyncio.Future[ResponseHead] = connection.loop.create_future()
         self.body: ResponseBody | None = None
@@ -279,7 +279,9 @@ class ResponseCycle:
             self._stop_upload()
         connection.apply_body_timeouts(self.outgoing.limits, events=response_head.streams_events)
 
-    def _must_delay_challenge(self, connection: Carrier, response_head: ResponseHead) -> bool:
+    def _must_delay_challenge(
+        self, connection: ExchangeConnection, response_head: ResponseHead
+    ) -> bool:
         """Whether to delay a challenge to log in (401 or 407) until the upload is complete.
 
         The next step of the login needs this connection, but a response before the end of the upload would
@@ -291,7 +293,7 @@ class ResponseCycle:
         return is_challenge and is_uploading and connection.login is not None
 
     def _delay_challenge(
-        self, connection: Carrier, response_head: ResponseHead, rest: bytes
+        self, connection: ExchangeConnection, response_head: ResponseHead, rest: bytes
     ) -> None:
         self._challenge, self._state = (response_head, rest), "challenge"
         connection.pause()
@@ -326,7 +328,9 @@ class ResponseCycle:
             self._challenge = None
             self._handle_final_head(response_head, rest + data)
 
-    def _announce_login_end_if_due(self, connection: Carrier, response_head: ResponseHead) -> None:
+    def _announce_login_end_if_due(
+        self, connection: ExchangeConnection, response_head: ResponseHead
+    ) -> None:
         """Announce to the client that its connection ends, if the connection to legacy ends with this response.
 
         It ends if legacy closes it, or if it is too old; but while a challenge is unanswered, its age does not count.

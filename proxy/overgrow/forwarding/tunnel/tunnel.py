@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 import httpx
 
-from overgrow.exchange import Failure, TakeOver, TunnelSummary
+from overgrow.exchange import Failure, SwitchProtocol, TunnelSummary
 from overgrow.forwarding.client.dialling import dialler_of
 from overgrow.forwarding.client.login import ConnectionLogin
 from overgrow.forwarding.client.response_parser import ResponseHead
@@ -64,7 +64,7 @@ def _move_login_connection_to_handshake(
 ) -> Failure | None:
     """Use for the handshake the connection on which the client has logged in; return a Failure if it has ended."""
     try:
-        login.hand_over(handshake)
+        login.switch_protocol(handshake)
     except httpx.TransportError as error:
         return failure_of(error)
     return None
@@ -171,16 +171,18 @@ class UpgradeResponse:
         """The body of a refusal, without its HTTP framing."""
         return self._handshake.body()
 
-    async def relay_both_ways(self, take_over: TakeOver, headers: Headers) -> TunnelSummary:
+    async def relay_both_ways(
+        self, switch_protocol: SwitchProtocol, headers: Headers
+    ) -> TunnelSummary:
         """Send the client a 101 with `headers`, then copy bytes until both sides have ended.
 
-        `take_over` is scope["overgrow"].take_over. If it raises because the client is gone, the exception is not
+        `switch_protocol` is scope["overgrow"].switch_protocol. If it raises because the client is gone, the exception is not
         caught here.
         """
         tunnel = _TunnelRelay(self._handshake, self._timeouts.stream_idle_s)
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
         head = b"HTTP/1.1 101 %b\r\n%b\r\n" % (self.reason, lines)
-        return await tunnel.relay_both_ways(take_over, head)
+        return await tunnel.relay_both_ways(switch_protocol, head)
 
     async def close(self) -> None:
         """End the connection to legacy, if it is still open."""
@@ -284,12 +286,12 @@ class _TunnelRelay:
         self.client.other, self.legacy.other = self.legacy, self.client
         self.legacy.connection_made(handshake.transport)
 
-    async def relay_both_ways(self, take_over: TakeOver, head: bytes) -> TunnelSummary:
+    async def relay_both_ways(self, switch_protocol: SwitchProtocol, head: bytes) -> TunnelSummary:
         """Copy bytes until both sides are closed."""
         transport = self._handshake.transport
         try:
             transport.set_protocol(self.legacy)
-            take_over(self.client, head)
+            switch_protocol(self.client, head)
             if self._handshake.early_bytes:
                 self.legacy.data_received(self._handshake.early_bytes)
             if self._handshake.is_lost:

@@ -1,7 +1,7 @@
 """A Server that tunnels upgrades to legacy and passes every other request on.
 
 The module tunnel.py moves the bytes, and forwarding/headers.py makes the headers; this module combines the two. If
-the HTTP server cannot give away the client's connection (`Inbound.take_over` is None), the response is 501
+the HTTP server cannot give away the client's connection (`Inbound.switch_protocol` is None), the response is 501
 `no-upgrade`.
 
 A handshake counts in `max_connections` like an ordinary request, until legacy has sent a 101 or a whole refusal. Open
@@ -19,7 +19,7 @@ from overgrow.exchange import (
     Inbound,
     Reply,
     Server,
-    TakeOver,
+    SwitchProtocol,
     custom_reason,
     failure_reply,
 )
@@ -68,7 +68,7 @@ class Upgrader:
 
     async def _serve_tunnel(self, inbound: Inbound, decision: Decision) -> Reply:
         head = inbound.head
-        if inbound.take_over is None:
+        if inbound.switch_protocol is None:
             return failure_reply(Failure("no-upgrade", "decide", "front"))
         legacy = self._table_of().legacy
         if is_forwarding_loop(head.headers, legacy.via):
@@ -95,7 +95,7 @@ class Upgrader:
             return failure_reply(opened)
         if opened.is_endless:
             slot.free()
-        return await _build_reply(opened, slot, head, legacy, inbound.take_over)
+        return await _build_reply(opened, slot, head, legacy, inbound.switch_protocol)
 
 
 def _build_uncounted_slot() -> PoolSlot:
@@ -134,7 +134,11 @@ def _make_interim_forwarder(inform: Inform, head: Head, legacy: Legacy) -> Infor
 
 
 async def _build_reply(
-    opened: UpgradeResponse, slot: PoolSlot, head: Head, legacy: Legacy, take_over: TakeOver
+    opened: UpgradeResponse,
+    slot: PoolSlot,
+    head: Head,
+    legacy: Legacy,
+    switch_protocol: SwitchProtocol,
 ) -> Reply:
     private = private_address_of(legacy.url)
     headers = headers_for_client(opened.headers, via=legacy.via, head=head, private=private)
@@ -150,7 +154,7 @@ async def _build_reply(
         return failure_reply(Failure("legacy-protocol", "head", "legacy", detail))
     headers = _SWITCH + headers
     return Reply(
-        101, headers, close=opened.close, upgraded=partial(opened.relay_both_ways, take_over)
+        101, headers, close=opened.close, upgraded=partial(opened.relay_both_ways, switch_protocol)
     )
 
 

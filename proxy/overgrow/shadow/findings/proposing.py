@@ -23,10 +23,10 @@ from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
     KeyedBy,
+    NumberTolerance,
     ProposalThreshold,
     SameShape,
     TimestampWithin,
-    Tolerance,
     Unordered,
 )
 from overgrow.shadow.rules.rules import Rule
@@ -243,7 +243,7 @@ def _comparators_by_width(variation: PathVariation) -> Iterator[tuple[Comparator
         if within == near or bound_s > NEAR_S:  # a busy moment is not exceptional
             yield TimestampWithin(bound_s), within
     if variation.max_share <= NEAR:
-        yield Tolerance(_ROUND_UP.multiply(2, variation.max_gap)), explained.get("number", 0)
+        yield NumberTolerance(_ROUND_UP.multiply(2, variation.max_gap)), explained.get("number", 0)
     yield SameShape(_pieces_for_same_shape(explained)), explained.get("shape", 0)
     yield Ignore(), variation.different
 

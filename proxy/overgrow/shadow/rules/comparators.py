@@ -156,7 +156,7 @@ class KeyedBy(_ArrayComparator):
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerance(_Comparator):
+class NumberTolerance(_Comparator):
     """Two numbers, or texts that are numbers, may differ by this much."""
 
     word = "tolerance"
@@ -259,14 +259,14 @@ class SameShape(_Comparator):
         return " ".join(["same_shape", *map(str, self.pieces)])
 
 
-Comparator = Ignore | Unordered | KeyedBy | Tolerance | TimestampWithin | SameShape
+Comparator = Ignore | Unordered | KeyedBy | NumberTolerance | TimestampWithin | SameShape
 # In the order in which messages list them. The last one that allows a difference is the narrowest.
 COMPARATORS: tuple[type[Comparator], ...] = (
     Ignore,
     Unordered,
     SameShape,
     KeyedBy,
-    Tolerance,
+    NumberTolerance,
     TimestampWithin,
 )
 _BY_WORD: Mapping[object, type[Comparator]] = MappingProxyType(

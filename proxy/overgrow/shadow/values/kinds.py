@@ -85,7 +85,7 @@ def class_change_between_stored_types(path: str, control: str, candidate: str) -
         return _change_between_classes(
             _ValueClass("text", "", not control), _ValueClass("text", "", not candidate)
         )
-    return _change_between_classes(_class_of_type_word(control), _class_of_type_word(candidate))
+    return _change_between_classes(_class_of_stored_type(control), _class_of_stored_type(candidate))
 
 
 def _class_of_value(value: object) -> _ValueClass:
@@ -94,7 +94,7 @@ def _class_of_value(value: object) -> _ValueClass:
     return _ValueClass(_CLASSES.get(name, ""), name, is_empty)
 
 
-def _class_of_type_word(word: str) -> _ValueClass:
+def _class_of_stored_type(word: str) -> _ValueClass:
     plain = word.removeprefix(EMPTY_WORD)
     name = _TYPES_OF_WORDS.get(plain, plain)
     return _ValueClass(_CLASSES.get(name, ""), name, plain != word)
