@@ -39,12 +39,16 @@ PageData = Mapping[str, Any]
 class Page:
     """One page: `build(view, now_s, query, **parts of the path)` returns its data.
 
-    `build` raises an HTTPException for a page that does not exist. Texts of `data` are shown as they are; times are RFC 3339.
+    The data depends on the query `parameters` alone; `build` does not get others. `narrow(data, query)` returns what the
+    HTML shows of the data, if that is not everything. `build` raises an HTTPException for a page that does not exist.
+    Texts are shown as they are; times are RFC 3339.
     """
 
     path: str
     template: str
     build: Callable[..., PageData]
+    parameters: tuple[str, ...] = ()
+    narrow: Callable[[PageData, Query], PageData] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,9 @@ class Site:
         self._app.add_url_rule(f"{DATA}{page.path}", f"{name}_data", partial(self._json, page))
 
     def _html(self, page: Page, **parts: str) -> ResponseReturnValue:
-        data = page.build(self._view, self._now(), request.args, **parts)
-        return self.render(page.template, page.path, page=data)
+        data = page.build(self._view, self._now(), _query(page), **parts)
+        shown = page.narrow(data, request.args) if page.narrow else data
+        return self.render(page.template, page.path, page=shown)
 
     def render(self, template: str, here: str, **values: Any) -> str:
         """Return a page as HTML, with the frame; `here` is the page's path in the navigation."""
@@ -120,11 +125,12 @@ class Site:
 
     def _page_text(self, page: Page, parts: Mapping[str, str]) -> str:
         """Return the page's data as JSON text, made at most once a tick."""
-        key = request.full_path
+        query = _query(page)
+        key = json.dumps([request.path, query])
         with self._lock:
             kept = self._kept.get(key)
             if kept is None or self._clock() - kept.at_s >= KEPT_S:
-                data = page.build(self._view, self._now(), request.args, **parts)
+                data = page.build(self._view, self._now(), query, **parts)
                 kept = KeptData(self._clock(), json.dumps(data, separators=(",", ":")))
                 self._keep(key, kept)
         return kept.text
@@ -134,3 +140,8 @@ class Site:
         while len(self._kept) >= MOST_KEPT:
             self._kept.pop(next(iter(self._kept)))
         self._kept[key] = data
+
+
+def _query(page: Page) -> dict[str, str]:
+    """Return the parameters of the request that the page's data depends on."""
+    return {name: request.args[name] for name in page.parameters if name in request.args}

@@ -39,12 +39,12 @@ def counted(view):
     """A site with one page that counts how often its data is made, and its clock."""
     app, clock, made = Flask("overgrow.admin"), [0.0], []
 
-    def build(_view, _now_s, _query, **parts):
+    def build(_view, _now_s, query, **parts):
         made.append(parts)
-        return {"made": len(made)}
+        return {"made": len(made), **query}
 
     site = Site(app, view, lambda: NOW_S, lambda: clock[0])
-    site.add_page(Page("/things/<name>", "things.html", build))
+    site.add_page(Page("/things/<name>", "things.html", build, ("of",)))
     return app.test_client(), clock, made
 
 
@@ -112,6 +112,20 @@ def test_data_of_two_addresses_is_not_mixed_up(counted):
     told = [client.get(f"/page-data/things/{name}").json["page"] for name in "aba"]
 
     assert [{"made": 1}, {"made": 2}, {"made": 1}] == told
+
+
+def test_parameters_that_the_data_does_not_depend_on_make_nothing_anew(counted):
+    client, _, made = counted
+    told = [client.get(f"/page-data/things/a?{query}").json for query in ("", "find=x", "find=y")]
+
+    assert (1, told[:1] * 3) == (len(made), told)
+
+
+def test_parameters_that_the_data_depends_on_are_told_apart(counted):
+    client, _, _ = counted
+    told = [client.get(f"/page-data/things/a?of={of}").json["page"]["of"] for of in "xyx"]
+
+    assert ["x", "y", "x"] == told
 
 
 def test_the_data_of_only_so_many_addresses_is_kept(counted):
