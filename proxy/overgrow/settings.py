@@ -43,6 +43,7 @@ class Settings:
     # Not in the repr: error reporters such as Sentry send the repr of local variables.
     secret: str | None = field(default=None, repr=False)
     admin_token: str | None = field(default=None, repr=False)
+    admin_read_token: str | None = field(default=None, repr=False)
     admin_hosts: tuple[str, ...] = ()
     store_url: str | None = field(default=None, repr=False)
     expose: bool = False
@@ -233,6 +234,15 @@ SETTINGS: tuple[Setting, ...] = (
         is_secret=True,
         meaning="the token that the admin listener requires, without blanks at its ends; mandatory if the "
         "listener is not on loopback, and then `serve` warns if it has fewer than 16 characters",
+    ),
+    Setting(
+        name="admin_read_token",
+        variable="OVERGROW_ADMIN_READ_TOKEN",
+        default="not set",
+        read=_read_token,
+        is_secret=True,
+        meaning="a second token of the admin listener, which may read everything and change nothing; only beside "
+        "`OVERGROW_ADMIN_TOKEN`, from which it must differ",
     ),
     Setting(
         name="admin_hosts",

@@ -12,31 +12,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import Flask, Response, jsonify, make_response, redirect, render_template, request
+from flask import Flask, Response, jsonify, redirect, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
+from overgrow.admin.access import author, current_access
 from overgrow.admin.api import endpoints as api_endpoints
-from overgrow.admin.api.blueprint import create_api
-from overgrow.admin.auth import (
-    has_right_bearer_token,
-    refusal,
-    session_of,
-)
-from overgrow.admin.auth_rules import is_right_token
+from overgrow.admin.api.blueprint import create_api, reading_posts
+from overgrow.admin.auth import refusal
 from overgrow.admin.changes import CHANGES
 from overgrow.admin.error_responses import error_response
 from overgrow.admin.failed_logins import WrongTokens
+from overgrow.admin.login import add_login
 from overgrow.admin.overview import MOST_ROWS, overview, parse_totals
 from overgrow.admin.pages.registry import PAGES
 from overgrow.admin.pages.site import LOOKS, Page, Site
-from overgrow.admin.sessions import (
-    SESSION_COOKIE,
-    SESSION_S,
-    end_session,
-    new_session,
-    session_key,
-)
 from overgrow.admin.view import AdminView, living_workers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import CONTENT_TYPE, exposition
@@ -77,14 +67,15 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
     wrong = WrongTokens(now, view.count_wrong_token)
-    app.before_request(partial(refusal, view, now, wrong))
+    reading = {*reading_posts(api_endpoints.ENDPOINTS), "logout"}
+    app.before_request(partial(refusal, view, now, wrong, reading))
     app.after_request(_add_security_headers)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OSError, _file_error)
     _add_probes(app, view)
     app.register_blueprint(create_api(view, now, api_endpoints.ENDPOINTS))
     _add_pages(app, view, now)
-    _add_login(app, view, now, wrong)
+    add_login(app, view, now, wrong)
     return app
 
 
@@ -126,11 +117,11 @@ def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
 
 def _apply_change(view: AdminView, change: Callable[..., dict[str, Any]]) -> ResponseReturnValue:
     """Make a change; respond with JSON to a program with the token, else redirect to the page."""
-    who = f"admin page, from {request.remote_addr or 'a unix socket'}"
+    who = author("admin page")
     try:
         payload = change(view, request.form, who)
     except EditRefused as refused:
-        if has_right_bearer_token(view):
+        if current_access().is_bearer:
             return jsonify({"error": refused.as_json()}), 409
         lines = [refused.fix, *map(str, refused.problems)]
         lines += (
@@ -139,56 +130,7 @@ def _apply_change(view: AdminView, change: Callable[..., dict[str, Any]]) -> Res
             else []
         )
         return error_response(409, refused.code, f"Refused: {refused.message}.", "\n".join(lines))
-    return jsonify(payload) if has_right_bearer_token(view) else redirect(f"/?look={LOOKS}", 303)
-
-
-def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: WrongTokens) -> None:
-    @app.get("/login")
-    def login_form() -> ResponseReturnValue:
-        if view.token is None:
-            return redirect("/", 303)
-        return render_template("login.html", wrong=False)
-
-    @app.post("/login")
-    def login() -> ResponseReturnValue:
-        if view.token is None:
-            return redirect("/", 303)
-        if not is_right_token(request.form.get("token", ""), view.token):
-            wrong.record(request.remote_addr)
-            return render_template("login.html", wrong=True), 401
-        response = redirect("/", 303)
-        key = session_key(view.state, view.token)
-        cookie = new_session(view.token, key, int(now()) + SESSION_S)
-        response.set_cookie(
-            SESSION_COOKIE,
-            cookie,
-            max_age=SESSION_S,
-            httponly=True,
-            samesite="Strict",
-            secure=request.is_secure,
-        )
-        return response
-
-    @app.post("/logout")
-    def logout() -> ResponseReturnValue:
-        response = make_response(redirect("/login", 303))
-        session = session_of(view, now)
-        try:
-            if session is not None:
-                end_session(view.state, session, now())
-        except OSError as failure:
-            response = _logout_error(failure)
-        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="Strict")
-        return response
-
-
-def _logout_error(failure: OSError) -> Response:
-    what = "This browser is logged out, but a copy of its cookie is valid until it expires"
-    why = f"{failure.filename or 'the state folder'}: {failure.strerror or failure}"
-    fix = (
-        "Free disk space, then delete the file secret in the state folder: that ends all sessions."
-    )
-    return error_response(503, "not-logged-out", f"{what} ({why}).", fix)
+    return jsonify(payload) if current_access().is_bearer else redirect(f"/?look={LOOKS}", 303)
 
 
 def _http_error(found: HTTPException) -> ResponseReturnValue:

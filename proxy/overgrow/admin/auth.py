@@ -5,22 +5,16 @@ Rule: `refusal` runs before every view and alone decides; no view checks access.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from flask import redirect, request
+from flask import g, redirect, request
 from flask.typing import ResponseReturnValue
 
-from overgrow.admin.auth_rules import bearer_of, is_known_host, is_own_origin, is_right_token
+from overgrow.admin.access import Access, current_access, find_access, has_tokens
+from overgrow.admin.auth_rules import bearer_of, is_known_host, is_own_origin
 from overgrow.admin.error_responses import error_response, is_for_browser, is_of_api
 from overgrow.admin.failed_logins import WrongTokens
-from overgrow.admin.sessions import (
-    SESSION_COOKIE,
-    find_session,
-    form_token,
-    is_valid_form_token,
-    session_key,
-    signing_key,
-)
+from overgrow.admin.sessions import form_token, is_valid_form_token, session_key, signing_key
 from overgrow.admin.view import AdminView
 
 PROBES = ("/healthz", "/readyz")
@@ -29,9 +23,15 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 
 def refusal(
-    view: AdminView, now: Callable[[], float], wrong: WrongTokens
+    view: AdminView,
+    now: Callable[[], float],
+    wrong: WrongTokens,
+    reading_posts: Collection[str],
 ) -> ResponseReturnValue | None:
-    """Return the response that refuses the current request; None if the request may pass. Probes need no Host and no token."""
+    """Return the response that refuses the current request; None if the request may pass.
+
+    Probes need no Host and no token. `reading_posts` are the endpoints whose POST changes nothing, and `/logout`.
+    """
     if request.path in PROBES:
         return None
     wrong.log_pending()
@@ -49,7 +49,10 @@ def refusal(
         )
     if request.path in BEFORE_LOGIN:
         return None
-    return _auth_refusal(view, now, wrong) or (_form_refusal(view, now) if changes else None)
+    access = find_access(view, now)
+    g.access = access
+    refused = _auth_refusal(view, access, wrong)
+    return refused or (_change_refusal(view, access, reading_posts) if changes else None)
 
 
 def _is_own_page(host: str) -> bool:
@@ -60,27 +63,20 @@ def _is_own_page(host: str) -> bool:
     )
 
 
-def has_right_bearer_token(view: AdminView) -> bool:
-    """Whether the request has the right bearer token. Pages of other sites cannot set this header."""
-    given = bearer_of(request.headers.get("Authorization"))
-    return view.token is not None and given is not None and is_right_token(given, view.token)
-
-
 def _auth_refusal(
-    view: AdminView, now: Callable[[], float], wrong: WrongTokens
+    view: AdminView, access: Access | None, wrong: WrongTokens
 ) -> ResponseReturnValue | None:
-    if view.token is None:
-        if view.is_loopback_only:
-            return None
+    is_bearer_wrong = bearer_of(request.headers.get("Authorization")) is not None and not (
+        access and access.is_bearer
+    )
+    if is_bearer_wrong and has_tokens(view):
+        wrong.record(request.remote_addr)
+    if access is not None:
+        return None
+    if not has_tokens(view):
         return error_response(
             403, "no-token", "Set OVERGROW_ADMIN_TOKEN to use this listener from another machine."
         )
-    if has_right_bearer_token(view):
-        return None
-    if bearer_of(request.headers.get("Authorization")) is not None:
-        wrong.record(request.remote_addr)
-    if session_of(view, now) is not None:
-        return None
     is_page = request.method == "POST" and is_for_browser() and not is_of_api()
     if request.path == "/" or is_page:
         return redirect("/login", 303)
@@ -93,32 +89,36 @@ def _auth_refusal(
     return response
 
 
-def _form_refusal(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
-    if has_right_bearer_token(view) or request.routing_exception:  # such a request gets 404 or 405
+def _change_refusal(
+    view: AdminView, access: Access | None, reading_posts: Collection[str]
+) -> ResponseReturnValue | None:
+    """Return the refusal of a POST: its token only reads, or its form is not from our page."""
+    if request.routing_exception or access is None:  # such a request gets 404 or 405
         return None
-    if is_valid_form_token(
-        request.form.get("csrf", ""), _key_of(view), session_of(view, now) or ""
-    ):
+    if not access.may_change and request.endpoint not in reading_posts:
+        what = "This token only reads (OVERGROW_ADMIN_READ_TOKEN). Nothing was changed."
+        fix = "Send the token of OVERGROW_ADMIN_TOKEN, or use the command line."
+        return error_response(403, "token-reads-only", what, fix)
+    # Browsers ask before they send JSON to another site, and this listener does not agree.
+    is_json_of_api = is_of_api() and request.mimetype == "application/json"
+    if access.is_bearer or is_json_of_api or _has_valid_form_token(view, access):
         return None
     what = "This form is out of date, or from another site. Nothing was changed: reload the page and try again."
     return error_response(403, "form-token", what)
 
 
-def form_token_of(view: AdminView, now: Callable[[], float]) -> str | None:
+def _has_valid_form_token(view: AdminView, access: Access) -> bool:
+    given = request.form.get("csrf", "")
+    return is_valid_form_token(given, _key_of(view), access.session or "")
+
+
+def form_token_of(view: AdminView) -> str | None:
     """Return the CSRF token of the forms; None if its key cannot be made (on a full disk, for instance)."""
     try:
-        return form_token(_key_of(view), session_of(view, now) or "")
+        return form_token(_key_of(view), current_access().session or "")
     except OSError:
         return None
 
 
 def _key_of(view: AdminView) -> bytes:
     return session_key(view.state, view.token) if view.token else signing_key(view.state)
-
-
-def session_of(view: AdminView, now: Callable[[], float]) -> str | None:
-    """Return the cookie of a valid session; without a token there are no sessions."""
-    if not view.token:
-        return None
-    cookies = request.cookies.getlist(SESSION_COOKIE)
-    return find_session(cookies, view.token, view.state, now())

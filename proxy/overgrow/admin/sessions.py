@@ -1,6 +1,7 @@
 """Logins at the admin pages: cookies that any worker can check, and that logout ends for good.
 
-A session is `v2.<unix expiry>.<id>.<signature>`, signed with `<state>/secret`. Logout leaves an empty file
+A session is `v3.<unix expiry>.<id>.<name in hex>.<signature>`, signed with `<state>/secret`; the name is what the
+person wrote into the login form, and may be empty. The token that signs it says what it may do. Logout leaves an empty file
 in `<state>/ended/`, so that a copied cookie is invalid in every worker, also after a restart. A new token
 or a new secret ends all sessions. If no secret can be written (on a full disk), a slow function derives
 the key from the token, so that people can still log in.
@@ -25,12 +26,18 @@ SESSION_S = 12 * 3600
 ENDED = "ended"
 ROUNDS = 200_000
 MOST_KEY = 4096  # bytes of the secret that count
-_COOKIE = re.compile(r"v2\.(\d{1,12})\.([0-9a-f]{32})\.[0-9a-f]{64}", re.ASCII)
+_COOKIE = re.compile(r"v3\.(\d{1,12})\.([0-9a-f]{32})\.([0-9a-f]*)\.[0-9a-f]{64}", re.ASCII)
 
 
-def new_session(token: str, key: bytes, expiry_s: int) -> str:
+def new_session(token: str, key: bytes, expiry_s: int, name: str = "") -> str:
     """Return a new, unique session cookie for a client that sent the token."""
-    return _sign(token, key, f"v2.{expiry_s}.{secrets.token_hex(16)}")
+    return _sign(token, key, f"v3.{expiry_s}.{secrets.token_hex(16)}.{name.encode().hex()}")
+
+
+def name_in_session(cookie: str) -> str:
+    """Return the name of the person who logged in; empty if they gave none."""
+    found = _COOKIE.fullmatch(cookie)
+    return bytes.fromhex(found[3]).decode() if found else ""
 
 
 def _sign(token: str, key: bytes, text: str) -> str:

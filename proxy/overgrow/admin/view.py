@@ -66,6 +66,14 @@ class AdminView(Protocol):
     def token(self) -> str | None:
         """OVERGROW_ADMIN_TOKEN."""
 
+    @property
+    def read_token(self) -> str | None:
+        """OVERGROW_ADMIN_READ_TOKEN."""
+
+    @property
+    def is_owners_socket(self) -> bool:
+        """Whether the admin listener is a unix socket that only its owner may use."""
+
     def count_wrong_token(self) -> None:
         """Count a wrong token."""
 

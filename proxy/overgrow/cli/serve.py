@@ -188,6 +188,7 @@ def serve(**flags: Any) -> None:
     settings, passed = use_passed_sockets(settings, os.environ, os.getpid())
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
     require_separate(public, admin, token=settings.admin_token)
+    require_tokens_that_differ(settings.admin_token, settings.admin_read_token)
     settings = _for_development(_without_a_table(settings), public)
     sys.path.insert(0, str(settings.config.parent.resolve()))
     # Determined once, so that the master and all workers agree, and a problem is printed once.
@@ -311,6 +312,20 @@ def require_separate(public: ListenAddress, admin: ListenAddress, *, token: str 
         raise CannotStart(
             f"--admin {admin} can be reached from other machines, and OVERGROW_ADMIN_TOKEN is not "
             "set. Set it to a long random text, or bind --admin to 127.0.0.1."
+        )
+
+
+def require_tokens_that_differ(token: str | None, read_token: str | None) -> None:
+    """Require the token that changes beside the one that only reads, and that the two differ."""
+    if read_token is not None and read_token == token:
+        raise CannotStart(
+            "OVERGROW_ADMIN_READ_TOKEN is the same as OVERGROW_ADMIN_TOKEN, so it could change everything. "
+            "Set it to another long random text."
+        )
+    if read_token is not None and token is None:
+        raise CannotStart(
+            "OVERGROW_ADMIN_READ_TOKEN is set, and OVERGROW_ADMIN_TOKEN is not: without it everybody who "
+            "reaches the listener may change things. Set both."
         )
 
 

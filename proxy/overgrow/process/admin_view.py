@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,8 @@ class ProcessView:
         self.state = state
         self.config = settings.config
         self.token = settings.admin_token
+        self.read_token = settings.admin_read_token
+        self._socket = unix_path(settings.admin)
         self.hosts = settings.admin_hosts
         self.is_loopback_only = is_loopback(settings.admin)
         self._groups = OpenGroupCounts(
@@ -37,6 +40,15 @@ class ProcessView:
     def count_wrong_token(self) -> None:
         """Count a wrong admin token at once; the log may report several wrong tokens in one line."""
         self._app.count("overgrow_wrong_tokens_total")
+
+    @property
+    def is_owners_socket(self) -> bool:
+        """Whether the admin listener is a unix socket that nobody but its owner can connect to."""
+        try:
+            found = self._socket.lstat() if self._socket else None
+        except OSError:
+            return False
+        return found is not None and stat.S_ISSOCK(found.st_mode) and not found.st_mode & 0o022
 
     @property
     def board(self) -> Path:
@@ -86,6 +98,11 @@ class ProcessView:
     def is_draining(self) -> bool:
         """Whether the whole server was told to stop."""
         return bool(getattr(self._app.control, "is_server_stopping", False))
+
+
+def unix_path(bind: str) -> Path | None:
+    """Return the path of an address that is a unix socket; None for another address."""
+    return Path(bind.removeprefix("unix:")) if bind.startswith("unix:") else None
 
 
 def is_loopback(bind: str) -> bool:

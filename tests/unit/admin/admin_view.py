@@ -21,6 +21,8 @@ class View:
     server: dict[str, Any] | None = None
     is_draining: bool = False
     token: str | None = None
+    read_token: str | None = None
+    is_owners_socket: bool = False
     hosts: tuple[str, ...] = ("ops.test",)
     is_loopback_only: bool = True
     config: Path = Path("/srv/shop/routes.yaml")

@@ -75,7 +75,7 @@ def test_a_copied_cookie_is_worth_nothing_after_logout_in_any_worker(view):
     "tossed",
     [
         pytest.param("junk", id="junk"),
-        pytest.param("v2.9999999999." + "a" * 32 + "." + "b" * 64, id="one that looks like ours"),
+        pytest.param("v3.9999999999." + "a" * 32 + ".." + "b" * 64, id="one that looks like ours"),
         pytest.param('"quoted', id="a quote that does not end"),
         pytest.param("", id="empty"),
     ],

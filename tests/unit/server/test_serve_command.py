@@ -23,6 +23,7 @@ from overgrow.cli.serve import (
     note_short_token,
     require_free_addresses,
     require_separate,
+    require_tokens_that_differ,
     serve,
 )
 from overgrow.routing.facts import Facts
@@ -97,6 +98,21 @@ def test_an_admin_listener_for_other_machines_needs_a_token(admin):
 
     with pytest.raises(CannotStart, match="OVERGROW_ADMIN_TOKEN is not set"):
         require_separate(public, private, token=None)
+
+
+@pytest.mark.parametrize(
+    ("token", "read_token"),
+    [pytest.param("t", "t", id="the same"), pytest.param(None, "r", id="the reader's alone")],
+)
+def test_a_read_token_stands_beside_another_token(token, read_token):
+    with pytest.raises(CannotStart, match="OVERGROW_ADMIN_READ_TOKEN"):
+        require_tokens_that_differ(token, read_token)
+
+
+def test_a_read_token_may_be_absent():
+    require_tokens_that_differ("t", None)
+    require_tokens_that_differ(None, None)
+    require_tokens_that_differ("t", "r")
 
 
 @pytest.mark.parametrize("kept", ["t0ken\n", " t0ken", "t0ken\r\n"])

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from overgrow.admin.access import author, current_access
 from overgrow.admin.api.endpoint import ApiCall, Endpoint
 from overgrow.admin.api.errors import ApiError, api_error_of
 from overgrow.admin.api.reading import read_values
@@ -23,19 +24,30 @@ def create_api(
     api = Blueprint("api", __name__)
     for each in endpoints:
         rule = each.path.replace("{", "<").replace("}", ">")
-        name = f"{each.method} {each.path}".replace(".", "-")
-        api.add_url_rule(rule, name, partial(_answer, view, now, each), methods=[each.method])
+        api.add_url_rule(
+            rule, _name_of(each), partial(_answer, view, now, each), methods=[each.method]
+        )
     api.register_error_handler(ApiError, _api_error)
     api.register_error_handler(EditRefused, lambda refused: _api_error(api_error_of(refused)))
     return api
+
+
+def reading_posts(endpoints: Iterable[Endpoint]) -> set[str]:
+    """Return Flask's names of the endpoints whose POST changes nothing."""
+    return {f"api.{_name_of(each)}" for each in endpoints if not each.changes}
+
+
+def _name_of(endpoint: Endpoint) -> str:
+    return f"{endpoint.method} {endpoint.path}".replace(".", "-")
 
 
 def _answer(
     view: AdminView, now: Callable[[], float], endpoint: Endpoint, **path_values: Any
 ) -> ResponseReturnValue:
     values = read_values(endpoint, request, path_values)
-    who = f"admin API, from {request.remote_addr or 'a unix socket'}"
-    return jsonify(endpoint.answer(ApiCall(view, now(), values, who)))
+    who = author("admin API", values.get("who") or "")
+    call = ApiCall(view, now(), values, who, is_proven=current_access().is_proven)
+    return jsonify(endpoint.answer(call))
 
 
 def _api_error(found: ApiError) -> ResponseReturnValue:

@@ -35,13 +35,15 @@ class Parameter:
 class ApiCall:
     """One request to an endpoint: what the process knows, the time, the values of all parameters, and who asks.
 
-    `who` is the text that the history of flips keeps as the author.
+    `who` is the text that the history of flips keeps as the author: with the name of a login, or of the parameter `who`.
+    `is_proven` is False if no token is set and anybody on this machine could be the client.
     """
 
     view: AdminView
     now_s: float
     values: Mapping[str, Any]
     who: str
+    is_proven: bool = False
 
     def __getitem__(self, name: str) -> Any:
         """Return the value of a parameter; its default if the request does not give it."""

@@ -29,6 +29,7 @@ ERRORS: dict[str, ErrorKind] = {
     "token-needed": ErrorKind(401, "The request has no token, or a wrong one."),
     "foreign-origin": ErrorKind(403, "The request comes from a page of another site."),
     "form-token": ErrorKind(403, "The form has no valid csrf token."),
+    "token-reads-only": ErrorKind(403, "The token is the one that only reads."),
     "no-token": ErrorKind(403, "The listener is reachable from elsewhere and has no token."),
     "not-found": ErrorKind(404, "The API has no such path."),
     "method-not-allowed": ErrorKind(405, "The path takes other methods."),
@@ -61,6 +62,7 @@ OF_POSTS = (  # codes that every POST may answer, too
     "bad-body",
     "foreign-origin",
     "form-token",
+    "token-reads-only",
     "request-entity-too-large",
     "unsupported-media-type",
 )

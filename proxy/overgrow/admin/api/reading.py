@@ -41,13 +41,12 @@ def read_values(
 
 
 def _read_body(parameters: Sequence[Parameter], request: Request) -> dict[str, Any]:
-    data = request.get_data() if request.mimetype != FORM else b""
     if request.mimetype == FORM:
         fields = request.form.items(multi=True)
         return _read_texts(parameters, ((k, v) for k, v in fields if k != CSRF_FIELD))
     if request.mimetype == "application/json":
-        return _read_json(parameters, data)
-    if data:
+        return _read_json(parameters, request.get_data())
+    if request.mimetype or request.get_data():
         what = f"The body is {printable(request.mimetype)[:MOST_SHOWN] or 'of no type'}."
         fix = "Send JSON with Content-Type: application/json, or a form."
         raise ApiError("unsupported-media-type", what, fix)

@@ -99,7 +99,7 @@ class Site:
             frame=frame.as_json(),
             here=here,
             navigation=NAVIGATION,
-            csrf=form_token_of(self._view, self._now),
+            csrf=form_token_of(self._view),
             now=rfc3339(now_s),
             ago=partial(ago_text, now_s=now_s),
             next_look=f"{request.path}?look={looks - 1}" if looks else None,

@@ -1,8 +1,9 @@
 import json
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 
+from overgrow.admin.access import Access
 from overgrow.admin.api.blueprint import create_api
 from overgrow.admin.api.endpoint import Endpoint, Parameter
 from overgrow.admin.api.errors import ApiError
@@ -42,6 +43,7 @@ ENDPOINTS = (
 @pytest.fixture
 def client(tmp_path):
     app = Flask("api")
+    app.before_request(lambda: setattr(g, "access", Access(may_change=True, is_proven=False)))
     app.register_blueprint(create_api(View(tmp_path, None), lambda: 7.0, ENDPOINTS))
     return app.test_client()
 
