@@ -84,6 +84,9 @@ class AdminView(Protocol):
     def open_groups(self) -> Mapping[str, int]:
         """Return how many groups of mismatches no current rule covers, by route."""
 
+    def route_of(self, method: str, path: str) -> str | None:
+        """Return the name of the route that takes a request without headers or query; None if no route does."""
+
     @property
     def is_loopback_only(self) -> bool:
         """Whether only this machine can reach the admin listener: loopback or a unix socket."""

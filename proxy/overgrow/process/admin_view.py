@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from overgrow.process.runtime import HostApp
+from overgrow.routing.facts import Head
 from overgrow.routing.model import RouteTable
 from overgrow.settings import Settings
 from overgrow.shadow_service.groups import OpenGroupCounts
@@ -64,6 +65,12 @@ class ProcessView:
     def table(self) -> RouteTable | None:
         """The table in force in this worker."""
         return self._live.matcher.table
+
+    def route_of(self, method: str, path: str) -> str | None:
+        """Return the name of the route that takes a request without headers or query; None if no route does."""
+        head = Head(method, b"", (), "", "", "http", "")
+        route = self._live.matcher.match_path(path, head)
+        return route.name if route else None
 
     @property
     def is_killed(self) -> bool:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from overgrow.routing.facts import Head
+from overgrow.routing.match import build_matcher
 from overgrow.routing.model import RouteTable
 
 SINCE = "2026-11-22T18:00:00Z"
@@ -31,6 +33,11 @@ class View:
 
     def open_groups(self):
         return self.opened or {}
+
+    def route_of(self, method, path):
+        matcher = build_matcher(self.table) if self.table else None
+        route = matcher and matcher.match_path(path, Head(method, b"", (), "", "", "http", ""))
+        return route.name if route else None
 
     def count_wrong_token(self):
         self.wrong_tokens += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overgrow.admin.api import routes, status
+from overgrow.admin.api import decisions, routes, status, unrouted
 from overgrow.admin.api.endpoint import ApiCall, Endpoint
 from overgrow.admin.api.openapi import openapi_document
 from overgrow.admin.api.schemas import ANYTHING, TEXT, Schema, map_of, record
@@ -15,6 +15,8 @@ def _answer_document(_call: ApiCall) -> Schema:
 ENDPOINTS: tuple[Endpoint, ...] = (
     *status.ENDPOINTS,
     *routes.ENDPOINTS,
+    *unrouted.ENDPOINTS,
+    *decisions.ENDPOINTS,
     Endpoint(
         "GET",
         "/api/openapi.json",

@@ -1,0 +1,86 @@
+"""The recent decisions that somebody asks for: filtered, in order, at most a number of them, as JSON.
+
+Pure but for reading the rings. Rule: whoever passes `next_after` of one answer as `after` of the next gets each decision
+once, whatever the filter and the limit.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from overgrow.observe.decision_record import MAX_ROUTE, DecisionRecord, cut_text
+from overgrow.observe.decision_ring import DecisionPage, read_decisions
+
+STATUS_PATTERN = "[1-5]xx|[1-5][0-9][0-9]|0"  # 0: the client left before the response began
+STATUS_WORDS = "a status such as 404, a class such as 5xx, or 0 for clients that left"
+
+
+class DecisionFilter(NamedTuple):
+    """Which decisions somebody wants; None is any. `status` is a status, or a class such as 5xx."""
+
+    route: str | None = None
+    side: str | None = None
+    status: str | None = None
+    reason: str | None = None
+
+    def takes(self, record: DecisionRecord) -> bool:
+        """Whether a record is wanted."""
+        return (
+            (self.route is None or cut_text(self.route, MAX_ROUTE) == record.route)
+            and self.side in (None, record.side)
+            and self.reason in (None, record.reason)
+            and (self.status is None or _is_status(self.status, record.status))
+        )
+
+
+def _is_status(wanted: str, status: int) -> bool:
+    return status // 100 == int(wanted[0]) if wanted.endswith("xx") else status == int(wanted)
+
+
+def is_status_filter(text: str) -> bool:
+    """Whether a text is a status, or a class of statuses."""
+    return re.fullmatch(STATUS_PATTERN, text, re.ASCII) is not None
+
+
+class DecisionList(NamedTuple):
+    """The wanted decisions, the oldest first, and how far they reach."""
+
+    records: tuple[DecisionRecord, ...]
+    next_after: int
+    missed: int  # of any kind, overwritten before they were read
+    has_restarted: bool
+    has_more: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the list as /api/decisions shows it."""
+        return {
+            "decisions": [record.as_json() for record in self.records],
+            "next_after": self.next_after,
+            "missed": self.missed,
+            "restarted": self.has_restarted,
+            "more": self.has_more,
+        }
+
+
+def list_decisions(
+    folder: Path, wanted: DecisionFilter, after: int | None, limit: int
+) -> DecisionList:
+    """Return the wanted decisions after a number, at most `limit`: the oldest of them; without `after`, the newest."""
+    page = read_decisions(folder, after)
+    chosen = [record for record in page.records if wanted.takes(record)]
+    has_more = len(chosen) > limit
+    if after is None or page.has_restarted or not has_more:
+        kept = tuple(chosen[-limit:])
+        return DecisionList(kept, page.last_seq, page.missed, page.has_restarted, has_more)
+    return _first_of(page, tuple(chosen[:limit]), after)
+
+
+def _first_of(page: DecisionPage, kept: tuple[DecisionRecord, ...], after: int) -> DecisionList:
+    """Return the oldest of the wanted decisions; the next call goes on behind the last of them."""
+    next_after = kept[-1].seq
+    read = sum(record.seq <= next_after for record in page.records)
+    return DecisionList(
+        kept, next_after, next_after - after - read, has_restarted=False, has_more=True
+    )
