@@ -43,15 +43,13 @@ from overgrow.cli.workers import ask_workers, is_door_running
 from overgrow.files import ANSWER_S, within
 from overgrow.table.editing import flip as edit
 from overgrow.table.editing import kill_switch
-from overgrow.table.editing.flip import FlipResult, Readiness
+from overgrow.table.editing.flip import FlipResult, Readiness, keeps_flip
 from overgrow.table.editing.history import WAIT_S
 from overgrow.table.editing.kill_switch import KillResult
-from overgrow.table.editing.rewrite import is_same_state, parse_goal, state_of
+from overgrow.table.editing.rewrite import parse_goal
 from overgrow.table.live import is_killed, kill_files
-from overgrow.table.reading.parse import parse_drafts, revision_of
+from overgrow.table.reading.parse import revision_of
 from overgrow.table.reading.problems import EditRefused
-from overgrow.table.reading.table_file import decode_text
-from overgrow.yaml_file.tree import YamlSyntaxError
 
 UNCHANGED = "Nothing was changed: migrated could not answer. Fix the import first."
 
@@ -358,27 +356,12 @@ def _report_flip(call: Invocation, flipped: FlipResult, make_waiting: MakeWaitin
 
 
 def _lag(call: Invocation, flipped: FlipResult, readyz: Mapping[str, Any]) -> str:
-    """Return a text on the workers that do not follow the flip yet; "" if all run its table, or a newer one that contains it.
-
-    If two people flip at once, workers may load the second flip without the first.
-    """
+    """Return a text on the workers that do not follow the flip yet; "" if all run its table, or a newer one that contains it."""
     late = revision_lag(readyz, flipped.revision)
     data = read_table(call) if late else b""
-    if not late or revision_lag(readyz, revision_of(data)) or not _file_keeps(data, flipped):
+    if not late or revision_lag(readyz, revision_of(data)):
         return late
-    return ""
-
-
-def _file_keeps(data: bytes, flipped: FlipResult) -> bool:
-    """Return whether a file still has the flipped routes as the flip wrote them."""
-    try:
-        states = {
-            draft.name: state_of(draft) for draft in parse_drafts(decode_text(data), os.environ)
-        }
-    except YamlSyntaxError:
-        return False
-    names = {change.route for change in flipped.changes} or {flipped.route}
-    return all(is_same_state(states.get(name, "gone from the file"), flipped.to) for name in names)
+    return "" if keeps_flip(data, flipped, os.environ) else late
 
 
 def _flipped_text(flipped: FlipResult, seen: str) -> str:

@@ -22,7 +22,8 @@ from overgrow.cli.file_deadline import file_deadline
 from overgrow.cli.forked_call import EndedApartError, call_in_fork
 from overgrow.cli.output import echo_safe
 from overgrow.cli.waiting import parse_timeout_option
-from overgrow.cli.workers import POLL_S, Worker, living_workers, name_worker
+from overgrow.cli.workers import Worker, living_workers
+from overgrow.table.proposals import LOOK_S, name_worker
 from overgrow.table.running import find_master
 from overgrow.text import count_text, rfc3339
 
@@ -186,7 +187,7 @@ def _wait_for_workers(
 
 def _pause() -> None:
     try:
-        time.sleep(POLL_S)
+        time.sleep(LOOK_S)
     except KeyboardInterrupt:
         what = "You stopped waiting; the front door continues to reload."
         raise Failed("unconfirmed", what, "See overgrow status for its progress.") from None

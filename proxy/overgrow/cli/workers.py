@@ -6,7 +6,6 @@ follow.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,12 +14,12 @@ from typing import Any
 
 from overgrow.cli.context import Invocation
 from overgrow.files import ANSWER_S, within
-from overgrow.table.proposals import ProposalAnswer, propose_table
+from overgrow.table import proposals
+from overgrow.table.proposals import name_worker
 from overgrow.table.reading.problems import EditRefused
 from overgrow.table.running import find_master
 from overgrow.yaml_file.problem import Problem
 
-POLL_S = 0.05
 ASKED_S = 2.0
 Worker = Mapping[str, Any]
 
@@ -46,11 +45,6 @@ def is_door_running(state: Path) -> bool:
     return bool(living_workers(state))
 
 
-def name_worker(worker: Worker) -> str:
-    """Return the name of a worker for messages."""
-    return f"worker {worker['slot']} (pid {worker['pid']})"
-
-
 def ask_workers(call: Invocation, data: bytes, limit_s: float) -> None:
     """Ask each running worker whether it would accept a table.
 
@@ -58,21 +52,11 @@ def ask_workers(call: Invocation, data: bytes, limit_s: float) -> None:
         EditRefused: if a worker would not accept it, or did not respond in time.
 
     """
-    deadline = time.monotonic() + limit_s
-    with propose_table(call.state, data) as proposal:
-        while True:
-            answers = proposal.answers()
-            # Workers that are leaving keep their old app and accept no new clients.
-            asked = [each for each in living_workers(call.state) if not each.get("leaving")]
-            silent = [each for each in asked if (each["slot"], each["pid"]) not in answers]
-            refusing = [each for each in answers.values() if each.problems]
-            if refusing:
-                raise _refusal(call, refusing)
-            if asked and not silent:
-                return
-            if time.monotonic() >= deadline:
-                raise _no_response_refusal(silent, limit_s)
-            time.sleep(POLL_S)
+    try:
+        proposals.ask_workers(call.state, data, partial(living_workers, call.state), limit_s)
+    except EditRefused as refused:
+        refused.problems = tuple(_with_given_path(each, call.config) for each in refused.problems)
+        raise
 
 
 def find_refusal(call: Invocation, data: bytes, limit_s: float = ASKED_S) -> str | None:
@@ -89,30 +73,10 @@ def find_refusal(call: Invocation, data: bytes, limit_s: float = ASKED_S) -> str
     return None
 
 
-def _refusal(call: Invocation, refusing: Sequence[ProposalAnswer]) -> EditRefused:
-    first = refusing[0]
-    problems = [_with_given_path(problem, call.config) for problem in first.problems]
-    what = f"worker {first.slot} (pid {first.pid}) would reject the table"
-    if first.stale is None:
-        return EditRefused("workers-refuse", what, "Nothing was changed. Fix this first.", problems)
-    fix = f"Nothing was changed. {first.stale[:1].upper()}{first.stale[1:]}: overgrow reload."
-    return EditRefused("workers-refuse", what, fix, problems, ["overgrow reload"])
-
-
 def _with_given_path(problem: Problem, config: Path) -> Problem:
     """Return the problem with the table's path as the user gave it, in place of the absolute path that workers report."""
     is_of_table = problem.file == str(config.absolute())
     return replace(problem, file=str(config)) if is_of_table else problem
-
-
-def _no_response_refusal(silent: Sequence[Worker], limit_s: float) -> EditRefused:
-    names = (
-        ", ".join(map(name_worker, silent)) or "the front door, whose workers are not running yet,"
-    )
-    what = f"{names} did not say within {limit_s:g} s whether it would accept the table"
-    return EditRefused(
-        "workers-silent", what, "Nothing was changed. See overgrow status whether it hangs."
-    )
 
 
 def note_other_table(state: Path, revision: str) -> str | None:

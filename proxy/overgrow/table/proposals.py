@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from overgrow.files import replace_file
+from overgrow.table.reading.problems import EditRefused
 from overgrow.table.reading.table_file import read_table_file
 from overgrow.yaml_file.problem import Problem
 
 FOLDER = "proposals"
 POLL_S = 0.25  # how often workers look
 KEPT_S = 60.0
+LOOK_S = 0.05  # how often whoever asks looks for answers
 _ASKED = ".yaml"
 _MOST_BYTES = 16 * 1024 * 1024
 
@@ -41,6 +43,7 @@ class ProposalAnswer(NamedTuple):
     stale: str | None = None  # since when its app is older than its sources
 
 
+Worker = Mapping[str, Any]  # what a worker reports on the board
 Judge = Callable[[bytes], tuple[Sequence[Problem], str | None]]
 
 
@@ -110,6 +113,58 @@ def propose_table(state: Path, data: bytes) -> Iterator[Proposal]:
         for path in folder.glob(f"{key}.*"):
             with suppress(OSError):
                 path.unlink()
+
+
+def ask_workers(
+    state: Path, data: bytes, living: Callable[[], Sequence[Worker]], limit_s: float
+) -> None:
+    """Ask each running worker whether it would accept a table; `living` returns the reports of the living workers.
+
+    Raises:
+        EditRefused: if a worker would not accept it, or did not respond in time.
+        OSError: if the state folder cannot be written.
+
+    """
+    deadline = time.monotonic() + limit_s
+    with propose_table(state, data) as proposal:
+        while True:
+            answers = proposal.answers()
+            # Workers that are leaving keep their old app and accept no new clients.
+            asked = [each for each in living() if not each.get("leaving")]
+            silent = [each for each in asked if (each["slot"], each["pid"]) not in answers]
+            refusing = [each for each in answers.values() if each.problems]
+            if refusing:
+                raise _refusal(refusing[0])
+            if asked and not silent:
+                return
+            if time.monotonic() >= deadline:
+                raise _no_response_refusal(silent, limit_s)
+            time.sleep(LOOK_S)
+
+
+def _refusal(refusing: ProposalAnswer) -> EditRefused:
+    what = f"worker {refusing.slot} (pid {refusing.pid}) would reject the table"
+    stale = refusing.stale
+    if stale is None:
+        fix = "Nothing was changed. Fix this first."
+        return EditRefused("workers-refuse", what, fix, refusing.problems)
+    fix = f"Nothing was changed. {stale[:1].upper()}{stale[1:]}: overgrow reload."
+    return EditRefused("workers-refuse", what, fix, refusing.problems, ["overgrow reload"])
+
+
+def _no_response_refusal(silent: Sequence[Worker], limit_s: float) -> EditRefused:
+    names = (
+        ", ".join(map(name_worker, silent)) or "the front door, whose workers are not running yet,"
+    )
+    what = f"{names} did not say within {limit_s:g} s whether it would accept the table"
+    return EditRefused(
+        "workers-silent", what, "Nothing was changed. See overgrow status whether it hangs."
+    )
+
+
+def name_worker(worker: Worker) -> str:
+    """Return the name of a worker for messages."""
+    return f"worker {worker['slot']} (pid {worker['pid']})"
 
 
 def _read_answer(path: Path) -> ProposalAnswer | None:

@@ -38,12 +38,13 @@ from overgrow.table.judging import Rules
 from overgrow.table.live import utc_now
 from overgrow.table.reading.parse import parse, revision_of
 from overgrow.table.reading.problems import EditRefused
-from overgrow.table.reading.routes import Draft
+from overgrow.table.reading.routes import Draft, parse_drafts
 from overgrow.table.reading.settling import STANDS_S
 from overgrow.table.reading.table_file import decode_text
 from overgrow.table.state_dir import login_name
 from overgrow.text import printable
 from overgrow.yaml_file.scalars import nearest_word
+from overgrow.yaml_file.tree import YamlSyntaxError
 
 GROUP = "group:"
 MOST_ATTEMPTS = 5
@@ -78,6 +79,9 @@ class Actor:
     work while the app cannot be imported. `rules` returns the app's rules; None skips the check against the app. `ask` is
     called without a lock, with the text to be written, and raises EditRefused if the running workers would reject that
     text. Without a gate, a route that requires evidence can be flipped only with a reason (`why`).
+
+    If the file has another revision than `expected_revision`, the edit is refused. `may_go_forward` is called before a
+    flip that sends more clients to migrated than before, or makes a route gone; it raises an exception if this author may not do so.
     """
 
     env: Mapping[str, str]
@@ -89,6 +93,8 @@ class Actor:
     wait_s: float = WAIT_S  # for whoever else edits the table
     ask: Ask | None = None
     approved: bytes | None = None  # the text that the workers would take
+    expected_revision: str | None = None  # of the file, as the author saw it
+    may_go_forward: Callable[[], None] | None = None
 
 
 class _AskFirst(Exception):
@@ -133,12 +139,15 @@ def flip(config: Path, state: Path, name: str, to: str, actor: Actor) -> FlipRes
 
 def _flip_once(transaction: EditTransaction, actor: Actor, name: str, to: str) -> FlipResult:
     goal = parse_goal(to)
+    _refuse_stale(transaction, actor)
     members = _find_members(transaction, name, f"flip {{}} {to}")
     _refuse_irreversible(members, str(goal))
     changes = tuple(change for draft in members for change in changes_for(draft, goal))
     plan = EditPlan("flip", name, state_of_all(members), str(goal), changes)
     if not changes:
         return FlipResult(name, plan.from_, plan.to, revision_of(transaction.data))
+    if actor.may_go_forward is not None and _goes_forward(members, plan.to):
+        actor.may_go_forward()
     return _apply_plan(
         transaction, actor, members, plan, _check_gates(transaction, actor, members, plan)
     )
@@ -159,6 +168,7 @@ def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipR
 
 
 def _rollback_once(transaction: EditTransaction, actor: Actor, name: str | None) -> FlipResult:
+    _refuse_stale(transaction, actor)
     if name is not None:
         _find_members(transaction, name, "rollback {}")
     entry = find_undoable(read_history(transaction.state).entries, name)
@@ -220,6 +230,15 @@ def _find_group_members(transaction: EditTransaction, group: str) -> list[Draft]
     return found
 
 
+def _refuse_stale(transaction: EditTransaction, actor: Actor) -> None:
+    """Refuse an edit by somebody who saw another revision of the file."""
+    revision = revision_of(transaction.data)
+    if actor.expected_revision not in (None, revision):
+        what = f"the table is {revision} now, not {actor.expected_revision}"
+        fix = "Nothing was changed. Look at the table as it is now, then decide again."
+        raise EditRefused("stale-revision", what, fix)
+
+
 def _refuse_irreversible(members: Sequence[Draft], to: str) -> None:
     for draft in members:
         if draft.fields.values.get("reversible") is False and to not in ("migrated", "gone"):
@@ -274,6 +293,19 @@ def _require_one_as_written(transaction: EditTransaction, entry: HistoryEntry, n
     raise EditRefused("not-as-written", what, fix)
 
 
+def keeps_flip(data: bytes, flipped: FlipResult, env: Mapping[str, str]) -> bool:
+    """Return whether a text of the table still has the flipped routes as the flip wrote them.
+
+    If two people flip at once, workers may load the second flip without the first.
+    """
+    try:
+        states = {draft.name: state_of(draft) for draft in parse_drafts(decode_text(data), env)}
+    except YamlSyntaxError:
+        return False
+    names = {change.route for change in flipped.changes} or {flipped.route}
+    return all(is_same_state(states.get(name, "gone from the file"), flipped.to) for name in names)
+
+
 # --- writing the table --------------------------------------------------------------------------------------
 
 
@@ -295,6 +327,11 @@ def _check_gates(
         raise EditRefused("gate-closed", f"{transaction.config}: {'; '.join(closed)}", fix)
     facts = {"why": actor.why, "evidence": evidence, "overruled": closed}
     return {name: value for name, value in facts.items() if value}
+
+
+def _goes_forward(members: Sequence[Draft], to: str) -> bool:
+    """Return whether a change to `to` takes clients away from legacy."""
+    return to == "gone" or _sends_more_to_migrated(members, to)
 
 
 def _sends_more_to_migrated(members: Sequence[Draft], to: str) -> bool:

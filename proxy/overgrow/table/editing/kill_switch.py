@@ -121,10 +121,15 @@ def resume(
 
 
 def resume_and_report(
-    config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
+    config: Path,
+    state: Path,
+    *,
+    who: str | None = None,
+    now: Callable[[], str] = utc_now,
+    why: str | None = None,
 ) -> ResumeResult:
     """Like `resume`, but also report whether the history has the resume already. This waits for no lock."""
-    note = create_note("resume", at=now(), who=who or login_name())
+    note = create_note("resume", at=now(), who=who or login_name(), why=why)
     notes = [one for path in kill_files(config, state) for one in read_notes(path)]
     is_put_aside = False
     removed: list[Path] = []
