@@ -63,6 +63,10 @@ class AdminView(Protocol):
         """The state folder; `secret` in it signs the login cookie."""
 
     @property
+    def store_url(self) -> str | None:
+        """OVERGROW_STORE_URL; None for the file in the state folder."""
+
+    @property
     def token(self) -> str | None:
         """OVERGROW_ADMIN_TOKEN."""
 

@@ -25,6 +25,7 @@ class ProcessView:
         self._app = app
         self.state = state
         self.config = settings.config
+        self.store_url = settings.store_url
         self.token = settings.admin_token
         self.read_token = settings.admin_read_token
         self._socket = unix_path(settings.admin)

@@ -22,6 +22,7 @@ class View:
     boot_error: dict[str, Any] | None = None
     server: dict[str, Any] | None = None
     is_draining: bool = False
+    store_url: str | None = None
     token: str | None = None
     read_token: str | None = None
     is_owners_socket: bool = False

@@ -241,6 +241,13 @@ def test_of_a_pair_that_differs_everywhere_the_first_differences_are_shown(overg
     assert "and 4 more (--json)" in shown(overgrow)
 
 
+def test_a_pair_too_large_to_store_is_left_out_of_the_examples(overgrow, find):
+    names = [f"{'member_' * 40}{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(200)]
+    find(compared("orders", answer(dict.fromkeys(names, 1)), answer(dict.fromkeys(names, 2))))
+
+    assert "orders, high, 1 time" in shown(overgrow)
+
+
 def sharing_four_digits():
     """Two comparisons whose groups' ids begin alike."""
     seen = {}

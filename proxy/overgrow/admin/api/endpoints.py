@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overgrow.admin.api import decisions, routes, status, unrouted
+from overgrow.admin.api import decisions, differences, routes, status, unrouted
 from overgrow.admin.api.endpoint import ApiCall, Endpoint
 from overgrow.admin.api.openapi import openapi_document
 from overgrow.admin.api.schemas import ANYTHING, TEXT, Schema, map_of, record
@@ -17,6 +17,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *routes.ENDPOINTS,
     *unrouted.ENDPOINTS,
     *decisions.ENDPOINTS,
+    *differences.ENDPOINTS,
     Endpoint(
         "GET",
         "/api/openapi.json",

@@ -45,6 +45,30 @@ ERRORS: dict[str, ErrorKind] = {
 }
 # A refused flip conflicts with the state of the table, except where the request names what does not exist.
 _STATUS_OF_REFUSAL = {"unknown-route": 404, "unknown-group": 404, "bad-flip": 400}
+# Refusals of a review of stored differences (shadow/review). They are no server errors: without shadowing there is no store.
+ERRORS |= {
+    "unknown-mismatch": ErrorKind(
+        404,
+        "The beginning of an id fits no group of differences, or more than one.",
+        ("overgrow diff top --all",),
+    ),
+    "no-evidence": ErrorKind(
+        404,
+        "The evidence store does not exist yet, or cannot be read.",
+        ("overgrow shadow status",),
+    ),
+    "no-rule": ErrorKind(
+        409,
+        "No rule can be written for the group.",
+        ("overgrow diff top",),
+    ),
+    "rule-exists": ErrorKind(409, "The path already has a rule.", ("overgrow diff rules",)),
+    "rules-unusable": ErrorKind(
+        409,
+        "The rules of a route cannot be read or written, or have problems.",
+        ("overgrow diff rules",),
+    ),
+}
 ERRORS |= {
     code: ErrorKind(_STATUS_OF_REFUSAL.get(code, 409), meaning)
     for code, meaning in REFUSALS.items()

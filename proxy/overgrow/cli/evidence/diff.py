@@ -180,8 +180,9 @@ def _part_cells(part: Part) -> tuple[str, str, str]:
 
 
 def _latest_examples(group: Group) -> Sequence[Example]:
-    """Return the latest examples of a group."""
-    return sorted(group.examples, key=lambda each: -each.at)[:SHOWN_PAIRS]
+    """Return the latest examples of a group; a pair that was too large to store is left out."""
+    whole = (each for each in group.examples if each.pair)
+    return sorted(whole, key=lambda each: -each.at)[:SHOWN_PAIRS]
 
 
 def _example(example: Example) -> str:

@@ -1,0 +1,234 @@
+"""The stored differences for the admin listener: lists them, shows one, previews a rule, accepts it.
+
+The API and the pages call these functions; they use the same review as the command line. What is accepted is what was
+previewed: a request to accept carries the digest of the preview, and is refused if the file, the rules or what they hide
+have changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from overgrow.admin.view import AdminView
+from overgrow.evidence import EvidenceReset, Group
+from overgrow.files import ANSWER_S, within
+from overgrow.shadow.review.drafting import (
+    RuleWish,
+    Terms,
+    draft_rules,
+    rule_json,
+)
+from overgrow.shadow.review.judged_groups import JudgedGroup
+from overgrow.shadow.review.preview import RulePreview
+from overgrow.shadow.review.review import DifferenceReview, GroupListing
+from overgrow.shadow.review.rules_folder import FOLDER, TolerantRulesFolder, compare_names
+from overgrow.shadow.review.side_by_side import ComparedPair, latest_pairs
+from overgrow.store.admin_writes import reset_evidence
+from overgrow.store.engine import StoreError, engine_of, store_url
+from overgrow.store.reader import open_reader
+from overgrow.table.editing.accepted_rules import AcceptedRules, lock_for_accept
+from overgrow.table.reading.problems import EditRefused
+from overgrow.text import printable
+from overgrow.yaml_file.scalars import nearest_word
+
+T = TypeVar("T")
+LOCK_S = 2.0  # short: the admin listener has few threads
+MOST_SAMPLES = 5
+MOST_LISTED = 200
+
+
+class NoEvidence(Exception):
+    """The store does not exist yet, or cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDifferences:
+    """The groups of a list; `missing` says why there is no store to read, `notes` what is wrong with rules files."""
+
+    listing: GroupListing
+    groups: tuple[JudgedGroup, ...]  # those that were asked for, at most MOST_LISTED
+    matching: int  # how many there are
+    missing: str
+    notes: tuple[str, ...]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are more groups than those in the list."""
+        return self.matching > len(self.groups) or self.listing.known > self.listing.looked_at
+
+
+@dataclass(frozen=True, slots=True)
+class ShownDifference:
+    """One group with its samples; there are two judged groups if it occurred while legacy and while migrated served users."""
+
+    judged: tuple[JudgedGroup, ...]
+    samples: tuple[ComparedPair, ...]
+    unstored: int  # samples that were too large to store
+    rules: tuple[Mapping[str, Any], ...]  # that would cover what is open
+    notes: tuple[str, ...]
+
+    @property
+    def group(self) -> Group:
+        """The group with the most pairs."""
+        return self.judged[0].group
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no current rule covers the group."""
+        return any(each.is_open for each in self.judged)
+
+
+class AcceptOrder(NamedTuple):
+    """A rule that a person accepts: under which terms, after which preview, and whether to reset the evidence of the route."""
+
+    terms: Terms
+    digest: str
+    who: str
+    restart: bool = False
+
+
+class AcceptResult(NamedTuple):
+    """Rules that were written; `unrecorded` says why the history does not show it, empty if it does."""
+
+    preview: RulePreview
+    open_groups: int
+    unrecorded: str
+
+
+class PreviewChanged(EditRefused):
+    """What was previewed is not what would be saved; `preview` is how it is now."""
+
+    def __init__(self, preview: RulePreview) -> None:
+        what = "the rules file, or what the rule would hide, has changed since the preview"
+        fix = "Nothing was changed. Read the new preview, and accept that."
+        super().__init__("changed-meanwhile", what, fix)
+        self.preview = preview
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def list_differences(
+    view: AdminView, now_s: float, route: str | None, *, everything: bool, limit: int = MOST_LISTED
+) -> ListedDifferences:
+    """Return the open groups of one route or of all, or with `everything` also those that rules cover.
+
+    Raises:
+        EditRefused: unknown-route, unless the table has the route or the store has groups of it.
+
+    """
+    notes: list[str] = []
+    try:
+        listing = _ask(view, lambda: _review(view, now_s, notes).listing(route))
+        missing = ""
+    except NoEvidence as error:
+        listing, missing = GroupListing((), 0, 0), str(error)
+    if route is not None and not listing.known:
+        _require_route(view, route)
+    chosen = listing.groups if everything else listing.open_groups
+    return ListedDifferences(listing, chosen[:limit], len(chosen), missing, tuple(notes))
+
+
+def _require_route(view: AdminView, name: str) -> None:
+    names = [route.name for route in view.table.routes] if view.table else []
+    if name not in names:
+        near = nearest_word(name, names)
+        fix = f"Did you mean {near}?" if near else "overgrow routes lists the names."
+        what = f"{view.config} has no route named {printable(name, keep='')}"
+        raise EditRefused("unknown-route", what, fix)
+
+
+def show_difference(view: AdminView, now_s: float, text: str) -> ShownDifference:
+    """Return the group whose id begins with `text`."""
+    notes: list[str] = []
+    found = _ask(view, lambda: _review(view, now_s, notes).find(text))
+    judged = tuple(sorted(found, key=lambda each: -each.group.count))
+    examples = [example for each in judged for example in each.group.examples]
+    parts = [part for each in judged for part in each.open_parts]
+    return ShownDifference(
+        judged,
+        tuple(latest_pairs(examples, MOST_SAMPLES)),
+        sum(not example.pair for example in examples),
+        tuple(map(rule_json, draft_rules(parts))),
+        tuple(notes),
+    )
+
+
+def preview_rule(view: AdminView, now_s: float, text: str, wish: RuleWish) -> RulePreview:
+    """Return what a rule for the group whose id begins with `text` would hide."""
+    return _ask(view, lambda: _preview(_review(view, now_s, []), text, wish))
+
+
+def _preview(review: DifferenceReview, text: str, wish: RuleWish) -> RulePreview:
+    return review.preview_group(review.find(text), wish)
+
+
+def _review(view: AdminView, now_s: float, notes: list[str]) -> DifferenceReview:
+    """Return a review of what the store holds now, under the rules as they are on disk now."""
+    routes = view.table.routes if view.table else ()
+    today = datetime.fromtimestamp(now_s, UTC).date()
+    folder = TolerantRulesFolder(
+        view.config.parent / FOLDER, compare_names(routes), today, notes.append
+    )
+    return DifferenceReview(lambda: open_reader(store_url(view.state, view.store_url)), folder)
+
+
+def _ask(view: AdminView, question: Callable[[], T]) -> T:
+    """Answer a question from the store, in a thread that nobody joins: a disk or a database may not answer.
+
+    Raises:
+        NoEvidence: if there is no store, or it cannot be read in time.
+
+    """
+    try:
+        return within(ANSWER_S, view.state / "differences", question)
+    except (StoreError, OSError) as error:
+        raise NoEvidence(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    return f"The evidence in {error.filename} cannot be read: {error.strerror or error}."
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def accept_rule(
+    view: AdminView, now_s: float, text: str, wish: RuleWish, order: AcceptOrder
+) -> AcceptResult:
+    """Write the rules that were previewed; refuse if the preview would be another one now."""
+    preview = preview_rule(view, now_s, text, replace(wish, terms=order.terms))
+    if preview.digest != order.digest:
+        raise PreviewChanged(preview)
+    work = partial(_write, view.state, preview, order)
+    unrecorded = within(LOCK_S * 2 + ANSWER_S, preview.path, work)
+    route = preview.target.route
+    if order.restart:
+        _ask(
+            view, partial(_reset, view, EvidenceReset(route, now_s, order.who, order.terms.reason))
+        )
+    left = list_differences(view, now_s, route, everything=False).matching
+    return AcceptResult(preview, left, unrecorded)
+
+
+def _write(state: Path, preview: RulePreview, order: AcceptOrder) -> str:
+    with lock_for_accept(state, LOCK_S) as record:
+        preview.write()
+        names = [rule.name for rule in preview.rules]
+        target, why = preview.target, order.terms.reason
+        return record(AcceptedRules(order.who, target.route, target.key, preview.path, names, why))
+
+
+def _reset(view: AdminView, begun: EvidenceReset) -> None:
+    engine = engine_of(store_url(view.state, view.store_url))
+    try:
+        reset_evidence(engine, begun)
+    finally:
+        engine.dispose()
