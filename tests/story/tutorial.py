@@ -76,6 +76,7 @@ def is_shown(shown: str, printed: str, command: str) -> bool:
 
 def steady(text: str, command: str) -> str:
     """Give an output without what differs at each run."""
+    text = re.sub(r"^note: the app has been loading for .*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\b[0-9a-f]{12}\b", "REVISION", text)
     text = re.sub(r"^(date|via): .*$", r"\1: SOMETHING", text, flags=re.MULTILINE)
     text = re.sub(r"\boverride: \S+|overgrow_id=[0-9a-f]{32}", "TOKEN", text)

@@ -78,6 +78,8 @@ def draining(tmp_path_factory):
             served.process.terminate()
             wait_until(lambda: b"draining" in served.asked("/readyz", served.admin))
             yield kept
+            for client in kept.values():
+                client.socket.close()
         legacy.shutdown()
 
 

@@ -124,6 +124,8 @@ def draining():
     server.signal(signal.SIGTERM)
     server.told_until(lambda found: found["is_server_stopping"])
     yield kept
+    for client in (*kept["public"], *kept["admin"]):
+        client.socket.close()
     server.stop()
 
 
