@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 TIMEOUT_S = 5.0
+READINESS_KEYS = frozenset({"status", "workers", "killed"})
+_SERVER_ERROR = 500
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]*):([0-9]{1,5})")
 _HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # wildcards that a server binds
@@ -22,6 +24,10 @@ class Unreachable(Exception):
     def __init__(self, message: str, fix: str = "") -> None:
         super().__init__(f"{message} {fix}".rstrip())
         self.message, self.fix = message, fix
+
+
+class Refused(Unreachable):
+    """The admin listener answered with an error: asking again does not help."""
 
 
 class AdminClient:
@@ -38,11 +44,11 @@ class AdminClient:
         self._timeout_s = timeout_s
         self._host, self._port = _place_of(address)
 
-    def get(self, path: str) -> dict[str, Any]:
-        """Return the JSON object at `path`; /readyz sends one with status 503 too.
+    def get(self, path: str, keys: frozenset[str] = READINESS_KEYS) -> dict[str, Any]:
+        """Return the JSON object at `path`, which has these keys; /readyz sends one with status 503 too.
 
         Raises:
-            Unreachable: if nobody answers, or the response is not such an object.
+            Unreachable: if nobody answers, or the response is not such an object; Refused for an error of the API.
 
         """
         connection = self._connection()
@@ -57,7 +63,7 @@ class AdminClient:
             ) from error
         finally:
             connection.close()
-        return self._object(status, body)
+        return self._object(status, body, keys)
 
     def _headers(self) -> dict[str, str | bytes]:
         if not self._token:
@@ -69,21 +75,25 @@ class AdminClient:
             )
         return {"Authorization": f"Bearer {self._token}".encode()}
 
-    def _object(self, status: int, body: bytes) -> dict[str, Any]:
+    def _object(
+        self, status: int, body: bytes, keys: frozenset[str] = READINESS_KEYS
+    ) -> dict[str, Any]:
         try:
             payload = json.loads(body)
         except ValueError:
             payload = None
         if status in {401, 403}:
-            raise Unreachable(
+            raise Refused(
                 f"The admin listener at {self.address} refused the request ({status}).",
                 "Set OVERGROW_ADMIN_TOKEN to the token that overgrow serve runs with.",
             )
-        if isinstance(payload, dict) and {"status", "workers", "killed"} <= payload.keys():
+        if isinstance(payload, dict) and keys <= payload.keys():
             return payload
         error = payload.get("error") if isinstance(payload, dict) else None
         if isinstance(error, dict) and "message" in error:
-            raise Unreachable(f"The admin listener at {self.address}: {error['message']}")
+            kind = Unreachable if status >= _SERVER_ERROR else Refused
+            where = f"The admin listener at {self.address}"
+            raise kind(f"{where}: {error['message']}", error.get("fix", ""))
         raise Unreachable(
             f"What listens at {self.address} is not an admin listener of Overgrow (it answered "
             f"{status}).",

@@ -29,6 +29,7 @@ COMMANDS = {
     "resume": "overgrow.cli.flips:resume",
     "history": "overgrow.cli.history:history",
     "status": "overgrow.cli.status:status",
+    "tail": "overgrow.cli.tail:tail",
     "config": "overgrow.cli.config:config",
     "breaker": "overgrow.cli.breaker:breaker",
     "override": "overgrow.cli.override:override",

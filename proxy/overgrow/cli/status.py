@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,8 +13,7 @@ from overgrow.cli.admin_client import AdminClient, Unreachable
 from overgrow.cli.columns import columns, screen_width
 from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.failures import Failed
-from overgrow.cli.file_deadline import file_deadline
-from overgrow.table.running import find_admin
+from overgrow.cli.running_admin import admin_address
 from overgrow.text import ago, clock_text, count_text, duration_text
 
 
@@ -33,7 +31,7 @@ def status(call: Invocation) -> None:
     Breakers that are not closed are listed. Exit 1 if the listener cannot be reached, the front door
     is not ready, the table on disk is refused, or legacy does not answer.
     """
-    client = AdminClient(_admin_address(call), call.settings.admin_token)
+    client = AdminClient(admin_address(call), call.settings.admin_token)
     try:
         payload = client.get("/api/status")
     except Unreachable as error:
@@ -41,15 +39,6 @@ def status(call: Invocation) -> None:
     call.print_result(payload, _as_text(payload))
     if payload["status"] != "ready" or payload["reload_error"] or _upstream_error(payload):
         raise SystemExit(1)
-
-
-def _admin_address(call: Invocation) -> str:
-    """Return the admin listener's address: as the user set it, else that of the front door on the state folder, else the default."""
-    source = click.get_current_context().get_parameter_source("admin")
-    if source is click.core.ParameterSource.COMMANDLINE or os.environ.get("OVERGROW_ADMIN"):
-        return call.settings.admin
-    with file_deadline(call):
-        return find_admin(call.state_to_read) or call.settings.admin
 
 
 def _as_text(payload: dict[str, Any]) -> str:
