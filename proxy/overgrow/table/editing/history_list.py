@@ -1,0 +1,95 @@
+"""The history as people and programs read it: the latest first, with what undid what, and what still waits to be recorded.
+
+Pure. The command line, the API and the page show the same rows. A kill or resume that could not be recorded yet, because
+another process held the history, is a row too: it took effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from overgrow.table.editing.history import History, HistoryEntry
+from overgrow.table.editing.unrecorded import ACTIONS, Note
+
+WAITING = "not in the history yet; it took effect all the same"
+
+
+class HistoryRow(NamedTuple):
+    """One entry of the history; `undone_at` and `undone_by` are the time and author of what undid it, if anything did."""
+
+    entry: HistoryEntry
+    undone_at: str | None = None
+    undone_by: str | None = None
+    is_recorded: bool = True
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the flip never took effect."""
+        return self.undone_at is not None and self.undone_by is None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row as `overgrow history --json` and /api/flips show it."""
+        entry = self.entry
+        return {
+            "at": entry.at,
+            "who": entry.who,
+            "action": entry.action,
+            "route": entry.route,
+            "from": entry.from_,
+            "to": entry.to,
+            "before": entry.before,
+            "after": entry.after,
+            "why": entry.why,
+            "evidence": entry.evidence,
+            "overruled": list(entry.overruled),
+            "undone": self.undone_at,
+            "undone_by": self.undone_by,
+            "recorded": self.is_recorded,
+        }
+
+
+def list_history(
+    history: History, notes: Sequence[Note], route: str | None, *, with_kills: bool = False
+) -> list[HistoryRow]:
+    """Return the rows of a route or group:NAME, or of all, the latest first.
+
+    `notes` are kills and resumes that may not be recorded yet. With `with_kills`, kills and resumes belong to every route.
+    """
+    undone = {entry.undoes: entry for entry in history.entries if entry.undoes}
+    recorded = {entry.id for entry in history.entries if entry.id}
+    waiting = [_entry_of(note) for note in notes if note["id"] not in recorded]
+    rows = [HistoryRow(entry, is_recorded=False) for entry in waiting]
+    rows = [*(_row(entry, undone) for entry in history.entries), *rows]
+    return [row for row in reversed(rows) if _is_about(row.entry, route, with_kills=with_kills)]
+
+
+def _row(entry: HistoryEntry, undone: Mapping[str, HistoryEntry]) -> HistoryRow:
+    undoing = undone.get(entry.key)
+    if undoing is None:
+        return HistoryRow(entry)
+    return HistoryRow(entry, undoing.at, None if undoing.action == "abandoned" else undoing.who)
+
+
+def _is_about(entry: HistoryEntry, route: str | None, *, with_kills: bool) -> bool:
+    """Whether an entry is about a route: the route itself, or a group that it belonged to."""
+    if route is None or (with_kills and entry.action in ACTIONS):
+        return True
+    return route == entry.route or any(change.route == route for change in entry.changes)
+
+
+def _entry_of(note: Note) -> HistoryEntry:
+    """Return a waiting note as an entry of the history; it has no hash yet."""
+    facts = {"at": note["at"], "who": note["who"], "action": note["action"]}
+    return HistoryEntry(
+        key=note["id"],
+        prev="",
+        **facts,
+        route=None,
+        from_=None,
+        to=None,
+        before=None,
+        after=None,
+        why=note.get("why"),
+        id=note["id"],
+    )
