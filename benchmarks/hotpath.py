@@ -50,7 +50,7 @@ PARTS = (
     ("transport: pool, request, answer", r"overgrow/forwarding/"),
     ("breakers", r"overgrow/resilience/"),
     ("metrics", r"overgrow/observe/(metrics|mapped_counters|recent_counts)\.py"),
-    ("access log: the line", r"overgrow/observe/access_log\.py"),
+    ("access log: the line", r"overgrow/observe/access_log/"),
     ("asyncio", r"asyncio/|gunicorn/workers/"),
 )
 KNOWN = [(name, re.compile(pattern)) for name, pattern in PARTS]

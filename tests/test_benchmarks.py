@@ -297,7 +297,7 @@ def test_a_sample_counts_for_the_innermost_part_that_is_known():
     lines = [
         f"{';'.join(serving)};Headers.__init__ (httpx/_models.py:5);isinstance (abc.py:1) 3",
         f"{';'.join(serving)} 1",
-        "AccessLog._write_on (proxy/overgrow/observe/access_log.py:1) 9",
+        "AccessLog._write_on (proxy/overgrow/observe/access_log/writer.py:1) 9",
     ]
 
     assert {"httpx objects": 0.75, "front door: stations, passage": 0.25} == hotpath.shares_of(

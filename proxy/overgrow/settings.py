@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from overgrow.durations import UNITS_S
+from overgrow.text import join_or
 
 MAX_WORKERS = 256
 MAX_THREADS = 1024
 MAX_SLOW_RATE = 1024**3
 MAX_SLOW_PERIOD_S = 3600
+ACCESS_LOG_FORMATS = ("json", "short", "combined", "off")
+_STDOUT = frozenset({"-", "/dev/stdout"})
 
 
 class SettingError(ValueError):
@@ -47,6 +50,9 @@ class Settings:
     admin_hosts: tuple[str, ...] = ()
     store_url: str | None = field(default=None, repr=False)
     expose: bool = False
+    access_log: str | None = None  # a format; None: `short` in a terminal, else `json`
+    access_log_file: Path | None = None  # None: standard output
+    access_log_sample: int = 10_000  # hundredths of a percent of the requests
     error_pages: Path | None = None  # a folder of HTML templates; None: the built-in page
     # Bytes a second: while others wait, a slower client's request is ended first; 0: nobody's is.
     slow_rate: int = 1024
@@ -132,6 +138,30 @@ def _read_span(variable: str, text: str) -> float:
     if seconds is None:
         raise SettingError(f"{variable} is {text!r}; it is not a duration. Write 25s, 500ms or 1m.")
     return seconds
+
+
+def _read_log_format(variable: str, text: str) -> str:
+    if text not in ACCESS_LOG_FORMATS:
+        raise SettingError(
+            f"{variable} is {text!r}; there is no such format. Write {join_or(ACCESS_LOG_FORMATS)}."
+        )
+    return text
+
+
+def _read_log_file(_variable: str, text: str) -> Path | None:
+    """Return the file; None for standard output. The app may change the current folder, so the path is made absolute."""
+    return None if text in _STDOUT else Path(text).absolute()
+
+
+def _read_percent(variable: str, text: str) -> int:
+    """Return a share such as `10%` or `0.5%` in hundredths of a percent."""
+    found = re.fullmatch(r"([0-9]{1,3})(?:\.([0-9]{1,2}))?%", text)
+    hundredths = int(found[1]) * 100 + int((found[2] or "").ljust(2, "0")) if found else -1
+    if not 0 <= hundredths <= 10_000:
+        raise SettingError(
+            f"{variable} is {text!r}; it must be a share from 0% to 100%. Write 10% or 0.5%."
+        )
+    return hundredths
 
 
 def _read_workers(variable: str, text: str) -> int:
@@ -266,6 +296,28 @@ SETTINGS: tuple[Setting, ...] = (
         default="`0`",
         read=_read_switch,
         meaning="`1` adds `X-Overgrow: route=...; side=...; reason=...; revision=...` to responses",
+    ),
+    Setting(
+        name="access_log",
+        variable="OVERGROW_ACCESS_LOG",
+        flag="--access-log",
+        default="`json`; `short` in a terminal",
+        read=_read_log_format,
+        meaning="the format of [the access log](operations.md#the-access-log): `json`, `short`, `combined` or `off`",
+    ),
+    Setting(
+        name="access_log_file",
+        variable="OVERGROW_ACCESS_LOG_FILE",
+        default="standard output",
+        read=_read_log_file,
+        meaning="the file to which the access log is appended; USR1 opens it again; `-`: standard output",
+    ),
+    Setting(
+        name="access_log_sample",
+        variable="OVERGROW_ACCESS_LOG_SAMPLE",
+        default="`100%`",
+        read=_read_percent,
+        meaning="the share of requests that is logged; [errors and slow requests](operations.md#the-access-log) always are",
     ),
     Setting(
         name="error_pages",

@@ -8,7 +8,7 @@ import re
 import flask
 import pytest
 
-from overgrow.observe.access_log import AccessLog
+from overgrow.observe.access_log.writer import AccessLog
 from tests.wire.apps import gthread_app
 from tests.wire.apps.gthread_legacy import Legacy
 from tests.wire.apps.running import (

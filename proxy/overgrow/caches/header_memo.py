@@ -35,7 +35,7 @@ class HeaderMemo(list[Pair]):
         self.host = host  # the value of Host
         self.is_public = False  # path: no header or cookie is meant for the front door alone
         self.forwarded: ForwardedHeaders | None = None  # forwarding: what legacy got for them
-        self.log_fields: str | None = None  # the access log: the ids that the client sent
+        self.log_fields: str | None = None  # the access log: what its format shows of these headers
 
 
 class ForwardedHeaders(list[Pair]):

@@ -30,7 +30,13 @@ from overgrow.cli.forked_call import EndedApartError, call_in_fork
 from overgrow.cli.output import echo_safe
 from overgrow.cli.serve_output import reserve_stdout_for_log
 from overgrow.cli.settings_in_force import note_unknown_variables, publish_settings
-from overgrow.settings import SettingError, Settings, parse_span_s, settings_from
+from overgrow.settings import (
+    ACCESS_LOG_FORMATS,
+    SettingError,
+    Settings,
+    parse_span_s,
+    settings_from,
+)
 from overgrow.table.reading.values import parse_legacy_url
 from overgrow.table.running import describe_front_door
 from overgrow.table.state_dir import StateInUse, ensure_state_dir, lock_state_dir
@@ -135,6 +141,12 @@ class Seconds(click.ParamType[float]):
 @click.option(
     "--threads", metavar="N", type=click.IntRange(1, 1024), help="For the app. [default: 16]"
 )
+@click.option(
+    "--access-log",
+    metavar="FORMAT",
+    type=click.Choice(ACCESS_LOG_FORMATS),
+    help="json (default), short (default in a terminal), combined, off.",
+)
 @env_file_option
 @click.option("--config", metavar="FILE", type=AnyPath(), help=CONFIG_HELP)
 @click.option("--state", metavar="DIR", type=AnyPath(), help=STATE_HELP)
@@ -196,6 +208,7 @@ def serve(**flags: Any) -> None:
     state = ensure_state_dir(named, settings.state).absolute()
     settings = replace(settings, config=named.absolute(), state=state)  # an app may chdir
     who = describe_front_door(settings.config, str(public), str(admin))
+    require_writable_log(settings.access_log_file)
     with reserve_stdout_for_log() as log, _hold_state_folder(settings, who):
         checked = _check(settings, named)
         addresses = zip((public, admin), passed, strict=True)
@@ -383,6 +396,22 @@ def require_free_addresses(*addresses: ListenAddress) -> None:
                 taken.enter_context(_bind_socket(address))
             else:
                 _require_unused_socket(address.path)
+
+
+def require_writable_log(file: Path | None) -> None:
+    """Open the file of the access log for a moment; raise CannotStart if that is not possible."""
+    if file is None:
+        return
+    from overgrow.observe.access_log.target import open_log_file  # noqa: PLC0415 - as in _check
+
+    try:
+        os.close(open_log_file(file))
+    except OSError as error:
+        fix = "Name a file that this user may write, in a folder that exists."
+        if error.errno == errno.ENXIO:
+            fix = "It is a named pipe that nobody reads: start its reader first."
+        what = f"OVERGROW_ACCESS_LOG_FILE is {str(file)!r}; it cannot be opened: {error.strerror or error}"
+        raise CannotStart(f"{what}. {fix}") from error
 
 
 def _bind_socket(address: ListenAddress) -> socket.socket:

@@ -24,7 +24,7 @@ from overgrow.settings import SETTINGS, Setting, Settings, find_unknown_variable
 from overgrow.table.reading.parse import find_app_name
 from overgrow.table.reading.table_file import read_table_file
 from overgrow.table.running import find_described_pid
-from overgrow.text import printable
+from overgrow.text import percent_text, printable
 
 REPORT = "settings.json"
 _VARIABLE = re.compile(rb"\$\{(\w+)")
@@ -73,6 +73,8 @@ def _value_text(setting: Setting, settings: Settings) -> str | None:
         value = settings.config.parent / ".overgrow"
     if setting.name == "workers":
         value = settings.worker_count
+    if setting.name == "access_log_sample":
+        return percent_text(value)
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, float):

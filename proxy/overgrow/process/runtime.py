@@ -21,9 +21,9 @@ from overgrow.app_loader.sources import ImportedSources
 from overgrow.exchange import Sink
 from overgrow.files import ANSWER_S, within
 from overgrow.files.thread import FileThread
-from overgrow.observe.access_log import AccessLog
 from overgrow.observe.metrics import Metrics
 from overgrow.observe.recent_rates import RatesFile
+from overgrow.process.access_log import access_log_sinks, build_access_log
 from overgrow.process.hints import LegacyHints, LegacyTraits
 from overgrow.process.presence import Presence
 from overgrow.process.recent_traffic import RecentTraffic
@@ -149,9 +149,10 @@ class WorkerRuntime:
         self._app = app
         self.presence = Presence(app.state, app.settings.config, self._worker_state)
         self._metrics = _open_metrics(self.presence, app.settings.config)
-        self._log = AccessLog(
+        self._log = build_access_log(
+            app.settings,
             getattr(control, "access_log", None) or sys.stdout,
-            on_drop=lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
+            lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
         )
         self._files = FileThread("state")
         self._history = HistoryKeeper(app.settings.config, app.state, utc_now)
@@ -167,7 +168,7 @@ class WorkerRuntime:
         self._changes: asyncio.Queue[TableEvent] = asyncio.Queue()
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        logs: tuple[Sink, ...] = () if app.is_under_test else (self._log,)
+        logs = () if app.is_under_test else access_log_sinks(app.settings, self._log)
         self._recent = RecentTraffic(self.presence)
         recorder = app.shadowing.recorder
         self.sinks: tuple[Sink, ...] = (self._metrics, *logs, recorder, self._recent.sink)
@@ -184,6 +185,7 @@ class WorkerRuntime:
         if self.control is not None:  # else the process is not ours
             sys.setswitchinterval(SWITCH_S)
             self.control.on_refused(self._metrics.count_failure)
+            self.control.on_reopen_logs(self._log.reopen)
         loops = (
             self._watch_table(),
             self._log_changes(),

@@ -30,7 +30,7 @@ from overgrow.app_types import AsgiApp
 from overgrow.server.accepting import ConnectionCounts
 from overgrow.server.activation import notify_service_manager, open_listeners
 from overgrow.server.boots import YOUNG_S, BootFailures, BootNotice, describe_process_exit
-from overgrow.server.plan import STOP_SIGNALS, ServerPlan
+from overgrow.server.plan import HELD_SIGNALS, ServerPlan
 from overgrow.server.worker import FrontWorker
 from overgrow.text import rfc3339
 
@@ -287,7 +287,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         is_enough = serve_whole or len(staying) >= self.num_workers
         self.app.wants_whole = is_enough and not self.app.without_app
         started_s, master = time.monotonic(), os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
         try:
             pid: int = super().spawn_worker()
         except (OSError, MemoryError) as error:
@@ -301,7 +301,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
                 raise SystemExit(1) from error
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
         logger.log(
             logging.DEBUG if self._boot_failures.failures else logging.INFO,
             "worker-started pid=%d",

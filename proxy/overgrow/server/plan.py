@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from overgrow.server.listener import ClientLimits
 
 LISTENERS = ("public", "admin")  # in the order of gunicorn's `bind`
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)  # what tells a worker to leave
+# Held back while a worker has no handlers of its own: those that tell it to leave, and that to open logs again,
+# which would end it.
+HELD_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from overgrow.server.connection import HttpConnection
 from overgrow.server.forks import close_in_forks
 from overgrow.server.gc_schedule import GcSchedule, freeze_startup_heap
 from overgrow.server.listener import ListenerState, TrackedConnection
-from overgrow.server.plan import LISTENERS, STOP_SIGNALS, ServerPlan
+from overgrow.server.plan import HELD_SIGNALS, LISTENERS, ServerPlan
 
 logger = logging.getLogger("overgrow")
 
@@ -109,6 +109,10 @@ class WorkerControl:
         """The stream of the access log, if it is separate from what the app prints; None for standard output."""
         return self._worker.app.access_log
 
+    def on_reopen_logs(self, callback: Callable[[], None]) -> None:
+        """From now on, call `callback()` when this worker is told to open its log files again (USR1)."""
+        self._worker.reopen_logs = callback
+
     @property
     def server_boot_error(self) -> dict[str, Any] | None:
         """Why new workers of this server fail to start: {"at", "reason", "failures"}; None while they do start."""
@@ -164,6 +168,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._wake_event: asyncio.Event | None = None
         self._gc_schedule = GcSchedule()
         self.listener_states: list[ListenerState] = []
+        self.reopen_logs: Callable[[], None] | None = None
 
     @property
     def is_leaving(self) -> bool:
@@ -249,13 +254,19 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         signal.signal(signal.SIGTERM, lambda *_: self.handle_exit_signal())
         for number in (signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, lambda *_: self.handle_quit_signal())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
 
     def _handle_signals_in_loop(self) -> None:
         """Handle signals as events of the event loop from now on."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
         super().init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
+
+    def handle_usr1_signal(self) -> None:
+        """Open log files again, because somebody moved them."""
+        super().handle_usr1_signal()
+        if self.reopen_logs is not None:
+            self.reopen_logs()
 
     def handle_winch_signal(self) -> None:
         """React at once to the stop of the whole server, which the master announces by this signal."""
@@ -299,6 +310,12 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         broken = await self._drain_and_count_resets()
         await self._stop_app()
         logger.info("worker-left after=%.1fs broken=%d", self.loop.time() - began, broken)
+        self._ignore_reopening()
+
+    def _ignore_reopening(self) -> None:
+        """Ignore USR1 from now on: the loop, when it is closed, would restore its default action, which ends the process."""
+        self.loop.remove_signal_handler(signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
     async def _start_accepting(self) -> None:
         """Start the application, then accept on both listeners."""

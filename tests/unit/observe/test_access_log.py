@@ -8,8 +8,11 @@ from collections import deque
 import pytest
 
 from overgrow.exchange import Failure, FellBack
-from overgrow.observe import access_log
-from overgrow.observe.access_log import AccessLog, LineFormatter, take_chunks
+from overgrow.observe.access_log import json_lines, target
+from overgrow.observe.access_log import writer as log_writer
+from overgrow.observe.access_log.json_lines import JsonLines
+from overgrow.observe.access_log.target import StreamTarget
+from overgrow.observe.access_log.writer import AccessLog, take_chunks
 from overgrow.routing.model import Decision
 from tests.locking import who_does_not_wait
 from tests.unit.observe.exchanges import decision, exchange, head
@@ -20,8 +23,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:Deprecati
 PIPE_BUF = 4096
 
 
+def log_to(stream, on_drop=None):
+    return AccessLog(StreamTarget(stream), JsonLines(), on_drop)
+
+
 def told(**given):
-    return json.loads(LineFormatter().format_line(exchange(**given)))
+    return json.loads(JsonLines().format_line(exchange(**given)))
 
 
 @pytest.fixture
@@ -88,7 +95,7 @@ def test_a_request_no_route_took_is_logged_as_default():
 
 
 def test_the_query_is_not_logged():
-    line = LineFormatter().format_line(exchange(head=head(b"/reset?token=s3cret&mail=a@b.test")))
+    line = JsonLines().format_line(exchange(head=head(b"/reset?token=s3cret&mail=a@b.test")))
 
     assert json.loads(line)["url.path"] == "/reset"
     assert "s3cret" not in line
@@ -98,7 +105,7 @@ def test_the_query_is_not_logged():
 def test_cookies_referer_and_user_agent_are_not_logged():
     private = [(b"cookie", b"PRIVATE"), (b"referer", b"PRIVATE"), (b"user-agent", b"PRIVATE")]
 
-    assert "PRIVATE" not in LineFormatter().format_line(exchange(head=head(headers=private)))
+    assert "PRIVATE" not in JsonLines().format_line(exchange(head=head(headers=private)))
 
 
 def test_trace_and_request_ids_are_passed_on_to_the_log():
@@ -124,7 +131,7 @@ def test_a_malformed_traceparent_is_left_out(value):
     ids=["quotes", "newline", "control", "not ASCII", "asterisk", "escapes"],
 )
 def test_whatever_the_path_holds_it_is_one_line_of_json_that_says_it(target):
-    line = LineFormatter().format_line(exchange(head=head(target)))
+    line = JsonLines().format_line(exchange(head=head(target)))
 
     assert json.loads(line)["url.path"] == target.decode("latin-1")
     assert line.isascii()
@@ -142,23 +149,23 @@ def test_a_line_always_fits_one_write_to_a_pipe():
         headers=[(b"x-request-id", b"\x01" * 9000)],
     )
 
-    line = LineFormatter().format_line(exchange(head=request, failure=failure))
+    line = JsonLines().format_line(exchange(head=request, failure=failure))
 
     assert len(line) <= PIPE_BUF
     assert json.loads(line)["url.path"].endswith("...")
 
 
 def test_what_clients_choose_does_not_fill_the_memory():
-    lines = LineFormatter()
+    lines = JsonLines()
 
-    for number in range(3 * access_log._MAX_REMEMBERED):
+    for number in range(3 * json_lines._MAX_REMEMBERED):
         lines.format_line(exchange(head=head(host=f"{number}.test")))
 
-    assert len(lines._remembered) <= access_log._MAX_REMEMBERED
+    assert len(lines._remembered) <= json_lines._MAX_REMEMBERED
 
 
 def test_decisions_are_told_apart_by_revision():
-    lines = LineFormatter()
+    lines = JsonLines()
     texts = [
         lines.format_line(exchange(decision=decision()._replace(revision=revision)))
         for revision in ("aaa", "bbb", "aaa")
@@ -169,7 +176,7 @@ def test_decisions_are_told_apart_by_revision():
 
 def test_lines_reach_the_stream_without_being_asked(pipe):
     reader, writer = pipe
-    log = AccessLog(writer)
+    log = log_to(writer)
 
     log.record(exchange())
 
@@ -179,7 +186,7 @@ def test_lines_reach_the_stream_without_being_asked(pipe):
 
 def test_closing_writes_what_waits(pipe):
     reader, writer = pipe
-    log = AccessLog(writer)
+    log = log_to(writer)
     for _ in range(20):
         log.record(exchange())
 
@@ -192,7 +199,7 @@ def test_closing_writes_what_waits(pipe):
 
 def test_a_log_that_was_closed_can_go_on(pipe):
     reader, writer = pipe
-    log = AccessLog(writer)
+    log = log_to(writer)
     log.record(exchange())
     log.close()
 
@@ -207,16 +214,16 @@ def test_a_log_that_was_closed_can_go_on(pipe):
 def test_no_thread_runs_before_the_first_line(pipe):
     before = threading.active_count()
 
-    AccessLog(pipe[1])
+    log_to(pipe[1])
 
     assert threading.active_count() == before
 
 
 def test_a_full_pipe_does_not_stop_the_caller_and_the_gap_is_told(pipe, monkeypatch):
-    monkeypatch.setattr(access_log, "MAX_WAITING", 500)
+    monkeypatch.setattr(log_writer, "MAX_WAITING", 500)
     reader, writer = pipe
     dropped = []
-    log = AccessLog(writer, dropped.append)
+    log = log_to(writer, dropped.append)
 
     for _ in range(3000):  # a pipe holds 64 KiB, some 110 lines; nobody reads
         log.record(exchange())
@@ -233,9 +240,9 @@ def test_a_full_pipe_does_not_stop_the_caller_and_the_gap_is_told(pipe, monkeypa
 
 
 def test_closing_gives_up_on_a_reader_that_does_not_read(pipe, monkeypatch):
-    monkeypatch.setattr(access_log, "CLOSE_S", 0.05)
+    monkeypatch.setattr(log_writer, "CLOSE_S", 0.05)
     reader, writer = pipe
-    log = AccessLog(writer)
+    log = log_to(writer)
     for _ in range(500):
         log.record(exchange())
 
@@ -250,7 +257,7 @@ def test_a_reader_that_went_away_is_survived():
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb", buffering=0) as writer:
-        log = AccessLog(writer)
+        log = log_to(writer)
         log.record(exchange())
         log.close()
 
@@ -260,7 +267,7 @@ def test_a_reader_that_went_away_is_survived():
 def test_a_stream_that_somebody_made_non_blocking_loses_nothing(pipe):
     reader, writer = pipe
     os.set_blocking(writer.fileno(), False)
-    log = AccessLog(writer)
+    log = log_to(writer)
     for _ in range(500):
         log.record(exchange())
 
@@ -272,7 +279,7 @@ def test_a_stream_that_somebody_made_non_blocking_loses_nothing(pipe):
 
 def test_a_stream_without_a_descriptor_is_written_to():
     stream = io.StringIO()
-    log = AccessLog(stream)
+    log = log_to(stream)
 
     log.record(exchange())
     log.close()
@@ -286,7 +293,7 @@ def test_processes_sharing_a_pipe_do_not_mix_their_lines(pipe):
     for _ in range(3):
         pid = os.fork()
         if pid == 0:
-            log = AccessLog(writer)
+            log = log_to(writer)
             for _ in range(400):
                 log.record(exchange(head=head(b"/orders/" + b"9" * 300)))
             log.close()
@@ -303,7 +310,7 @@ def test_processes_sharing_a_pipe_do_not_mix_their_lines(pipe):
 
 def test_a_forked_child_does_not_repeat_its_parents_lines(pipe):
     reader, writer = pipe
-    log = AccessLog(writer)
+    log = log_to(writer)
     log.record(exchange(status=201))
     pid = os.fork()
     if pid == 0:
@@ -338,9 +345,9 @@ def test_a_write_to_a_pipe_holds_whole_lines_and_at_most_pipe_buf(pipe, monkeypa
     written = []
     write = os.write
     monkeypatch.setattr(
-        access_log.os, "write", lambda fd, data: written.append(data) or write(fd, data)
+        target.os, "write", lambda fd, data: written.append(data) or write(fd, data)
     )
-    log = AccessLog(pipe[1])
+    log = log_to(pipe[1])
 
     for _ in range(60):
         log.record(exchange())
@@ -353,8 +360,8 @@ def test_a_write_to_a_pipe_holds_whole_lines_and_at_most_pipe_buf(pipe, monkeypa
 def test_what_a_short_write_left_over_is_written_next(pipe, monkeypatch):
     reader, writer = pipe
     write = os.write
-    monkeypatch.setattr(access_log.os, "write", lambda fd, data: write(fd, data[:10]))
-    log = AccessLog(writer)
+    monkeypatch.setattr(target.os, "write", lambda fd, data: write(fd, data[:10]))
+    log = log_to(writer)
 
     log.record(exchange())
     log.close()
@@ -363,8 +370,8 @@ def test_what_a_short_write_left_over_is_written_next(pipe, monkeypatch):
 
 
 def test_exactly_the_most_lines_wait(pipe, monkeypatch):
-    monkeypatch.setattr(access_log, "MAX_WAITING", 3)
-    log = AccessLog(pipe[1])
+    monkeypatch.setattr(log_writer, "MAX_WAITING", 3)
+    log = log_to(pipe[1])
     monkeypatch.setattr(log, "_start", lambda: None)
 
     for _ in range(5):
@@ -374,7 +381,7 @@ def test_exactly_the_most_lines_wait(pipe, monkeypatch):
 
 
 def test_values_too_long_to_repeat_are_not_kept():
-    lines = LineFormatter()
+    lines = JsonLines()
 
     lines.format_line(exchange(head=head(host="h" * 1000)))
 
@@ -385,7 +392,7 @@ def test_lines_lost_to_a_reader_that_is_gone_are_counted_and_said_once(pipe, cap
     reader, writer = pipe
     reader.close()
     dropped = []
-    log = AccessLog(writer, dropped.append)
+    log = log_to(writer, dropped.append)
 
     for _ in range(3):
         log.record(exchange())
@@ -398,9 +405,9 @@ def test_lines_lost_to_a_reader_that_is_gone_are_counted_and_said_once(pipe, cap
 
 
 def test_lines_that_wait_for_a_reader_that_hangs_can_be_told_meanwhile(pipe, monkeypatch):
-    monkeypatch.setattr(access_log, "MAX_WAITING", 3)
+    monkeypatch.setattr(log_writer, "MAX_WAITING", 3)
     dropped = []
-    log = AccessLog(pipe[1], dropped.append)
+    log = log_to(pipe[1], dropped.append)
     monkeypatch.setattr(log, "_start", lambda: None)
 
     for _ in range(5):
@@ -422,9 +429,9 @@ def test_the_line_after_half_a_line_begins_anew(tmp_path, monkeypatch, caplog):
         room[0] -= written
         return written
 
-    monkeypatch.setattr(access_log.os, "write", write)
+    monkeypatch.setattr(target.os, "write", write)
     with (tmp_path / "log").open("w") as stream:
-        log = AccessLog(stream)
+        log = log_to(stream)
         log.record(exchange())
         log.close()
         room[0] = 100_000
@@ -438,7 +445,7 @@ def test_the_line_after_half_a_line_begins_anew(tmp_path, monkeypatch, caplog):
 
 
 def test_one_thread_tells_of_lost_lines_or_begins_to_write_at_a_time():
-    log = AccessLog(io.StringIO())
+    log = log_to(io.StringIO())
     beginning = {"closing": log.close, "starting": log._start}
 
     assert who_does_not_wait(log._reporting_drops, {"reporting": log.report_drops}) == []
@@ -447,7 +454,7 @@ def test_one_thread_tells_of_lost_lines_or_begins_to_write_at_a_time():
 
 
 def test_two_first_lines_begin_one_thread():
-    log = AccessLog(io.StringIO())
+    log = log_to(io.StringIO())
     log._start()
     first = log._thread
     log._start()

@@ -9,7 +9,7 @@ import yaml
 from flask import Flask
 
 from overgrow.exchange import Failure, FellBack
-from overgrow.observe.access_log import LineFormatter
+from overgrow.observe.access_log.json_lines import JsonLines
 from overgrow.observe.metrics import METRICS
 from tests.unit.observe.exchanges import exchange, head
 
@@ -24,7 +24,7 @@ def test_every_field_of_the_access_log_is_in_its_table():
         (b"x-request-id", b"r"),
     ]
     failure = Failure("legacy-closed", "body", "legacy", "detail")
-    line = LineFormatter().format_line(exchange(head=head(headers=headers), failure=failure))
+    line = JsonLines().format_line(exchange(head=head(headers=headers), failure=failure))
 
     table = PAGE[PAGE.index("## The access log") : PAGE.index("- **Privacy.**")]
     assert [name for name in json.loads(line) if f"`{name}`" not in table] == []
@@ -62,7 +62,7 @@ def test_filebeat_makes_objects_of_the_lines_and_keeps_their_time():
     (read,) = yaml.safe_load((DEPLOY / "filebeat.yaml").read_text("utf-8"))["filebeat.inputs"]
     fell = FellBack("500", 500)
     failure = Failure("legacy-closed", "body", "legacy", "detail")
-    line = json.loads(LineFormatter().format_line(exchange(failure=failure, fallback=fell)))
+    line = json.loads(JsonLines().format_line(exchange(failure=failure, fallback=fell)))
 
     (parser,) = read["parsers"]
     assert {"target": "", "expand_keys": True, "overwrite_keys": True} == {

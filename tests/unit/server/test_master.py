@@ -16,7 +16,7 @@ from gunicorn.errors import HaltServer
 
 from overgrow.server import master as serving_master
 from overgrow.server.boots import YOUNG_S, BootFailures
-from overgrow.server.master import STOP_SIGNALS, FrontArbiter
+from overgrow.server.master import HELD_SIGNALS, FrontArbiter
 
 NOW_S = 1_000.0
 
@@ -309,8 +309,8 @@ def test_what_a_worker_is_told_waits_until_it_can_hear(monkeypatch):
     monkeypatch.setattr(Arbiter, "spawn_worker", lambda _: masks.append(blocked()) or 42)
 
     assert Master().spawn_worker() == 42
-    assert set(STOP_SIGNALS) <= masks[0]
-    assert blocked().isdisjoint(STOP_SIGNALS)
+    assert set(HELD_SIGNALS) <= masks[0]
+    assert blocked().isdisjoint(HELD_SIGNALS)
 
 
 def spawning(monkeypatch, error: BaseException) -> None:
@@ -327,7 +327,7 @@ def test_a_lack_of_processes_is_told_while_others_serve(monkeypatch, error):
 
     assert master.spawn_worker() == 0
     assert master._boot_failures.reason.startswith("no process can be made: ")
-    assert blocked().isdisjoint(STOP_SIGNALS)
+    assert blocked().isdisjoint(HELD_SIGNALS)
 
 
 def test_a_lack_of_processes_at_the_first_start_ends_the_server(monkeypatch):

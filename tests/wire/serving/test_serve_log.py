@@ -108,7 +108,8 @@ def test_every_event_is_in_the_table_of_the_operations_page():
     table = page[page.index("## The log of events") : page.index("## The access log")]
     sources = [
         *Path(ROOT, "proxy/overgrow/server").glob("*.py"),
-        Path(ROOT, "proxy/overgrow/process/runtime.py"),
+        *Path(ROOT, "proxy/overgrow/process").glob("[ru]*.py"),  # runtime, upstream_judge
+        *Path(ROOT, "proxy/overgrow/observe/access_log").glob("*.py"),
     ]
     logged = {
         (event, fields)
