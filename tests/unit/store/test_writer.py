@@ -171,8 +171,8 @@ def test_a_read_only_store_is_switched_off_with_one_warning(tmp_path, caplog, mo
         "overgrow.store.engine._configure_sqlite",
         lambda connection, _: connection.execute("PRAGMA query_only = 1").close(),
     )
-    monkeypatch.setattr("overgrow.store.retrying_store.FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr("overgrow.store.retrying_store.MAX_PAUSE_S", 0.01)
+    monkeypatch.setattr("overgrow.store.connection.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("overgrow.store.connection.MAX_PAUSE_S", 0.01)
     writer = Writer(url, limits=BatchLimits(flush_s=0.01))
 
     writer.put(compared())
