@@ -56,7 +56,9 @@ def test_a_rotation_under_load_loses_no_line(tmp_path, port):
         front.process.terminate()
         front.process.wait(60)
 
-    lines = [line for file in tmp_path.glob("access.log*") for line in file.read_text().splitlines()]
+    lines = [
+        line for file in tmp_path.glob("access.log*") for line in file.read_text().splitlines()
+    ]
     paths = [json.loads(line)["url.path"] for line in lines]
     assert sorted(paths) == sorted(path for user in wanted for path in user)
 
