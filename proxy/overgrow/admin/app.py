@@ -24,9 +24,8 @@ from overgrow.admin.changes import CHANGES
 from overgrow.admin.error_responses import error_response
 from overgrow.admin.failed_logins import WrongTokens
 from overgrow.admin.login import add_login
-from overgrow.admin.overview import MOST_ROWS, overview, parse_totals
 from overgrow.admin.pages.registry import PAGES
-from overgrow.admin.pages.site import LOOKS, Page, Site
+from overgrow.admin.pages.site import LOOKS, Site
 from overgrow.admin.view import AdminView, living_workers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import CONTENT_TYPE, exposition
@@ -97,20 +96,9 @@ def _add_probes(app: Flask, view: AdminView) -> None:
 
 def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
     site = Site(app, view, now)
+    app.jinja_env.globals["endpoints"] = ENDPOINTS
     for page in PAGES:
         site.add_page(page)
-    site.add_data(Page("/", "index.html", lambda *_: {}))
-
-    @app.get("/")
-    def index() -> ResponseReturnValue:
-        find = request.args.get("find", "").strip()
-        now_s = now()
-        seen = parse_totals(request.args.get("seen", ""))
-        shown = overview(view, now_s, find)
-        between = shown.totals.since(seen) if seen else None
-        known = {"between": between, "find": find, "endpoints": ENDPOINTS, "most_rows": MOST_ROWS}
-        return site.render("index.html", "/", shown=shown, **known)
-
     for path, change in CHANGES.items():
         app.add_url_rule(path, path[1:], partial(_apply_change, view, change), methods=["POST"])
 

@@ -4,15 +4,13 @@ import pytest
 
 from overgrow.admin import overview as overview_module
 from overgrow.admin.alerts import breaker_alerts, is_well, lag_sentences
-from overgrow.admin.overview import (
-    MOST_ROWS,
+from overgrow.admin.overview import Totals, failures_of, read_overview
+from overgrow.admin.pages.frame import read_frame
+from overgrow.admin.pages.overview import MOST_SHOWN, narrow, overview_data
+from overgrow.admin.route_rows import (
     ShadowCounts,
-    Totals,
     describe_matched_requests,
-    failures_of,
     marks_of,
-    overview,
-    parse_totals,
     shadow_counts_of,
     way_back_of,
 )
@@ -21,7 +19,6 @@ from overgrow.observe.board import claim_slot
 from overgrow.observe.metrics import Metrics, sum_samples
 from overgrow.observe.split import RouteSplit
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
-from overgrow.table.editing import kill_switch
 from overgrow.table.editing.history import JOURNAL
 from overgrow.text import ago_text
 from tests.unit.admin.admin_view import View
@@ -170,49 +167,30 @@ def test_ages_are_said_as_people_say_them(at, text):
     assert text == ago_text(at, 10.0)
 
 
-def test_totals_survive_the_way_through_a_link():
-    totals = Totals(1_700_000_000, 5, 4, 3, 2)
-
-    assert totals == parse_totals(str(totals))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "1.2.3.4", "1.2.3.4.5.6", "1.2.3.4.x", "-1.2.3.4.5", "\u0661.2.3.4.5"]
-)
-def test_what_no_link_of_ours_carried_is_ignored(text):
-    assert parse_totals(text) is None
-
-
-def test_what_came_between_two_looks_is_the_difference():
-    assert Totals(10, 5, 1, 0, 0) == Totals(110, 25, 2, 7, 0).since(Totals(100, 20, 1, 7, 0))
-
-
-@pytest.mark.parametrize(
-    "now",
-    [
-        pytest.param(Totals(110, 1, 0, 0, 0), id="counting began anew"),
-        pytest.param(Totals(100, 20, 1, 7, 0), id="no time went by"),
-    ],
-)
-def test_looks_that_cannot_be_compared_are_not(now):
-    assert now.since(Totals(100, 20, 1, 7, 0)) is None
+def page_of(view, **query):
+    """What the page without JavaScript shows."""
+    return narrow(overview_data(view, NOW_S, {}), query)
 
 
 def test_only_so_many_routes_stand_on_one_page(tmp_path):
-    routes = [Route(f"r{number}", path=f"/{number}") for number in range(MOST_ROWS + 5)]
+    routes = [Route(f"r{number}", path=f"/{number}") for number in range(MOST_SHOWN + 5)]
 
-    shown = overview(view_of(tmp_path, *routes), NOW_S)
+    shown = page_of(view_of(tmp_path, *routes))
 
-    assert (MOST_ROWS, 6) == (len(shown.rows), shown.hidden)  # and default
+    assert MOST_SHOWN == len(shown["rows"])
+    assert (
+        "The first 200 of 206 routes. Search to find the others." == shown["found"]
+    )  # and default
 
 
-@pytest.mark.parametrize("find", ["ORD", "/orders/<int", "group shop"])
-def test_routes_are_found_by_name_path_and_group(tmp_path, find):
-    orders = Route("orders", path="/orders/<int:id>", group="shop")
+@pytest.mark.parametrize("find", ["ORD", "/orders/<int", "group shop", "canary 10%"])
+def test_routes_are_found_by_name_path_group_and_canary(tmp_path, find):
+    orders = Route("orders", path="/orders/<int:id>", group="shop", canary=1000)
 
-    shown = overview(view_of(tmp_path, Route("cart", path="/cart"), orders), NOW_S, find)
+    shown = page_of(view_of(tmp_path, Route("cart", path="/cart"), orders), find=find)
 
-    assert ["orders"] == [row.split.name for row in shown.rows]
+    assert ["orders"] == [row["name"] for row in shown["rows"]]
+    assert "1 of 3 routes" == shown["found"]
 
 
 def test_the_totals_are_those_of_all_routes(tmp_path):
@@ -221,17 +199,17 @@ def test_the_totals_are_those_of_all_routes(tmp_path):
     metrics.record(exchange(status=500))
     metrics.record(exchange("legacy")._replace(decision=decision("legacy", None)))
 
-    assert Totals(int(NOW_S), 1, 0, 1, 1) == overview(view, NOW_S).totals
+    assert Totals(1, 0, 1, 1) == read_overview(view, NOW_S).totals
 
 
 def test_a_kill_file_that_leads_nowhere_counts(tmp_path):
     view = view_of(tmp_path)
     (tmp_path / "kill").symlink_to("gone")
 
-    shown = overview(view, NOW_S)
+    frame = read_frame(view)
 
-    assert shown.killed_since
-    assert shown.alerts[1].what.startswith("Killed")
+    assert frame.killed_since
+    assert "Killed" in str(frame.alerts)
 
 
 def test_of_two_kill_files_the_first_one_counts(tmp_path):
@@ -240,7 +218,7 @@ def test_of_two_kill_files_the_first_one_counts(tmp_path):
         path.touch()
         os.utime(path, (at_s, at_s))
 
-    assert overview(view, NOW_S).killed_since == "1970-01-01T00:16:40Z"
+    assert read_frame(view).killed_since == "1970-01-01T00:16:40Z"
 
 
 def test_a_breaker_that_is_open_anywhere_is_shown_as_open(tmp_path):
@@ -249,28 +227,11 @@ def test_a_breaker_that_is_open_anywhere_is_shown_as_open(tmp_path):
     for slot, state in zip(slots, ("half-open", "open", "half-open"), strict=True):
         breaker = {"route": "orders", "side": "migrated", "state": state, "opened_by": None}
         slot.publish({"breakers": [breaker]})
-    shown = overview(view, NOW_S)
+    shown = read_overview(view, NOW_S)
     for slot in slots:
         slot.release()
 
     assert [row.breakers for row in shown.rows if row.breakers] == [{"migrated": "open"}]
-
-
-def test_the_last_eight_changes_are_shown(tmp_path):
-    view = view_of(tmp_path)
-    for _ in range(5):
-        kill_switch.kill(view.config, view.state, who="ada")
-        kill_switch.resume(view.config, view.state, who="bob")
-
-    assert len(overview(view, NOW_S).changes) == 8
-
-
-def test_the_latest_changes_stand_first(tmp_path):
-    view = view_of(tmp_path)
-    kill_switch.kill(view.config, view.state, who="ada")
-    kill_switch.resume(view.config, view.state, who="bob")
-
-    assert ["resume", "kill"] == [entry.action for entry in overview(view, NOW_S).changes]
 
 
 def test_an_unimportable_app_is_a_problem_and_a_note_is_not(tmp_path):
@@ -280,10 +241,10 @@ def test_an_unimportable_app_is_a_problem_and_a_note_is_not(tmp_path):
     slot = claim_slot(view.board)
     slot.publish({"notes": notes})
 
-    shown = overview(view, NOW_S)
+    alerts, shown = read_frame(view).alerts, read_overview(view, NOW_S)
     slot.release()
 
-    assert "the app cannot be imported: No module named 'shop'" == shown.alerts[-1].what
+    assert "the app cannot be imported: No module named 'shop'" == alerts[-1].what
     assert (noted,) == shown.notes
 
 
@@ -293,7 +254,7 @@ def test_a_route_has_its_open_groups_not_its_history(tmp_path):
     )
     view.opened = {"orders": 2}
 
-    shown = overview(view, NOW_S)
+    shown = read_overview(view, NOW_S)
 
     assert {"orders": 2, "cart": 0, "default": 0} == {
         row.split.name: row.open_groups for row in shown.rows
@@ -307,17 +268,17 @@ def test_a_store_that_cannot_be_asked_leaves_the_page(tmp_path, monkeypatch):
     view = view_of(tmp_path, Route("orders", path="/orders"))
     monkeypatch.setattr(type(view), "open_groups", failing)
 
-    assert {0} == {row.open_groups for row in overview(view, NOW_S).rows}
+    assert {0} == {row.open_groups for row in read_overview(view, NOW_S).rows}
 
 
 def test_a_history_that_cannot_be_read_leaves_the_page_and_is_told(tmp_path):
     view = view_of(tmp_path, Route("orders", path="/orders"))
     os.mkfifo(view.state / JOURNAL)
-    shown = overview(view, NOW_S)
+    shown = read_overview(view, NOW_S)
 
     assert [row.split.name for row in shown.rows] == ["orders", "default"]
     assert "The history cannot be read" in str(shown.alerts)
-    assert (shown.undo, shown.changes) == (None, ())
+    assert shown.undo is None
 
 
 def test_counts_that_cannot_be_read_leave_the_page_and_are_told(tmp_path, monkeypatch):
@@ -327,7 +288,7 @@ def test_counts_that_cannot_be_read_leave_the_page_and_are_told(tmp_path, monkey
     view = view_of(tmp_path, Route("orders", path="/orders"))
     monkeypatch.setattr(overview_module, "read_samples", failing)
 
-    shown = overview(view, NOW_S)
+    shown = read_overview(view, NOW_S)
     assert "What was counted cannot be read (metrics: it does not answer)." in str(shown.alerts)
     assert [row.split.name for row in shown.rows] == ["orders", "default"]
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from overgrow.admin.pages import differences, flips, health, live, unrouted
+from overgrow.admin.pages import differences, flips, health, live, overview, unrouted
 
-PAGES = (differences.PAGE, unrouted.PAGE, live.PAGE, flips.PAGE, health.PAGE)
+PAGES = (overview.PAGE, differences.PAGE, unrouted.PAGE, live.PAGE, flips.PAGE, health.PAGE)

@@ -123,7 +123,7 @@ export function ago(at, nowMs) {
 function refreshAges(nowMs) {
   for (const time of document.querySelectorAll("time[datetime]")) {
     const at = time.getAttribute("datetime");
-    if (time.classList.contains("bare")) setText(time, ago(at, nowMs) || "-");
+    if (time.classList.contains("bare")) setText(time, ago(at, nowMs));
     else if (time.nextElementSibling?.classList.contains("age")) {
       const age = ago(at, nowMs);
       setText(time.nextElementSibling, age && `(${age})`);

@@ -1,0 +1,191 @@
+"""The rows and the sums of the overview, as the open page gets them and as its HTML shows them."""
+
+import pytest
+
+from overgrow.admin.pages.figures import error_text, percent_of, rate_text, split_bar
+from overgrow.admin.pages.overview import (
+    error_difference,
+    found_text,
+    is_match,
+    row_json,
+    sort_rows,
+    summary_json,
+)
+from overgrow.admin.route_rows import RouteRow, RowSources, ShadowCounts, last_flips, rows_of
+from overgrow.observe.split import RouteSplit
+from overgrow.routing.model import Route
+from overgrow.table.editing.history import FieldChange, HistoryEntry
+
+
+def figures(requests, errors=0, p95_s=0.01):
+    percent = round(100 * errors / requests, 2) if requests else None
+    return {
+        "requests": requests,
+        "per_second": requests / 60,
+        "errors": errors,
+        "error_percent": percent,
+        "p95_s": p95_s,
+    }
+
+
+def windows(requests, errors=0, p95_s=0.01):
+    told = figures(requests, errors, p95_s)
+    return {"last_minute": told, "last_five_minutes": told}
+
+
+def row(name="orders", legacy=None, migrated=None, **route):
+    rates = {"legacy": legacy or {}, "migrated": migrated or {}}
+    split = RouteSplit(name, Route(name, path=f"/{name}", **route))
+    return RouteRow(split, f"/{name}", (), {}, ShadowCounts(0, 0), 0, None, rates, None)
+
+
+def entry(action="flip", route="orders", changes=(), at="2026-11-30T08:00:00Z"):
+    return HistoryEntry(
+        "k", "p", at, "ada", action, route, "legacy", "10%", None, None, changes=changes
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        pytest.param(1, 8, "12.5% of 8", id="a share stands with its number"),
+        pytest.param(0, 1234, "0% of 1,234", id="none"),
+        pytest.param(8, 8, "100% of 8", id="all"),
+        pytest.param(999_999, 1_000_000, ">99.99% of 1,000,000", id="nearly all is not all"),
+        pytest.param(1, 1_000_000, "<0.01% of 1,000,000", id="nearly none is not none"),
+    ],
+)
+def test_a_share_is_said_with_what_it_is_a_share_of(part, whole, text):
+    assert text == percent_of(part, whole)
+
+
+def test_no_errors_are_none_and_not_a_percentage():
+    assert ("0 of 812", "0.369% of 812") == (error_text(0, 812), error_text(3, 812))
+
+
+def test_rates_have_three_digits():
+    assert ["1,230/s", "12.3/s", "0.05/s"] == [rate_text(each) for each in (1230.4, 12.34, 0.05)]
+
+
+def test_there_is_no_bar_without_requests():
+    assert {} == split_bar(0, 0)
+
+
+def test_a_row_without_traffic_has_no_figures():
+    told = row_json(row())
+
+    assert {"name", "href", "takes", "target", "sort"} == set(told)
+    assert {} == told["sort"]
+
+
+def test_a_row_compares_both_sides():
+    told = row_json(row(legacy=windows(300, 3), migrated=windows(100, 2, 0.5)))
+
+    assert ("1% of 300", "2% of 100", "+1 points") == (
+        told["legacy_errors"],
+        told["migrated_errors"],
+        told["error_difference"],
+    )
+    assert ("10 ms", "500 ms", "25% of 400", 25.0) == (
+        told["legacy_p95"],
+        told["migrated_p95"],
+        told["share"],
+        told["share_width"],
+    )
+
+
+def test_errors_are_not_compared_with_a_side_that_had_no_requests():
+    assert error_difference(row(legacy=windows(300))) is None
+
+
+def test_migrated_that_fails_less_is_no_trouble():
+    told = row_json(row(legacy=windows(100, 2), migrated=windows(100, 1)))
+
+    assert "-1 points" == told["error_difference"]
+    assert "difference_tone" not in told
+
+
+def test_rows_are_sorted_by_a_figure_and_those_without_one_come_last():
+    rows = [row_json(each) for each in (row("a"), row("b", windows(1)), row("c", windows(9)))]
+
+    assert ["c", "b", "a"] == [each["name"] for each in sort_rows(rows, "rate")]
+
+
+@pytest.mark.parametrize("sort", ["", "nonsense", "__class__"])
+def test_without_a_known_order_rows_stay_in_matching_order(sort):
+    rows = [row_json(row("b")), row_json(row("a"))]
+
+    assert rows == sort_rows(rows, sort)
+
+
+def test_the_latest_flips_come_first_when_sorted_by_them():
+    rows = [{"name": "a"}, {"name": "b", "flipped_at": "2026"}, {"name": "c", "flipped_at": "2027"}]
+
+    assert ["c", "b", "a"] == [each["name"] for each in sort_rows(rows, "flipped")]
+
+
+def test_a_search_looks_in_no_figure():
+    told = row_json(row(legacy=windows(812)))
+
+    assert not is_match(told, "812")
+
+
+def test_more_routes_than_are_shown_are_said():
+    assert ["21 routes", "3 of 21 routes"] == [found_text(21, 21), found_text(3, 21)]
+    assert "The first 200 of 1,000 routes. Search to find the others." == found_text(1000, 1000)
+
+
+def test_the_sums_count_the_default_route_as_a_route():
+    rows = [
+        row("a", migrated=windows(20), target="migrated"),
+        RouteRow(
+            RouteSplit("default", None),
+            "",
+            (),
+            {},
+            ShadowCounts(0, 0),
+            0,
+            None,
+            {"legacy": windows(80, 4), "migrated": {}},
+            None,
+        ),
+    ]
+    told = summary_json(rows)
+
+    assert ("20% of 100", "80% of 100", "1 of 2 routes") == (
+        told["requests"],
+        told["unrouted"],
+        told["routes"],
+    )
+    assert ("5% of 80", "0 of 20") == (told["legacy_errors"], told["migrated_errors"])
+
+
+def test_a_front_door_without_traffic_has_no_shares():
+    told = summary_json([row()])
+
+    assert "no requests" == told["requests"] == told["unrouted"] == told["legacy_errors"]
+
+
+def test_a_flip_of_a_group_is_the_last_flip_of_each_route():
+    changes = (
+        FieldChange("target", "legacy", "migrated", "a"),
+        FieldChange("target", "x", "y", "b"),
+    )
+    flips = last_flips([entry(route="group:shop", changes=changes), entry("kill", None)])
+
+    assert {"a", "b"} == set(flips)
+
+
+def test_the_latest_of_two_flips_counts():
+    flips = last_flips([entry(at="1"), entry("rollback", at="2")])
+
+    assert "2" == flips["orders"].at
+
+
+def test_the_row_of_a_route_has_its_own_rates():
+    split = RouteSplit("orders", Route("orders", path="/orders"))
+    rates = {("orders", "legacy"): windows(3), ("cart", "legacy"): windows(9)}
+
+    (told,) = rows_of([split], RowSources((), (), rates, {}, ()))
+
+    assert {"legacy": windows(3), "migrated": {}} == told.rates
