@@ -32,6 +32,7 @@ def page(browser, shop):
 
 def log_in(page):
     page.goto("/")
+    page.get_by_label("Your name").fill("ada")
     page.get_by_label("Admin token").fill(TOKEN)
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("heading", name="Routes", exact=True).wait_for()

@@ -74,7 +74,7 @@ def test_a_person_puts_traffic_back_from_the_page(front):
     assert "Admin token" in browser.get()
 
     browser.post("/login", token=TOKEN)
-    browser.press("/flip")
+    browser.press("/flip", route="product-list")
     eventually(lambda: side_of(front) == ("legacy", "target"))
     browser.press("/rollback")
     eventually(lambda: side_of(front) == ("migrated", "target"))
