@@ -21,12 +21,15 @@ from overgrow.app_loader.sources import ImportedSources
 from overgrow.exchange import Sink
 from overgrow.files import ANSWER_S, within
 from overgrow.files.thread import FileThread
+from overgrow.observe.board import workers
+from overgrow.observe.counter_identity import identify_counters
 from overgrow.observe.metrics import Metrics
 from overgrow.observe.recent_rates import RatesFile
 from overgrow.process.access_log import access_log_sinks, build_access_log
 from overgrow.process.hints import LegacyHints, LegacyTraits
 from overgrow.process.presence import Presence
 from overgrow.process.recent_traffic import RecentTraffic
+from overgrow.process.request_history import RequestHistory
 from overgrow.process.source_watch import POLL_S as SOURCES_POLL_S
 from overgrow.process.source_watch import SourceWatch, run_reload
 from overgrow.process.upstream_judge import ProbingApp, UpstreamJudge
@@ -163,6 +166,7 @@ class WorkerRuntime:
         self._stale: str | None = None
         self._notes: list[str] = []
         self._hints = LegacyHints(app.settings.config)
+        self._request_history = RequestHistory(app, self.presence)
         self._upstream = UpstreamJudge(app, self.presence, self.publish, self._is_first_of)
         self._rates, self._gains_written_s = RatesFile(), 0.0
         self._changes: asyncio.Queue[TableEvent] = asyncio.Queue()
@@ -199,6 +203,7 @@ class WorkerRuntime:
             self._tasks.append(asyncio.create_task(self._reload_on_change()))
         if self.control is not None:  # else nobody asks
             self._tasks.append(asyncio.create_task(self._upstream.run()))
+            self._tasks.append(asyncio.create_task(self._request_history.run()))
 
     async def _log_boot_problems(self) -> None:
         """Log at boot if the table in force is not the one in routes.yaml, or if the team's app is missing."""
@@ -468,15 +473,24 @@ class WorkerRuntime:
         self._metrics.close()
         await self._recent.close()
         await self.presence.close()
+        if self.control is not None:
+            with suppress(OSError):
+                others = await self._files.call(workers, self.presence.board)
+                await self._request_history.finish(is_last=not others)
 
 
 def _open_metrics(presence: Presence, config: Path) -> Metrics:
     """Return the counters of the slot; keep them in a temporary folder if the state folder does not answer."""
     folder, slot = presence.home / "metrics", presence.slot.number
     try:
-        return within(ANSWER_S, folder, partial(Metrics, folder, slot))
+        return within(ANSWER_S, folder, partial(_open_counters, folder, slot))
     except OSError:
         return Metrics(temporary_state_dir(config) / "metrics", slot)
+
+
+def _open_counters(folder: Path, slot: int) -> Metrics:
+    identify_counters(folder)
+    return Metrics(folder, slot)
 
 
 def _with_first_seen(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> ReloadError:

@@ -30,6 +30,7 @@ Reason = Literal[
 PredicateKind = Literal["header", "query", "cookie"]
 
 FULL_CANARY = 10_000  # hundredths of a percent in 100%
+HISTORY_MAX_BYTES = 500_000_000
 
 
 class Timeouts(NamedTuple):
@@ -240,6 +241,7 @@ class RouteTable:
     trusted_proxies: TrustedProxies = TrustedProxies()
     app: str | None = None  # as written; read at start only
     allow: frozenset[Allowance] = frozenset()
+    history_max: int = HISTORY_MAX_BYTES  # bytes of the store that the history of requests may take
     extent: Extent = field(default=Extent(), compare=False)
 
     def __repr__(self) -> str:

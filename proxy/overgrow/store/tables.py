@@ -11,7 +11,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from overgrow.evidence import FallbackRecord
 from overgrow.store.cells import Row, hour_of, storable_text
@@ -190,6 +200,41 @@ restart = Table(
     Column("who", Text, nullable=False),
     Column("why", Text, nullable=False),
 )
+# The history of requests. `door` is one front door: several may share a store, and each writes rows of its own.
+history_door = Table(
+    f"{PREFIX}history_door",
+    metadata,
+    _key("door"),
+    Column("turn", BigInteger, nullable=False),  # grows with each write, so no two writers mix
+    Column("writer", Text, nullable=False),  # the process that wrote last
+    Column("rolled_until", BigInteger, nullable=False),  # unix seconds
+    Column("last_at", Double, nullable=False),
+)
+history_series = Table(
+    f"{PREFIX}history_series",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("door", Text, nullable=False),
+    Column("route", Text, nullable=False),  # empty: all routes together
+    Column("side", Text, nullable=False),
+    # The counters as they were when their gains were last stored, in the same transaction.
+    Column("mark", LargeBinary, nullable=False),
+    UniqueConstraint("door", "route", "side", name=f"uq_{PREFIX}history_series"),
+)
+
+
+def _history_rows(name: str, *key: str) -> Table:
+    """Return a table of counts, clustered by its key in SQLite."""
+    columns = (Column(each, BigInteger, primary_key=True, autoincrement=False) for each in key)
+    counts = Column("counts", LargeBinary, nullable=False, info={"merge": "last"})
+    return Table(f"{PREFIX}{name}", metadata, *columns, counts, sqlite_with_rowid=False)
+
+
+# `at` is the unix time at which the row's span begins. New rows of short spans are written every second, so they
+# stand together. Charts read one series of the others, so the rows of each series stand together.
+history_second = _history_rows("history_second", "at", "series")
+history_minute = _history_rows("history_minute", "series", "at")
+history_hour = _history_rows("history_hour", "series", "at")
 
 UNBOUNDED = 1e308
 SEVERITIES = ("low", "medium", "high")

@@ -180,6 +180,15 @@ def test_a_size_is_read_in_bytes(written, size_bytes):
 
 
 @pytest.mark.parametrize(
+    ("line", "size_bytes"), [("", 500_000_000), ("history_max: 20MB\n", 20_000_000)]
+)
+def test_the_history_may_take_500_mb_unless_the_table_says_otherwise(line, size_bytes):
+    table = table_of(f"version: 1\nlegacy: {{url: 'http://h'}}\n{line}")
+
+    assert size_bytes == table.history_max
+
+
+@pytest.mark.parametrize(
     ("written", "said"),
     [
         ("50mb", "Write 50MB."),

@@ -318,4 +318,5 @@ TOP: dict[str, Reader] = {
     "routes": _keep_node,
     "tests": _keep_node,
     "dev": _read_dev,
+    "history_max": scalar_reader(v.parse_size_bytes),
 }

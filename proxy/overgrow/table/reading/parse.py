@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 
 from overgrow.routing.index import PathIndex
 from overgrow.routing.match import Matcher
-from overgrow.routing.model import Cohort, Legacy, RouteTable, Timeouts, TrustedProxies
+from overgrow.routing.model import (
+    HISTORY_MAX_BYTES,
+    Cohort,
+    Legacy,
+    RouteTable,
+    Timeouts,
+    TrustedProxies,
+)
 from overgrow.table.reading import values as v
 from overgrow.table.reading.app_rules import AppRule, AppRules
 from overgrow.table.reading.crosschecks import crosscheck
@@ -182,6 +189,7 @@ def _build_table(
         trusted_proxies=trusted,
         app=app,
         allow=allow,
+        history_max=top.values.get("history_max", HISTORY_MAX_BYTES),
     )
     if tests:
         check_request_tests(reading, tests, Matcher(table, ranking.paths))

@@ -1,0 +1,85 @@
+"""The name of a folder of counters, by which the store knows how far it has counted them.
+
+A name is made before the first counters, so that everything they count belongs to it. Where counters of an earlier version,
+or a removed name, are found without a name, nobody knows whether the store has their counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+_FILE = "history.json"
+
+
+class CounterIdentity(NamedTuple):
+    """The name of a folder of counters. `is_new`: no count of it was stored yet, and all of them belong to the name."""
+
+    name: str
+    is_new: bool
+
+
+def identify_counters(folder: Path) -> CounterIdentity:
+    """Return the identity of a folder; make one if there is none. Call it before the counters are opened.
+
+    Raises:
+        OSError: if the folder cannot be used.
+
+    """
+    known = _read(folder)
+    if known is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_new = not any(folder.glob("histogram_*.db"))
+        keep_identity(folder, CounterIdentity(secrets.token_hex(8), is_new))
+        known = _read(folder)
+    return known or CounterIdentity(secrets.token_hex(8), is_new=False)
+
+
+def keep_identity(folder: Path, identity: CounterIdentity) -> None:
+    """Write an identity, unless the folder has one.
+
+    Raises:
+        OSError: if it cannot be written.
+
+    """
+    draft = folder / f"{_FILE}.{os.getpid()}.new"
+    draft.write_text(json.dumps(identity._asdict()), encoding="utf-8")
+    try:
+        with suppress(FileExistsError):  # another worker was first
+            (folder / _FILE).hardlink_to(draft)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def confirm_identity(folder: Path, name: str) -> None:
+    """Write that the store has counts of this name, so that it is known if the store loses them.
+
+    Raises:
+        OSError: if it cannot be written.
+
+    """
+    draft = folder / f"{_FILE}.new"
+    draft.write_text(json.dumps(CounterIdentity(name, is_new=False)._asdict()), encoding="utf-8")
+    draft.replace(folder / _FILE)
+
+
+def has_identity(folder: Path) -> bool:
+    """Whether the folder has an identity."""
+    return (folder / _FILE).exists()
+
+
+def _read(folder: Path) -> CounterIdentity | None:
+    """Return the identity; None if there is none. A garbled one is removed."""
+    path = folder / _FILE
+    try:
+        found = json.loads(path.read_bytes())
+        return CounterIdentity(str(found["name"]), bool(found["is_new"]))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        path.unlink(missing_ok=True)
+        return None

@@ -1,0 +1,140 @@
+"""Records the history of requests: one worker for all, once a second, in a thread of its own.
+
+The worker with the lowest slot records. Workers are not asked for anything: what they count is in mapped files
+that outlive them. So a request never waits for the store, and the next worker goes on where a killed one stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from overgrow.files.thread import FileThread
+from overgrow.observe.counter_identity import (
+    CounterIdentity,
+    confirm_identity,
+    has_identity,
+    identify_counters,
+    keep_identity,
+)
+from overgrow.observe.counter_totals import CounterTotals
+from overgrow.observe.metrics import BUCKETS_S
+from overgrow.process.presence import Presence
+from overgrow.settings import Settings
+from overgrow.table.live import LiveTable
+
+if TYPE_CHECKING:
+    from overgrow.store.history.writer import HistoryWriter
+
+logger = logging.getLogger("overgrow")
+
+RECORD_S = 1.0
+FINISH_S = 2.0  # how long the end of the last worker waits for the store
+
+
+class RecordedApp(Protocol):
+    """What the history needs of the app that is served."""
+
+    live: LiveTable
+    state: Path
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the app."""
+        ...
+
+
+class RequestHistory:
+    """The history of the requests that the workers of one state folder count, as one worker records it."""
+
+    def __init__(self, app: RecordedApp, presence: Presence) -> None:
+        self._app, self._presence = app, presence
+        self._folder = app.state / "metrics"
+        self._files = FileThread("history")
+        self._totals: CounterTotals | None = None
+        self._writer: HistoryWriter | None = None
+        self._is_unusable = False  # for example without a driver for the database
+
+    @property
+    def problem(self) -> str | None:
+        """Why the history is not stored; None if it is, or if another worker records."""
+        return self._writer.problem if self._writer is not None else None
+
+    async def run(self) -> None:
+        """Record every second, until cancelled."""
+        while True:
+            await asyncio.sleep(RECORD_S)
+            try:
+                await self._record_or_rest()
+            except OSError as error:
+                logger.debug("the history cannot be recorded: %s", error)
+            except Exception:
+                logger.exception("the history was not recorded; the next attempt follows")
+
+    async def _record_or_rest(self) -> None:
+        if await self._is_recorder():
+            await self._files.call(self._record, self._app.live.matcher.table.history_max)
+        elif self._writer is not None:
+            await self._files.call(self._close)
+
+    async def _is_recorder(self) -> bool:
+        """Whether this worker records for all. While the state folder cannot be used, nobody does: the counters keep the counts."""
+        is_at_home = self._presence.home == self._app.state
+        return is_at_home and await self._presence.is_spokesman()
+
+    async def finish(self, *, is_last: bool) -> None:
+        """Store the counts of a worker that ends, if it was the one that records, or is the last of all."""
+        if self._writer is None and not is_last:
+            return
+        ending = asyncio.ensure_future(self._files.call(self._finish, is_last))
+        await asyncio.wait({ending}, timeout=FINISH_S)
+        if ending.done() and ending.exception() is not None:
+            logger.debug("the end of the history was not stored: %s", ending.exception())
+
+    def _finish(self, is_last: bool) -> None:  # noqa: FBT001 - FileThread passes positions
+        with suppress(OSError):
+            self._record(None, is_last=is_last)
+        self._close()
+
+    def _record(self, max_bytes: int | None, *, is_last: bool = False) -> None:
+        if self._is_unusable:
+            return
+        writer = self._writer or self._open()
+        if writer is None or self._totals is None:
+            return
+        was_new = writer.is_new
+        clock_s = time.monotonic()
+        writer.record(self._totals, time.time(), clock_s, is_last=is_last)
+        if was_new and not writer.is_new:
+            confirm_identity(self._folder, writer.door)
+        elif not has_identity(self._folder):  # somebody removed the folder
+            keep_identity(self._folder, CounterIdentity(writer.door, writer.is_new))
+        if max_bytes is not None:
+            writer.prune(time.time(), clock_s, max_bytes)
+
+    def _open(self) -> HistoryWriter | None:
+        """Return the writer; None, with a line in the log, if there can be none."""
+        try:
+            from overgrow.store.engine import store_url  # noqa: PLC0415  SQLAlchemy is slow
+            from overgrow.store.history.writer import HistoryWriter  # noqa: PLC0415  as above
+
+            url = store_url(self._app.state, self._app.settings.store_url)
+        except Exception as error:  # noqa: BLE001  without a history the worker serves all the same
+            logger.error("no history is kept: %s", error)  # noqa: TRY400  the text says it all
+            self._is_unusable = True
+            return None
+        name, is_new = identify_counters(self._folder)
+        self._totals = CounterTotals(self._folder, BUCKETS_S)
+        self._writer = HistoryWriter(url, name, is_new=is_new)
+        return self._writer
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.disconnect()
+        if self._totals is not None:
+            self._totals.close()
+        self._writer = self._totals = None

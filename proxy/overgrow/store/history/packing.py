@@ -1,0 +1,67 @@
+"""Packs the counts of one row of history into a few bytes.
+
+Pure. Counts are a tuple: first the number of errors, then the requests in each bucket of the latency histogram. Most of
+them are zero, so only the others are stored: each as one number that holds count and position, in as few bytes as
+it needs (seven bits in each, the last byte has no high bit).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import add
+
+Counts = tuple[int, ...]
+
+_POSITION_BITS = 5
+MAX_COUNTS = 1 << _POSITION_BITS
+_POSITION = (1 << _POSITION_BITS) - 1
+
+
+def pack(counts: Sequence[int]) -> bytes:
+    """Return counts as bytes; none of them may be negative."""
+    packed = bytearray()
+    for position, count in enumerate(counts):
+        if count:
+            number = count << _POSITION_BITS | position
+            while number > 0x7F:
+                packed.append(number & 0x7F | 0x80)
+                number >>= 7
+            packed.append(number)
+    return bytes(packed)
+
+
+def add_packed(sums: list[int], packed: bytes) -> None:
+    """Add packed counts to sums; positions that the sums lack, of a later version, are left out."""
+    number = shift = 0
+    for byte in packed:
+        if byte > 0x7F:
+            number |= (byte & 0x7F) << shift
+            shift += 7
+            continue
+        number |= byte << shift
+        position = number & _POSITION
+        if position < len(sums):
+            sums[position] += number >> _POSITION_BITS
+        number = shift = 0
+
+
+def unpack(packed: bytes, size: int) -> Counts:
+    """Return `size` counts from bytes."""
+    sums = [0] * size
+    add_packed(sums, packed)
+    return tuple(sums)
+
+
+def add_counts(one: Sequence[int], other: Sequence[int]) -> Counts:
+    """Return the sums of two counts of the same size."""
+    return tuple(map(add, one, other))
+
+
+def sum_packed(rows: Sequence[bytes]) -> bytes:
+    """Return the sum of packed counts, packed."""
+    if len(rows) == 1:
+        return rows[0]
+    sums = [0] * MAX_COUNTS
+    for packed in rows:
+        add_packed(sums, packed)
+    return pack(sums)

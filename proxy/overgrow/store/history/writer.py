@@ -1,0 +1,168 @@
+"""Stores what the counters of one front door gain: exactly once, whatever happens to workers and to the store.
+
+The counters survive a killed worker, and the store holds marks: how far it has counted. So a worker that begins reads the
+marks and finds what its predecessor did not store. While the store is away, gains wait in memory by the time at which they
+came; if this worker dies meanwhile, the next one finds them in the counters.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Protocol
+
+from sqlalchemy import URL, Connection
+from sqlalchemy.exc import IntegrityError
+
+from overgrow.store.connection import StoreConnection
+from overgrow.store.history.door import Door, OtherTurnError, UnknownDoorError
+from overgrow.store.history.packing import Counts
+from overgrow.store.history.pending import GainsByWindow, Place
+from overgrow.store.history.pruning import HistoryPruner
+
+LOG = logging.getLogger("overgrow")
+UNAVAILABLE = (
+    "the history of requests cannot be stored in %s: %s. Traffic is not touched, and nothing is lost: it is "
+    "stored when the store is back."
+)
+BACK = "the history of requests is stored in %s again"
+PRUNE_S = 60.0
+
+
+class Totals(Protocol):
+    """The counters of all workers (overgrow.observe.counter_totals.CounterTotals)."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers the counts of one place have."""
+        ...
+
+    def read_changes(self) -> Mapping[Place, Counts]:
+        """Return the totals that have changed since the last call."""
+        ...
+
+    def read_all(self) -> Mapping[Place, Counts]:
+        """Return all totals."""
+        ...
+
+
+class HistoryWriter(StoreConnection):
+    """Stores the gains of one front door. One thread at a time uses it.
+
+    `is_new`: the counters began with this front door, so a store without marks is one that was never written, and not one
+    that has lost them.
+    """
+
+    refusals = (IntegrityError, OtherTurnError, UnknownDoorError)
+
+    def __init__(self, url: URL, door: str, *, is_new: bool) -> None:
+        super().__init__(url, UNAVAILABLE, BACK)
+        self._door = Door(door, secrets.token_hex(8))
+        self._is_new = is_new
+        self._gains: GainsByWindow | None = None
+        self._is_unsure = False
+        self._pruner = HistoryPruner()
+        self._retry_s = self._prune_s = 0.0
+
+    @property
+    def door(self) -> str:
+        """The name of the front door in the store."""
+        return self._door.name
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was stored for this front door, as far as is known."""
+        return self._is_new
+
+    def record(
+        self, totals: Totals, now_s: float, clock_s: float, *, is_last: bool = False
+    ) -> bool:
+        """Collect what the counters have gained, and store it if it is time; return whether all of it is stored.
+
+        `now_s` is unix time; `clock_s` is a clock that nobody sets.
+        """
+        if self._gains is not None:
+            self._gains.add_totals(totals.read_changes(), now_s)
+        if clock_s < self._retry_s and not is_last:
+            return False
+        if self._gains is None and not self._begin(totals, now_s):
+            self._retry_s = clock_s + self.pause_s
+            return False
+        is_stored = self._settle() and self._save(now_s, is_last=is_last)
+        self._retry_s = clock_s + self.pause_s if self.problem else clock_s
+        return is_stored
+
+    def prune(self, now_s: float, clock_s: float, max_bytes: int) -> None:
+        """Delete old rows, and those beyond `max_bytes`, once a minute."""
+        if clock_s >= max(self._prune_s, self._retry_s):
+            self._prune_s = clock_s + PRUNE_S
+            self.attempt(lambda connection: self._pruner.prune(connection, now_s, max_bytes))
+
+    def _begin(self, totals: Totals, now_s: float) -> bool:
+        """Read the marks; return False if the store cannot be read."""
+        marks: list[dict[Place, Counts] | None] = []
+        if self.attempt(lambda each: marks.append(self._door.read_marks(each, totals.size))):
+            return False
+        self._is_unsure = False
+        self._gains = GainsByWindow(marks[0] or {})
+        if marks[0] is None and not self._is_new:
+            LOG.warning(
+                "the store holds no history of this front door: its history begins now. Totals are not touched."
+            )
+            self._gains.skip(totals.read_all())
+        else:
+            self._gains.add_totals(totals.read_all(), now_s)
+        return True
+
+    def _settle(self) -> bool:
+        """Find out whether the last transaction was committed, if that is unknown; return False if it stays unknown."""
+        if not self._is_unsure or self._gains is None:
+            return True
+        answers: list[bool] = []
+        error = self.attempt(lambda each: answers.append(self._door.is_committed(each)))
+        if error is not None:
+            self._note_refusal(error)
+            return False
+        self._is_unsure = False
+        if answers[0]:
+            self._confirm(self._gains)
+        else:
+            self._gains.resume()
+        return True
+
+    def _save(self, now_s: float, *, is_last: bool) -> bool:
+        gains = self._gains
+        if gains is None:
+            return False
+        pending = gains.begin_attempt()
+        if not pending and not is_last and not self._door.needs_roll(now_s):
+            gains.confirm()
+            return True
+
+        def work(connection: Connection) -> None:
+            self._door.save(connection, pending, now_s, is_last=is_last)
+
+        error = self.attempt(work)
+        if error is None:
+            self._confirm(gains)
+            return True
+        self._is_unsure = True
+        self._note_refusal(error)
+        return False
+
+    def _confirm(self, gains: GainsByWindow) -> None:
+        self._door.confirm()
+        gains.confirm()
+        self._is_new = False
+
+    def _note_refusal(self, error: Exception) -> None:
+        """Act on an error that shows that the store is not as this process knows it; leave others to the next attempt."""
+        if isinstance(error, UnknownDoorError) and self._gains is not None:
+            self._door.forget()
+            self._gains.resume()
+            self._gains.mark_all()
+            self._is_unsure = False
+        elif isinstance(error, self.refusals):  # another process writes: read its marks
+            self._gains = None
+            self._is_unsure = False
