@@ -24,6 +24,7 @@ from overgrow.admin.changes import CHANGES
 from overgrow.admin.error_responses import error_response
 from overgrow.admin.failed_logins import WrongTokens
 from overgrow.admin.login import add_login
+from overgrow.admin.pages.difference import add_difference_pages
 from overgrow.admin.pages.registry import PAGES
 from overgrow.admin.pages.site import LOOKS, Site
 from overgrow.admin.view import AdminView, living_workers, readiness
@@ -99,6 +100,7 @@ def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
     app.jinja_env.globals["endpoints"] = ENDPOINTS
     for page in PAGES:
         site.add_page(page)
+    add_difference_pages(app, site, view)
     for path, change in CHANGES.items():
         app.add_url_rule(path, path[1:], partial(_apply_change, view, change), methods=["POST"])
 
@@ -126,7 +128,7 @@ def _http_error(found: HTTPException) -> ResponseReturnValue:
     status = found.code or 500
     text = found.description or found.name
     fix = ""
-    if status == 404:
+    if status == 404 and request.routing_exception:  # else the page says itself what is missing
         text = f"There is no page {request.path}. The pages are: / {' '.join(ENDPOINTS)}"
         near = nearest_word(request.path, ENDPOINTS)
         fix = f"Did you mean {near}?" if near else ""

@@ -80,16 +80,29 @@ def read_terms(author: str, reason: str, expires: str | None, now_s: float) -> T
         BadField: with the name of the field.
 
     """
-    today = datetime.fromtimestamp(now_s, UTC).date()
     if not author.strip():
         raise BadField("author", "the name of a person")
     if not reason.strip():
         raise BadField("reason", "a sentence that says why the difference is harmless")
-    last = today + timedelta(days=MAX_DAYS)
-    day = _read_day(expires) if expires else today + timedelta(days=DEFAULT_DAYS)
+    today, last = _day_of(now_s), latest_expiry(now_s)
+    day = _read_day(expires) if expires else default_expiry(now_s)
     if day is None or not today <= day <= last:
         raise BadField("expires", f"a day from {today} to {last}, written YYYY-MM-DD")
     return Terms(author.strip(), reason.strip(), day)
+
+
+def default_expiry(now_s: float) -> date:
+    """Return the day on which a new rule expires if nobody says when."""
+    return _day_of(now_s) + timedelta(days=DEFAULT_DAYS)
+
+
+def latest_expiry(now_s: float) -> date:
+    """Return the latest day on which a new rule may expire."""
+    return _day_of(now_s) + timedelta(days=MAX_DAYS)
+
+
+def _day_of(now_s: float) -> date:
+    return datetime.fromtimestamp(now_s, UTC).date()
 
 
 def _read_day(text: str) -> date | None:

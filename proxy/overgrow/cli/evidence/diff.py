@@ -87,9 +87,11 @@ def _listing(listed: Sequence[JudgedGroup], limit: int, known: int) -> str:
 
 
 def _row(each: JudgedGroup) -> tuple[str, ...]:
+    from overgrow.shadow.review.judged_groups import title_of_judged  # noqa: PLC0415  reads YAML: not for --help
+
     group = each.group
     return (
-        _title(each),
+        title_of_judged(each),
         group.route,
         group.key[:SHORT_ID],
         group.severity if each.is_open else "accepted",
@@ -97,17 +99,6 @@ def _row(each: JudgedGroup) -> tuple[str, ...]:
         ago_text(group.first_seen_at),
         ago_text(group.last_seen_at),
     )
-
-
-def _title(each: JudgedGroup) -> str:
-    """Return kind and path of the first two open differences; of the first two differences if none is open."""
-    parts = each.open_parts or each.group.parts
-    text = ", ".join(_kind_and_path(part) for part in parts[:2])
-    return f"{text} and {len(parts) - 2} more" if len(parts) > 2 else text
-
-
-def _kind_and_path(part: Part) -> str:
-    return part.kind if part.kind == part.path else f"{part.kind} {part.path}"
 
 
 # --- show -----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from overgrow.evidence import SHORT_ID, Group, Part
+from overgrow.shadow.rules.comparators import KeyedBy, Unordered
 from overgrow.shadow.rules.rejudge import build_coverage_check, build_undecided_rule_finder
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.difference import SEVERITIES
@@ -50,11 +51,14 @@ class RuleChange:
     def __init__(self, before: Rules, after: Rules, added: Collection[str]) -> None:
         self._is_covered, self._will_be = build_coverage_check(before), build_coverage_check(after)
         self._may_be = build_undecided_rule_finder(after)
-        self._added = added
+        self._after, self._added = after, added
+        self._has_pairings = any(
+            isinstance(rule.how, Unordered | KeyedBy) for rule in after.rules if rule.name in added
+        )
 
     def hidden(self, group: Group) -> Iterator[HiddenDifference]:
         """Yield the open differences of a group that the new rules cover, or may cover."""
-        for part in group.parts:
+        for part in filter(self._is_within_reach, group.parts):
             if self._is_covered(part):
                 continue
             if self._will_be(part):
@@ -62,17 +66,27 @@ class RuleChange:
             elif self._is_about(part):
                 yield HiddenDifference(group, part, is_sure=False)
 
+    def _is_within_reach(self, part: Part) -> bool:
+        """Whether a new rule is about the shape of the part's path at all; most parts need no further look."""
+        if self._has_pairings:  # such rules are about all that is inside an array
+            return True
+        places = {part.path, part.place, part.other}
+        near = (rule for place in places for rule in self._after.rules_about_shape(place))
+        return any(rule.name in self._added for rule in near)
+
     def _is_about(self, part: Part) -> bool:
         rule = self._may_be(part)
         return rule is not None and rule.name in self._added
 
     def opens(self, group: Group) -> bool:
         """Whether the group is covered now, and would be open."""
-        return all(map(self._is_covered, group.parts)) and not all(map(self._will_be, group.parts))
+        if not any(map(self._is_within_reach, group.parts)):
+            return False
+        return all(map(self._is_covered, group.parts)) and not self.closes(group)
 
     def closes(self, group: Group) -> bool:
         """Whether the group would be covered."""
-        return all(map(self._will_be, group.parts))
+        return not self.left_open(group)
 
     def left_open(self, group: Group) -> list[Part]:
         """Return the differences of a group that would stay open."""

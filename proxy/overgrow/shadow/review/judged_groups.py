@@ -26,6 +26,17 @@ class JudgedGroup(NamedTuple):
         return bool(self.open_parts)
 
 
+def title_of_judged(each: JudgedGroup) -> str:
+    """Return kind and path of the first two open differences; of the first two differences if none is open."""
+    parts = each.open_parts or each.group.parts
+    text = ", ".join(_kind_and_path(part) for part in parts[:2])
+    return f"{text} and {len(parts) - 2} more" if len(parts) > 2 else text
+
+
+def _kind_and_path(part: Part) -> str:
+    return part.kind if part.kind == part.path else f"{part.kind} {part.path}"
+
+
 def judge_groups(groups: Sequence[Group], rules_of: Callable[[str], Rules]) -> list[JudgedGroup]:
     """Return the groups, each under the rules of its route."""
     judges: dict[str, Callable[[Group], JudgedGroup]] = {}

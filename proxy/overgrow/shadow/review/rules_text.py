@@ -97,6 +97,14 @@ def write_rules_text(path: Path, before: bytes | None, text: bytes) -> None:
         raise ReviewRefused(UNUSABLE, what, "Give this user the right to write it.") from error
 
 
+def is_writable(path: Path) -> bool:
+    """Return whether this process may write the file, as far as permissions and mounts tell."""
+    folder = path.resolve().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
 def _replace(path: Path, text: bytes) -> None:
     """Replace the whole file by a new one with the same mode; a symlink stays a symlink."""
     real = path.resolve()
