@@ -94,7 +94,9 @@ def test_language_title_and_one_main_heading_are_there(page):
 def test_every_field_has_a_label(page):
     labelled = {each["for"] for each in page.of("label")}
     fields = [
-        each for each in page.of("input") if each.get("type") != "hidden" and "hidden" not in each
+        each
+        for each in page.of("input", "select", "textarea")
+        if each.get("type") != "hidden" and "hidden" not in each
     ]
 
     assert {each["id"] for each in fields} == labelled

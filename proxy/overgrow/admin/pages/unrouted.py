@@ -1,14 +1,73 @@
-"""What only the default route serves."""
+"""What only the default route serves: the busiest paths as templates, those that legacy does not have set apart."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from overgrow.admin.api.unrouted import unrouted_of
 from overgrow.admin.pages.site import Page, PageData, Query
 from overgrow.admin.view import AdminView
+from overgrow.observe.unrouted_list import UnroutedList, UnroutedRow
+from overgrow.text import count_text
+
+MOST = 200  # templates on the page
 
 
-def unrouted_data(_view: AdminView, _now_s: float, _query: Query) -> PageData:
+def unrouted_data(view: AdminView, now_s: float, _query: Query) -> PageData:
     """Return the data of the page."""
-    return {}
+    found = unrouted_of(view, now_s, MOST)
+    rows = [_row_json(row) for row in found.rows if not row.is_junk]
+    junk = [_row_json(row) for row in found.rows if row.is_junk]
+    summary = found.as_json()
+    return {
+        "since": summary["since"],
+        "requests": f"{summary['requests']:,}",
+        "limits": list(_limits(found)),
+        "rows": rows,
+        "no_rows": not rows,
+        "junk": junk,
+        "has_junk": bool(junk),
+    }
+
+
+def _limits(found: UnroutedList) -> list[dict[str, str]]:
+    """Return sentences on what the list does not show, and how exact it is."""
+    counts, sentences = found.counts, []
+    if counts and counts.dropped_most:
+        most = count_text(counts.dropped_most, "request")
+        sentences.append(
+            f"There were more paths than are kept, so only the busiest are listed. A path that is not listed had {most} at most."
+        )
+    if counts and counts.unread:
+        sentences.append(
+            f"{count_text(counts.unread, 'request')} of these {'is' if counts.unread == 1 else 'are'} not listed by path: "
+            "the path can be read in several ways, or too many different paths came at once."
+        )
+    if found.routed:
+        sentences.append(
+            f"{count_text(found.routed, 'template')} got a route since and {'is' if found.routed == 1 else 'are'} left out."
+        )
+    if found.has_more:
+        sentences.append(f"The first {MOST} templates are shown; /api/unrouted has more.")
+    return [{"text": sentence} for sentence in sentences]
+
+
+def _row_json(row: UnroutedRow) -> dict[str, Any]:
+    counted = row.counted
+    at_most = f"at most {counted.most:,}" if counted.missed else ""
+    errors = f"{counted.errors:,} of {counted.requests:,}" if counted.errors else ""
+    return {
+        "id": row.template,
+        "template": row.template,
+        "requests": f"{counted.requests:,}",
+        "at_most": at_most,
+        "errors": errors,
+        "not_found": f"{counted.not_found:,} of {counted.requests:,}" if counted.not_found else "",
+        "methods": " ".join(row.methods),
+        "example": counted.example,
+        "last_hit": row.as_json()["last_hit"],
+        "route": row.route_lines or "",
+    }
 
 
 PAGE = Page("/unrouted", "unrouted.html", unrouted_data)
