@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
-PATIENCE_MS = 30_000.0
+PATIENCE_MS = 20_000.0
 DESKTOP = (1280, 900)
 PHONE = (390, 844)
 

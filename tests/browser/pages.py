@@ -2,4 +2,9 @@
 
 PAGES = {
     "overview": "/",
+    "differences": "/differences",
+    "unrouted": "/unrouted",
+    "live": "/live",
+    "flips": "/flips",
+    "health": "/health",
 }

@@ -1,27 +1,68 @@
-"""A person puts one route back, then everything, and lets the table rule again: with a mouse in a browser."""
+"""A person puts one route back, then everything, and lets the table rule again: by mouse, by keys, without scripts."""
 
+import pytest
+
+from tests.browser.chromium import visit
+from tests.browser.conftest import log_in
 from tests.story.front import eventually
+
+OPEN = "Everything to legacy ..."
+KILL = "Yes, everything to legacy now"
+RESUME = "Resume: follow the table again"
+KILLED, RULED = ("legacy", "killed"), ("migrated", "target")
 
 
 def press(page, name):
     page.get_by_role("button", name=name).click()
 
 
-def test_everything_goes_to_legacy_in_two_steps(page, shop):
-    button = page.get_by_role("button", name="Yes, everything to legacy now")
+@pytest.fixture
+def plain(browser, shop):
+    """The overview in a window whose scripts are off."""
+    with visit(browser, shop.home, scripts=False) as page:
+        log_in(page)
+        yield page
 
-    hidden_at_first = not button.is_visible()
-    page.get_by_text("Everything to legacy ...").click()
-    button.click()
-    eventually(lambda: shop.side_of("/products") == ("legacy", "killed"))
-    press(page, "Resume: follow the table again")
-    eventually(lambda: shop.side_of("/products") == ("migrated", "target"))
+
+def side(shop):
+    return shop.side_of("/products")
+
+
+def test_everything_goes_to_legacy_in_two_steps(page, shop):
+    hidden_at_first = not page.get_by_role("button", name=KILL).is_visible()
+    page.get_by_text(OPEN).click()
+    press(page, KILL)
+    eventually(lambda: side(shop) == KILLED)
+    press(page, RESUME)
+    eventually(lambda: side(shop) == RULED)
 
     assert hidden_at_first
 
 
+def test_everything_goes_to_legacy_by_keys(page, shop):
+    page.get_by_text(OPEN).focus()
+    for key in ("Enter", "Tab", "Enter"):
+        page.keyboard.press(key)
+    eventually(lambda: side(shop) == KILLED)
+    page.get_by_role("button", name=RESUME).focus()
+    page.keyboard.press("Enter")
+    eventually(lambda: side(shop) == RULED)
+
+
+def test_without_scripts_the_page_after_a_change_ends_where_all_workers_follow(plain, shop):
+    plain.goto("/health")
+    plain.get_by_text(OPEN).click()
+    press(plain, KILL)
+    plain.get_by_text("The change was made, and all workers follow it.").wait_for()
+    killed = side(shop)
+    press(plain, RESUME)
+    eventually(lambda: side(shop) == RULED)
+
+    assert killed == KILLED
+
+
 def test_a_route_goes_to_legacy_and_its_flip_is_undone(page, shop):
     press(page, "To legacy (product-list)")
-    eventually(lambda: shop.side_of("/products") == ("legacy", "target"))
+    eventually(lambda: side(shop) == ("legacy", "target"))
     press(page, "Undo the last flip")
-    eventually(lambda: shop.side_of("/products") == ("migrated", "target"))
+    eventually(lambda: side(shop) == RULED)
