@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from overgrow.evidence import Example
+from overgrow.shadow.review.markup_lines import differing_lines, markup_lines
 from overgrow.shadow.values.difference import member_path, path_shape_of
+from overgrow.shadow.values.path_syntax import TREE_PREFIXES
 from overgrow.text import printable, rfc3339
 
 MAX_LINES = 300  # of a body
@@ -22,7 +24,7 @@ MAX_CHARS = 400  # of a line
 MAX_HEADERS = 100
 MAX_DIFFERENCES = 50
 _HIDDEN_STEP = re.compile(r'(?:\.|\["?)<key (\d+)>(?:"?\])?')
-_WHOLE_BODY = ("body", "bytes", "text:", "html:")  # the lines of such bodies have no paths
+_WHOLE_BODY = ("body", "bytes", "text:")  # the lines of such bodies have no paths
 
 
 class Line(NamedTuple):
@@ -122,7 +124,7 @@ def _side(answer: Mapping[str, Any], paths: Sequence[str]) -> SideOfPair:
         status_differs="status" in paths,
         headers=tuple(_header_line(name, value, marked) for name, value in headers[:MAX_HEADERS]),
         body=tuple(body),
-        body_differs=any(path.startswith(("$", *_WHOLE_BODY)) for path in paths),
+        body_differs=any(path.startswith(("$", *TREE_PREFIXES, *_WHOLE_BODY)) for path in paths),
         is_cut=is_cut or len(headers) > MAX_HEADERS,
     )
 
@@ -148,7 +150,9 @@ def _body_lines(text: str, paths: Sequence[str]) -> tuple[list[Line], bool]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         whole = any(path.startswith(_WHOLE_BODY) for path in paths)
-        lines = [Line(_cut(each), whole) for each in _split_markup(text)]
+        split = markup_lines(text)
+        marked = set(range(len(split))) if whole else differing_lines(split, paths)
+        lines = [Line(_cut(each), number in marked) for number, each in enumerate(split)]
         return lines[:MAX_LINES], len(lines) > MAX_LINES or len(text) > MAX_CHARS * MAX_LINES
     placed = list(_json_lines(value, "$", "", ""))
     exact = {each.path for each in placed}
@@ -159,11 +163,6 @@ def _body_lines(text: str, paths: Sequence[str]) -> tuple[list[Line], bool]:
         for each in placed[:MAX_LINES]
     ]
     return lines, len(placed) > MAX_LINES
-
-
-def _split_markup(text: str) -> list[str]:
-    """Return a text with one tag on each line."""
-    return [each for each in text.replace("<", "\n<").split("\n") if each.strip()]
 
 
 class _PlacedLine(NamedTuple):
