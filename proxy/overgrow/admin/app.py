@@ -10,27 +10,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from flask import Flask, Response, jsonify, redirect, request
+from flask import Flask, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from overgrow.admin.access import author, current_access
 from overgrow.admin.api import endpoints as api_endpoints
 from overgrow.admin.api.blueprint import create_api, reading_posts
 from overgrow.admin.auth import refusal
-from overgrow.admin.changes import CHANGES
 from overgrow.admin.error_responses import error_response
 from overgrow.admin.failed_logins import WrongTokens
+from overgrow.admin.forms import add_forms
 from overgrow.admin.login import add_login
 from overgrow.admin.pages.difference import add_difference_pages
 from overgrow.admin.pages.registry import PAGES
-from overgrow.admin.pages.site import LOOKS, Site
+from overgrow.admin.pages.site import Site
 from overgrow.admin.view import AdminView, living_workers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import CONTENT_TYPE, exposition
-from overgrow.table.reading.problems import EditRefused
 from overgrow.text import duration_text, percent_number
 from overgrow.yaml_file.scalars import nearest_word
 
@@ -101,26 +98,7 @@ def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
     for page in PAGES:
         site.add_page(page)
     add_difference_pages(app, site, view)
-    for path, change in CHANGES.items():
-        app.add_url_rule(path, path[1:], partial(_apply_change, view, change), methods=["POST"])
-
-
-def _apply_change(view: AdminView, change: Callable[..., dict[str, Any]]) -> ResponseReturnValue:
-    """Make a change; respond with JSON to a program with the token, else redirect to the page."""
-    who = author("admin page")
-    try:
-        payload = change(view, request.form, who)
-    except EditRefused as refused:
-        if current_access().is_bearer:
-            return jsonify({"error": refused.as_json()}), 409
-        lines = [refused.fix, *map(str, refused.problems)]
-        lines += (
-            ['"Everything to legacy" on the overview page works anyway.']
-            if refused.problems
-            else []
-        )
-        return error_response(409, refused.code, f"Refused: {refused.message}.", "\n".join(lines))
-    return jsonify(payload) if current_access().is_bearer else redirect(f"/?look={LOOKS}", 303)
+    add_forms(app, view)
 
 
 def _http_error(found: HTTPException) -> ResponseReturnValue:

@@ -1,52 +1,101 @@
-"""Changes that a person may make on the page: move traffic back to legacy, or undo the last flip.
+"""Changes through the admin listener: flips, rollbacks, the kill switch, breakers. The page and the API use them alike.
 
-As with the command line, the file is edited and workers follow. The history records the page and the
-client's address as the author, since a shared token has no user name.
+As with the command line, the file is edited and workers follow. What only the command line may do is to overrule a
+closed gate. Forward, the author must be proven and give a reason; back, nobody is held up.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
 
+from overgrow.admin.api.errors import ApiError
 from overgrow.admin.view import AdminView, history_of
 from overgrow.files import ANSWER_S, within
+from overgrow.resilience.reset_files import request_reset
+from overgrow.shadow.review.gate_report import GateQuestion, gate_figures
 from overgrow.table.editing import flip as edit
 from overgrow.table.editing import kill_switch
-from overgrow.table.editing.history import HistoryEntry, find_undoable
+from overgrow.table.editing.history import find_undoable
 from overgrow.table.reading.gc_pause import gc_paused
 from overgrow.table.reading.problems import EditRefused
+from overgrow.yaml_file.scalars import nearest_word
 
 LOCK_S = 2.0  # short: the admin pages have few threads
-Form = Mapping[str, str]
-ChangeJson = dict[str, Any]
+EDIT_S = 10.0  # for everything that an edit waits for: locks, and workers that are asked
 
 
-def flip(view: AdminView, form: Form, who: str) -> ChangeJson:
-    """Move a route, or group:NAME, back to legacy."""
-    name, to = form.get("route", ""), form.get("to", "legacy")
-    if to != "legacy":
-        what = f"the admin listener moves routes only to legacy, not to {to}"
-        raise EditRefused(
-            "bad-flip", what, "Nothing was changed. To flip to migrated, use overgrow flip."
-        )
-    actor = edit.Actor(os.environ, who, wait_s=LOCK_S)
-    back = partial(edit.flip, view.config, view.state, name, "legacy", actor)
-    return _flip_json(_edit_table(view, back))
+@dataclass(frozen=True, slots=True)
+class ChangeOrder:
+    """Who asks for a change, why, and of which table.
+
+    `is_proven` is False if anybody on this machine could be the author. `expected_revision` is that of the table they saw.
+    """
+
+    who: str
+    why: str | None = None
+    expected_revision: str | None = None
+    is_proven: bool = False
 
 
-def rollback(view: AdminView, form: Form, who: str) -> ChangeJson:
-    """Undo the flip that the page showed as the latest flip; refuse if there has been another flip since."""
-    entry = find_undoable(history_of(view).entries, None)
-    if entry is None or entry.key != form.get("flip"):
-        what = "somebody else flipped or undid something after this page was loaded"
-        raise EditRefused("changed-meanwhile", what, "Nothing was changed. Refresh the page.")
-    served = partial(_require_servable, view, entry)
-    actor = edit.Actor(os.environ, who, rules=served, wait_s=LOCK_S)
-    undo = partial(edit.rollback, view.config, view.state, entry.route, actor)
-    return _flip_json(_edit_table(view, undo))
+def flip(view: AdminView, name: str, to: str, order: ChangeOrder) -> edit.FlipResult:
+    """Flip a route, or group:NAME. Raise EditRefused or ApiError if that may not be."""
+    actor = edit.Actor(
+        os.environ,
+        order.who,
+        gate=partial(_require_open_gate, view),
+        why=order.why,
+        wait_s=LOCK_S,
+        ask=view.ask_workers,
+        expected_revision=order.expected_revision,
+        may_go_forward=partial(_require_permission, order),
+    )
+    return _edit_table(view, partial(edit.flip, view.config, view.state, name, to, actor))
+
+
+def rollback(
+    view: AdminView, name: str | None, order: ChangeOrder, *, shown: str | None = None
+) -> edit.FlipResult:
+    """Undo the latest flip of a route or group, or of all; `shown` is the key of the flip that the author saw as the latest."""
+    if shown is not None:
+        latest = find_undoable(history_of(view).entries, name)
+        if latest is None or latest.key != shown:
+            what = "somebody else flipped or undid something after this page was loaded"
+            raise EditRefused("changed-meanwhile", what, "Nothing was changed. Refresh the page.")
+        name = latest.route
+    actor = edit.Actor(
+        os.environ,
+        order.who,
+        wait_s=LOCK_S,
+        ask=view.ask_workers,
+        expected_revision=order.expected_revision,
+    )
+    return _edit_table(view, partial(edit.rollback, view.config, view.state, name, actor))
+
+
+def kill(view: AdminView, order: ChangeOrder) -> Path:
+    """Make the kill file, which sends everything to legacy; return its path."""
+    return kill_switch.kill_and_report(view.config, view.state, who=order.who, why=order.why).path
+
+
+def resume(view: AdminView, order: ChangeOrder) -> tuple[Path, ...]:
+    """Remove the kill files, so that workers follow the table again; return those that were there."""
+    return kill_switch.resume_and_report(
+        view.config, view.state, who=order.who, why=order.why
+    ).removed
+
+
+def close_breakers(view: AdminView, route: str) -> None:
+    """Ask every worker to close the breakers of a route."""
+    names = [each.name for each in view.table.routes] if view.table else []
+    if route not in names:
+        near = nearest_word(route, names)
+        fix = f"Did you mean {near}?" if near else "overgrow routes lists them."
+        raise EditRefused("unknown-route", f"{view.config} has no route named {route}", fix)
+    within(LOCK_S, view.state, partial(request_reset, view.state, route))
 
 
 def _edit_table(view: AdminView, edit_table: Callable[[], edit.FlipResult]) -> edit.FlipResult:
@@ -56,40 +105,27 @@ def _edit_table(view: AdminView, edit_table: Callable[[], edit.FlipResult]) -> e
         with gc_paused():  # the table is read in a thread beside a busy loop, as at a reload
             return edit_table()
 
-    return within(LOCK_S * 2 + ANSWER_S, view.config, work)
+    return within(LOCK_S * 2 + EDIT_S + ANSWER_S, view.config, work)
 
 
-def _require_servable(view: AdminView, entry: HistoryEntry) -> None:
-    """Refuse to undo a flip if that sends a route to migrated for which the running app has no rule.
-
-    The app's rules are not known here; the table in effect records which routes the app can serve.
-    """
-    names = {change.route or entry.route for change in entry.changes}
-    routes = view.table.routes if view.table else ()
-    lacking = [route.name for route in routes if route.name in names and not route.servable]
-    if lacking:
-        what = f"the running app has no rule for {', '.join(lacking)}"
-        raise EditRefused("would-be-invalid", what, "Nothing was changed. Fix the app first.")
+def _require_permission(order: ChangeOrder) -> None:
+    """Refuse a flip forward by somebody who is not proven, or gives no reason."""
+    if not order.is_proven:
+        what = "A flip forward needs a token, even on this machine."
+        fix = "Start the front door with OVERGROW_ADMIN_TOKEN and send that token, or use overgrow flip."
+        raise ApiError("forward-needs-token", what, fix)
+    if not (order.why or "").strip():
+        what = "A flip forward needs a reason, which the history keeps."
+        raise ApiError("reason-needed", what, "Give a reason.")
 
 
-def kill(view: AdminView, _form: Form, who: str) -> ChangeJson:
-    """Make the kill file, which sends everything to legacy."""
-    return {"killed": True, "file": str(kill_switch.kill(view.config, view.state, who=who))}
-
-
-def resume(view: AdminView, _form: Form, who: str) -> ChangeJson:
-    """Remove the kill file, so that workers follow the table again."""
-    removed = kill_switch.resume(view.config, view.state, who=who)
-    return {"killed": False, "removed": [str(path) for path in removed]}
-
-
-def _flip_json(made: edit.FlipResult) -> ChangeJson:
-    return {"route": made.route, "from": made.from_, "to": made.to, "revision": made.revision}
-
-
-CHANGES: Mapping[str, Callable[[AdminView, Form, str], ChangeJson]] = {
-    "/flip": flip,
-    "/rollback": rollback,
-    "/kill": kill,
-    "/resume": resume,
-}
+def _require_open_gate(view: AdminView, name: str, clean: int) -> edit.Readiness:
+    report = view.ask_gate(GateQuestion(name, clean))
+    if report.is_ready:
+        return edit.Readiness((), gate_figures(report))
+    what = f"{name} is not ready to be flipped to migrated. {' '.join(report.reasons)}"
+    fix = "Nothing was changed. Only the command line can overrule the gate."
+    forced = f"overgrow flip {name} migrated --force --reason TEXT"
+    raise EditRefused(
+        "gate-closed", what.removesuffix("."), fix, next_commands=[f"overgrow gate {name}", forced]
+    )

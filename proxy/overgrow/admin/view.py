@@ -14,6 +14,7 @@ from overgrow.files import ANSWER_S, within
 from overgrow.observe.board import workers
 from overgrow.observe.upstream import upstream_json
 from overgrow.routing.model import RouteTable
+from overgrow.shadow.review.gate_report import GateQuestion, GateReport
 from overgrow.table.editing.history import JOURNAL, History, read_history
 
 Worker = Mapping[str, Any]
@@ -84,6 +85,12 @@ class AdminView(Protocol):
     @property
     def hosts(self) -> Sequence[str]:
         """OVERGROW_ADMIN_HOSTS, in lower case."""
+
+    def ask_gate(self, question: GateQuestion) -> GateReport:
+        """Return the gate's answer under the current rules; this reads the store."""
+
+    def ask_workers(self, data: bytes) -> None:
+        """Ask all workers whether they would accept a text of the table; raise EditRefused if one would not."""
 
     def open_groups(self) -> Mapping[str, int]:
         """Return how many groups of mismatches no current rule covers, by route."""

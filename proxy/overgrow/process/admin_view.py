@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from overgrow.observe.board import workers
 from overgrow.process.runtime import HostApp
 from overgrow.routing.facts import Head
 from overgrow.routing.model import RouteTable
 from overgrow.settings import Settings
+from overgrow.shadow.review.gate_report import GateQuestion, GateReport
+from overgrow.shadow_service.gate import ask_gate
 from overgrow.shadow_service.groups import OpenGroupCounts
+from overgrow.table import proposals
 from overgrow.table.live import LiveTable
 from overgrow.text import rfc3339
+
+ASKED_S = 3.0  # for the workers to say whether they would accept a table
 
 
 class ProcessView:
@@ -31,6 +38,7 @@ class ProcessView:
         self._socket = unix_path(settings.admin)
         self.hosts = settings.admin_hosts
         self.is_loopback_only = is_loopback(settings.admin)
+        self._store = settings.store_url
         self._groups = OpenGroupCounts(
             settings.config.parent / "compare", state, settings.store_url
         )
@@ -38,6 +46,15 @@ class ProcessView:
     def open_groups(self) -> Mapping[str, int]:
         """Return {route name: number of groups of mismatches that no current rule covers}."""
         return self._groups.counts(self.table.routes if self.table else ())
+
+    def ask_gate(self, question: GateQuestion) -> GateReport:
+        """Return the gate's answer under the current rules; this reads the store."""
+        routes = self.table.routes if self.table else ()
+        return ask_gate(self.config, self.state, self._store, routes, question)
+
+    def ask_workers(self, data: bytes) -> None:
+        """Ask all workers whether they would accept a text of the table; raise EditRefused if one would not."""
+        proposals.ask_workers(self.state, data, partial(workers, self.board), ASKED_S)
 
     def count_wrong_token(self) -> None:
         """Count a wrong admin token at once; the log may report several wrong tokens in one line."""

@@ -1,12 +1,13 @@
 """The admin app's view of a process, set by hand: for the tests of its pages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from overgrow.routing.facts import Head
 from overgrow.routing.match import build_matcher
 from overgrow.routing.model import RouteTable
+from overgrow.shadow.review.gate_report import GateReport, judge_gate_without_store
 
 SINCE = "2026-11-22T18:00:00Z"
 
@@ -39,6 +40,18 @@ class View:
         matcher = build_matcher(self.table) if self.table else None
         route = matcher and matcher.match_path(path, Head(method, b"", (), "", "", "http", ""))
         return route.name if route else None
+
+    asked: list[bytes] = field(default_factory=list)
+    refusal: Exception | None = None  # what the workers say to a proposed table
+    gate: GateReport | None = None  # None: closed, for want of a store
+
+    def ask_workers(self, data):
+        self.asked.append(data)
+        if self.refusal is not None:
+            raise self.refusal
+
+    def ask_gate(self, question):
+        return self.gate or judge_gate_without_store(question, "There is no evidence.", 0.0)
 
     def count_wrong_token(self):
         self.wrong_tokens += 1

@@ -1,6 +1,5 @@
 import re
 import threading
-from dataclasses import replace
 
 import pytest
 
@@ -11,6 +10,7 @@ from overgrow.observe.board import claim_slot
 from overgrow.table.editing.history import lock_history, read_history
 from overgrow.table.live import is_killed
 from overgrow.table.reading.parse import parse
+from overgrow.table.reading.problems import EditRefused
 from tests.unit.admin.admin_view import SINCE, View
 
 TABLE = """\
@@ -83,12 +83,91 @@ def test_a_group_is_put_back_whole(client, view):
     assert 2 == view.config.read_text().count("target: legacy, group: pair")
 
 
-@pytest.mark.parametrize("to", ["migrated", "20%", "gone", "sideways"])
-def test_from_the_page_nothing_goes_forward(client, view, to):
-    response = post(client, "/flip", route="cart", to=to)
+@pytest.mark.parametrize("to", ["migrated", "20%", "gone", "100%"])
+def test_forward_needs_a_token_even_on_this_machine(client, view, to):
+    response = post(client, "/flip", route="cart", to=to, reason="ready")
+
+    assert (403, TABLE) == (response.status_code, view.config.read_text())
+    assert "<title>forward-needs-token" in response.text
+
+
+def test_a_target_that_does_not_exist_is_refused(client, view):
+    response = post(client, "/flip", route="cart", to="sideways")
 
     assert (409, TABLE) == (response.status_code, view.config.read_text())
     assert "<title>bad-flip" in response.text
+
+
+@pytest.fixture
+def ada(client, view):
+    """A client that has logged in as Ada."""
+    view.token = "s3cret"
+    client.post("/login", data={"token": "s3cret", "name": "Ada"})
+    return client
+
+
+@pytest.mark.parametrize("to", ["migrated", "20%", "gone"])
+def test_a_person_with_a_login_flips_forward_with_a_reason(ada, view, to):
+    response = post(ada, "/flip", route="cart", to=to, reason=" it is ready ")
+
+    entry = read_history(view.state).entries[0]
+    assert 303 == response.status_code
+    assert ("cart", to, "it is ready") == (entry.route, entry.to, entry.why)
+    assert "Ada (admin page, from 127.0.0.1)" == entry.who
+
+
+@pytest.mark.parametrize("reason", ["", "  \n"])
+def test_forward_needs_a_reason(ada, view, reason):
+    response = post(ada, "/flip", route="cart", to="20%", reason=reason)
+
+    assert (400, TABLE) == (response.status_code, view.config.read_text())
+    assert "<title>reason-needed" in response.text
+
+
+def test_a_lower_canary_is_no_flip_forward(client, view):
+    post(client, "/flip", route="cart", to="5%")
+
+    assert [("flip", "cart", "10%", "5%")] == changes(view)
+
+
+def test_the_workers_are_asked_before_a_flip_forward(ada, view):
+    view.refusal = EditRefused("workers-refuse", "worker 0 would reject the table")
+    response = post(ada, "/flip", route="cart", to="migrated", reason="ready")
+
+    assert (409, TABLE) == (response.status_code, view.config.read_text())
+    assert b"path: /cart, target: migrated" in view.asked[0]
+
+
+def test_a_form_that_showed_another_table_changes_nothing(client, view):
+    seen = view.table.revision
+    view.config.write_text(TABLE + "# edited\n")
+    response = post(client, "/flip", route="orders", expected_revision=seen)
+
+    assert (409, []) == (response.status_code, changes(view))
+    assert "<title>stale-revision" in response.text
+
+
+def test_a_form_that_showed_this_table_is_followed(client, view):
+    post(client, "/flip", route="orders", expected_revision=view.table.revision)
+
+    assert [("flip", "orders", "migrated", "legacy")] == changes(view)
+
+
+@pytest.mark.parametrize(
+    ("page", "back"),
+    [
+        ("/routes/orders", "/routes/orders"),
+        ("//evil.test", "/"),
+        ("http://evil.test/", "/"),
+        ("/routes/../login", "/"),
+        ("/\\evil.test", "/"),
+        ("", "/"),
+    ],
+)
+def test_after_a_change_the_browser_goes_back_to_a_page_of_ours(client, page, back):
+    response = post(client, "/flip", route="orders", page=page)
+
+    assert f"{back}?look={LOOKS}" == response.headers["Location"]
 
 
 def test_a_script_may_say_that_it_means_legacy(client, view):
@@ -141,17 +220,13 @@ def test_a_page_that_does_not_know_of_a_later_flip_undoes_nothing(client, view):
 
 def test_undoing_does_not_send_clients_where_the_app_has_no_rule(client, view):
     post(client, "/flip", route="orders")
-    view.table = _unserved(view.table)
+    view.refusal = EditRefused("workers-refuse", "the app has no rule for orders")
     before = view.config.read_text()
 
     response = post(client, "/rollback", flip=shown_flip(client))
 
     assert (409, before) == (response.status_code, view.config.read_text())
     assert "no rule for orders" in response.text
-
-
-def _unserved(table):
-    return replace(table, routes=tuple(replace(each, servable=False) for each in table.routes))
 
 
 def test_everything_goes_to_legacy_by_the_kill_file_until_resumed(client, view):

@@ -10,11 +10,11 @@ import pytest
 from overgrow.cli import flips, history, override, waiting
 from overgrow.cli.admin_client import TIMEOUT_S
 from overgrow.cli.evidence.accept import MAX_DAYS, accept
-from overgrow.cli.evidence.gate import USUAL_CLEAN
 from overgrow.cli.explain import explain
 from overgrow.cli.file_deadline import LIMIT_S
 from overgrow.cli.waiting import kill_lag, kill_lag_on_board, revision_lag
 from overgrow.settings import Settings
+from overgrow.shadow.review.gate_report import USUAL_CLEAN
 from overgrow.table.live import kill_files
 
 

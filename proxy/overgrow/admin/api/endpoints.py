@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from overgrow.admin.api import decisions, differences, routes, status, unrouted
+from types import ModuleType
+
+from overgrow.admin.api import (
+    changes,
+    decisions,
+    differences,
+    routes,
+    status,
+    unrouted,
+)
 from overgrow.admin.api.endpoint import ApiCall, Endpoint
 from overgrow.admin.api.openapi import openapi_document
 from overgrow.admin.api.schemas import ANYTHING, TEXT, Schema, map_of, record
+
+SUBJECTS: tuple[ModuleType, ...] = (
+    status,
+    routes,
+    differences,
+    unrouted,
+    decisions,
+    changes,
+)
 
 
 def _answer_document(_call: ApiCall) -> Schema:
@@ -13,11 +31,7 @@ def _answer_document(_call: ApiCall) -> Schema:
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    *status.ENDPOINTS,
-    *routes.ENDPOINTS,
-    *unrouted.ENDPOINTS,
-    *decisions.ENDPOINTS,
-    *differences.ENDPOINTS,
+    *(each for subject in SUBJECTS for each in subject.ENDPOINTS),
     Endpoint(
         "GET",
         "/api/openapi.json",

@@ -29,6 +29,10 @@ ERRORS: dict[str, ErrorKind] = {
     "token-needed": ErrorKind(401, "The request has no token, or a wrong one."),
     "foreign-origin": ErrorKind(403, "The request comes from a page of another site."),
     "form-token": ErrorKind(403, "The form has no valid csrf token."),
+    "reason-needed": ErrorKind(400, "A flip forward has no reason."),
+    "forward-needs-token": ErrorKind(
+        403, "A flip forward needs a token, or the unix socket of the front door's owner."
+    ),
     "token-reads-only": ErrorKind(403, "The token is the one that only reads."),
     "no-token": ErrorKind(403, "The listener is reachable from elsewhere and has no token."),
     "not-found": ErrorKind(404, "The API has no such path."),

@@ -3,60 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
 from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, load_valid_table, shared_options
 from overgrow.cli.evidence.proposals import constant_notes
-from overgrow.cli.evidence.store import NoEvidence, ago_text, current_rules, open_store, time_json
+from overgrow.cli.evidence.store import NoEvidence, ago_text, current_rules, open_store
 from overgrow.cli.failures import Failed, unknown_route
-from overgrow.routing.model import Route, Side
+from overgrow.routing.model import Route
+from overgrow.shadow.review.gate_report import (
+    GateQuestion,
+    GateReport,
+    gate_figures,
+    gate_json,
+    judge_gate,
+    judge_gate_without_store,
+    question_for,
+)
 from overgrow.table.editing.flip import GROUP, Readiness
 from overgrow.yaml_file.scalars import nearest_word
 
 if TYPE_CHECKING:
-    from overgrow.evidence import Evidence
-    from overgrow.shadow.findings.gate import GateResult
     from overgrow.shadow.review.rules_folder import RulesFolder
-
-USUAL_CLEAN = 299  # for a route without `require`: at most 1% may differ
-
-
-class GateQuestion(NamedTuple):
-    """The question whether all clients of a route may go to one side."""
-
-    route: str
-    clean: int
-    to: Side = "migrated"
-
-    @property
-    def answered_by(self) -> Side:
-        """The side that serves users now."""
-        return "legacy" if self.to == "migrated" else "migrated"
-
-
-class GateReport(NamedTuple):
-    """The gate's answer; `missing_store` says why there was no evidence to read."""
-
-    question: GateQuestion
-    result: GateResult
-    evidence: Evidence
-    missing_store: str | None = None
-    notes: tuple[str, ...] = ()  # what to check before a flip, though it does not close the gate
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why the gate is closed; empty if it is open."""
-        without = (self.missing_store,) if self.missing_store else ()
-        return (*without, *self.result.reasons)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the gate is open, so that the route may be flipped."""
-        return not self.reasons
 
 
 @click.command(short_help="Show whether a route may be flipped, and why.")
@@ -79,9 +49,9 @@ def gate(call: Invocation, route: str | None, everything: bool) -> None:  # noqa
     routes = _find_routes(call, route) if route is not None else _routes_with_shadow(call)
     rules = current_rules(call)
     reports = [
-        _add_notes(call, judge_route(call, _question_for(each), rules), rules) for each in routes
+        _add_notes(call, judge_route(call, question_for(each), rules), rules) for each in routes
     ]
-    payload = [as_json(each) for each in reports]
+    payload = [gate_json(each) for each in reports]
     ready = all(each.is_ready for each in reports)
     alone = route is not None and not route.startswith(GROUP)
     text = "\n\n".join(_as_text(*pair) for pair in zip(reports, routes, strict=True))
@@ -122,25 +92,13 @@ def _unknown_group(call: Invocation, name: str, groups: set[str]) -> Failed:
     return Failed("unknown-group", f"{call.config} has no route in {name}.", fix)
 
 
-def _question_for(route: Route) -> GateQuestion:
-    to: Side = "legacy" if route.target == "migrated" else "migrated"
-    return GateQuestion(route.name, route.require_clean or USUAL_CLEAN, to)
-
-
 def judge_route(call: Invocation, question: GateQuestion, rules: RulesFolder) -> GateReport:
     """Judge the stored evidence by the current rules; without a store there is no evidence."""
-    from overgrow.evidence import Evidence  # noqa: PLC0415  as above
-    from overgrow.shadow.findings.gate import Requirement  # noqa: PLC0415  only here
-    from overgrow.shadow.findings.gate import evaluate_gate as judge  # noqa: PLC0415  as above
-
-    found, why = Evidence(question.route, question.answered_by, 0, 0, None, None, (), ()), None
     try:
         with open_store(call) as reader:
-            explains = rules.explains(question.route)
-            found = reader.evidence(question.route, question.answered_by, explains=explains)
+            return judge_gate(reader, question, rules, time.time())
     except NoEvidence as failure:
-        why = failure.message
-    return GateReport(question, judge(found, Requirement(question.clean), time.time()), found, why)
+        return judge_gate_without_store(question, failure.message, time.time())
 
 
 def _add_notes(call: Invocation, report: GateReport, rules: RulesFolder) -> GateReport:
@@ -156,39 +114,7 @@ def _add_notes(call: Invocation, report: GateReport, rules: RulesFolder) -> Gate
 def readiness(call: Invocation, name: str, clean: int) -> Readiness:
     """Return the gate's answer for a flip to migrated, with the figures that the history keeps with the flip."""
     report = judge_route(call, GateQuestion(name, clean), current_rules(call))
-    return Readiness(report.reasons, _figures(report))
-
-
-def as_json(report: GateReport) -> dict[str, Any]:
-    """Return a report as --json prints it."""
-    return {
-        "route": report.question.route,
-        "to": report.question.to,
-        "ready": report.is_ready,
-        "reasons": list(report.reasons),
-        "arithmetic": list(report.result.arithmetic),
-        "notes": list(report.notes),
-        **_figures(report),
-        "missing": report.result.missing,
-        "not_compared": dict(report.evidence.not_compared),
-        "open_groups": [
-            {"group": each.key, "severity": each.severity, "count": each.count, "title": each.title}
-            for each in report.evidence.open_groups
-        ],
-    }
-
-
-def _figures(report: GateReport) -> Mapping[str, Any]:
-    result = report.result
-    return {
-        "required": report.question.clean,
-        "compared": result.compared,
-        "mismatched": result.mismatched,
-        "rate_bound": round(result.rate_bound, 6),
-        "allowed_rate": round(result.allowed_rate, 6),
-        "coverage": None if result.coverage is None else round(result.coverage, 4),
-        "newest": time_json(report.evidence.newest_at),
-    }
+    return Readiness(report.reasons, gate_figures(report))
 
 
 def _as_text(report: GateReport, route: Route) -> str:

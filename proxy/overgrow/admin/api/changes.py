@@ -1,0 +1,171 @@
+"""Flips, rollbacks, the kill switch and breakers. Every answer says whether all workers follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from overgrow.admin import changes
+from overgrow.admin.api.endpoint import ApiCall, Endpoint, Parameter
+from overgrow.admin.api.errors import ApiError, api_error_of
+from overgrow.admin.api.kinds import Pattern, Text
+from overgrow.admin.api.schemas import BOOLEAN, INTEGER, TEXT, list_of, nullable, record
+from overgrow.admin.changes import ChangeOrder
+from overgrow.admin.following import (
+    Following,
+    wait_for_breakers,
+    wait_for_flip,
+    wait_for_kill,
+)
+from overgrow.admin.state_now import state_json
+from overgrow.table.editing.flip import GROUP, FlipResult
+from overgrow.table.reading.problems import REFUSALS, EditRefused
+
+WHO = Parameter("who", "the name that the history keeps, if the token is not a login's", Text(200))
+REASON = Parameter("reason", "why, for the history", Text(1000))
+EXPECTED = Parameter(
+    "expected_revision",
+    "the revision of the table that you saw; if it is another one now, nothing is changed",
+    Pattern("[0-9a-f]{12}", "a revision, 12 hexadecimal digits"),
+)
+ROUTE = Parameter("route", "the name of a route", Text(200, 1))
+STALE = {"stale-revision", "changed-meanwhile", "not-as-written"}
+FOLLOWED = {"revision": nullable(TEXT), "confirmed": BOOLEAN, "lagging": list_of(INTEGER)}
+
+
+def _answer_flip(call: ApiCall) -> dict[str, Any]:
+    name = _name_of_target(call)
+    if name is None:
+        what = "The parameter route is missing, and so is group."
+        raise ApiError("bad-parameter", what, "Give one of the two.", parameter="route")
+    try:
+        flipped = changes.flip(call.view, name, call["to"], _order_of(call))
+    except EditRefused as refused:
+        raise _refusal(call, refused, name) from refused
+    return _flip_json(call, flipped)
+
+
+def _answer_rollback(call: ApiCall) -> dict[str, Any]:
+    name = _name_of_target(call)
+    try:
+        flipped = changes.rollback(call.view, name, _order_of(call))
+    except EditRefused as refused:
+        raise _refusal(call, refused, name) from refused
+    return _flip_json(call, flipped)
+
+
+def _answer_kill(call: ApiCall) -> dict[str, Any]:
+    path = changes.kill(call.view, _order_of(call))
+    followed = wait_for_kill(call.view, killed=True)
+    return {"killed": True, "file": str(path), **_followed_json(call, followed)}
+
+
+def _answer_resume(call: ApiCall) -> dict[str, Any]:
+    removed = changes.resume(call.view, _order_of(call))
+    followed = wait_for_kill(call.view, killed=False)
+    return {"killed": False, "removed": [*map(str, removed)], **_followed_json(call, followed)}
+
+
+def _answer_close(call: ApiCall) -> dict[str, Any]:
+    changes.close_breakers(call.view, call["route"])
+    followed = wait_for_breakers(call.view, call["route"])
+    return {"route": call["route"], **_followed_json(call, followed)}
+
+
+def _name_of_target(call: ApiCall) -> str | None:
+    """Return the route, or group:NAME; None if the request names neither."""
+    route, group = call["route"], call["group"]
+    if route and group:
+        what = "The parameters route and group exclude each other."
+        raise ApiError("bad-parameter", what, "Give one of the two.", parameter="group")
+    return f"{GROUP}{group}" if group else route
+
+
+def _order_of(call: ApiCall) -> ChangeOrder:
+    why = (call["reason"] or "").strip() or None
+    return ChangeOrder(call.who, why, call.values.get("expected_revision"), call.is_proven)
+
+
+def _refusal(call: ApiCall, refused: EditRefused, name: str | None) -> ApiError:
+    """Return the error; if the table was another one than expected, with its state now."""
+    error = api_error_of(refused)
+    if refused.code in STALE:
+        error.more["state"] = state_json(call.view, name)
+    return error
+
+
+def _flip_json(call: ApiCall, flipped: FlipResult) -> dict[str, Any]:
+    followed = wait_for_flip(call.view, flipped)
+    return {
+        "route": flipped.route,
+        "from": flipped.from_,
+        "to": flipped.to,
+        **_followed_json(call, followed, flipped.revision),
+    }
+
+
+def _followed_json(
+    call: ApiCall, followed: Following, revision: str | None = None
+) -> dict[str, Any]:
+    revision = revision or state_json(call.view, None)["revision"]
+    return {
+        "revision": revision,
+        "confirmed": followed.is_confirmed,
+        "lagging": list(followed.lagging),
+    }
+
+
+TARGET = (ROUTE, Parameter("group", "the name of a group, instead of a route", Text(200, 1)))
+FLIPPED = record({"route": TEXT, "from": TEXT, "to": TEXT, **FOLLOWED})
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/api/flip",
+        "sets the target or the canary of a route or a group",
+        _answer_flip,
+        FLIPPED,
+        (
+            *TARGET,
+            Parameter("to", "legacy, migrated, gone or N%", Text(20, 1), is_required=True),
+            REASON,
+            EXPECTED,
+            WHO,
+        ),
+        (*REFUSALS, "forward-needs-token", "reason-needed"),
+    ),
+    Endpoint(
+        "POST",
+        "/api/rollback",
+        "undoes the last flip that is not undone yet, of a route, a group or all",
+        _answer_rollback,
+        FLIPPED,
+        (*TARGET, REASON, EXPECTED, WHO),
+        tuple(REFUSALS),
+    ),
+    Endpoint(
+        "POST",
+        "/api/kill",
+        "makes the kill file: all reversible routes go to legacy",
+        _answer_kill,
+        record({"killed": BOOLEAN, "file": TEXT, **FOLLOWED}),
+        (REASON, WHO),
+        ("read-only",),
+    ),
+    Endpoint(
+        "POST",
+        "/api/resume",
+        "removes the kill file: the table decides again",
+        _answer_resume,
+        record({"killed": BOOLEAN, "removed": list_of(TEXT), **FOLLOWED}),
+        (REASON, WHO),
+        ("read-only",),
+    ),
+    Endpoint(
+        "POST",
+        "/api/breaker/close",
+        "closes the breakers of a route in every worker; a side that still fails opens its breaker again",
+        _answer_close,
+        record({"route": TEXT, **FOLLOWED}),
+        (Parameter("route", "the name of a route", Text(200, 1), is_required=True), WHO),
+        ("unknown-route",),
+    ),
+)

@@ -1,0 +1,113 @@
+"""The forms of the page that change something. A program with the token may post them too, and gets JSON.
+
+Each form sends the revision of the table that its page showed. Afterwards the browser goes back to the page it came
+from, which looks a few times whether all workers follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from flask import Flask, jsonify, redirect, request
+from flask.typing import ResponseReturnValue
+
+from overgrow.admin import changes
+from overgrow.admin.access import author, current_access
+from overgrow.admin.api.errors import ApiError, api_error_of
+from overgrow.admin.changes import ChangeOrder
+from overgrow.admin.error_responses import error_response
+from overgrow.admin.pages.site import LOOKS
+from overgrow.admin.view import AdminView
+from overgrow.table.editing.flip import FlipResult
+from overgrow.table.reading.problems import EditRefused
+
+Form = Mapping[str, str]
+MOST_REASON = 1000
+_PAGE = re.compile(r"/(?:routes/[a-z0-9._-]+)?", re.ASCII)
+
+
+def add_forms(app: Flask, view: AdminView) -> None:
+    """Add the paths of the forms to the admin app."""
+    for path, change in FORMS.items():
+        name = path[1:].replace("/", "-")
+        app.add_url_rule(path, name, partial(_apply_form, view, change), methods=["POST"])
+
+
+def _apply_form(
+    view: AdminView, change: Callable[[AdminView, Form, ChangeOrder], dict[str, Any]]
+) -> ResponseReturnValue:
+    """Make a change; respond with JSON to a program with the token, else redirect to the page."""
+    try:
+        payload = change(view, request.form, _order_of(request.form))
+    except EditRefused as refused:
+        return _refusal(409, api_error_of(refused), [str(each) for each in refused.problems])
+    except ApiError as refused:
+        return _refusal(refused.status, refused, [])
+    if current_access().is_bearer:
+        return jsonify(payload)
+    return redirect(f"{_page_of(request.form)}?look={LOOKS}", 303)
+
+
+def _refusal(status: int, refused: ApiError, problems: list[str]) -> ResponseReturnValue:
+    if current_access().is_bearer:
+        return jsonify(refused.as_json()), status
+    lines = [refused.fix, *problems]
+    if problems:
+        lines.append('"Everything to legacy" on the overview page works anyway.')
+    return error_response(status, refused.code, f"Refused: {refused.message}", "\n".join(lines))
+
+
+def _order_of(form: Form) -> ChangeOrder:
+    access = current_access()
+    return ChangeOrder(
+        author("admin page", form.get("who", "")),
+        form.get("reason", "").strip()[:MOST_REASON] or None,
+        form.get("expected_revision") or None,
+        is_proven=access.is_proven,
+    )
+
+
+def _page_of(form: Form) -> str:
+    """Return the page that the form is on, to go back to; any other text leads to the overview."""
+    page = form.get("page", "")
+    return page if _PAGE.fullmatch(page) else "/"
+
+
+def _flip(view: AdminView, form: Form, order: ChangeOrder) -> dict[str, Any]:
+    name, to = form.get("route", ""), form.get("to", "legacy").strip()
+    return _flip_json(changes.flip(view, name, to, order))
+
+
+def _rollback(view: AdminView, form: Form, order: ChangeOrder) -> dict[str, Any]:
+    """Undo the flip that the page showed as the latest flip; refuse if there has been another flip since."""
+    name = form.get("route") or None
+    return _flip_json(changes.rollback(view, name, order, shown=form.get("flip", "")))
+
+
+def _kill(view: AdminView, _form: Form, order: ChangeOrder) -> dict[str, Any]:
+    return {"killed": True, "file": str(changes.kill(view, order))}
+
+
+def _resume(view: AdminView, _form: Form, order: ChangeOrder) -> dict[str, Any]:
+    return {"killed": False, "removed": [str(path) for path in changes.resume(view, order)]}
+
+
+def _close_breakers(view: AdminView, form: Form, _order: ChangeOrder) -> dict[str, Any]:
+    changes.close_breakers(view, form.get("route", ""))
+    return {"route": form.get("route", "")}
+
+
+def _flip_json(made: FlipResult) -> dict[str, Any]:
+    return {"route": made.route, "from": made.from_, "to": made.to, "revision": made.revision}
+
+
+FORMS: Mapping[str, Callable[[AdminView, Form, ChangeOrder], dict[str, Any]]] = {
+    "/flip": _flip,
+    "/rollback": _rollback,
+    "/kill": _kill,
+    "/resume": _resume,
+    "/breaker/close": _close_breakers,
+}
