@@ -47,6 +47,8 @@ def names_now() -> dict[str, list[str]]:
         "fields of a rules file": [*_fields(PACKAGE / "compare.schema.json")],
     }
     families |= {f"JSON keys of {folder}": [*_json_keys(PACKAGE / folder)] for folder in JSON_FROM}
+    # The command line prints what the review of differences makes, as the admin API does.
+    families["JSON keys of cli"] += _json_keys(PACKAGE / "shadow" / "review")
     return {family: sorted(set(names)) for family, names in families.items()}
 
 
@@ -55,6 +57,7 @@ def _table(module: str, name: str) -> Iterator[str]:
 
 
 def _admin_codes() -> Iterator[str]:
+    yield from import_module("overgrow.admin.api.errors").ERRORS
     for node in _nodes(PACKAGE / "admin"):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             codes = [each.value for each in node.args[:2] if isinstance(each, ast.Constant)]
