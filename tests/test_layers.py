@@ -132,6 +132,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.shadow": part(),
     "overgrow.store": part("sqlalchemy", "alembic"),
     "overgrow.app_loader": part("flask"),
+    "overgrow.notify": part("httpx"),
     "overgrow.traffic": part(),
     "overgrow.path": Unit("path", frozenset(), WORDS | TOOLS),
 }
@@ -346,10 +347,11 @@ def test_every_module_has_a_band():
     assert found == []
 
 
-def test_httpx_is_imported_by_the_forwarding_part_alone():
+def test_httpx_is_imported_by_forwarding_and_the_webhook_alone():
     found = importers("httpx", ROOT)
 
-    assert all(file.startswith("proxy/overgrow/forwarding/") for file in found)
+    parts = ("proxy/overgrow/forwarding/", "proxy/overgrow/notify/")
+    assert all(file.startswith(parts) for file in found)
 
 
 def test_the_checker_sees_the_imports_of_this_project():

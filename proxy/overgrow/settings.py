@@ -16,8 +16,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from overgrow.durations import UNITS_S
+from overgrow.notify.signing import key_of
 from overgrow.text import join_or
 
 MAX_WORKERS = 256
@@ -49,6 +51,8 @@ class Settings:
     admin_read_token: str | None = field(default=None, repr=False)
     admin_hosts: tuple[str, ...] = ()
     store_url: str | None = field(default=None, repr=False)
+    webhook_url: str | None = field(default=None, repr=False)
+    webhook_secret: str | None = field(default=None, repr=False)
     expose: bool = False
     access_log: str | None = None  # a format; None: `short` in a terminal, else `json`
     access_log_file: Path | None = None  # None: standard output
@@ -110,6 +114,27 @@ def _read_token(variable: str, text: str) -> str:
     if not text.strip():
         raise SettingError(f"{variable} is blank. Set it to a long random text, or not at all.")
     return text.strip()
+
+
+def _read_webhook_url(variable: str, text: str) -> str:
+    """Return the address; the error does not show it, because it may contain a secret."""
+    try:
+        parts = urlsplit(text.strip())
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or not text.strip().isprintable() or " " in text.strip():
+        raise SettingError(f"{variable} is not an http:// or https:// address with a host.")
+    return text.strip()
+
+
+def _read_webhook_secret(variable: str, text: str) -> str:
+    secret = _read_token(variable, text)
+    try:
+        key_of(secret)
+    except ValueError as error:
+        raise SettingError(f"{variable}: {error}. Copy the whole secret again.") from error
+    return secret
 
 
 def _read_switch(variable: str, text: str) -> bool:
@@ -289,6 +314,22 @@ SETTINGS: tuple[Setting, ...] = (
         is_secret=True,  # it may contain a password
         meaning="the evidence store: `postgresql://USER:PASSWORD@HOST/NAME` or `sqlite:////PATH`; default "
         "`store.sqlite3` in the state folder",
+    ),
+    Setting(
+        name="webhook_url",
+        variable="OVERGROW_WEBHOOK_URL",
+        default="not set",
+        read=_read_webhook_url,
+        is_secret=True,  # the addresses of chats contain a secret
+        meaning="where [notifications](operations.md#notifications) are sent: an `http://` or `https://` address",
+    ),
+    Setting(
+        name="webhook_secret",
+        variable="OVERGROW_WEBHOOK_SECRET",
+        default="not set",
+        read=_read_webhook_secret,
+        is_secret=True,
+        meaning="the key that signs notifications: `whsec_` and base64, or any long text",
     ),
     Setting(
         name="expose",

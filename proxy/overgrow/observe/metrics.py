@@ -129,6 +129,11 @@ METRICS: dict[str, MetricInfo] = {
     "overgrow_wrong_tokens_total": MetricInfo(
         "counter", "Wrong tokens given to the admin listener, at the login or as a bearer."
     ),
+    "overgrow_webhook_total": MetricInfo(
+        "counter",
+        "Attempts to send a notification, by outcome: sent, retry or refused; dropped: given up unsent.",
+        ("outcome",),
+    ),
     "overgrow_shadow_waiting": MetricInfo("gauge", "Copies of requests that wait to be sent."),
     "overgrow_connections": MetricInfo("gauge", "Open client connections."),
     "overgrow_local_threads_busy": MetricInfo("gauge", "Threads running the migrated app."),

@@ -27,6 +27,7 @@ from overgrow.observe.metrics import Metrics
 from overgrow.observe.recent_rates import RatesFile
 from overgrow.process.access_log import access_log_sinks, build_access_log
 from overgrow.process.hints import LegacyHints, LegacyTraits
+from overgrow.process.notifier import WebhookNotifier, build_sender
 from overgrow.process.presence import Presence
 from overgrow.process.recent_traffic import RecentTraffic
 from overgrow.process.request_history import RequestHistory
@@ -204,6 +205,10 @@ class WorkerRuntime:
         if self.control is not None:  # else nobody asks
             self._tasks.append(asyncio.create_task(self._upstream.run()))
             self._tasks.append(asyncio.create_task(self._request_history.run()))
+            if sender := build_sender(self._app.settings):
+                board, speaks = self.presence.living_workers, self._is_first_of
+                notifier = WebhookNotifier(self._app.state, sender, board, speaks, self._metrics)
+                self._tasks.append(asyncio.create_task(notifier.run()))
 
     async def _log_boot_problems(self) -> None:
         """Log at boot if the table in force is not the one in routes.yaml, or if the team's app is missing."""

@@ -395,6 +395,7 @@ def everything(folder):
     metrics.add("overgrow_client_timeouts_total", "orders", "legacy", "client")
     metrics.add("overgrow_shadow_total", "orders", "matched")
     metrics.add("overgrow_shadow_dropped_total", "stale")
+    metrics.add("overgrow_webhook_total", "sent")
     breaker = {"route": "orders", "side": "migrated", "state": "open"}
     return exposition(folder, [{"slot": 0, "revision": "abc", "breakers": [breaker]}])
 

@@ -1,0 +1,148 @@
+"""Tells the webhook what has changed: one worker does it for all, beside everything else.
+
+Rule: nothing waits for the receiver. The address is asked in a thread of its own, for at most LIMIT_S; what it has not
+taken waits in a file. One line of log for each change of the receiver's state, and a counter for each attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from overgrow.files import Signature, signature_of
+from overgrow.files.thread import FileThread
+from overgrow.notify.delivery import Delivery, WebhookSender
+from overgrow.notify.event import WebhookEvent
+from overgrow.notify.outbox import Outbox
+from overgrow.observe.metrics import Metrics
+from overgrow.process.state_changes import FrontDoorState, find_events
+from overgrow.settings import Settings
+from overgrow.table.editing.history import JOURNAL, HistoryEntry, read_history
+from overgrow.table.live import utc_now
+
+logger = logging.getLogger("overgrow")
+
+INTERVAL_S = 1.0
+COUNTER = "overgrow_webhook_total"
+MAX_A_STEP = 20  # events sent one after the other, before changes are looked for again
+LIMIT_S = 15.0  # of one attempt; the connection is closed then
+
+
+class _SendingCall(NamedTuple):
+    """A call that sends one event; after LIMIT_S it may still run, until its connection is closed."""
+
+    event: WebhookEvent
+    call: asyncio.Future[Delivery]
+
+
+def build_sender(settings: Settings) -> WebhookSender | None:
+    """Return the sender to the webhook that the settings name; None if they name none."""
+    if settings.webhook_url is None:
+        return None
+    agent = f"overgrow/{version('overgrow')}"
+    return WebhookSender(settings.webhook_url, settings.webhook_secret, socket.gethostname(), agent)
+
+
+class WebhookNotifier:
+    """The notifications of one worker. `is_speaker` says whether this worker speaks for all of `living`."""
+
+    def __init__(
+        self,
+        state: Path,
+        sender: WebhookSender,
+        read_board: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]],
+        is_speaker: Callable[[Sequence[Mapping[str, Any]]], bool],
+        metrics: Metrics,
+    ) -> None:
+        self._state, self._sender = state, sender
+        self._read_board, self._is_speaker, self._metrics = read_board, is_speaker, metrics
+        self._outbox: Outbox | None = None  # while this worker speaks
+        self._entries: Sequence[HistoryEntry] = ()
+        self._seen: Signature = None  # of the history
+        self._files, self._network = FileThread("webhook-file"), FileThread("webhook")
+        self._attempt: _SendingCall | None = None
+        self._is_failing = False
+
+    async def run(self) -> None:
+        """Look for changes and send events every second, until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            try:
+                await self.step()
+            except OSError as error:
+                logger.debug("the webhook's file cannot be read or written: %s", error)
+            except Exception:
+                logger.exception("a change could not be told to the webhook; the next look follows")
+
+    async def step(self) -> None:
+        """Look for changes once; if an event is due, try to send it."""
+        living = await self._read_board()
+        if not self._is_speaker(living):
+            self._outbox = None  # whoever speaks now reads the file
+            return
+        outbox = await self._collect_events(living)
+        for _ in range(MAX_A_STEP):
+            event = outbox.due(time.time())
+            if event is None or not await self._try_to_send(outbox, event):
+                return
+
+    async def _collect_events(self, living: Sequence[Mapping[str, Any]]) -> Outbox:
+        """Return the outbox with an event for each change; it is written to its file before anything is sent."""
+        if self._outbox is None:
+            self._outbox = await self._files.call(Outbox.read, self._state)
+        outbox = self._outbox
+        await self._files.call(self._read_new_entries)
+        state = FrontDoorState(living, self._entries, utc_now())
+        events, known = find_events(outbox.known, state)
+        dropped = outbox.add(events, time.time())
+        for _ in range(dropped):
+            self._metrics.add(COUNTER, "dropped")
+        if events or dropped or known != outbox.known:
+            outbox.known = known
+            await self._files.call(outbox.write, self._state)
+        return outbox
+
+    def _read_new_entries(self) -> None:
+        found = signature_of(self._state / JOURNAL)
+        if found != self._seen:
+            self._entries = read_history(self._state).entries
+            self._seen = found
+
+    async def _try_to_send(self, outbox: Outbox, event: WebhookEvent) -> bool:
+        """Send an event, or go on waiting for the attempt before it; return whether the receiver took one."""
+        if self._attempt is None:
+            call = self._network.call(self._sender.send, event, time.time())
+            self._attempt = _SendingCall(event, asyncio.ensure_future(call))
+        attempt = self._attempt
+        done, _ = await asyncio.wait({attempt.call}, timeout=LIMIT_S)
+        if done:
+            self._attempt = None
+            delivery = attempt.call.result()
+        else:  # the next attempt begins when this one has ended
+            self._sender.close()
+            delivery = Delivery("retry", "no answer in time")
+        await self._note_delivery(outbox, attempt.event, delivery)
+        return delivery.outcome == "sent"
+
+    async def _note_delivery(self, outbox: Outbox, event: WebhookEvent, found: Delivery) -> None:
+        self._metrics.add(COUNTER, found.outcome)
+        if found.outcome == "retry":
+            outbox.postpone(time.time(), found.wait_s)
+        else:
+            outbox.remove(event)
+            await self._files.call(outbox.write, self._state)
+        self._log_change(found)
+
+    def _log_change(self, found: Delivery) -> None:
+        is_failing = found.outcome != "sent"
+        if is_failing and not self._is_failing:
+            logger.error("webhook-fails why=%r", found.why)
+        if self._is_failing and not is_failing:
+            logger.info("webhook-works-again")
+        self._is_failing = is_failing
