@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from overgrow.observe.decision_record import MAX_ROUTE, DecisionRecord, cut_text
-from overgrow.observe.decision_ring import DecisionPage, read_decisions
+from overgrow.observe.decision_ring import (
+    DecisionPage,
+    read_decisions,
+    read_newest_decisions,
+)
 
 STATUS_PATTERN = "[1-5]xx|[1-5][0-9][0-9]|0"  # 0: the client left before the response began
 STATUS_WORDS = "a status such as 404, a class such as 5xx, or 0 for clients that left"
@@ -68,13 +72,28 @@ def list_decisions(
     folder: Path, wanted: DecisionFilter, after: int | None, limit: int
 ) -> DecisionList:
     """Return the wanted decisions after a number, at most `limit`: the oldest of them; without `after`, the newest."""
+    if after is None:
+        return _newest(folder, wanted, limit)
     page = read_decisions(folder, after)
-    chosen = [record for record in page.records if wanted.takes(record)]
+    chosen = tuple(filter(wanted.takes, page.records))
+    if page.has_restarted:
+        return DecisionList(
+            chosen[-limit:], page.last_seq, 0, has_restarted=True, has_more=len(chosen) > limit
+        )
+    if len(chosen) > limit:
+        return _first_of(page, chosen[:limit], after)
+    return DecisionList(chosen, page.last_seq, page.missed, has_restarted=False, has_more=False)
+
+
+def _newest(folder: Path, wanted: DecisionFilter, limit: int) -> DecisionList:
+    """Return the newest of the wanted decisions; of the rings, no more is read than it takes to find them."""
+    page = read_newest_decisions(folder, 2 * limit)
+    chosen = tuple(filter(wanted.takes, page.records))
+    if len(chosen) <= limit:
+        page = read_decisions(folder)
+        chosen = tuple(filter(wanted.takes, page.records))
     has_more = len(chosen) > limit
-    if after is None or page.has_restarted or not has_more:
-        kept = tuple(chosen[-limit:])
-        return DecisionList(kept, page.last_seq, page.missed, page.has_restarted, has_more)
-    return _first_of(page, tuple(chosen[:limit]), after)
+    return DecisionList(chosen[-limit:], page.last_seq, 0, has_restarted=False, has_more=has_more)
 
 
 def _first_of(page: DecisionPage, kept: tuple[DecisionRecord, ...], after: int) -> DecisionList:

@@ -124,14 +124,26 @@ def read_decisions(folder: Path, after: int | None = None) -> DecisionPage:
     last_seq = _committed_seq(folder)
     has_restarted = after is not None and after > last_seq
     begin = 0 if after is None or has_restarted else after
+    records = _read_between(folder, begin, last_seq)
+    missed = 0 if after is None or has_restarted else last_seq - begin - len(records)
+    return DecisionPage(records, last_seq, missed, has_restarted)
+
+
+def read_newest_decisions(folder: Path, span: int) -> DecisionPage:
+    """Return those records that are kept of the last `span` decisions."""
+    last_seq = _committed_seq(folder)
+    records = _read_between(folder, max(0, last_seq - span), last_seq)
+    return DecisionPage(records, last_seq, missed=0, has_restarted=False)
+
+
+def _read_between(folder: Path, after: int, last_seq: int) -> tuple[DecisionRecord, ...]:
+    """Return the records of all slots with numbers above `after`, up to `last_seq`, in order."""
     found = {
         record.seq: record
         for path in folder.glob(_RING_FILE.format("*"))
-        for record in _read_ring(path, begin, last_seq)
+        for record in _read_ring(path, after, last_seq)
     }
-    records = tuple(found[seq] for seq in sorted(found))
-    missed = 0 if after is None or has_restarted else last_seq - begin - len(records)
-    return DecisionPage(records, last_seq, missed, has_restarted)
+    return tuple(found[seq] for seq in sorted(found))
 
 
 def _committed_seq(folder: Path) -> int:

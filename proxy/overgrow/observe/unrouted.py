@@ -13,12 +13,13 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from overgrow.caches.bounded_cache import BoundedCache
-from overgrow.files import read_regular
+from overgrow.files import Signature, read_regular, signature_of
 from overgrow.routing.facts import path_of
 from overgrow.routing.path_template import PathTemplate, template_of
 
@@ -199,7 +200,8 @@ class UnroutedFile:
 def read_unrouted(folder: Path, now_s: float) -> UnroutedCounts | None:
     """Return the counts of all workers together; None if there are none. Counts older than two periods are left out."""
     paths = [path for name in (_CURRENT, _FORMER) for path in sorted(folder.glob(name.format("*")))]
-    found = [counts for path in paths if (counts := _read(path)) is not None]
+    read = (_read_unless_same(path, signature_of(path)) for path in paths)
+    found = [counts for counts in read if counts is not None]
     fresh = [counts for counts in found if now_s - counts.began_s <= 2 * PERIOD_S]
     if not fresh:
         return None
@@ -211,14 +213,19 @@ def read_unrouted(folder: Path, now_s: float) -> UnroutedCounts | None:
 
 def _read(path: Path) -> UnroutedCounts | None:
     """Return the counts in a file; None if it is missing, damaged or of another version."""
-    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         fields = json.loads(read_regular(path, MAX_FILE_BYTES))
         if fields.pop("version") == _VERSION:
-            templates = {
-                name: TemplateCount(**each) for name, each in fields.pop("templates").items()
-            }
+            rows = fields.pop("templates").items()
+            templates = {name: TemplateCount(**each) for name, each in rows}
             return UnroutedCounts(**fields, templates=templates)
     return None
+
+
+@lru_cache(maxsize=16)  # a pure memo: an open page asks every two seconds
+def _read_unless_same(path: Path, _signature: Signature) -> UnroutedCounts | None:
+    """Like `_read`, once for each content of a file. The caller must not change the counts."""
+    return _read(path)
 
 
 def _template_of_bytes(path: bytes) -> PathTemplate | None:
