@@ -49,7 +49,7 @@ def test_everything_goes_to_legacy_by_keys(page, shop):
     eventually(lambda: side(shop) == RULED)
 
 
-def test_without_scripts_the_page_after_a_change_ends_where_all_workers_follow(plain, shop):
+def test_without_scripts_a_change_ends_where_all_workers_follow(plain, shop):
     plain.goto("/health")
     plain.get_by_text(OPEN).click()
     press(plain, KILL)

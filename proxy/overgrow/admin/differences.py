@@ -42,7 +42,7 @@ MOST_SAMPLES = 5
 MOST_LISTED = 200
 
 
-class NoEvidence(Exception):
+class EvidenceUnavailable(Exception):
     """The store does not exist yet, or cannot be read."""
 
 
@@ -126,7 +126,7 @@ def list_differences(
     try:
         listing = _ask(view, lambda: _review(view, now_s, notes).listing(route))
         missing = ""
-    except NoEvidence as error:
+    except EvidenceUnavailable as error:
         listing, missing = GroupListing((), 0, 0), str(error)
     if route is not None and not listing.known:
         _require_route(view, route)
@@ -188,7 +188,7 @@ def _ask(view: AdminView, question: Callable[[], T]) -> T:
     try:
         return within(ANSWER_S, view.state / "differences", question)
     except (StoreError, OSError) as error:
-        raise NoEvidence(_reason(error)) from error
+        raise EvidenceUnavailable(_reason(error)) from error
 
 
 def _reason(error: Exception) -> str:

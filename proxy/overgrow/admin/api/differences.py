@@ -220,7 +220,7 @@ def _refusable(answer: Callable[[], T]) -> T:
         problems = [problem.as_json() for problem in refused.problems]
         more: dict[str, Any] = {"problems": problems} if problems else {}
         raise ApiError(refused.code, refused.message, refused.fix, None, **more) from refused
-    except differences.NoEvidence as error:
+    except differences.EvidenceUnavailable as error:
         raise ApiError("no-evidence", str(error), "Shadow a route first.") from error
     except LockHeld as held:
         what = f"{held.filename} cannot be locked: {held.strerror}."

@@ -18,7 +18,7 @@ from overgrow.admin.access import author, clean_name, current_access
 from overgrow.admin.differences import (
     AcceptOrder,
     AcceptResult,
-    NoEvidence,
+    EvidenceUnavailable,
     PreviewChanged,
     ShownDifference,
     accept_rule,
@@ -78,15 +78,15 @@ class DifferencePages:
         try:
             done = self._accept(key, form)
         except PreviewChanged as changed:
-            return self._refused(key, f"{changed.message.capitalize()}. {changed.fix}")
+            return self._render_refusal(key, f"{changed.message.capitalize()}. {changed.fix}")
         except ReviewRefused as refused:
-            return self._refused(key, f"{refused.message} {refused.fix}")
+            return self._render_refusal(key, f"{refused.message} {refused.fix}")
         except BadField as error:
-            return self._refused(key, f"{error.name.capitalize()} must be {error}.", 400)
+            return self._render_refusal(key, f"{error.name.capitalize()} must be {error}.", 400)
         except LockHeld as held:
-            return self._refused(key, f"{held.filename} cannot be locked: {held.strerror}.")
-        except (EditRefused, NoEvidence) as error:
-            return self._refused(key, str(error))
+            return self._render_refusal(key, f"{held.filename} cannot be locked: {held.strerror}.")
+        except (EditRefused, EvidenceUnavailable) as error:
+            return self._render_refusal(key, str(error))
         if form.get("restart"):  # its groups are gone
             route = done.preview.target.route
             return redirect(url_for("differences", route=route, accepted="1"), 303)
@@ -100,7 +100,7 @@ class DifferencePages:
         order = AcceptOrder(terms, form.get("digest", ""), who, restart=bool(form.get("restart")))
         return accept_rule(self._view, now_s, key, _wish_of(form), order)
 
-    def _refused(self, key: str, text: str, status: int = 409) -> ResponseReturnValue:
+    def _render_refusal(self, key: str, text: str, status: int = 409) -> ResponseReturnValue:
         """Show the preview as it is now, with the reason why the rule was not accepted and what the person had written."""
         shown = self._find(key)
         written = {name: request.form.get(name, "") for name in TERMS}
@@ -110,7 +110,7 @@ class DifferencePages:
     def _find(self, key: str) -> ShownDifference:
         try:
             return show_difference(self._view, self._site.now_s(), key)
-        except (ReviewRefused, NoEvidence) as refused:
+        except (ReviewRefused, EvidenceUnavailable) as refused:
             raise NotFound(f"{refused} /differences lists the groups.") from refused
 
     def _render_preview(
@@ -124,7 +124,7 @@ class DifferencePages:
         now_s = self._site.now_s()
         try:
             preview = preview_rule(self._view, now_s, key, _wish_of(fields))
-        except (ReviewRefused, NoEvidence) as refused:
+        except (ReviewRefused, EvidenceUnavailable) as refused:
             text = f"{refused} {getattr(refused, 'fix', '')}".strip()
             return RenderedPage(self._render_group(shown, fields, text), 409)
         except BadField as error:
@@ -175,7 +175,7 @@ def difference_data(view: AdminView, now_s: float, _query: Query, key: str) -> P
     """Return the data of the page for live.js."""
     try:
         return page_of(show_difference(view, now_s, key))
-    except (ReviewRefused, NoEvidence) as refused:
+    except (ReviewRefused, EvidenceUnavailable) as refused:
         raise NotFound(str(refused)) from refused
 
 

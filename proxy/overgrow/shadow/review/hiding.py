@@ -56,7 +56,7 @@ class RuleChange:
             isinstance(rule.how, Unordered | KeyedBy) for rule in after.rules if rule.name in added
         )
 
-    def hidden(self, group: Group) -> Iterator[HiddenDifference]:
+    def find_hidden(self, group: Group) -> Iterator[HiddenDifference]:
         """Yield the open differences of a group that the new rules cover, or may cover."""
         for part in filter(self._is_within_reach, group.parts):
             if self._is_covered(part):
@@ -104,7 +104,7 @@ def find_hidden(
 
     routes = {group.route for group in groups}
     changes = changes_by_route(routes, rules_of, with_rule, {rule.name})
-    return gravest_first(each for group in groups for each in changes[group.route].hidden(group))
+    return gravest_first(each for group in groups for each in changes[group.route].find_hidden(group))
 
 
 def changes_by_route(

@@ -152,7 +152,7 @@ def _covered_groups(
     groups: Sequence[Group], changes: dict[str, RuleChange]
 ) -> tuple[CoveredGroup, ...]:
     """Return what the rules hide by group: the groups with the most severe differences first, then the most frequent."""
-    found = gravest_first(one for each in groups for one in changes[each.route].hidden(each))
+    found = gravest_first(one for each in groups for one in changes[each.route].find_hidden(each))
     by_group: dict[tuple[str, str, str], list[HiddenDifference]] = defaultdict(list)
     for one in found:
         by_group[one.group.route, one.group.control, one.group.key].append(one)

@@ -81,7 +81,7 @@ class DifferenceReview:
         ids = sorted({each.key for each in known})
         if found and len(ids) == 1:
             return judge_groups(found, self.folder.rules)
-        raise _ambiguous(text, ids) if found else _unknown(text, ids)
+        raise _ambiguous(text, ids) if found else _unknown_group(text, ids)
 
     def preview_group(self, judged: Sequence[JudgedGroup], wish: RuleWish) -> RulePreview:
         """Return what the rules for a group would hide."""
@@ -101,7 +101,7 @@ def _ambiguous(text: str, ids: Sequence[str]) -> ReviewRefused:
     return ReviewRefused("unknown-mismatch", what, "Write more characters of the id.")
 
 
-def _unknown(text: str, ids: Sequence[str]) -> ReviewRefused:
+def _unknown_group(text: str, ids: Sequence[str]) -> ReviewRefused:
     shown = text[:SHORT_ID]
     near = difflib.get_close_matches(shown, [each[:SHORT_ID] for each in ids], 3, cutoff=0.5)
     fix = f"Did you mean {' or '.join(near)}?" if near else "overgrow diff top --all lists them."

@@ -30,7 +30,7 @@ BACK = "the history of requests is stored in %s again"
 PRUNE_S = 60.0
 
 
-class Totals(Protocol):
+class CounterSource(Protocol):
     """The counters of all workers (overgrow.observe.counter_totals.CounterTotals)."""
 
     @property
@@ -76,7 +76,7 @@ class HistoryWriter(StoreConnection):
         return self._is_new
 
     def record(
-        self, totals: Totals, now_s: float, clock_s: float, *, is_last: bool = False
+        self, totals: CounterSource, now_s: float, clock_s: float, *, is_last: bool = False
     ) -> bool:
         """Collect what the counters have gained, and store it if it is time; return whether all of it is stored.
 
@@ -99,7 +99,7 @@ class HistoryWriter(StoreConnection):
             self._prune_s = clock_s + PRUNE_S
             self.attempt(lambda connection: self._pruner.prune(connection, now_s, max_bytes))
 
-    def _begin(self, totals: Totals, now_s: float) -> bool:
+    def _begin(self, totals: CounterSource, now_s: float) -> bool:
         """Read the marks; return False if the store cannot be read."""
         marks: list[dict[Place, Counts] | None] = []
         if self.attempt(lambda each: marks.append(self._door.read_marks(each, totals.size))):

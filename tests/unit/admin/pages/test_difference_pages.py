@@ -291,7 +291,7 @@ def test_the_history_has_the_author_and_the_page(client, find, view):
     assert ("accept", "ada (admin page, from 127.0.0.1)") == (entry["action"], entry["who"])
 
 
-def test_what_changed_since_the_preview_is_shown_anew_with_what_was_written(client, find):
+def test_what_changed_since_the_preview_is_shown_anew(client, find):
     key = key_of(find(LATE))
     form = form_of(preview(client, key))
     find(BOTH)
