@@ -41,7 +41,10 @@ class AdminView(Protocol):
 
     @property
     def server(self) -> Mapping[str, Any] | None:
-        """The running front door: {"version", "pid" of the master, "started_at": RFC 3339}; None if unknown."""
+        """The running front door: None if unknown.
+
+        {"version", "pid" of the master, "started_at": RFC 3339, "addresses": {"public", "admin"}}.
+        """
 
     @property
     def is_draining(self) -> bool:

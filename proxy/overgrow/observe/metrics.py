@@ -136,7 +136,12 @@ METRICS: dict[str, MetricInfo] = {
     ),
     "overgrow_shadow_waiting": MetricInfo("gauge", "Copies of requests that wait to be sent."),
     "overgrow_connections": MetricInfo("gauge", "Open client connections."),
-    "overgrow_local_threads_busy": MetricInfo("gauge", "Threads running the migrated app."),
+    "overgrow_local_threads_busy": MetricInfo(
+        "gauge", "Calls of the migrated app that run or wait for a thread."
+    ),
+    "overgrow_local_calls_waiting": MetricInfo(
+        "gauge", "Calls of the migrated app that wait for a thread."
+    ),
     "overgrow_local_threads_stuck": MetricInfo(
         "gauge", "Threads whose call exceeded its response timeout and is still running."
     ),

@@ -59,15 +59,28 @@ class RatesFile:
                 file.write(f"\n{line}")  # a line that was cut off does not take this one with it
 
 
+class RecentRates(NamedTuple):
+    """The figures of the windows: {name of a window: figures}, by (route, side), and by side over all routes."""
+
+    by_route: dict[tuple[str, str], dict[str, Any]]
+    by_side: dict[str, dict[str, Any]]
+
+
 def read_rates(
     folder: Path, bounds_s: Sequence[float], now_s: float
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return {(route, side): {name of a window: figures}}; a route and side without requests are left out.
+    """Return the figures of each route and side; one without requests is left out."""
+    return read_all_rates(folder, bounds_s, now_s).by_route
+
+
+def read_all_rates(folder: Path, bounds_s: Sequence[float], now_s: float) -> RecentRates:
+    """Return the figures of each route and side, and of each side; what has no requests is left out.
 
     `bounds_s` are the upper bounds of the histogram's buckets; the last bucket has no upper bound.
     """
     lines = _read_lines(folder, now_s)
-    found: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+    by_route: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+    by_side: dict[str, dict[str, Any]] = defaultdict(dict)
     sums: _Sums = {}
     newer_s = 0
     for name, window_s in WINDOWS_S.items():  # the shortest first; each adds only its older lines
@@ -76,8 +89,21 @@ def read_rates(
                 _add_gains(sums, line, len(bounds_s) + 1)
         newer_s = window_s
         for place, (errors, buckets) in sums.items():
-            found[place][name] = figures_json(errors, buckets, bounds_s, window_s)
-    return dict(found)
+            by_route[place][name] = figures_json(errors, buckets, bounds_s, window_s)
+        for side, (errors, buckets) in _sums_by_side(sums).items():
+            by_side[side][name] = figures_json(errors, buckets, bounds_s, window_s)
+    return RecentRates(dict(by_route), dict(by_side))
+
+
+def _sums_by_side(sums: _Sums) -> dict[str, tuple[int, Sequence[int]]]:
+    """Return the sums over all routes of each side, so that percentiles are those of all requests together."""
+    found: dict[str, tuple[int, Sequence[int]]] = {}
+    for (_, side), (errors, buckets) in sums.items():
+        before = found.get(side)
+        if before is not None:
+            errors, buckets = before[0] + errors, list(map(add, before[1], buckets))  # noqa: PLW2901 - the sum
+        found[side] = (errors, buckets)
+    return found
 
 
 def _read_lines(folder: Path, now_s: float) -> list[tuple[float, bytes]]:

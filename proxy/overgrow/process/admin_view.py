@@ -117,6 +117,7 @@ class ProcessView:
             "version": version("overgrow"),
             "pid": control.master_pid,
             "started_at": rfc3339(control.started_s),
+            "addresses": control.addresses,
         }
 
     @property

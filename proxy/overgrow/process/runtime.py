@@ -325,10 +325,17 @@ class WorkerRuntime:
             "reload_error": trouble.as_json() if (trouble := live.trouble) else None,
             "boot_error": self._published_boot_status[0],
             "boot_failures": self._published_boot_status[1],
+            "limits": self._limits(),
             "breakers": self._published_breakers,
             "upstream": self._upstream.as_json(),
             "notes": [*self._waiting_notes(), *self._notes, *self._hint_notes()],
         }
+
+    def _limits(self) -> dict[str, int]:
+        """Return how much this worker can hold: connections of clients, threads for the app, calls that wait for one."""
+        threads = self._app.settings.threads
+        connections = getattr(self.control, "max_connections", 0)
+        return {"connections": connections, "threads": threads, "waiting": 4 * threads}
 
     @property
     def _is_leaving(self) -> bool:
@@ -454,6 +461,7 @@ class WorkerRuntime:
         local = self._app.local
         self._metrics.set("overgrow_local_threads_stuck", local.stuck_threads)
         self._metrics.set("overgrow_local_threads_busy", local.active_calls)
+        self._metrics.set("overgrow_local_calls_waiting", local.waiting_calls)
         if self.control is not None:
             self._metrics.set("overgrow_connections", self.control.connections)
         since = local.mostly_stuck_since

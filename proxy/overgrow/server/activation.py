@@ -107,15 +107,19 @@ def _usable_address(sock: socket.socket, what: str) -> str:
     if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         raise ActivationError(f"{what} does not listen. Write Accept=no in the .socket unit.")
     name = sock.getsockname()
-    if sock.family != socket.AF_UNIX:
-        return (
-            f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
-        )
-    if not isinstance(name, str) or not name.startswith("/"):
+    if sock.family == socket.AF_UNIX and not (isinstance(name, str) and name.startswith("/")):
         raise ActivationError(
             f"{what} is the abstract unix socket {name!r}. Give ListenStream= a path or a port."
         )
-    return f"unix:{name}"
+    return address_text(sock)
+
+
+def address_text(sock: socket.socket) -> str:
+    """Return the address of a listening socket as --bind writes it: `127.0.0.1:8000`, `[::1]:8000`, `unix:/path`."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
 
 
 def assign_listeners(passed: Sequence[PassedSocket], admin_address: str) -> PassedSockets:

@@ -31,6 +31,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 from overgrow.app_types import AsgiApp
 from overgrow.exchange import Failure
 from overgrow.server.accepting import Acceptor, ConnectionCounts
+from overgrow.server.activation import address_text
 from overgrow.server.boots import BootNotice, SharedText, describe_error, is_same_reason
 from overgrow.server.connection import HttpConnection
 from overgrow.server.forks import close_in_forks
@@ -127,6 +128,17 @@ class WorkerControl:
     def connections(self) -> int:
         """How many client connections are open now, on both listeners."""
         return sum(len(state.connections) for state in self._worker.listener_states)
+
+    @property
+    def max_connections(self) -> int:
+        """How many client connections this worker accepts on the public listener."""
+        return self._worker.app.plan.limits.connections
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where the listeners listen, by name: `127.0.0.1:8000`, `unix:/path`."""
+        socks = (each.sock for each in self._worker.sockets)
+        return {name: address_text(sock) for name, sock in zip(LISTENERS, socks, strict=True)}
 
     def on_refused(self, callback: Callable[[Failure], None] | None) -> None:
         """From now on, call `callback(failure)` when a request or connection is refused before it reaches the app."""

@@ -79,6 +79,11 @@ class WsgiServer:
         return self._pool.active_calls if self._pool else 0
 
     @property
+    def waiting_calls(self) -> int:
+        """How many calls wait for a thread."""
+        return self._pool.waiting_calls if self._pool else 0
+
+    @property
     def stuck_threads(self) -> int:
         """How many threads run a call that was answered 504 and has not returned."""
         return self._pool.stuck_threads if self._pool else 0

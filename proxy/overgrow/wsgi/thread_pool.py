@@ -294,6 +294,11 @@ class ThreadPool:
         """How many calls are queued or running."""
         return self._calls
 
+    @property
+    def waiting_calls(self) -> int:
+        """How many calls wait for a thread."""
+        return max(0, self._calls - self._threads_max)
+
     def is_full_for(self, client: ClientConnection | None) -> bool:
         """Whether a call of this client would be refused now, because the queue is full.
 
@@ -332,7 +337,7 @@ class ThreadPool:
 
     def _end_slow_clients(self) -> None:
         self._is_check_scheduled = False
-        waiting = self.streaming_slots.waiting + max(0, self._calls - self._threads_max)
+        waiting = self.streaming_slots.waiting + self.waiting_calls
         if waiting:
             end_slowest([call.client for call in tuple(self._running)], waiting)
             self.schedule_slow_client_check()

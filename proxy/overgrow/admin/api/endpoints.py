@@ -8,6 +8,7 @@ from overgrow.admin.api import (
     changes,
     decisions,
     differences,
+    health,
     routes,
     status,
     unrouted,
@@ -18,6 +19,7 @@ from overgrow.admin.api.schemas import ANYTHING, TEXT, Schema, map_of, record
 
 SUBJECTS: tuple[ModuleType, ...] = (
     status,
+    health,
     routes,
     differences,
     unrouted,

@@ -1,4 +1,4 @@
-"""Readiness, breakers and the traffic split of every route."""
+"""Readiness, rates, load, breakers and the traffic split of every route."""
 
 from __future__ import annotations
 
@@ -18,19 +18,51 @@ from overgrow.admin.api.schemas import (
     nullable,
     record,
 )
+from overgrow.admin.health import read_load, read_recent, server_json, sides_json
 from overgrow.admin.overview import read_samples
 from overgrow.admin.view import living_workers, open_breakers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.as_json import split_json
-from overgrow.observe.metrics import BUCKETS_S
-from overgrow.observe.recent_rates import read_rates
 from overgrow.observe.split import split_by_route
 
 WORKER = record(
     {"slot": INTEGER, "pid": INTEGER, "revision": nullable(TEXT), "since": nullable(TIME)}
 )
 UPSTREAM = record({"up": BOOLEAN, "since": nullable(TIME), "error": nullable(TEXT)})
-SIDE_FIGURES = record({"requests": INTEGER, "errors": INTEGER, "median_s": nullable(NUMBER)})
+SERVER = record(
+    {"version": TEXT, "pid": INTEGER, "started_at": TIME, "uptime_s": INTEGER},
+    {"addresses": record({"public": TEXT, "admin": TEXT})},
+)
+LOAD = {
+    "connections": record({"open": INTEGER, "most": INTEGER}),
+    "local_calls": record(
+        {
+            "running": INTEGER,
+            "threads": INTEGER,
+            "waiting": INTEGER,
+            "most_waiting": INTEGER,
+            "stuck_threads": INTEGER,
+        }
+    ),
+}
+WINDOW = record(
+    {
+        "window_s": INTEGER,
+        "requests": INTEGER,
+        "per_second": NUMBER,
+        "errors": INTEGER,
+        "error_percent": nullable(NUMBER),
+        "p50_s": nullable(NUMBER),
+        "p95_s": nullable(NUMBER),
+        "p99_s": nullable(NUMBER),
+    }
+)
+WINDOWS = record({}, {"last_minute": WINDOW, "last_five_minutes": WINDOW})
+SIDES = record({"legacy": WINDOWS, "migrated": WINDOWS})
+SIDE_FIGURES = record(
+    {"requests": INTEGER, "errors": INTEGER, "median_s": nullable(NUMBER)},
+    {"last_minute": WINDOW, "last_five_minutes": WINDOW},
+)
 SPLIT = record(
     {
         "name": TEXT,
@@ -61,27 +93,33 @@ def _answer_status(call: ApiCall) -> dict[str, Any]:
     view = call.view
     living = living_workers(view)
     payload = {**readiness(view, living), "breakers": open_breakers(living)}
-    payload |= {"server": view.server} if view.server else {}
+    payload |= {"server": server} if (server := server_json(view.server, call.now_s)) else {}
     counted = within(ANSWER_S, view.metrics, partial(read_samples, view, call.now_s))
     figures = split_by_route(counted, view.table.routes if view.table else ())
-    recent = partial(read_rates, view.metrics, BUCKETS_S, call.now_s)
-    rates = within(ANSWER_S, view.metrics, recent)
-    return {**payload, "routes": [split_json(each, rates) for each in figures]}
+    rates = read_recent(view, call.now_s)
+    return {
+        **payload,
+        **read_load(view, living),
+        "sides": sides_json(rates),
+        "routes": [split_json(each, rates.by_route) for each in figures],
+    }
 
 
 ENDPOINTS = (
     Endpoint(
         "GET",
         "/api/status",
-        "readiness, the traffic split of every route, breakers that are not closed",
+        "readiness, rates and load, the traffic split of every route, breakers that are not closed",
         _answer_status,
         record(
-            {**READINESS, "breakers": list_of(map_of(ANYTHING)), "routes": list_of(SPLIT)},
             {
-                "irreversible": list_of(TEXT),
-                "notes": list_of(TEXT),
-                "server": record({"version": TEXT, "pid": INTEGER, "started_at": TIME}),
+                **READINESS,
+                **LOAD,
+                "breakers": list_of(map_of(ANYTHING)),
+                "sides": SIDES,
+                "routes": list_of(SPLIT),
             },
+            {"irreversible": list_of(TEXT), "notes": list_of(TEXT), "server": SERVER},
         ),
     ),
 )

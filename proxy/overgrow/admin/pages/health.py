@@ -1,33 +1,107 @@
-"""Workers, revisions and failures."""
+"""What is wrong now, what this front door is, its load, the rates of both sides, workers and failures."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
-from overgrow.admin.overview import failures_of
+from overgrow.admin.health import health_json
+from overgrow.admin.pages.figures import error_text, rate_text
 from overgrow.admin.pages.site import Page, PageData, Query
-from overgrow.admin.view import AdminView, Worker, living_workers
-from overgrow.files import ANSWER_S, within
-from overgrow.observe.metrics import sum_samples
+from overgrow.admin.view import AdminView
+from overgrow.text import count_text, duration_text
+
+WINDOWS = {"last_minute": "last minute", "last_five_minutes": "last 5 minutes"}
 
 
-def health_data(view: AdminView, _now_s: float, _query: Query) -> PageData:
-    """Return the data of the page."""
-    living = living_workers(view)
-    counted = within(ANSWER_S, view.metrics, partial(sum_samples, view.metrics))
-    failures = [
-        {"id": f"{code} {party}", "code": code, "party": party, "times": f"{times:,}"}
-        for code, party, times in failures_of(counted)
+def health_data(view: AdminView, now_s: float, _query: Query) -> PageData:
+    """Return the data of the page; figures are texts, as they are shown."""
+    health = health_json(view, now_s)
+    return {
+        "facts": _facts(health),
+        "upstream": health["upstream"],
+        "server": health["server"],
+        "sides": side_rows(health["sides"]),
+        "workers": [_worker_row(each) for each in health["workers"]],
+        "failures": [
+            {**each, "id": f"{each['code']} {each['party']}", "times": f"{each['times']:,}"}
+            for each in health["failures"]
+        ],
+        "notes": [{"text": each} for each in health.get("notes", ())],
+    }
+
+
+def _facts(health: Mapping[str, Any]) -> list[dict[str, str]]:
+    server = health["server"] or {}
+    facts = {
+        "Version": server.get("version", "unknown"),
+        "Master's pid": str(server.get("pid", "none: another server runs the workers")),
+        "Revision": health["revision"] or "none",
+        **{
+            f"{name.capitalize()} listener": address
+            for name, address in server.get("addresses", {}).items()
+        },
+        "Client connections": connections_text(health["connections"]),
+        "Calls of the Flask app": calls_text(health["local_calls"]),
+        "Stuck threads": stuck_text(health["local_calls"]),
+    }
+    return [{"label": label, "text": text} for label, text in facts.items()]
+
+
+def connections_text(connections: Mapping[str, int]) -> str:
+    """Return how many connections are open, of how many at most."""
+    most = f" of at most {connections['most']:,}" if connections["most"] else ""
+    return f"{connections['open']:,} open{most}"
+
+
+def calls_text(calls: Mapping[str, int]) -> str:
+    """Return how many calls run in how many threads, and how many wait."""
+    return (
+        f"{calls['running']:,} running in {count_text(calls['threads'], 'thread')}, "
+        f"{calls['waiting']:,} waiting of at most {calls['most_waiting']:,}"
+    )
+
+
+def stuck_text(calls: Mapping[str, int]) -> str:
+    """Return how many threads are stuck, and what that means."""
+    stuck = calls["stuck_threads"]
+    return f"{stuck:,}: past their response timeout, and still running" if stuck else "none"
+
+
+def side_rows(sides: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return a row for each side and window; a window without requests has dashes."""
+    return [
+        {"id": f"{side} {name}", "side": side, "window": words, **_window_texts(windows.get(name))}
+        for side, windows in sides.items()
+        for name, words in WINDOWS.items()
     ]
-    return {"workers": [_worker_json(each) for each in living], "failures": failures}
 
 
-def _worker_json(worker: Worker) -> dict[str, Any]:
-    marks = ["sees the kill file"] if worker.get("killed") else []
-    marks += ["rejects the file"] if worker.get("reload_error") else []
-    told = {name: worker.get(name) for name in ("slot", "pid", "revision", "since")}
-    return {**told, "marks": ", ".join(marks)}
+def _window_texts(window: Mapping[str, Any] | None) -> dict[str, str]:
+    if window is None:
+        return {
+            "requests": "0",
+            "per_second": "0/s",
+            **dict.fromkeys(("errors", "p50", "p95", "p99"), "-"),
+        }
+    return {
+        "requests": f"{window['requests']:,}",
+        "per_second": rate_text(window["per_second"]),
+        "errors": error_text(window["errors"], window["requests"]),
+        **{name: duration_text(window[f"{name}_s"]) for name in ("p50", "p95", "p99")},
+    }
+
+
+def _worker_row(worker: Mapping[str, Any]) -> dict[str, Any]:
+    marks = ["sees the kill file"] if worker["killed"] else []
+    marks += ["rejects the file"] if worker["rejects_file"] else []
+    marks += ["is leaving"] if worker["leaving"] else []
+    names = ("slot", "pid", "revision", "since", "connections", "running", "waiting")
+    return {
+        **{name: worker[name] for name in names},
+        "stuck": worker["stuck_threads"],
+        "marks": ", ".join(marks),
+    }
 
 
 PAGE = Page("/health", "health.html", health_data)

@@ -1,0 +1,140 @@
+"""The health of the front door as JSON: one path for /api/health, /api/status, the page and `overgrow status`.
+
+Everything is read again for each call. Nothing here knows Flask or HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from overgrow.admin.alerts import (
+    Alert,
+    is_well,
+    killed_since_of,
+    lag_sentences,
+    readiness_alerts,
+    revision_on_disk,
+    split_notes,
+)
+from overgrow.admin.overview import failures_of
+from overgrow.admin.view import AdminView, Worker, living_workers, open_breakers, readiness
+from overgrow.files import ANSWER_S, within
+from overgrow.observe.metrics import BUCKETS_S, sum_samples
+from overgrow.observe.recent_rates import RecentRates, read_all_rates
+from overgrow.observe.worker_gauges import WorkerGauges, read_gauges
+from overgrow.text import rfc3339
+
+SIDES = ("legacy", "migrated")
+
+
+def health_json(view: AdminView, now_s: float) -> dict[str, Any]:
+    """Return the health of the front door; the shape stands in docs/admin-api.md.
+
+    Raises:
+        OSError: if the state folder does not respond.
+
+    """
+    living = living_workers(view)
+    payload, killed_since = readiness(view, living), killed_since_of(view)
+    gauges = _read_worker_gauges(view, living)
+    lagging = lag_sentences(living, revision_on_disk(view), killed=killed_since is not None)
+    _, of_app = split_notes(view, payload)
+    alerts = [*readiness_alerts(payload, living, killed_since), *map(Alert, of_app)]
+    return {
+        **payload,
+        "at": rfc3339(now_s),
+        "well": is_well(payload) and not lagging,
+        "server": server_json(view.server, now_s),
+        **load_json(living, gauges),
+        "workers": [_worker_json(each, gauges[each["slot"]]) for each in living],
+        "sides": sides_json(read_recent(view, now_s)),
+        "breakers": open_breakers(living),
+        "failures": _failures_json(view),
+        "alerts": [{**asdict(each), "details": list(each.details)} for each in alerts],
+        "lagging": list(lagging),
+    }
+
+
+def read_recent(view: AdminView, now_s: float) -> RecentRates:
+    """Return the rates of the last minutes.
+
+    Raises:
+        OSError: if the state folder does not respond.
+
+    """
+    return within(ANSWER_S, view.metrics, partial(read_all_rates, view.metrics, BUCKETS_S, now_s))
+
+
+def sides_json(rates: RecentRates) -> dict[str, Any]:
+    """Return the figures of both sides over all routes; a window without requests is absent."""
+    return {side: dict(rates.by_side.get(side, {})) for side in SIDES}
+
+
+def server_json(server: Mapping[str, Any] | None, now_s: float) -> dict[str, Any] | None:
+    """Return what is known of the server, with its uptime; None under another server than `overgrow serve`."""
+    if server is None:
+        return None
+    started_s = datetime.fromisoformat(server["started_at"]).timestamp()
+    return {**server, "uptime_s": max(0, int(now_s - started_s))}
+
+
+def read_load(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:
+    """Return how much all workers together hold now.
+
+    Raises:
+        OSError: if the state folder does not respond.
+
+    """
+    return load_json(living, _read_worker_gauges(view, living))
+
+
+def load_json(living: Sequence[Worker], gauges: Mapping[int, WorkerGauges]) -> dict[str, Any]:
+    """Return how much all workers together hold now, and the most that they can hold; 0 if that is unknown."""
+    figures = [gauges[each["slot"]] for each in living]
+
+    def most(name: str) -> int:
+        return sum(each.get("limits", {}).get(name, 0) for each in living)
+
+    return {
+        "connections": {
+            "open": sum(each.connections for each in figures),
+            "most": most("connections"),
+        },
+        "local_calls": {
+            "running": sum(each.running for each in figures),
+            "threads": most("threads"),
+            "waiting": sum(each.waiting for each in figures),
+            "most_waiting": most("waiting"),
+            "stuck_threads": sum(each.stuck_threads for each in figures),
+        },
+    }
+
+
+def _read_worker_gauges(view: AdminView, living: Sequence[Worker]) -> Mapping[int, WorkerGauges]:
+    slots = [each["slot"] for each in living]
+    return within(ANSWER_S, view.metrics, partial(read_gauges, view.metrics, slots))
+
+
+def _worker_json(worker: Worker, gauges: WorkerGauges) -> dict[str, Any]:
+    return {
+        **{name: worker.get(name) for name in ("slot", "pid", "revision", "since")},
+        "leaving": bool(worker.get("leaving")),
+        "killed": bool(worker.get("killed")),
+        "rejects_file": worker.get("reload_error") is not None,
+        "connections": gauges.connections,
+        "running": gauges.running,
+        "waiting": gauges.waiting,
+        "stuck_threads": gauges.stuck_threads,
+    }
+
+
+def _failures_json(view: AdminView) -> list[dict[str, Any]]:
+    counted = within(ANSWER_S, view.metrics, partial(sum_samples, view.metrics))
+    return [
+        {"code": code, "party": party, "times": times}
+        for code, party, times in failures_of(counted)
+    ]
