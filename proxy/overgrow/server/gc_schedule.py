@@ -23,6 +23,14 @@ KEPT_BYTES = 4 * 1024 * 1024  # free memory at the end of a heap that is kept fo
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
+def freeze_before_fork() -> None:
+    """Freeze what the master has imported, so that no worker's collector looks at it.
+
+    Workers start sooner, and share the memory of these objects: a collector writes to each object that it looks at.
+    """
+    gc.freeze()
+
+
 def freeze_startup_heap() -> None:
     """Freeze the objects that exist after boot, and leave full collections to a GcSchedule.
 

@@ -22,6 +22,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any, TextIO
 
+from gunicorn import sock as gunicorn_sockets
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
@@ -30,6 +31,7 @@ from overgrow.app_types import AsgiApp
 from overgrow.server.accepting import ConnectionCounts
 from overgrow.server.activation import notify_service_manager, open_listeners
 from overgrow.server.boots import YOUNG_S, BootFailures, BootNotice, describe_process_exit
+from overgrow.server.gc_schedule import freeze_before_fork
 from overgrow.server.plan import HELD_SIGNALS, ServerPlan
 from overgrow.server.worker import FrontWorker
 from overgrow.text import rfc3339
@@ -37,6 +39,8 @@ from overgrow.text import rfc3339
 logger = logging.getLogger("overgrow")
 
 INTERRUPT_S = 1  # whole seconds, gunicorn's unit: INT ends everything within 2 s
+QUICK_S = 2.0  # for workers that leave, once INT or QUIT comes too
+INTERRUPTS = frozenset({signal.SIGINT, signal.SIGQUIT})
 IGNORED_WHILE_DRAINING = {  # while draining
     signal.SIGHUP: "HUP",
     signal.SIGTTIN: "TTIN",
@@ -347,7 +351,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             signals = self.wait_for_signals(timeout=step_s)
             self.reap_workers()
             self.manage_workers()
-            if signal.SIGINT in signals or signal.SIGQUIT in signals:
+            if not INTERRUPTS.isdisjoint(signals):
                 return True
             for name in (
                 IGNORED_WHILE_DRAINING[each] for each in signals if each in IGNORED_WHILE_DRAINING
@@ -373,7 +377,26 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             logger.info("interrupted within=2s")
             self.cfg.set("graceful_timeout", INTERRUPT_S)
         self._close_passed_sockets()
+        gunicorn_sockets.close_sockets(self.LISTENERS)
+        self.LISTENERS = []
+        self._end_workers(graceful=graceful)
         super().stop(graceful)
+
+    def _end_workers(self, *, graceful: bool) -> None:
+        """Tell the workers to end, and kill those that outlive the time for it; INT and QUIT shorten that time.
+
+        gunicorn does the same, but looks for ended workers every 0.1 s, and sleeps once more after the last one. Under
+        a service manager clients wait meanwhile.
+        """
+        self.kill_workers(signal.SIGTERM if graceful else signal.SIGQUIT)
+        until_s = time.monotonic() + self.cfg.graceful_timeout
+        while self.WORKERS and time.monotonic() < until_s:
+            signals = self.wait_for_signals(timeout=0.1)  # CHLD ends it at once
+            if graceful and not INTERRUPTS.isdisjoint(signals):
+                graceful, until_s = False, min(until_s, time.monotonic() + QUICK_S)
+                self.kill_workers(signal.SIGQUIT)
+            self.reap_workers()
+        self.kill_workers(signal.SIGKILL)
 
     def _close_passed_sockets(self) -> None:
         """Close our descriptors of passed sockets first: gunicorn would remove the file of a unix socket."""
@@ -464,6 +487,7 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
 
     def run(self) -> None:
         """Run until the server is told to stop, then raise SystemExit, as gunicorn does."""
+        freeze_before_fork()
         FrontArbiter(self).run()
 
 

@@ -302,6 +302,10 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     def _mark_leaving(self) -> None:
         self._flags[LEAVING] = 1
         self.alive = False
+        self._wake()
+
+    def _wake(self) -> None:
+        """End the wait between two rounds of upkeep."""
         if self._wake_event is not None:
             self._wake_event.set()
 
@@ -338,6 +342,15 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         for listener, state in zip(self.sockets, self.listener_states, strict=True):
             self.servers.append(self._create_acceptor(listener.sock, state))
         self._flags[READY] = 1
+        self._wake_master()
+
+    def _wake_master(self) -> None:
+        """Make the master look at its workers now instead of up to 1 s later.
+
+        CHLD is the signal that the master expects from its children at any time, and that nobody else minds.
+        """
+        if self.ppid == os.getppid():
+            os.kill(self.ppid, signal.SIGCHLD)
 
     def _leave_reason(self) -> str:
         """Return the reason why this worker leaves, in one word: `told` if a signal ordered it."""
@@ -442,6 +455,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         if self.lifespan is None or self._quick_shutdown:
             return
         shutdown = self.loop.create_task(self.lifespan.shutdown())
+        shutdown.add_done_callback(lambda _: self._wake())
         await self._run_upkeep_until(shutdown.done, self._leave_by - self.loop.time())
         if not shutdown.done():
             self.log.warning("The application took too long to shut down")

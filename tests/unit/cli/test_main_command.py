@@ -82,6 +82,21 @@ def test_every_option_is_explained(command):
     assert [] == [option.name for option in options if not option.help]
 
 
+COLLECTIONS = """
+import atexit, gc, sys
+atexit.register(lambda: print(gc.get_freeze_count() > 0))
+from overgrow.cli import main
+main.main = lambda prog_name: sys.exit(print(gc.get_threshold()[0] == main.GC_THRESHOLD))
+main.run_command()
+"""
+
+
+def test_a_command_spends_no_time_on_garbage_collections(tmp_path):
+    done = python("-c", COLLECTIONS, cwd=tmp_path)
+
+    assert (done.stdout, done.returncode) == ("True\nTrue\n", 0), done.stderr
+
+
 def test_without_a_command_it_prints_its_help(overgrow):
     done = overgrow()
 

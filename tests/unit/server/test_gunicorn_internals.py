@@ -54,6 +54,9 @@ def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, t
             "_run_upkeep_until",
         }
         | {
+            "_wake",
+            "_wake_master",
+            "_ignore_reopening",
             "_start_app",
             "_stop_app",
             "_leave_reason",
@@ -65,6 +68,7 @@ def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, t
         "FrontArbiter": {
             "_notify",
             "_close_passed_sockets",
+            "_end_workers",
             "_manage_workers_until_interrupt",
             "_log_once_if_all_accept",
             "_staying_workers",

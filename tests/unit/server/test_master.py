@@ -17,6 +17,7 @@ from gunicorn.errors import HaltServer
 from overgrow.server import master as serving_master
 from overgrow.server.boots import YOUNG_S, BootFailures
 from overgrow.server.master import HELD_SIGNALS, FrontArbiter
+from overgrow.server.worker import FrontWorker
 
 NOW_S = 1_000.0
 
@@ -394,9 +395,88 @@ def test_workers_are_told_that_the_server_stops_and_how_long_they_have(
 ):
     monkeypatch.setattr(Arbiter, "stop", lambda *_: None)
     master = Master()
+    master.LISTENERS, master.cfg.graceful_timeout = [], 30
     master.stop(graceful)
 
     assert master.settings == settings
+
+
+@pytest.mark.parametrize(
+    ("parent", "told"),
+    [
+        pytest.param(7, [(7, signal.SIGCHLD)], id="its master lives"),
+        pytest.param(1, [], id="its master is gone"),
+    ],
+)
+def test_a_worker_that_serves_wakes_its_master(monkeypatch, parent, told):
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "getppid", lambda: parent)
+    monkeypatch.setattr(os, "kill", lambda *given: sent.append(given))
+
+    FrontWorker._wake_master(SimpleNamespace(ppid=7))  # type: ignore[arg-type]
+
+    assert sent == told
+
+
+def stopped(monkeypatch, *rounds: tuple[list[int], list[int]], graceful: bool = True) -> Master:
+    """A master that stopped; each round names the signals that came and the ages of the workers that ended."""
+    master, heard = Master(Worker(1), Worker(2)), iter(rounds)
+    master.LISTENERS, master.cfg.graceful_timeout = [], 30
+    ending: list[int] = []
+
+    def wait(timeout: float) -> list[int]:
+        signals, ages = next(heard)
+        ending.extend(ages)
+        return signals
+
+    def reap() -> None:
+        for age in ending:
+            master.WORKERS.pop(1_000_000 + age, None)
+
+    master.wait_for_signals, master.reap_workers = wait, reap  # type: ignore[method-assign]
+    monkeypatch.setattr(Arbiter, "stop", lambda *_: None)
+    master.stop(graceful)
+    return master
+
+
+def test_the_master_stops_as_soon_as_its_last_worker_ended(monkeypatch):
+    master = stopped(monkeypatch, ([signal.SIGCHLD], [1]), ([signal.SIGCHLD], [2]))
+
+    assert master.ended == [(1, signal.SIGTERM), (2, signal.SIGTERM)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_an_interrupt_while_the_server_stops_ends_workers_at_once(monkeypatch, number):
+    master = stopped(monkeypatch, ([number], [1]), ([], [2]))
+
+    assert master.ended == [
+        *((age, signal.SIGTERM) for age in (1, 2)),
+        *((age, signal.SIGQUIT) for age in (1, 2)),
+    ]
+
+
+def test_workers_that_outlive_the_time_to_end_are_killed(monkeypatch):
+    ticks = iter(range(0, 1_000, 20))
+    clock = SimpleNamespace(monotonic=lambda: float(next(ticks)), time=lambda: NOW_S)
+    monkeypatch.setattr(serving_master, "time", clock)
+
+    master = stopped(monkeypatch, ([], []), ([], []), graceful=False)
+
+    assert master.ended == [
+        (age, number) for number in (signal.SIGQUIT, signal.SIGKILL) for age in (1, 2)
+    ]
+
+
+def test_what_the_master_imported_is_frozen_before_it_forks(monkeypatch):
+    done: list[str] = []
+    monkeypatch.setattr(serving_master, "freeze_before_fork", lambda: done.append("freeze"))
+    monkeypatch.setattr(
+        serving_master, "FrontArbiter", lambda _: SimpleNamespace(run=lambda: done.append("run"))
+    )
+
+    serving_master.FrontServer.run(SimpleNamespace())  # type: ignore[arg-type]
+
+    assert done == ["freeze", "run"]
 
 
 def waited(monkeypatch, *signals: list[int]) -> tuple[bool, list[str]]:
