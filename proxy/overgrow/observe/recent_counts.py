@@ -94,6 +94,20 @@ def recent_requests(folder: Path, now_s: float) -> list[Sample]:
     ]
 
 
+def last_requests(folder: Path) -> dict[tuple[str, str], int]:
+    """Return {(route, side): unix seconds} of each route's latest request, over all workers.
+
+    A time is that at which the window of the request began: the request came at most WINDOW_S later. A window stays in its
+    file until another request of its route and side replaces it, so that old times are found too.
+    """
+    latest: dict[tuple[str, str], int] = {}
+    for path in folder.glob("recent_*.rings"):
+        for key, window, number in _read(path):
+            if number:
+                latest[key] = max(latest.get(key, 0), window * WINDOW_S)
+    return latest
+
+
 def _read(path: Path) -> list[tuple[tuple[str, str], int, int]]:
     """Return [((route, side), window, count)] for every cell; empty if the file cannot be read."""
     try:

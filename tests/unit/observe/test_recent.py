@@ -1,6 +1,13 @@
 import pytest
 
-from overgrow.observe.recent_counts import LIVE_S, WINDOW_S, WINDOWS, RecentCounts, recent_requests
+from overgrow.observe.recent_counts import (
+    LIVE_S,
+    WINDOW_S,
+    WINDOWS,
+    RecentCounts,
+    last_requests,
+    recent_requests,
+)
 from tests.unit.observe.exchanges import NOW_S
 
 WINDOW = NOW_S // WINDOW_S * WINDOW_S  # the beginning of a window
@@ -88,3 +95,12 @@ def test_a_damaged_file_costs_its_own_counts_only(tmp_path):
     (tmp_path / "recent_1.rings").write_bytes(b"\x40\0\0\0\0\0\0\0" + b"\xff" * 80)
 
     assert counted(tmp_path, NOW_S) == {("orders", "migrated"): 1}
+
+
+def test_the_latest_request_of_each_side_is_found_however_old_it_is(tmp_path):
+    counting(tmp_path, 0)(WINDOW - 5 * LIVE_S, WINDOW - 2 * LIVE_S)
+    counting(tmp_path, 1)(WINDOW - 3 * LIVE_S)
+    counting(tmp_path, 1, "a b", "legacy")(WINDOW)
+
+    expected = {("orders", "migrated"): WINDOW - 2 * LIVE_S, ("a b", "legacy"): WINDOW}
+    assert expected == last_requests(tmp_path)

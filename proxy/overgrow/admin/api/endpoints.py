@@ -8,6 +8,7 @@ from overgrow.admin.api import (
     changes,
     decisions,
     differences,
+    flips,
     health,
     routes,
     status,
@@ -24,6 +25,7 @@ SUBJECTS: tuple[ModuleType, ...] = (
     differences,
     unrouted,
     decisions,
+    flips,
     changes,
 )
 

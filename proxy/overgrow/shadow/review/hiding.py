@@ -104,7 +104,9 @@ def find_hidden(
 
     routes = {group.route for group in groups}
     changes = changes_by_route(routes, rules_of, with_rule, {rule.name})
-    return gravest_first(each for group in groups for each in changes[group.route].find_hidden(group))
+    return gravest_first(
+        each for group in groups for each in changes[group.route].find_hidden(group)
+    )
 
 
 def changes_by_route(
