@@ -7,6 +7,7 @@ python -m benchmarks profile             where the worker's time goes
 python -m benchmarks soak                ten minutes of mixed load
 python -m benchmarks fuzz                bytes nobody thought of, at the parsers: three minutes
 python -m benchmarks comparing           processor time of comparing pages: seconds
+python -m benchmarks history             size of a week of history, and the time of its charts: minutes
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import comparing, fuzz, hotpath, soak
+from benchmarks import comparing, fuzz, history, hotpath, soak
 from benchmarks.figures import Section, as_text, goals_text
 from benchmarks.results import keep, machine, missing
 from benchmarks.scenarios import FULL, QUICK, SCENARIOS, Plan
@@ -30,6 +31,7 @@ OTHERS = {
     "soak": soak.main,
     "fuzz": fuzz.main,
     "comparing": comparing.main,
+    "history": history.main,
 }
 
 
@@ -57,7 +59,7 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
         nargs="*",
         choices=[[], *SCENARIOS],
         metavar="SCENARIO",
-        help=f"one of {', '.join(SCENARIOS)}; or first: profile, soak, fuzz, comparing",
+        help=f"one of {', '.join(SCENARIOS)}; or first: {', '.join(OTHERS)}",
     )
     parser.add_argument("--quick", action="store_true", help="short rounds, 1,000 streams")
     return parser.parse_args(argv)

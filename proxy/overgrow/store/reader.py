@@ -81,7 +81,7 @@ class Reader:
     def shadow_status(self, *, since: float = 0.0) -> tuple[RouteStatus, ...]:
         """Return the comparisons of each route that had requests which were compared or served, ordered by name."""
         counted, group = tables.shape_count.c, tables.mismatch_group.c
-        with self._connect() as connection:
+        with self.connect() as connection:
             shapes = connection.execute(
                 select(
                     counted.route,
@@ -104,7 +104,7 @@ class Reader:
         self, route: str | None = None, control: str | None = None, *, since: float = 0.0
     ) -> tuple[Group, ...]:
         """Return the groups seen since `since`, most severe and most frequent first, with parts and examples."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             return _select_groups(connection, _condition_for(route, control), since)
 
     def stored_groups(self, routes: Collection[str] | None, limit: int) -> StoredGroups:
@@ -112,7 +112,7 @@ class Reader:
 
         Only the count of all pairs is read, so `recent` equals `count`.
         """
-        with self._connect() as connection:
+        with self.connect() as connection:
             return _select_stored_groups(connection, routes, limit)
 
     def group(self, key: str) -> tuple[Group, ...]:
@@ -121,7 +121,7 @@ class Reader:
         def begins(table: Table) -> ColumnElement[bool]:
             return table.c.key.startswith(key, autoescape=True)
 
-        with self._connect() as connection:
+        with self.connect() as connection:
             return _select_groups(connection, begins, 0.0)
 
     def evidence(
@@ -133,7 +133,7 @@ class Reader:
         explains: Explains = was_explained,
     ) -> Evidence:
         """Return what the gate judges: the comparisons since the time `since`, under the rules that `explains` applies."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             shapes = connection.execute(_shapes_query(route, control, since)).all()
             groups = _select_groups(connection, _condition_for(route, control), since)
             lately = connection.execute(_outcomes_query(route, control, since)).all()
@@ -227,7 +227,7 @@ class Reader:
     def losses(self) -> Losses:
         """Return how many records did not reach the store, in the time for which losses are kept."""
         loss, writer = tables.loss.c, tables.writer.c
-        with self._connect() as connection:
+        with self.connect() as connection:
             lost, last_at = connection.execute(
                 select(func.coalesce(func.sum(loss.lost), 0), func.max(loss.last_at))
             ).one()
@@ -237,11 +237,17 @@ class Reader:
         return Losses(int(lost), int(dropped), last_at)
 
     def _fetch_rows(self, query: Select[Any]) -> Sequence[Any]:
-        with self._connect() as connection:
+        with self.connect() as connection:
             return connection.execute(query).all()
 
     @contextmanager
-    def _connect(self) -> Iterator[Connection]:
+    def connect(self) -> Iterator[Connection]:
+        """Yield a connection for one question.
+
+        Raises:
+            StoreError: if the store cannot be read.
+
+        """
         try:
             with self._engine.connect() as connection:
                 yield connection
@@ -259,8 +265,8 @@ def open_reader(url: URL) -> Reader:
     file = file_of(url)
     if file is not None and not file.is_file():
         raise StoreError(
-            f"There is no evidence yet: {file} does not exist. `overgrow serve` makes it "
-            "when the table has a route with `shadow:`."
+            f"There is no evidence yet: {file} does not exist. `overgrow serve` makes it, and collects "
+            "evidence of routes with `shadow:`."
         )
     engine = engine_of(url)
     try:
