@@ -146,8 +146,7 @@ def _require_route(view: AdminView, name: str) -> None:
 def show_difference(view: AdminView, now_s: float, text: str) -> ShownDifference:
     """Return the group whose id begins with `text`."""
     notes: list[str] = []
-    found = _ask(view, lambda: _review(view, now_s, notes).find(text))
-    judged = tuple(sorted(found, key=lambda each: -each.group.count))
+    judged = find_difference(view, now_s, text, notes)
     examples = [example for each in judged for example in each.group.examples]
     parts = [part for each in judged for part in each.open_parts]
     return ShownDifference(
@@ -157,6 +156,14 @@ def show_difference(view: AdminView, now_s: float, text: str) -> ShownDifference
         tuple(map(rule_json, draft_rules(parts))),
         tuple(notes),
     )
+
+
+def find_difference(
+    view: AdminView, now_s: float, text: str, notes: list[str]
+) -> tuple[JudgedGroup, ...]:
+    """Return the groups of one id, the most frequent first; notes on rules files go to `notes`."""
+    found = _ask(view, lambda: _review(view, now_s, notes).find(text))
+    return tuple(sorted(found, key=lambda each: -each.group.count))
 
 
 def preview_rule(view: AdminView, now_s: float, text: str, wish: RuleWish) -> RulePreview:

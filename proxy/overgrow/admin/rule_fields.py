@@ -20,6 +20,8 @@ from overgrow.shadow.review.drafting import (
 )
 from overgrow.shadow.values.kinds import RULE_KINDS
 
+MOST_CHARS = 500  # of a path or a comparator
+
 
 class BadField(ValueError):
     """A field of a rule that cannot be used: its name, and the words that continue "it must be"."""
@@ -51,8 +53,8 @@ def _read_text(fields: Mapping[str, Any], name: str) -> str | None:
     text = fields.get(name)
     if text is None or text == "":
         return None
-    if not isinstance(text, str) or len(text) > 500:
-        raise BadField(name, "text of at most 500 characters")
+    if not isinstance(text, str) or len(text) > MOST_CHARS:
+        raise BadField(name, f"text of at most {MOST_CHARS} characters")
     return text
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from overgrow.admin import differences
+from overgrow.admin.access import author, clean_name, current_access
 from overgrow.admin.api.endpoint import ApiCall, Endpoint, Parameter
 from overgrow.admin.api.errors import ApiError
 from overgrow.admin.api.kinds import Integer, JsonObject, Pattern, Text, Word
@@ -21,10 +22,11 @@ from overgrow.admin.api.schemas import (
     record,
 )
 from overgrow.admin.differences import AcceptOrder, PreviewChanged
-from overgrow.admin.rule_fields import BadField, read_terms, read_wish
+from overgrow.admin.rule_fields import MOST_CHARS, BadField, read_terms, read_wish
 from overgrow.shadow.review.as_json import MAX_COVERED, group_json, preview_json
 from overgrow.shadow.review.drafting import RuleWish
 from overgrow.shadow.review.refusal import ReviewRefused
+from overgrow.shadow.values.kinds import RULE_KINDS
 from overgrow.table.file_lock import LockHeld
 
 T = TypeVar("T")
@@ -172,11 +174,11 @@ def _answer_preview(call: ApiCall) -> dict[str, Any]:
 
 def _answer_accept(call: ApiCall) -> dict[str, Any]:
     wish = _wish_of(call)
-    terms = _field(
-        "",
-        lambda: read_terms(call["author"] or call.who, call["reason"], call["expires"], call.now_s),
-    )
-    order = AcceptOrder(terms, call["digest"], call.who, restart=call["restart"] == "yes")
+    given = call["author"]
+    name = current_access().name or (call.who if given is None else clean_name(given))
+    who = author("admin API", "" if given is None else given)
+    terms = _field("", lambda: read_terms(name, call["reason"], call["expires"], call.now_s))
+    order = AcceptOrder(terms, call["digest"], who, restart=call["restart"] == "yes")
     done = _refusable(
         lambda: differences.accept_rule(call.view, call.now_s, call["id"], wish, order)
     )
@@ -235,7 +237,17 @@ ID = Parameter(
 RULE_OF = Parameter(
     "rule",
     "path, how and kinds of the rule; what is left out is the narrowest that covers the group",
-    JsonObject(),
+    JsonObject(
+        {
+            "path": {"type": "string", "maxLength": MOST_CHARS},
+            "how": {"type": "string", "maxLength": MOST_CHARS},
+            "kinds": {
+                "type": "array",
+                "items": {"type": "string", "enum": list(RULE_KINDS)},
+                "uniqueItems": True,
+            },
+        }
+    ),
 )
 EVERYWHERE = Parameter(
     "everywhere",
@@ -330,7 +342,11 @@ ENDPOINTS = (
                 is_required=True,
             ),
             Parameter("reason", "why the difference is harmless", Text(500, 1), is_required=True),
-            Parameter("author", "who is responsible for the rule; by default who asks", Text(100)),
+            Parameter(
+                "author",
+                "who is responsible for the rule; the name of a login beats it",
+                Text(100),
+            ),
             Parameter(
                 "expires",
                 "the last day on which the rule applies, YYYY-MM-DD; by default in 30 days",

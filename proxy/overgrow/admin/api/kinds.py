@@ -154,12 +154,19 @@ class Time(_WrittenAsText):
 
 @dataclass(frozen=True, slots=True)
 class JsonObject:
-    """A JSON object of any content; in a form or a query it is written as JSON text."""
+    """A JSON object; in a form or a query it is written as JSON text.
+
+    `members` are the JSON schemas of all names that it may have; None allows any content.
+    """
+
+    members: Mapping[str, Any] | None = None
 
     @property
     def schema(self) -> Mapping[str, Any]:
         """The JSON schema."""
-        return {"type": "object"}
+        if self.members is None:
+            return {"type": "object"}
+        return {"type": "object", "properties": self.members, "additionalProperties": False}
 
     def from_text(self, text: str) -> Mapping[str, Any]:
         """Return the object."""

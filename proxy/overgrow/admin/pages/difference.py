@@ -6,7 +6,7 @@ The form carries the digest of the preview, so what was seen is what is saved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from overgrow.admin.differences import (
     PreviewChanged,
     ShownDifference,
     accept_rule,
+    find_difference,
     preview_rule,
     show_difference,
 )
@@ -37,6 +38,7 @@ from overgrow.admin.rule_fields import (
 from overgrow.admin.view import AdminView
 from overgrow.shadow.review.as_json import MAX_COVERED, preview_json
 from overgrow.shadow.review.drafting import HOW, RuleWish
+from overgrow.shadow.review.judged_groups import JudgedGroup
 from overgrow.shadow.review.refusal import ReviewRefused
 from overgrow.shadow.review.rules_text import is_writable
 from overgrow.shadow.rules.rules import Rule
@@ -162,19 +164,19 @@ class DifferencePages:
             "refused": "",
         }
         return self._site.render(
-            template, "/differences", page=page_of(shown), **{**known, **values}
+            template, "/differences", page=page_of(shown.judged), **{**known, **values}
         )
 
 
-def page_of(shown: ShownDifference) -> PageData:
+def page_of(judged: Iterable[JudgedGroup]) -> PageData:
     """Return what changes while the page is open: how often and when the difference was seen, and whether it is open."""
-    return {"groups": [group_row(each) for each in shown.judged]}
+    return {"groups": [group_row(each) for each in judged]}
 
 
 def difference_data(view: AdminView, now_s: float, _query: Query, key: str) -> PageData:
     """Return the data of the page for live.js."""
     try:
-        return page_of(show_difference(view, now_s, key))
+        return page_of(find_difference(view, now_s, key, []))
     except (ReviewRefused, EvidenceUnavailable) as refused:
         raise NotFound(str(refused)) from refused
 

@@ -285,9 +285,39 @@ def test_an_accept_is_in_the_history_as_done_by_the_one_who_asked(client, find, 
     accept(client, key, author="ada")
 
     (entry,) = map(json.loads, (view.state / "flips.jsonl").read_text().splitlines())
-    assert ("accept", "admin API, from 127.0.0.1", "orders", key) == tuple(
+    assert ("accept", "ada (admin API, from 127.0.0.1)", "orders", key) == tuple(
         entry[name] for name in ("action", "who", "route", "from")
     )
+
+
+def test_without_an_author_the_rule_names_where_the_request_came_from(client, find, view):
+    find(LATE)
+
+    accept(client, key_of(client))
+
+    assert "admin API, from 127.0.0.1" == rules_in(view)[0]["author"]
+
+
+def test_a_preview_is_for_those_who_may_only_read_but_an_accept_is_not(client, find, view):
+    view.read_token = "look"
+    find(LATE)
+    key, header = key_of(client), {"Authorization": "Bearer look"}
+
+    seen = client.post(f"/api/differences/{key}/preview", headers=header, json={})
+    body = {"digest": seen.json["digest"], "reason": "x"}
+    refused = client.post(f"/api/differences/{key}/accept", headers=header, json=body)
+
+    assert (200, 403) == (seen.status_code, refused.status_code)
+    assert "token-reads-only" == refused.json["error"]["code"]
+
+
+def test_groups_beyond_the_bound_are_counted_and_said_to_be_unseen(client, find, monkeypatch):
+    monkeypatch.setattr("overgrow.shadow.review.review.MAX_GROUPS", 1)
+    find(LATE, LESS)
+
+    told = get(client).json
+
+    assert (1, 2, True) == (told["looked_at"], told["known"], told["more"])
 
 
 def test_a_rule_expires_after_thirty_days_if_nobody_says_when(client, find, view):
