@@ -189,7 +189,7 @@ def _ask(view: AdminView, question: Callable[[], T]) -> T:
     """Answer a question from the store, in a thread that nobody joins: a disk or a database may not answer.
 
     Raises:
-        NoEvidence: if there is no store, or it cannot be read in time.
+        EvidenceUnavailable: if there is no store, or it cannot be read in time.
 
     """
     try:
