@@ -54,4 +54,10 @@ COPY tests/demo.py tests/demo.py
 CMD ["python", "-m", "tests.demo", "--host", "0.0.0.0"]
 
 FROM front AS production
-CMD ["overgrow", "serve", "--bind", "0.0.0.0:8000", "--admin", "0.0.0.0:8001", "--from-last-good", "--drain-delay", "5s", "--grace", "20s"]
+# Variables, not options, because an option would beat what `docker run --env` or a Deployment sets.
+ENV OVERGROW_BIND=0.0.0.0:8000 \
+    OVERGROW_ADMIN=0.0.0.0:8001 \
+    OVERGROW_FROM_LAST_GOOD=1 \
+    OVERGROW_DRAIN_DELAY=5s \
+    OVERGROW_GRACE=20s
+CMD ["overgrow", "serve"]

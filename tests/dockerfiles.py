@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,3 +30,14 @@ def instructions_of(path: Path) -> list[Instruction]:
             stage = rest.split(" AS ")[1]
         found.append(Instruction(stage, word, rest))
     return found
+
+
+def environment_of(instructions: Iterable[Instruction]) -> dict[str, str]:
+    """Return the variables that ENV sets in these instructions; a later one wins."""
+    pairs = [
+        pair.partition("=")
+        for each in instructions
+        if each.word == "ENV"
+        for pair in shlex.split(each.text)
+    ]
+    return {name: value for name, _, value in pairs}

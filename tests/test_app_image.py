@@ -22,8 +22,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from overgrow.settings import settings_from
 from tests.command_lines import objection_to
-from tests.dockerfiles import Instruction, instructions_of
+from tests.dockerfiles import Instruction, environment_of, instructions_of
 from tests.ports import free_ports
 from tests.story.front import PATIENCE_S, eventually
 from tests.wire.apps import slow_legacy
@@ -149,17 +150,17 @@ def test_the_image_of_an_app_runs_overgrow_from_its_wheel(built):
 
 def test_the_command_of_the_image_serves_both_sides_and_drains(built):
     port, admin = free_ports(2)
-    words = [
-        word.replace("0.0.0.0:8000", f"127.0.0.1:{port}").replace(
-            "0.0.0.0:8001", f"127.0.0.1:{admin}"
-        )
-        for word in json.loads(last("CMD"))
-    ]
-    words[words.index("--drain-delay") + 1] = "0s"
+    words = json.loads(last("CMD"))
     health = json.loads(last("HEALTHCHECK").partition(" CMD ")[2])
     health[-1] = health[-1].replace("8001", str(admin))
     with slow_legacy.running() as legacy:
-        given = {"LEGACY_URL": f"http://127.0.0.1:{legacy.port}", "OVERGROW_WORKERS": "1"}
+        given = {
+            "LEGACY_URL": f"http://127.0.0.1:{legacy.port}",
+            "OVERGROW_WORKERS": "1",
+            "OVERGROW_BIND": f"127.0.0.1:{port}",
+            "OVERGROW_ADMIN": f"127.0.0.1:{admin}",
+            "OVERGROW_DRAIN_DELAY": "0s",
+        }
         environment = {**built.environment, **given}
         program = built.root / "opt/app/bin/overgrow"
         with subprocess.Popen(
@@ -202,23 +203,23 @@ def test_the_image_of_an_app_leaves_out_what_belongs_to_a_machine():
 
 
 def test_compose_for_an_app_gives_the_drain_its_time_and_no_privileges():
-    command = json.loads(last("CMD"))
-    waits = [
-        int(command[command.index(flag) + 1].removesuffix("s"))
-        for flag in ("--drain-delay", "--grace")
-    ]
+    settings = settings_from(environment_of(LINES), {})
 
-    assert int(FRONT["stop_grace_period"].removesuffix("s")) > sum(waits)
+    assert int(FRONT["stop_grace_period"].removesuffix("s")) > settings.drain_delay + settings.grace
     assert (FRONT["read_only"], FRONT["cap_drop"]) == (True, ["ALL"])
     assert all(port.startswith("127.0.0.1:") for port in FRONT["ports"])
     assert {mount.partition(":")[0] for mount in FRONT["volumes"]} == set(COMPOSE["volumes"])
 
 
 def test_both_images_run_the_same_command_and_health_check():
+    lines = instructions_of(ROOT / "Dockerfile")
     ours = {
-        each.word: each.text
-        for each in instructions_of(ROOT / "Dockerfile")
-        if each.word in {"CMD", "HEALTHCHECK", "STOPSIGNAL"}
+        each.word: each.text for each in lines if each.word in {"CMD", "HEALTHCHECK", "STOPSIGNAL"}
     }
+    settings = [
+        {name: value for name, value in environment_of(each).items() if "OVERGROW_" in name}
+        for each in (lines, LINES)
+    ]
 
     assert {word: last(word) for word in ours} == ours
+    assert settings[0] == settings[1]

@@ -27,9 +27,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from overgrow.admin.auth import PROBES
+from overgrow.settings import settings_from
 from overgrow.table.reading.parse import parse
 from tests.command_lines import objection_to
-from tests.dockerfiles import Instruction, instructions_of
+from tests.dockerfiles import Instruction, environment_of, instructions_of
 from tests.programs import needed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -228,7 +229,7 @@ def test_the_health_check_is_python_and_asks_the_admin_port():
     assert command[:2] == ["python", "-c"]
     compile(command[2], "HEALTHCHECK", "exec")
     assert ":8001/healthz" in command[2]
-    assert "0.0.0.0:8001" in command_of("production")
+    assert environment_of(instructions())["OVERGROW_ADMIN"] == "0.0.0.0:8001"
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
@@ -251,15 +252,23 @@ def test_the_health_check_ignores_a_proxy_of_the_environment(status, code):
 
 
 def test_a_stop_leaves_time_for_the_drain():
-    command = command_of("production")
-    waits = [
-        int(command[command.index(flag) + 1].removesuffix("s"))
-        for flag in ("--drain-delay", "--grace")
-    ]
+    settings = settings_from(environment_of(instructions()), {})
+    waits = (settings.drain_delay, settings.grace)
     pod = next(each for each in PODS if each["kind"] == "Deployment")["spec"]["template"]["spec"]
 
     assert int(COMPOSE["services"]["front"]["stop_grace_period"].removesuffix("s")) > sum(waits)
     assert pod["terminationGracePeriodSeconds"] > sum(waits)
+
+
+def test_an_operators_variable_beats_each_default_of_the_image():
+    defaults = environment_of(instructions())
+    given = {"OVERGROW_GRACE": "60s", "OVERGROW_BIND": "0.0.0.0:80", "OVERGROW_DRAIN_DELAY": "0s"}
+
+    settings = settings_from({**defaults, **given}, {})
+
+    assert command_of("production") == ["overgrow", "serve"]
+    assert (settings.grace, settings.bind, settings.drain_delay) == (60, "0.0.0.0:80", 0)
+    assert (settings.from_last_good, settings.admin) == (True, "0.0.0.0:8001")
 
 
 def test_ports_and_volumes_of_compose_are_those_of_the_image():
@@ -331,7 +340,9 @@ def test_a_pod_may_do_nothing_that_it_need_not():
 
 @pytest.mark.parametrize("stage", ["legacy", "demo", "production"])
 def test_what_listens_in_a_container_can_be_reached_from_outside(stage):
-    assert any(word.startswith("0.0.0.0") for word in command_of(stage))
+    set_there = environment_of(each for each in instructions() if each.stage == stage)
+
+    assert any(word.startswith("0.0.0.0") for word in [*command_of(stage), *set_there.values()])
 
 
 def test_no_example_brings_a_token_that_everybody_knows():
