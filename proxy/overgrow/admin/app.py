@@ -23,7 +23,7 @@ from overgrow.admin.failed_logins import WrongTokens
 from overgrow.admin.forms import add_forms
 from overgrow.admin.login import add_login
 from overgrow.admin.pages.difference import add_difference_pages
-from overgrow.admin.pages.registry import PAGES
+from overgrow.admin.pages.registry import create_pages
 from overgrow.admin.pages.site import Site
 from overgrow.admin.view import AdminView, living_workers, readiness
 from overgrow.files import ANSWER_S, within
@@ -95,7 +95,7 @@ def _add_probes(app: Flask, view: AdminView) -> None:
 def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
     site = Site(app, view, now)
     app.jinja_env.globals["endpoints"] = ENDPOINTS
-    for page in PAGES:
+    for page in create_pages(view):
         site.add_page(page)
     add_difference_pages(app, site, view)
     add_forms(app, view)

@@ -6,23 +6,22 @@ A file that cannot be read leaves the page without its figures, and becomes an a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 from overgrow.admin.alerts import Alert
-from overgrow.admin.route_rows import Counted, RouteRow, RowSources, rows_of
+from overgrow.admin.route_rows import RouteRow, RowSources, rows_of
+from overgrow.admin.traffic import NO_TRAFFIC, Traffic, TrafficReader
 from overgrow.admin.view import AdminView, history_of, living_workers, notes_of
 from overgrow.files import ANSWER_S, within
-from overgrow.observe.metrics import BUCKETS_S, sum_samples
+from overgrow.observe.metrics import sum_samples
 from overgrow.observe.recent_counts import recent_requests
-from overgrow.observe.recent_rates import read_rates
-from overgrow.observe.split import RouteSplit, split_by_route
 from overgrow.table.editing.history import HistoryEntry, find_undoable
 
 T = TypeVar("T")
+Counted = Any  # a Sample of prometheus_client's: name, labels, value
 
 _BRAKE = 'Fix that. "Everything to legacy" still works.'
 
@@ -45,28 +44,28 @@ class Overview:
     notes: tuple[str, ...]
     totals: Totals
     rows: tuple[RouteRow, ...]  # in matching order
-    undo: HistoryEntry | None
+    entries: tuple[HistoryEntry, ...]  # of the history
+
+    @property
+    def undo(self) -> HistoryEntry | None:
+        """The latest flip that can be undone."""
+        return find_undoable(self.entries, None)
 
 
-def read_overview(view: AdminView, now_s: float) -> Overview:
-    """Read the board, the metrics, the rates, the history and the open groups."""
+def read_overview(view: AdminView, traffic: TrafficReader, now_s: float) -> Overview:
+    """Read the board, the counters, the history and the open groups."""
     living = living_workers(view)
     entries, no_history = _read_or_reason(lambda: history_of(view).entries, "The history")
-    counted, no_counts = _read_or_reason(
-        lambda: _read_samples_in_time(view, now_s), "What was counted"
-    )
-    rates, no_rates = _read_or_reason(
-        lambda: _read_rates_in_time(view, now_s), "What the last minutes brought"
-    )
-    figures = split_by_route(counted or (), view.table.routes if view.table else ())
-    sources = RowSources(counted or (), living, rates or {}, open_groups_of(view), entries or ())
-    unreadable = filter(None, (no_history, no_counts, no_rates))
+    counted, no_counts = _read_or_reason(lambda: traffic.read(now_s), "What was counted")
+    counted = counted or NO_TRAFFIC
+    routes = view.table.routes if view.table else ()
+    sources = RowSources(routes, counted, living, open_groups_of(view), entries or ())
     return Overview(
-        alerts=tuple(Alert(each, fix=_BRAKE) for each in unreadable),
+        alerts=tuple(Alert(each, fix=_BRAKE) for each in (no_history, no_counts) if each),
         notes=tuple(each for each in notes_of(living) if each.startswith(f"{view.config}:")),
-        totals=totals_of(figures),
-        rows=tuple(rows_of(figures, sources)),
-        undo=find_undoable(entries or (), None),
+        totals=totals_of(counted),
+        rows=tuple(rows_of(sources)),
+        entries=tuple(entries or ()),
     )
 
 
@@ -77,14 +76,6 @@ def _read_or_reason(read: Callable[[], T], name: str) -> tuple[T | None, str]:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return None, f"{name} cannot be read ({where}{error.strerror or error})."
-
-
-def _read_samples_in_time(view: AdminView, now_s: float) -> list[Counted]:
-    return within(ANSWER_S, view.metrics, partial(read_samples, view, now_s))
-
-
-def _read_rates_in_time(view: AdminView, now_s: float) -> dict[tuple[str, str], dict[str, Any]]:
-    return within(ANSWER_S, view.metrics, partial(read_rates, view.metrics, BUCKETS_S, now_s))
 
 
 def open_groups_of(view: AdminView) -> Mapping[str, int]:
@@ -99,14 +90,14 @@ def read_samples(view: AdminView, now_s: float) -> list[Counted]:
     return [*sum_samples(view.metrics), *recent_requests(view.metrics, now_s)]
 
 
-def totals_of(figures: Sequence[RouteSplit]) -> Totals:
+def totals_of(traffic: Traffic) -> Totals:
     """Return the sums over all routes."""
-    return Totals(
-        sum(each.legacy.requests for each in figures),
-        sum(each.legacy.errors for each in figures),
-        sum(each.migrated.requests for each in figures),
-        sum(each.migrated.errors for each in figures),
-    )
+    found = dict.fromkeys(("legacy", "migrated"), (0, 0))
+    for (_, side), (errors, *buckets) in traffic.totals.items():
+        if side in found:
+            requests, failed = found[side]
+            found[side] = (requests + sum(buckets), failed + errors)
+    return Totals(*found["legacy"], *found["migrated"])
 
 
 def failures_of(counted: Iterable[Counted]) -> tuple[tuple[str, str, int], ...]:

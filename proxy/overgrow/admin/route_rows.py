@@ -5,76 +5,86 @@ Pure: everything that was read is an argument. Knows neither Flask nor HTML.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+from overgrow.admin.traffic import Traffic
 from overgrow.admin.view import Worker
-from overgrow.observe.split import RouteSplit
+from overgrow.observe.rates_reader import RecentCounts
+from overgrow.observe.split import DEFAULT
 from overgrow.routing.model import Route
 from overgrow.table.editing.flip import GROUP
 from overgrow.table.editing.history import HistoryEntry
 
-Counted = Any  # a Sample of prometheus_client's: name, labels, value
-Rates = Mapping[tuple[str, str], Mapping[str, Any]]  # {(route, side): {name of a window: figures}}
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
 FLIPS = ("flip", "rollback")  # actions of the history that change a route
 
 
 @dataclass(frozen=True, slots=True)
-class ShadowCounts:
-    """How many of a route's requests were compared, and how many differed."""
-
-    compared: int
-    mismatched: int
-
-
-@dataclass(frozen=True, slots=True)
 class RouteRow:
-    """One route's row. `way_back` is the argument of a flip back to legacy, a name or group:NAME; None if there is no way back.
+    """One route's row. `route` is None for the default route, and for a name that is no longer in the table.
 
-    `rates` has the figures of each window by side: {"legacy": {"last_minute": figures}}.
+    `recent` has the counts of each side in the last minute and the last five minutes, without windows that had no requests.
+    `way_back` is the argument of a flip back to legacy, a name or group:NAME; None if there is no way back.
     """
 
-    split: RouteSplit
-    takes: str
-    marks: tuple[str, ...]
+    name: str
+    route: Route | None
     breakers: Mapping[str, str]  # side -> state, where not closed
-    shadow: ShadowCounts
     open_groups: int  # of mismatches that no current rule covers
-    way_back: str | None
-    rates: Mapping[str, Mapping[str, Any]]
+    recent: Mapping[tuple[str, str], RecentCounts]  # by side and window
     last_flip: HistoryEntry | None
+
+    @property
+    def target(self) -> str | None:
+        """The target in the table; None for a name that is no longer in the table."""
+        if self.route:
+            return self.route.target
+        return "legacy" if self.name == DEFAULT else None
+
+    @property
+    def way_back(self) -> str | None:
+        """The argument of a flip back to legacy."""
+        return way_back_of(self.route) if self.route else None
 
 
 @dataclass(frozen=True, slots=True)
 class RowSources:
     """What rows are made from, as it was read."""
 
-    counted: Sequence[Counted]
+    routes: Sequence[Route]
+    traffic: Traffic
     living: Sequence[Worker]
-    rates: Rates
     open_groups: Mapping[str, int]
     entries: Sequence[HistoryEntry]
 
 
-def rows_of(figures: Sequence[RouteSplit], sources: RowSources) -> Iterator[RouteRow]:
-    """Yield the row of each route, in the order of the figures."""
-    shadow, breakers = shadow_counts_of(sources.counted), breaker_states(sources.living)
-    flips = last_flips(sources.entries)
-    for each in figures:
-        name, route = each.name, each.route
+def rows_of(sources: RowSources) -> Iterator[RouteRow]:
+    """Yield a row for each route in matching order, then for the default route, then for removed routes that have counts."""
+    breakers, flips = breaker_states(sources.living), last_flips(sources.entries)
+    routes = {route.name: route for route in sources.routes}
+    recent = _recent_by_route(sources.traffic)
+    retired = sorted({name for name, _ in sources.traffic.totals} - routes.keys() - {DEFAULT})
+    for name in (*routes, DEFAULT, *retired):
         yield RouteRow(
-            split=each,
-            takes=describe_matched_requests(route) if route else "",
-            marks=tuple(marks_of(each)),
-            breakers=breakers.get(name, {}),
-            shadow=shadow.get(name, ShadowCounts(0, 0)),
+            name=name,
+            route=routes.get(name),
+            breakers=breakers.get(name, NOTHING),
             open_groups=sources.open_groups.get(name, 0),
-            way_back=way_back_of(route) if route else None,
-            rates={side: sources.rates.get((name, side), {}) for side in ("legacy", "migrated")},
+            recent=recent.get(name, NOTHING),
             last_flip=flips.get(name),
         )
+
+
+def _recent_by_route(traffic: Traffic) -> dict[str, dict[tuple[str, str], RecentCounts]]:
+    found: defaultdict[str, dict[tuple[str, str], RecentCounts]] = defaultdict(dict)
+    for window, counted in traffic.recent.items():
+        for (route, side), counts in counted.items():
+            found[route][side, window] = counts
+    return found
 
 
 def last_flips(entries: Sequence[HistoryEntry]) -> dict[str, HistoryEntry]:
@@ -95,10 +105,10 @@ def describe_matched_requests(route: Route) -> str:
     return " ".join([*words, *(f"if {predicate}" for predicate in route.predicates)])
 
 
-def marks_of(figures: RouteSplit) -> Iterable[str]:
+def marks_of(row: RouteRow) -> Iterator[str]:
     """Yield facts about a route for the page, such as its group, in a few words each."""
-    route = figures.route
-    if route is None and figures.target is None:
+    route = row.route
+    if row.target is None:
         yield "no longer in the table"
     if route and route.group:
         yield f"group {route.group}"
@@ -106,8 +116,6 @@ def marks_of(figures: RouteSplit) -> Iterable[str]:
         yield "fallback"
     if route and not route.reversible:
         yield "irreversible: cannot go back"
-    if figures.other:
-        yield f"{figures.other:,} served by neither side"
 
 
 def way_back_of(route: Route) -> str | None:
@@ -126,18 +134,4 @@ def breaker_states(living: Sequence[Worker]) -> dict[str, dict[str, str]]:
     breakers = [each for worker in living for each in worker.get("breakers", ())]
     for each in sorted(breakers, key=lambda one: one["state"] == "open"):
         found.setdefault(each["route"], {})[each["side"]] = each["state"]
-    return found
-
-
-def shadow_counts_of(counted: Iterable[Counted]) -> dict[str, ShadowCounts]:
-    """Return the number of comparisons and of differences of each route."""
-    times: Counter[tuple[str, str]] = Counter()
-    for sample in counted:
-        if sample.name == "overgrow_shadow_total":
-            times[sample.labels["route"], sample.labels["verdict"]] += int(sample.value)
-    found = {}
-    for route in {route for route, _ in times}:
-        differed = times[route, "mismatched"]
-        alike = times[route, "matched"] + times[route, "ignored"]
-        found[route] = ShadowCounts(alike + differed, differed)
     return found

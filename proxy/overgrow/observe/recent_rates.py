@@ -22,7 +22,7 @@ WINDOWS_S = {"last_minute": 60, "last_five_minutes": 300}
 MAX_FILE_S = 600
 MAX_FILE_BYTES = 16 << 20
 SET_BACK_S = 1.0  # a clock that goes back by more was set; by less, it is being corrected
-_TIME_BYTES = 40  # the longest beginning of a line in which its time is looked for
+TIME_BYTES = 40  # the longest beginning of a line in which its time is looked for
 _CURRENT, _FORMER = "rates_{}.jsonl", "rates_{}.former"
 
 
@@ -136,21 +136,24 @@ def _timed_lines(path: Path) -> Iterator[tuple[float, bytes]]:
         file.seek(max(0, path.stat().st_size - 2 * MAX_FILE_BYTES))
         for line in file:
             with suppress(ValueError):
-                yield float(line[1 : line.index(b",", 0, _TIME_BYTES)]), line
+                yield float(line[1 : line.index(b",", 0, TIME_BYTES)]), line
 
 
 def _add_gains(sums: _Sums, line: bytes, bucket_count: int) -> None:
-    """Add the gains of a line to the sums; skip what a killed worker, a full disk or another version left."""
-    try:
-        _, gains = json.loads(line)
-        usable = [gain for gain in gains if _is_gain(gain, bucket_count)]
-    except (ValueError, TypeError, RecursionError):
-        return
-    for route, side, errors, buckets in usable:
+    for route, side, errors, buckets in parse_gains(line, bucket_count):
         before = sums.get((route, side))
         if before is not None:
             errors, buckets = before[0] + errors, list(map(add, before[1], buckets))  # noqa: PLW2901 - the sum
         sums[route, side] = (errors, buckets)
+
+
+def parse_gains(line: bytes, bucket_count: int) -> list[tuple[str, str, int, list[int]]]:
+    """Return the gains of a line; skip what a killed worker, a full disk or another version left."""
+    try:
+        _, gains = json.loads(line)
+        return [gain for gain in gains if _is_gain(gain, bucket_count)]
+    except (ValueError, TypeError, RecursionError):
+        return []
 
 
 def _is_gain(gain: Any, bucket_count: int) -> bool:

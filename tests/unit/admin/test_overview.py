@@ -2,22 +2,20 @@ import os
 
 import pytest
 
-from overgrow.admin import overview as overview_module
 from overgrow.admin.alerts import breaker_alerts, is_well, lag_sentences
 from overgrow.admin.overview import Totals, failures_of, read_overview
 from overgrow.admin.pages.frame import read_frame
-from overgrow.admin.pages.overview import MOST_SHOWN, narrow, overview_data
+from overgrow.admin.pages.overview import MOST_SHOWN, OverviewBuilder, narrow
 from overgrow.admin.route_rows import (
-    ShadowCounts,
+    RouteRow,
     describe_matched_requests,
     marks_of,
-    shadow_counts_of,
     way_back_of,
 )
+from overgrow.admin.traffic import TICK_S, TrafficReader
 from overgrow.exchange import Failure
 from overgrow.observe.board import claim_slot
 from overgrow.observe.metrics import Metrics, sum_samples
-from overgrow.observe.split import RouteSplit
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
 from overgrow.table.editing.history import JOURNAL
 from overgrow.text import ago_text
@@ -115,26 +113,17 @@ def test_what_a_route_takes_is_said_as_in_the_table():
 def test_a_route_is_marked_with_what_else_counts():
     route = Route("a", path="/a", target="migrated", group="g", fallback=True, reversible=False)
 
-    told = list(marks_of(RouteSplit("a", route, other=1200)))
+    told = list(marks_of(RouteRow("a", route, {}, 0, {}, None)))
 
     assert [
         "group g",
         "fallback",
         "irreversible: cannot go back",
-        "1,200 served by neither side",
     ] == told
 
 
 def test_a_name_that_left_the_table_says_so():
-    assert ["no longer in the table"] == list(marks_of(RouteSplit("was", None)))
-
-
-def test_comparisons_are_counted_by_route(tmp_path):
-    metrics = Metrics(tmp_path, 0)
-    for verdict in ("matched", "ignored", "mismatched", "unanswered"):
-        metrics.add("overgrow_shadow_total", "orders", verdict)
-
-    assert {"orders": ShadowCounts(3, 1)} == shadow_counts_of(sum_samples(tmp_path))
+    assert ["no longer in the table"] == list(marks_of(RouteRow("was", None, {}, 0, {}, None)))
 
 
 def test_failures_are_told_by_frequency_and_an_answer_asked_for_is_none(tmp_path):
@@ -167,9 +156,13 @@ def test_ages_are_said_as_people_say_them(at, text):
     assert text == ago_text(at, 10.0)
 
 
+def read(view):
+    return read_overview(view, TrafficReader(view.metrics), NOW_S)
+
+
 def page_of(view, **query):
     """What the page without JavaScript shows."""
-    return narrow(overview_data(view, NOW_S, {}), query)
+    return narrow(OverviewBuilder(TrafficReader(view.metrics))(view, NOW_S, {}), query)
 
 
 def test_only_so_many_routes_stand_on_one_page(tmp_path):
@@ -199,7 +192,7 @@ def test_the_totals_are_those_of_all_routes(tmp_path):
     metrics.record(exchange(status=500))
     metrics.record(exchange("legacy")._replace(decision=decision("legacy", None)))
 
-    assert Totals(1, 0, 1, 1) == read_overview(view, NOW_S).totals
+    assert Totals(1, 0, 1, 1) == read(view).totals
 
 
 def test_a_kill_file_that_leads_nowhere_counts(tmp_path):
@@ -227,7 +220,7 @@ def test_a_breaker_that_is_open_anywhere_is_shown_as_open(tmp_path):
     for slot, state in zip(slots, ("half-open", "open", "half-open"), strict=True):
         breaker = {"route": "orders", "side": "migrated", "state": state, "opened_by": None}
         slot.publish({"breakers": [breaker]})
-    shown = read_overview(view, NOW_S)
+    shown = read(view)
     for slot in slots:
         slot.release()
 
@@ -241,7 +234,7 @@ def test_an_unimportable_app_is_a_problem_and_a_note_is_not(tmp_path):
     slot = claim_slot(view.board)
     slot.publish({"notes": notes})
 
-    alerts, shown = read_frame(view).alerts, read_overview(view, NOW_S)
+    alerts, shown = read_frame(view).alerts, read(view)
     slot.release()
 
     assert "the app cannot be imported: No module named 'shop'" == alerts[-1].what
@@ -254,10 +247,10 @@ def test_a_route_has_its_open_groups_not_its_history(tmp_path):
     )
     view.opened = {"orders": 2}
 
-    shown = read_overview(view, NOW_S)
+    shown = read(view)
 
     assert {"orders": 2, "cart": 0, "default": 0} == {
-        row.split.name: row.open_groups for row in shown.rows
+        row.name: row.open_groups for row in shown.rows
     }
 
 
@@ -268,29 +261,49 @@ def test_a_store_that_cannot_be_asked_leaves_the_page(tmp_path, monkeypatch):
     view = view_of(tmp_path, Route("orders", path="/orders"))
     monkeypatch.setattr(type(view), "open_groups", failing)
 
-    assert {0} == {row.open_groups for row in read_overview(view, NOW_S).rows}
+    assert {0} == {row.open_groups for row in read(view).rows}
 
 
 def test_a_history_that_cannot_be_read_leaves_the_page_and_is_told(tmp_path):
     view = view_of(tmp_path, Route("orders", path="/orders"))
     os.mkfifo(view.state / JOURNAL)
-    shown = read_overview(view, NOW_S)
+    shown = read(view)
 
-    assert [row.split.name for row in shown.rows] == ["orders", "default"]
+    assert [row.name for row in shown.rows] == ["orders", "default"]
     assert "The history cannot be read" in str(shown.alerts)
     assert shown.undo is None
 
 
-def test_counts_that_cannot_be_read_leave_the_page_and_are_told(tmp_path, monkeypatch):
-    def failing(_view, _now_s):
-        raise TimeoutError(0, "it does not answer", "metrics")
+def test_counts_that_cannot_be_read_leave_the_page_and_are_told(tmp_path):
+    class AwayReader(TrafficReader):
+        def read(self, _now_s):
+            raise TimeoutError(0, "it does not answer", "metrics")
 
     view = view_of(tmp_path, Route("orders", path="/orders"))
-    monkeypatch.setattr(overview_module, "read_samples", failing)
 
-    shown = read_overview(view, NOW_S)
+    shown = read_overview(view, AwayReader(view.metrics), NOW_S)
     assert "What was counted cannot be read (metrics: it does not answer)." in str(shown.alerts)
-    assert [row.split.name for row in shown.rows] == ["orders", "default"]
+    assert [row.name for row in shown.rows] == ["orders", "default"]
+
+
+def test_a_name_that_left_the_table_has_a_row_while_it_has_counts(tmp_path):
+    view = view_of(tmp_path)
+    Metrics(view.metrics, 0).record(exchange())
+
+    assert ["default", "orders"] == [row.name for row in read(view).rows]
+
+
+def test_counters_are_read_once_for_all_pages_of_a_tick(tmp_path):
+    clock = [0.0]
+    metrics, reader = Metrics(tmp_path, 0), TrafficReader(tmp_path, lambda: clock[0])
+    metrics.record(exchange())
+    told = [reader.read(NOW_S)]
+    metrics.record(exchange())
+    told.append(reader.read(NOW_S))
+    clock[0] += TICK_S
+    told.append(reader.read(NOW_S))
+
+    assert [1, 1, 2] == [sum(each.totals["orders", "migrated"][1:]) for each in told]
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from overgrow.admin.overview import Overview, read_overview
-from overgrow.admin.pages.figures import (
-    error_text,
-    percent_of,
-    rate_text,
-    split_bar,
-)
+from overgrow.admin.overview import Totals, read_overview
+from overgrow.admin.pages.figures import error_text, percent_of, rate_text, split_bar
 from overgrow.admin.pages.site import Page, PageData, Query
-from overgrow.admin.route_rows import RouteRow
+from overgrow.admin.route_rows import RouteRow, describe_matched_requests, marks_of
+from overgrow.admin.traffic import MINUTE, MINUTES, TrafficReader
 from overgrow.admin.view import AdminView
+from overgrow.observe.metrics import BUCKETS_S
+from overgrow.observe.rates_reader import RecentCounts
+from overgrow.observe.recent_rates import WINDOWS_S
 from overgrow.observe.split import DEFAULT
 from overgrow.table.editing.history import HistoryEntry
 from overgrow.text import count_text, duration_text, percent_text
 
 MOST_SHOWN = 200  # routes in the HTML, and at first on the open page
-MINUTE, MINUTES = "last_minute", "last_five_minutes"
 SIDES = ("legacy", "migrated")
 SORTS = {
     "rate": "Requests/s",
@@ -47,19 +45,42 @@ FOUND_IN = (
 )  # the texts that a search looks in
 
 
-def overview_data(view: AdminView, now_s: float, _query: Query) -> PageData:
-    """Return the data of the page, with all routes in matching order."""
-    shown = read_overview(view, now_s)
-    rows = [row_json(row) for row in shown.rows]
-    return {
-        "alerts": [{"id": each.what, "what": each.what, "fix": each.fix} for each in shown.alerts],
-        "notes": [{"text": note} for note in shown.notes],
-        "now": summary_json(shown.rows),
-        "totals": totals_text(shown),
-        "undo": undo_json(shown.undo),
-        "rows": rows,
-        "routes": len(rows),
-    }
+def create_overview(traffic: TrafficReader) -> Page:
+    """Return the page; `traffic` is shared with the other pages."""
+    return Page("/", "overview.html", OverviewBuilder(traffic), narrow=narrow)
+
+
+class OverviewBuilder:
+    """Makes the data of the page. The row of a route is made anew only if something in it has changed."""
+
+    def __init__(self, traffic: TrafficReader) -> None:
+        self._traffic = traffic
+        self._made: dict[str, tuple[RouteRow, dict[str, Any]]] = {}
+
+    def __call__(self, view: AdminView, now_s: float, _query: Query) -> PageData:
+        """Return the data of the page, with all routes in matching order."""
+        shown = read_overview(view, self._traffic, now_s)
+        rows = self._rows_json(shown.rows)
+        return {
+            "alerts": [
+                {"id": each.what, "what": each.what, "fix": each.fix} for each in shown.alerts
+            ],
+            "notes": [{"text": note} for note in shown.notes],
+            "now": summary_json(shown.rows),
+            "totals": totals_text(shown.totals),
+            "undo": undo_json(shown.undo),
+            "rows": rows,
+            "routes": len(rows),
+        }
+
+    def _rows_json(self, rows: Sequence[RouteRow]) -> list[dict[str, Any]]:
+        before = self._made
+        made = {}
+        for row in rows:
+            known = before.get(row.name)
+            made[row.name] = known if known and known[0] == row else (row, row_json(row))
+        self._made = made
+        return [told for _, told in made.values()]
 
 
 def narrow(data: PageData, query: Query) -> PageData:
@@ -75,34 +96,33 @@ def narrow(data: PageData, query: Query) -> PageData:
     }
 
 
-PAGE = Page("/", "overview.html", overview_data, narrow=narrow)
-
-
 # --- rows -----------------------------------------------------------------------------------------
 
 
 def row_json(row: RouteRow) -> dict[str, Any]:
     """Return a route's row: texts to show, and under `sort` the numbers to sort by."""
-    split, route = row.split, row.split.route
     found: dict[str, Any] = {
-        "name": split.name,
-        "href": f"/routes/{split.name}",
-        "takes": row.takes or None,
-        "marks": " · ".join(row.marks) or None,
-        "target": split.target or "-",
-        "canary": _canary_text(row),
-        "breakers": " · ".join(f"{side} breaker {state}" for side, state in row.breakers.items()),
+        "name": row.name,
+        "href": f"/routes/{row.name}",
+        "takes": describe_matched_requests(row.route) if row.route else None,
+        "marks": " \u00b7 ".join(marks_of(row)),
+        "target": row.target or "-",
+        "canary": canary_text(row),
+        "breakers": " \u00b7 ".join(
+            f"{side} breaker {state}" for side, state in row.breakers.items()
+        ),
         "groups": _groups_text(row),
         "groups_tone": "bad" if row.open_groups else None,
-        "way_back": row.way_back if route else None,
+        "way_back": row.way_back,
         "flipped_at": row.last_flip.at if row.last_flip else None,
         "flipped": _flip_text(row.last_flip) if row.last_flip else None,
         "sort": _sort_numbers(row),
     }
-    found |= split_bar(_requests(row, "legacy", MINUTE), _requests(row, "migrated", MINUTE))
-    found |= {"rate": rate_text(_per_second(row))} if _per_second(row) else {}
+    found |= split_bar(requests_of(row, "legacy"), requests_of(row, "migrated"))
+    if per_second(row):
+        found["rate"] = rate_text(per_second(row))
     for side in SIDES:
-        found |= _side_json(side, row.rates[side].get(MINUTES))
+        found |= _side_json(side, row.recent.get((side, MINUTES)))
     difference = error_difference(row)
     if difference is not None:
         found["error_difference"] = f"{difference:+.2g} points" if difference else "none"
@@ -110,63 +130,70 @@ def row_json(row: RouteRow) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in (None, "")}
 
 
-def _side_json(side: str, figures: Mapping[str, Any] | None) -> dict[str, Any]:
-    if not figures or not figures["requests"]:
+def _side_json(side: str, counts: RecentCounts | None) -> dict[str, Any]:
+    if counts is None:
         return {}
     return {
-        f"{side}_errors": error_text(figures["errors"], figures["requests"]),
-        f"{side}_tone": "bad" if figures["errors"] else None,
-        f"{side}_p95": duration_text(figures["p95_s"]),
+        f"{side}_errors": error_text(counts.errors, counts.requests),
+        f"{side}_tone": "bad" if counts.errors else None,
+        f"{side}_p95": duration_text(counts.percentile(0.95, BUCKETS_S)),
     }
 
 
-def _canary_text(row: RouteRow) -> str:
-    route = row.split.route
+def canary_text(row: RouteRow) -> str:
+    """Return the canary of a route, and whether it is dormant; empty without one."""
+    route = row.route
     if route is None or not route.canary:
         return ""
     return f"canary {percent_text(route.canary)}{', dormant' if route.target != 'legacy' else ''}"
 
 
 def _groups_text(row: RouteRow) -> str:
-    route = row.split.route
     if row.open_groups:
         return f"{count_text(row.open_groups, 'group')} open"
-    if row.shadow.compared:
-        return f"none in {row.shadow.compared:,}"
-    return "none compared" if route and route.shadow else ""
+    return "none open" if row.route and row.route.shadow else ""
 
 
 def _flip_text(entry: HistoryEntry) -> str:
     return f"{entry.action}: {entry.from_} to {entry.to}, by {entry.who}"
 
 
-def _requests(row: RouteRow, side: str, window: str) -> int:
-    return int(row.rates[side].get(window, {}).get("requests", 0))
+def requests_of(row: RouteRow, side: str, window: str = MINUTE) -> int:
+    """Return the requests of a side in a window."""
+    counts = row.recent.get((side, window))
+    return counts.requests if counts else 0
 
 
-def _per_second(row: RouteRow) -> float:
-    return sum(float(row.rates[side].get(MINUTE, {}).get("per_second", 0)) for side in SIDES)
+def per_second(row: RouteRow) -> float:
+    """Return the requests per second of both sides in the last minute."""
+    return sum(requests_of(row, side) for side in SIDES) / WINDOWS_S[MINUTE]
 
 
 def error_difference(row: RouteRow) -> float | None:
     """Return by how many percentage points migrated fails more often than legacy; None unless both sides had requests."""
-    shares = [row.rates[side].get(MINUTES, {}).get("error_percent") for side in SIDES]
-    return None if None in shares else round(shares[1] - shares[0], 2)
+    legacy, migrated = (row.recent.get((side, MINUTES)) for side in SIDES)
+    if legacy is None or migrated is None:
+        return None
+    return round(_error_percent(migrated) - _error_percent(legacy), 2)
+
+
+def _error_percent(counts: RecentCounts) -> float:
+    return 100 * counts.errors / counts.requests
 
 
 def _sort_numbers(row: RouteRow) -> dict[str, float]:
-    legacy, migrated = (row.rates[side].get(MINUTES, {}) for side in SIDES)
-    both = _requests(row, "legacy", MINUTE) + _requests(row, "migrated", MINUTE)
-    found = {
-        "rate": _per_second(row) or None,
-        "share": _requests(row, "migrated", MINUTE) / both if both else None,
-        "legacy_errors": legacy.get("error_percent"),
-        "migrated_errors": migrated.get("error_percent"),
+    both = sum(requests_of(row, side) for side in SIDES)
+    found: dict[str, float | None] = {
+        "rate": per_second(row) or None,
+        "share": requests_of(row, "migrated") / both if both else None,
         "error_difference": error_difference(row),
-        "legacy_p95": legacy.get("p95_s"),
-        "migrated_p95": migrated.get("p95_s"),
         "groups": row.open_groups or None,
     }
+    for side in SIDES:
+        counts = row.recent.get((side, MINUTES))
+        if counts is not None:
+            found[f"{side}_errors"] = _error_percent(counts)
+            found[f"{side}_p95"] = counts.percentile(0.95, BUCKETS_S)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -200,44 +227,45 @@ def found_text(found: int, routes: int) -> str:
 # --- sums -----------------------------------------------------------------------------------------
 
 
-def summary_json(rows: Iterable[RouteRow]) -> dict[str, Any]:
+def summary_json(rows: Sequence[RouteRow]) -> dict[str, Any]:
     """Return what happens now: the share of requests and of routes on migrated, and what no route takes."""
-    rows = list(rows)
-    legacy, migrated = (sum(_requests(row, side, MINUTE) for row in rows) for side in SIDES)
+    legacy, migrated = (sum(requests_of(row, side) for row in rows) for side in SIDES)
     both = legacy + migrated
-    unrouted = sum(
-        _requests(row, side, MINUTE) for row in rows if row.split.name == DEFAULT for side in SIDES
-    )
-    routes = [row for row in rows if row.split.target]
-    moved = sum(1 for row in routes if row.split.target != "legacy")
+    unrouted = sum(requests_of(row, side) for row in rows if row.name == DEFAULT for side in SIDES)
+    routes = [row for row in rows if row.target]
+    moved = sum(1 for row in routes if row.target != "legacy")
     return {
         **split_bar(legacy, migrated),
         "requests": percent_of(migrated, both) if both else "no requests",
         "routes": f"{moved:,} of {count_text(len(routes), 'route')}",
         "unrouted": percent_of(unrouted, both) if both else "no requests",
-        "rate": rate_text(sum(_per_second(row) for row in rows)),
+        "rate": rate_text(both / WINDOWS_S[MINUTE]),
         **{f"{side}_errors": _errors_text(rows, side) for side in SIDES},
         **{f"{side}_tone": "bad" if _errors(rows, side) else None for side in SIDES},
     }
 
 
-def _errors(rows: Sequence[RouteRow], side: str) -> int:
-    return sum(int(row.rates[side].get(MINUTES, {}).get("errors", 0)) for row in rows)
+def _errors(rows: Iterable[RouteRow], side: str) -> int:
+    found = (row.recent.get((side, MINUTES)) for row in rows)
+    return sum(counts.errors for counts in found if counts)
 
 
 def _errors_text(rows: Sequence[RouteRow], side: str) -> str:
-    requests = sum(_requests(row, side, MINUTES) for row in rows)
+    requests = sum(requests_of(row, side, MINUTES) for row in rows)
     return error_text(_errors(rows, side), requests) if requests else "no requests"
 
 
-def totals_text(shown: Overview) -> str:
+def totals_text(totals: Totals) -> str:
     """Return the totals as a sentence."""
-    totals = shown.totals
-    return (
-        f"Since the counters started: legacy {count_text(totals.legacy_requests, 'request')}"
-        f" with {count_text(totals.legacy_errors, 'error')}, migrated"
-        f" {count_text(totals.migrated_requests, 'request')} with {count_text(totals.migrated_errors, 'error')}."
+    sides = (
+        ("legacy", totals.legacy_requests, totals.legacy_errors),
+        ("migrated", totals.migrated_requests, totals.migrated_errors),
     )
+    told = (
+        f"{side} {count_text(requests, 'request')} with {count_text(errors, 'error')}"
+        for side, requests, errors in sides
+    )
+    return f"Since the counters started: {', '.join(told)}."
 
 
 def undo_json(entry: HistoryEntry | None) -> dict[str, Any] | None:

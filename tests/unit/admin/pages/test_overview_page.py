@@ -4,6 +4,7 @@ import pytest
 
 from overgrow.admin.pages.figures import error_text, percent_of, rate_text, split_bar
 from overgrow.admin.pages.overview import (
+    OverviewBuilder,
     error_difference,
     found_text,
     is_match,
@@ -11,32 +12,31 @@ from overgrow.admin.pages.overview import (
     sort_rows,
     summary_json,
 )
-from overgrow.admin.route_rows import RouteRow, RowSources, ShadowCounts, last_flips, rows_of
-from overgrow.observe.split import RouteSplit
+from overgrow.admin.route_rows import RouteRow, RowSources, last_flips, rows_of
+from overgrow.admin.traffic import MINUTE, MINUTES, Traffic
+from overgrow.observe.metrics import BUCKETS_S
+from overgrow.observe.rates_reader import RecentCounts
 from overgrow.routing.model import Route
 from overgrow.table.editing.history import FieldChange, HistoryEntry
 
 
-def figures(requests, errors=0, p95_s=0.01):
-    percent = round(100 * errors / requests, 2) if requests else None
+def counts(requests, errors=0, p95_s=0.01):
+    """Counts whose requests all took about as long as the bound of a bucket."""
+    buckets = [0] * (len(BUCKETS_S) + 1)
+    buckets[BUCKETS_S.index(p95_s)] = requests
+    return RecentCounts(requests, errors, tuple(buckets))
+
+
+def recent(**sides):
     return {
-        "requests": requests,
-        "per_second": requests / 60,
-        "errors": errors,
-        "error_percent": percent,
-        "p95_s": p95_s,
+        (side, window): counted for side, counted in sides.items() for window in (MINUTE, MINUTES)
     }
 
 
-def windows(requests, errors=0, p95_s=0.01):
-    told = figures(requests, errors, p95_s)
-    return {"last_minute": told, "last_five_minutes": told}
-
-
 def row(name="orders", legacy=None, migrated=None, **route):
-    rates = {"legacy": legacy or {}, "migrated": migrated or {}}
-    split = RouteSplit(name, Route(name, path=f"/{name}", **route))
-    return RouteRow(split, f"/{name}", (), {}, ShadowCounts(0, 0), 0, None, rates, None)
+    sides = {"legacy": legacy, "migrated": migrated}
+    found = recent(**{side: counted for side, counted in sides.items() if counted})
+    return RouteRow(name, Route(name, path=f"/{name}", **route), {}, 0, found, None)
 
 
 def entry(action="flip", route="orders", changes=(), at="2026-11-30T08:00:00Z"):
@@ -79,14 +79,14 @@ def test_a_row_without_traffic_has_no_figures():
 
 
 def test_a_row_compares_both_sides():
-    told = row_json(row(legacy=windows(300, 3), migrated=windows(100, 2, 0.5)))
+    told = row_json(row(legacy=counts(300, 3), migrated=counts(100, 2, 0.5)))
 
     assert ("1% of 300", "2% of 100", "+1 points") == (
         told["legacy_errors"],
         told["migrated_errors"],
         told["error_difference"],
     )
-    assert ("10 ms", "500 ms", "25% of 400", 25.0) == (
+    assert ("9.75 ms", "488 ms", "25% of 400", 25.0) == (
         told["legacy_p95"],
         told["migrated_p95"],
         told["share"],
@@ -95,18 +95,18 @@ def test_a_row_compares_both_sides():
 
 
 def test_errors_are_not_compared_with_a_side_that_had_no_requests():
-    assert error_difference(row(legacy=windows(300))) is None
+    assert error_difference(row(legacy=counts(300))) is None
 
 
 def test_migrated_that_fails_less_is_no_trouble():
-    told = row_json(row(legacy=windows(100, 2), migrated=windows(100, 1)))
+    told = row_json(row(legacy=counts(100, 2), migrated=counts(100, 1)))
 
     assert "-1 points" == told["error_difference"]
     assert "difference_tone" not in told
 
 
 def test_rows_are_sorted_by_a_figure_and_those_without_one_come_last():
-    rows = [row_json(each) for each in (row("a"), row("b", windows(1)), row("c", windows(9)))]
+    rows = [row_json(each) for each in (row("a"), row("b", counts(1)), row("c", counts(9)))]
 
     assert ["c", "b", "a"] == [each["name"] for each in sort_rows(rows, "rate")]
 
@@ -125,7 +125,7 @@ def test_the_latest_flips_come_first_when_sorted_by_them():
 
 
 def test_a_search_looks_in_no_figure():
-    told = row_json(row(legacy=windows(812)))
+    told = row_json(row(legacy=counts(812)))
 
     assert not is_match(told, "812")
 
@@ -137,18 +137,8 @@ def test_more_routes_than_are_shown_are_said():
 
 def test_the_sums_count_the_default_route_as_a_route():
     rows = [
-        row("a", migrated=windows(20), target="migrated"),
-        RouteRow(
-            RouteSplit("default", None),
-            "",
-            (),
-            {},
-            ShadowCounts(0, 0),
-            0,
-            None,
-            {"legacy": windows(80, 4), "migrated": {}},
-            None,
-        ),
+        row("a", migrated=counts(20), target="migrated"),
+        RouteRow("default", None, {}, 0, recent(legacy=counts(80, 4)), None),
     ]
     told = summary_json(rows)
 
@@ -183,9 +173,17 @@ def test_the_latest_of_two_flips_counts():
 
 
 def test_the_row_of_a_route_has_its_own_rates():
-    split = RouteSplit("orders", Route("orders", path="/orders"))
-    rates = {("orders", "legacy"): windows(3), ("cart", "legacy"): windows(9)}
+    traffic = Traffic({MINUTE: {("orders", "legacy"): counts(3), ("x", "legacy"): counts(9)}}, {})
 
-    (told,) = rows_of([split], RowSources((), (), rates, {}, ()))
+    told, _ = rows_of(RowSources([Route("orders", path="/orders")], traffic, (), {}, ()))
 
-    assert {"legacy": windows(3), "migrated": {}} == told.rates
+    assert {("legacy", MINUTE): counts(3)} == told.recent
+
+
+def test_only_rows_that_changed_are_made_anew():
+    builder = OverviewBuilder(None)
+    before = builder._rows_json([row("a", counts(1)), row("b", counts(1))])
+    after = builder._rows_json([row("a", counts(1)), row("b", counts(2))])
+
+    assert [True, False] == [one is other for one, other in zip(before, after, strict=True)]
+    assert "2 " in after[1]["legacy_errors"] + " "

@@ -1,0 +1,61 @@
+"""What was counted, for all pages of one worker: totals, and the last minutes. It is read at most once a tick.
+
+Each read adds only what has changed since the one before, so that an open page costs little even with thousands of routes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from overgrow.files import within
+from overgrow.observe.counter_totals import CounterTotals
+from overgrow.observe.metrics import BUCKETS_S
+from overgrow.observe.rates_reader import RatesReader, RecentCounts
+
+READ_S = 10.0  # the first read of a large table takes seconds on a busy machine
+TICK_S = 1.9  # less than the pause of an open page, so that no page misses a tick
+MINUTE, MINUTES = "last_minute", "last_five_minutes"
+Place = tuple[str, str]  # route, side
+Counts = tuple[int, ...]  # errors, then the requests in each bucket of the histogram
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The requests of all workers, by route and side: `recent` by window, `totals` since the counters started."""
+
+    recent: Mapping[str, Mapping[Place, RecentCounts]]
+    totals: Mapping[Place, Counts]
+
+
+NO_TRAFFIC = Traffic({MINUTE: {}, MINUTES: {}}, {})
+
+
+class TrafficReader:
+    """Reads the counters in one folder. `clock` returns seconds that are never set back."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._clock = folder, clock
+        self._rates = RatesReader(folder, len(BUCKETS_S) + 1)
+        self._totals = CounterTotals(folder, BUCKETS_S)
+        self._last: tuple[float, Traffic] | None = None
+        self._lock = Lock()  # the readers keep what they have read
+
+    def read(self, now_s: float) -> Traffic:
+        """Return what was counted until now, or up to TICK_S ago.
+
+        Raises:
+            OSError: if the state folder does not respond.
+
+        """
+        return within(READ_S, self._folder, lambda: self._read(now_s))
+
+    def _read(self, now_s: float) -> Traffic:
+        with self._lock:
+            if self._last is None or self._clock() - self._last[0] >= TICK_S:
+                found = Traffic(self._rates.read(now_s), self._totals.read_all())
+                self._last = (self._clock(), found)
+            return self._last[1]
