@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -57,12 +56,13 @@ class RequestHistory:
         self._files = FileThread("history")
         self._totals: CounterTotals | None = None
         self._writer: HistoryWriter | None = None
-        self._is_unusable = False  # for example without a driver for the database
+        self._unusable: str | None = None  # for example without a driver for the database
+        self._published_problem: str | None = None
 
     @property
     def problem(self) -> str | None:
         """Why the history is not stored; None if it is, or if another worker records."""
-        return self._writer.problem if self._writer is not None else None
+        return self._unusable or (self._writer.problem if self._writer is not None else None)
 
     async def run(self) -> None:
         """Record every second, until cancelled."""
@@ -70,6 +70,9 @@ class RequestHistory:
             await asyncio.sleep(RECORD_S)
             try:
                 await self._record_or_rest()
+                if self.problem != self._published_problem:
+                    self._published_problem = self.problem
+                    self._presence.publish()
             except OSError as error:
                 logger.debug("the history cannot be recorded: %s", error)
             except Exception:
@@ -91,17 +94,24 @@ class RequestHistory:
         if self._writer is None and not is_last:
             return
         ending = asyncio.ensure_future(self._files.call(self._finish, is_last))
-        await asyncio.wait({ending}, timeout=FINISH_S)
-        if ending.done() and ending.exception() is not None:
-            logger.debug("the end of the history was not stored: %s", ending.exception())
+        done, _ = await asyncio.wait({ending}, timeout=FINISH_S)
+        if not done:
+            logger.info("the end of the history is stored at the next start: the store is slow")
+        elif ending.exception() is not None:
+            logger.error("the end of the history was not stored", exc_info=ending.exception())
 
     def _finish(self, is_last: bool) -> None:  # noqa: FBT001 - FileThread passes positions
-        with suppress(OSError):
+        try:
             self._record(None, is_last=is_last)
-        self._close()
+            if self.problem is not None:
+                logger.info("the end of the history is stored at the next start: %s", self.problem)
+        except OSError as error:
+            logger.info("the end of the history is stored at the next start: %s", error)
+        finally:
+            self._close()
 
     def _record(self, max_bytes: int | None, *, is_last: bool = False) -> None:
-        if self._is_unusable:
+        if self._unusable is not None:
             return
         writer = self._writer or self._open()
         if writer is None or self._totals is None:
@@ -125,7 +135,7 @@ class RequestHistory:
             url = store_url(self._app.state, self._app.settings.store_url)
         except Exception as error:  # noqa: BLE001  without a history the worker serves all the same
             logger.error("no history is kept: %s", error)  # noqa: TRY400  the text says it all
-            self._is_unusable = True
+            self._unusable = str(error)
             return None
         name, is_new = identify_counters(self._folder)
         self._totals = CounterTotals(self._folder, BUCKETS_S)

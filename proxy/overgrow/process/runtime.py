@@ -328,6 +328,7 @@ class WorkerRuntime:
             "limits": self._limits(),
             "breakers": self._published_breakers,
             "upstream": self._upstream.as_json(),
+            "history_problem": self._request_history.problem,
             "notes": [*self._waiting_notes(), *self._notes, *self._hint_notes()],
         }
 

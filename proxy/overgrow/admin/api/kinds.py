@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from overgrow.admin.api.json_text import parse_json
+from overgrow.durations import parse_duration_s, write_duration
 
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 _TIME = re.compile(
@@ -150,6 +151,27 @@ class Time(_WrittenAsText):
             return datetime.fromisoformat(text.upper()).timestamp()
         except (ValueError, OverflowError) as error:
             raise ValueError(wanted) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Span(_WrittenAsText):
+    """A whole number of seconds, minutes, hours or days, such as 10s or 1h, up to `most_s`; its value is seconds."""
+
+    most_s: int
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema."""
+        return {"type": "string", "pattern": "^[0-9]{1,9}[smhd]$"}
+
+    def from_text(self, text: str) -> int:
+        """Return the seconds."""
+        seconds = parse_duration_s(text, "s", "m", "h", "d") if text.isascii() else None
+        if seconds is None or not 0 < seconds <= self.most_s:
+            raise ValueError(
+                f"a duration such as 10s, 5m or 1h, up to {write_duration(self.most_s)}"
+            )
+        return int(seconds)
 
 
 @dataclass(frozen=True, slots=True)

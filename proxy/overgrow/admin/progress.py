@@ -1,0 +1,130 @@
+"""The progress of the migration over time: the share of requests and of routes that are on migrated, and the flips.
+
+The share of routes is found backwards from the table in effect, by the history of flips. So a route that was added later
+counts as if it had always been there, on the side from which its first flip took it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from overgrow.admin.request_history import (
+    HistoryQuestion,
+    SidesHistory,
+    sides_history,
+)
+from overgrow.admin.view import AdminView, history_of
+from overgrow.observe.split import DEFAULT
+from overgrow.routing.model import Route
+from overgrow.table.editing.flip import GROUP
+from overgrow.table.editing.history import HistoryEntry
+
+MOVES = ("flip", "rollback")
+MOVED = ("migrated", "gone")
+
+
+@dataclass(frozen=True, slots=True)
+class RoutesMoved:
+    """How many routes of how many are moved, from one moment on. A canary counts as its share of a route."""
+
+    at_s: float
+    moved: float
+    routes: int
+
+    @property
+    def share(self) -> float | None:
+        """The part of the routes that are moved, of 1; None without routes."""
+        return round(self.moved / self.routes, 4) if self.routes else None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Requests of all routes, those that no route took, the routes that are moved, and the flips in that time."""
+
+    requests: SidesHistory
+    unrouted: SidesHistory
+    routes: tuple[RoutesMoved, ...]
+    flips: tuple[HistoryEntry, ...]
+
+
+def progress(view: AdminView, question: HistoryQuestion, now_s: float) -> Progress:
+    """Return the progress in a time; the route of the question is not looked at.
+
+    Raises:
+        OSError: if the history of flips cannot be read.
+
+    """
+    since_s, until_s, step_s = question.since_s, question.until_s, question.step_s
+    entries = [each for each in history_of(view).entries if each.action in MOVES]
+    table = view.table
+    return Progress(
+        sides_history(view, HistoryQuestion(None, since_s, until_s, step_s), now_s),
+        sides_history(view, HistoryQuestion(DEFAULT, since_s, until_s, step_s), now_s),
+        routes_moved(table.routes if table else (), entries, since_s, min(until_s, now_s)),
+        tuple(each for each in entries if since_s <= (unix_s(each.at) or 0.0) < until_s),
+    )
+
+
+def routes_moved(
+    routes: Sequence[Route], entries: Sequence[HistoryEntry], since_s: float, until_s: float
+) -> tuple[RoutesMoved, ...]:
+    """Return the number of moved routes at both ends of a time and after each flip in it, the oldest first."""
+    parts = {route.name: _part_of(route) for route in routes}
+    found: list[RoutesMoved] = []
+
+    def note(at_s: float) -> None:
+        found.append(RoutesMoved(at_s, sum(parts.values()), len(parts)))
+
+    for entry in reversed(entries):
+        at_s = unix_s(entry.at)
+        if at_s is not None and at_s < since_s:
+            break
+        if at_s is not None and at_s <= until_s:
+            if not found:
+                note(until_s)
+            note(at_s)
+        for name in _routes_of(entry, routes):
+            parts[name] = _part_before(entry)
+    if not found:
+        note(until_s)
+    note(since_s)
+    return tuple(reversed(found))
+
+
+def _routes_of(entry: HistoryEntry, routes: Sequence[Route]) -> list[str]:
+    """Return the names of the routes of the table that a flip moved."""
+    moved = entry.route or ""
+    if moved.startswith(GROUP):
+        return [route.name for route in routes if f"{GROUP}{route.group}" == moved]
+    return [route.name for route in routes if route.name == moved]
+
+
+def _part_of(route: Route) -> float:
+    return 1.0 if route.target in MOVED else route.canary / 10_000
+
+
+def _part_before(entry: HistoryEntry) -> float:
+    """Return which part of a route was moved before a flip, by how the flip wrote it."""
+    before = entry.from_ or ""
+    if before in MOVED:
+        return 1.0
+    if before.endswith("%"):
+        return _percent(before) / 100
+    return 0.0
+
+
+def _percent(text: str) -> float:
+    try:
+        return float(text.rstrip("%"))
+    except ValueError:
+        return 0.0
+
+
+def unix_s(at: str) -> float | None:
+    """Return the unix time of an entry of the history; None for a garbled one."""
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except ValueError:
+        return None
