@@ -67,7 +67,7 @@ check: $(DEV)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_docs.py tests/test_names.py tests/test_shape.py
+	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_docs.py tests/test_names.py tests/test_shape.py tests/test_mutants.py
 
 # In processes side by side, a file in one of them: make test JOBS=2. In one process, to debug: JOBS=0.
 test: check
