@@ -5,8 +5,8 @@ Pure: everything that was read is an argument. Knows neither Flask nor HTML.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -134,4 +134,26 @@ def breaker_states(living: Sequence[Worker]) -> dict[str, dict[str, str]]:
     breakers = [each for worker in living for each in worker.get("breakers", ())]
     for each in sorted(breakers, key=lambda one: one["state"] == "open"):
         found.setdefault(each["route"], {})[each["side"]] = each["state"]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowCounts:
+    """How many of a route's requests were compared, and how many differed."""
+
+    compared: int
+    mismatched: int
+
+
+def shadow_counts_of(counted: Iterable[Any]) -> dict[str, ShadowCounts]:
+    """Return the number of comparisons and of differences of each route, from samples of prometheus_client."""
+    times: Counter[tuple[str, str]] = Counter()
+    for sample in counted:
+        if sample.name == "overgrow_shadow_total":
+            times[sample.labels["route"], sample.labels["verdict"]] += int(sample.value)
+    found = {}
+    for route in {route for route, _ in times}:
+        differed = times[route, "mismatched"]
+        alike = times[route, "matched"] + times[route, "ignored"]
+        found[route] = ShadowCounts(alike + differed, differed)
     return found

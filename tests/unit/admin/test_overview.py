@@ -8,8 +8,10 @@ from overgrow.admin.pages.frame import read_frame
 from overgrow.admin.pages.overview import MOST_SHOWN, OverviewBuilder, narrow
 from overgrow.admin.route_rows import (
     RouteRow,
+    ShadowCounts,
     describe_matched_requests,
     marks_of,
+    shadow_counts_of,
     way_back_of,
 )
 from overgrow.admin.traffic import TICK_S, TrafficReader
@@ -124,6 +126,14 @@ def test_a_route_is_marked_with_what_else_counts():
 
 def test_a_name_that_left_the_table_says_so():
     assert ["no longer in the table"] == list(marks_of(RouteRow("was", None, {}, 0, {}, None)))
+
+
+def test_comparisons_are_counted_by_route(tmp_path):
+    metrics = Metrics(tmp_path, 0)
+    for verdict in ("matched", "ignored", "mismatched", "unanswered"):
+        metrics.add("overgrow_shadow_total", "orders", verdict)
+
+    assert {"orders": ShadowCounts(3, 1)} == shadow_counts_of(sum_samples(tmp_path))
 
 
 def test_failures_are_told_by_frequency_and_an_answer_asked_for_is_none(tmp_path):
