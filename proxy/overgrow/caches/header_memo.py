@@ -28,7 +28,7 @@ class HeaderMemo(list[Pair]):
     Code that may change the headers must get a copy.
     """
 
-    __slots__ = ("forwarded", "host", "is_public", "log_fields")
+    __slots__ = ("forwarded", "host", "is_public", "log_fields", "traceparent")
 
     def __init__(self, pairs: Sequence[Pair], host: str) -> None:
         super().__init__(pairs)
@@ -36,6 +36,7 @@ class HeaderMemo(list[Pair]):
         self.is_public = False  # path: no header or cookie is meant for the front door alone
         self.forwarded: ForwardedHeaders | None = None  # forwarding: what legacy got for them
         self.log_fields: str | None = None  # the access log: what its format shows of these headers
+        self.traceparent: bytes | None = None  # recent decisions: as sent; empty for none
 
 
 class ForwardedHeaders(list[Pair]):

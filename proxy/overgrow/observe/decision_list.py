@@ -1,6 +1,6 @@
 """The recent decisions that somebody asks for: filtered, in order, at most a number of them, as JSON.
 
-Pure but for reading the rings. Rule: whoever passes `next_after` of one answer as `after` of the next gets each decision
+Pure but for reading the rings, and for the note that somebody reads them. Rule: whoever passes `next_after` of one answer as `after` of the next gets each decision
 once, whatever the filter and the limit.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from overgrow.observe.decision_record import MAX_ROUTE, DecisionRecord, cut_text
 from overgrow.observe.decision_ring import (
     DecisionPage,
+    note_watcher,
     read_decisions,
     read_newest_decisions,
 )
@@ -72,6 +73,7 @@ def list_decisions(
     folder: Path, wanted: DecisionFilter, after: int | None, limit: int
 ) -> DecisionList:
     """Return the wanted decisions after a number, at most `limit`: the oldest of them; without `after`, the newest."""
+    note_watcher(folder)
     if after is None:
         return _newest(folder, wanted, limit)
     page = read_decisions(folder, after)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from overgrow.exchange import Exchange
-from overgrow.routing.facts import Headers
+from overgrow.caches.header_memo import HeaderMemo
+from overgrow.exchange import Exchange, Failure
+from overgrow.routing.model import Decision
 from overgrow.text import rfc3339
 
 CUT = "..."
+_MAX_TARGET = 512  # bytes; a longer one does not fit into a record anyway
 MAX_METHOD = 20
 MAX_ROUTE = 200  # characters of a route's name
 _TEXTS = {"method": 20, "reason": 20, "failure": 30, "trace_id": 32, "route": MAX_ROUTE}
@@ -48,21 +50,60 @@ class DecisionRecord(NamedTuple):
         }
 
 
-def encode_exchange(exchange: Exchange, slot: int, max_bytes: int) -> bytes:
-    """Return a finished exchange as the text of a record, of at most `max_bytes` bytes."""
-    head, decision, failure = exchange.head, exchange.decision, exchange.failure
+class RecentDecision(NamedTuple):
+    """What a worker remembers of a finished request until it is written. It holds no header, which may be large."""
+
+    started_s: float  # unix time
+    duration_s: float
+    status: int
+    failure: Failure | None
+    decision: Decision
+    method: str
+    target: bytes  # its beginning
+    traceparent: bytes  # as sent; empty for none
+
+
+# A plain tuple with the fields of RecentDecision: this is on the path of each request.
+RecentFields = tuple[float, float, int, Failure | None, Decision, str, bytes, bytes]
+
+
+def recent_fields_of(exchange: Exchange) -> RecentFields:
+    """Return the fields of a RecentDecision."""
+    head = exchange.head
+    headers = head.headers
+    if type(headers) is HeaderMemo:
+        traceparent = headers.traceparent
+        if traceparent is None:
+            traceparent = headers.traceparent = dict(headers).get(b"traceparent", b"")
+    else:
+        traceparent = dict(headers).get(b"traceparent", b"")
+    return (
+        exchange.started_at,
+        exchange.duration_s,
+        exchange.status,
+        exchange.failure,
+        exchange.decision,
+        head.method,
+        head.target[:_MAX_TARGET],
+        traceparent,
+    )
+
+
+def encode_decision(recent: RecentDecision, slot: int, max_bytes: int) -> bytes:
+    """Return a decision as the text of a record, of at most `max_bytes` bytes."""
+    decision, failure = recent.decision, recent.failure
     fields: list[Any] = [
-        head.target.partition(b"?")[0][:max_bytes].decode("utf-8", "backslashreplace"),
-        round(exchange.started_at, 3),
+        recent.target.partition(b"?")[0].decode("utf-8", "backslashreplace"),
+        round(recent.started_s, 3),
         slot,
-        cut_text(head.method, MAX_METHOD),
+        cut_text(recent.method, MAX_METHOD),
         cut_text(decision.route_name, MAX_ROUTE),
         decision.side,
         decision.reason,
-        exchange.status,
-        round(exchange.duration_s, 6),
+        recent.status,
+        round(recent.duration_s, 6),
         failure.code if failure is not None else None,
-        _trace_id_in(head.headers),
+        _trace_id_of(recent.traceparent),
     ]
     whole = _encode(fields).encode()
     return whole if len(whole) <= max_bytes else _encode_short(fields, max_bytes)
@@ -100,10 +141,9 @@ def cut_text(text: str, max_length: int) -> str:
     return text if len(text) <= max_length else text[: max_length - len(CUT)] + CUT
 
 
-def _trace_id_in(headers: Headers) -> str | None:
-    """Return the trace id of the first valid traceparent header (W3C Trace Context)."""
-    for name, value in headers:
-        if name == b"traceparent" and len(value) >= _MIN_TRACEPARENT:
-            trace_id = value[_TRACE_ID]
-            return trace_id.decode() if trace_id.isalnum() else None
-    return None
+def _trace_id_of(traceparent: bytes) -> str | None:
+    """Return the trace id of a traceparent header (W3C Trace Context); None if there is no valid one."""
+    if len(traceparent) < _MIN_TRACEPARENT:
+        return None
+    trace_id = traceparent[_TRACE_ID]
+    return trace_id.decode() if trace_id.isalnum() else None

@@ -1,6 +1,6 @@
 """The last decisions of each worker, in a file of its slot: a ring, whose records all workers number together.
 
-Requests pay nothing for it: a worker writes its newest decisions about twice a second, and at most MOST of them. The
+Requests pay nothing for it: a worker writes its newest decisions from time to time, and at most MOST of them. The
 number of a record (`seq`) comes from a counter file that all workers share and lock for a moment. So the numbers are a
 total order over all workers, and a reader that remembers the last one it has seen gets every later record once. Numbers
 without a record are decisions that were overwritten, or that a killed worker did not finish writing.
@@ -26,6 +26,8 @@ from overgrow.observe.decision_record import DecisionRecord, decode_record
 
 MOST = 1000  # records of one slot
 RECORD_BYTES = 512
+WATCHED_FOR_S = 10.0
+_WATCHED_FILE = "decisions.watched"
 _COUNTER_FILE, _RING_FILE = "decisions.seq", "decisions_{}.ring"
 _LAYOUT = b"OGD1"
 _COUNTER = struct.Struct("<4sQQ")  # layout, claimed, committed
@@ -108,6 +110,22 @@ def _write_at(descriptor: int, data: bytes, position: int) -> None:
     while data:
         written = os.pwrite(descriptor, data, position)
         data, position = data[written:], position + written
+
+
+def note_watcher(folder: Path) -> None:
+    """Note that somebody looks at the decisions, so that busy workers write them more often."""
+    with suppress(OSError):  # without the note they are seen later
+        path = folder / _WATCHED_FILE
+        path.touch(0o600)
+        os.utime(path)
+
+
+def is_watched(folder: Path, now_s: float) -> bool:
+    """Whether somebody looked at the decisions lately."""
+    try:
+        return abs(now_s - (folder / _WATCHED_FILE).stat().st_mtime) < WATCHED_FOR_S
+    except OSError:
+        return False
 
 
 class DecisionPage(NamedTuple):

@@ -27,10 +27,12 @@ MOST = 500  # templates of one worker that survive when it drops the rarest ones
 PERIOD_S = 7 * 86_400
 MAX_FILE_BYTES = 4 << 20
 MAX_NAMES = 12  # methods of one template
+MAX_METHOD = 20  # characters
 WRITE_BYTES_PER_S = 20_000  # a large file is written less often
 _VERSION = 1
 _CURRENT, _FORMER = "unrouted_{}.json", "unrouted_{}.former"
 _OTHER = "other"
+_NOT_FOUND, _ERROR = frozenset({404, 410}), 500
 
 
 class UnroutedRequest(NamedTuple):
@@ -58,6 +60,16 @@ class TemplateCount:
     def most(self) -> int:
         """How many requests there were at most."""
         return self.requests + self.missed
+
+    def count(self, request: UnroutedRequest, times: int, now_s: float) -> None:
+        """Count requests."""
+        self.requests += times
+        self.last_s = now_s
+        if request.status in _NOT_FOUND:
+            self.not_found += times
+        elif request.status >= _ERROR or not request.status:
+            self.errors += times
+        self._add_method(request.method[:MAX_METHOD], times)
 
     def add(self, other: TemplateCount) -> None:
         """Add the requests that another worker counted."""
@@ -91,18 +103,12 @@ class UnroutedCounts:
         self, template: PathTemplate, request: UnroutedRequest, times: int, now_s: float
     ) -> None:
         """Count requests of one template."""
-        status, method = request.status, request.method[:20]
         found = self.templates.get(template.template)
         if found is None:
             found = TemplateCount(missed=self.dropped_most, first_s=now_s)
             self.templates[template.template] = found
-        not_found = times if status in {404, 410} else 0
-        errors = times if status >= 500 or not status else 0
-        found.add(
-            TemplateCount(
-                times, 0, not_found, errors, {method: times}, template.example, now_s, now_s
-            )
-        )
+        found.count(request, times, now_s)
+        found.example = template.example
         if len(self.templates) > 2 * MOST:
             self._drop_rarest()
 
@@ -140,6 +146,11 @@ class UnroutedFile:
         )
         self._is_written = True
         self._written_s = self._next_write_s = 0.0
+
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether requests were counted that are not in the file yet."""
+        return not self._is_written
 
     def add(
         self,

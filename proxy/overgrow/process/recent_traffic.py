@@ -1,7 +1,8 @@
 """Writes what one worker recently decided: the ring of its last decisions, and the counts of unrouted paths.
 
-A loop takes both from the sink WRITE_S apart and writes them in a thread, so no request waits for a file. What cannot be
-written now waits in memory, at most MOST decisions.
+A loop takes both from the sink and writes them in a thread, so no request waits for a file. Few decisions are written at
+the next TICK_S. Many are written once a second while somebody looks at them, else every UNWATCHED_S: then writing them costs
+a busy worker next to nothing. What cannot be written now waits in memory, at most MOST decisions.
 """
 
 from __future__ import annotations
@@ -10,19 +11,26 @@ import asyncio
 import logging
 import time
 from collections import deque
-from contextlib import suppress
 
-from overgrow.exchange import Exchange
 from overgrow.files.thread import FileThread
-from overgrow.observe.decision_record import encode_exchange
-from overgrow.observe.decision_ring import MAX_TEXT_BYTES, MOST, DecisionRing, RingBusy
-from overgrow.observe.recent_exchanges import Recent, RecentExchanges
+from overgrow.observe.decision_record import RecentDecision, RecentFields, encode_decision
+from overgrow.observe.decision_ring import (
+    MAX_TEXT_BYTES,
+    MOST,
+    DecisionRing,
+    RingBusy,
+    is_watched,
+)
+from overgrow.observe.recent_exchanges import RecentDecisions, RecentExchanges, RecentUnrouted
 from overgrow.observe.unrouted import UnroutedFile, UnroutedRequest
 from overgrow.process.presence import Presence
 
 logger = logging.getLogger("overgrow")
 
-WRITE_S = 0.5
+TICK_S = 0.5
+WATCHED_S = 1.0
+UNWATCHED_S = 5.0
+FEW = 100  # decisions that are written at once
 CLOSE_S = 1.0  # how long an end waits for the state folder
 UNWRITTEN = "recent-traffic-lost path=%s why=%s"
 
@@ -35,61 +43,83 @@ class RecentTraffic:
         self._presence = presence
         self._files = FileThread("recent-traffic")
         self._ring, self._unrouted = DecisionRing(), UnroutedFile()
-        self._waiting: deque[Exchange] = deque(maxlen=MOST)
+        self._waiting: deque[RecentFields] = deque(maxlen=MOST)
         self._count = 0  # decisions that have no number yet, those no longer waiting included
+        self._written_s = 0.0  # of the loop's clock
         self._is_failing = False
 
     async def write_continually(self) -> None:
-        """Write twice a second, under high load once, until cancelled."""
-        is_busy = False
+        """Write what was recorded, until cancelled."""
         while True:
-            await asyncio.sleep(2 * WRITE_S if is_busy else WRITE_S)
-            recent = self.sink.take()
-            is_busy = recent.total >= MOST
-            await self._write(recent)
+            await asyncio.sleep(TICK_S)
+            try:
+                await self._write()
+            except OSError as error:
+                self._report_loss(error)
+            except Exception:
+                logger.exception("recent decisions could not be written; the next attempt follows")
+            else:
+                self._is_failing = False
 
-    async def _write(self, recent: Recent) -> None:
-        try:
-            await self._files.call(self._write_files, recent)
-        except OSError as error:
-            if not self._is_failing:
-                self._is_failing = True
-                logger.warning(UNWRITTEN, error.filename, error.strerror or error)
-        except Exception:
-            logger.exception("recent decisions could not be written; the next attempt follows")
-        else:
-            self._is_failing = False
+    async def _write(self) -> None:
+        unrouted = self.sink.take_unrouted()
+        if unrouted.counted or unrouted.unread or self._unrouted.has_unwritten:
+            await self._files.call(self._write_unrouted, unrouted)
+        if await self._is_time_for_decisions():
+            self._written_s = asyncio.get_running_loop().time()
+            await self._files.call(self._write_decisions, self.sink.take_decisions())
 
-    def _write_files(self, recent: Recent, *, is_last: bool = False) -> None:
+    async def _is_time_for_decisions(self) -> bool:
+        """Whether decisions are to be written now: if they are few, if somebody looks at them, or if it is long ago."""
+        if self.sink.total <= FEW:
+            return self.sink.total + self._count > 0
+        age_s = asyncio.get_running_loop().time() - self._written_s
+        if age_s < WATCHED_S:
+            return False
+        folder = self._presence.home / "metrics"
+        return age_s >= UNWATCHED_S or await self._files.call(is_watched, folder, time.time())
+
+    def _report_loss(self, error: OSError) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            logger.warning(UNWRITTEN, error.filename, error.strerror or error)
+
+    def _write_unrouted(self, recent: RecentUnrouted, *, is_last: bool = False) -> None:
         folder, slot = self._presence.home / "metrics", self._presence.slot.number
-        self._waiting.extend(recent.exchanges)
-        self._count += recent.total
+        counted = {UnroutedRequest(*key): times for key, times in recent.counted.items()}
         now_s = time.time()
-        counted = {UnroutedRequest(*key): times for key, times in recent.unrouted.items()}
-        try:
-            self._unrouted.add(folder, slot, counted, recent.unread, now_s)
-            if is_last:
-                self._unrouted.write(now_s)
-        finally:
-            with suppress(RingBusy):  # the decisions wait for the next time
-                self._write_decisions()
+        self._unrouted.add(folder, slot, counted, recent.unread, now_s)
+        if is_last:
+            self._unrouted.write(now_s)
 
-    def _write_decisions(self) -> None:
+    def _write_decisions(self, recent: RecentDecisions) -> None:
+        """Write the decisions; if another worker is just writing, they wait for the next time."""
+        self._waiting.extend(list(recent.kept))
+        self._count += recent.total
         if not self._count:
             return
         folder, slot = self._presence.home / "metrics", self._presence.slot.number
-        waiting = list(self._waiting)
-        texts = [encode_exchange(each, slot, MAX_TEXT_BYTES) for each in waiting]
-        self._ring.write(folder, slot, texts, max(0, self._count - len(texts)))
+        waiting = [RecentDecision(*each) for each in self._waiting]
+        texts = [encode_decision(each, slot, MAX_TEXT_BYTES) for each in waiting]
+        try:
+            self._ring.write(folder, slot, texts, max(0, self._count - len(texts)))
+        except RingBusy:
+            return
         self._waiting.clear()
         self._count = 0
 
     async def close(self) -> None:
         """Write what is left; wait only for a short time if the state folder does not respond."""
         last = asyncio.ensure_future(
-            self._files.call(self._write_files, self.sink.take(), is_last=True)
+            self._files.call(self._write_all, self.sink.take_unrouted(), self.sink.take_decisions())
         )
         done, _ = await asyncio.wait({last}, timeout=CLOSE_S)
         for each in done:
             if (error := each.exception()) is not None:
                 logger.debug("recent decisions could not be written: %s", error)
+
+    def _write_all(self, unrouted: RecentUnrouted, decisions: RecentDecisions) -> None:
+        try:
+            self._write_unrouted(unrouted, is_last=True)
+        finally:
+            self._write_decisions(decisions)

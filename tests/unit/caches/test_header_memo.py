@@ -21,5 +21,5 @@ def test_a_memo_begins_with_what_its_block_says_alone():
     memo = HeaderMemo([(b"host", b"shop.example")], "shop.example")
 
     assert (memo.host, memo.is_public) == ("shop.example", False)
-    assert (memo.forwarded, memo.log_fields) == (None, None)
+    assert (memo.forwarded, memo.log_fields, memo.traceparent) == (None, None, None)
     assert memo == [(b"host", b"shop.example")]

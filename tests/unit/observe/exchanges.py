@@ -1,6 +1,7 @@
 """Exchanges to feed to sinks."""
 
 from overgrow.exchange import Exchange
+from overgrow.observe.decision_record import RecentDecision, encode_decision, recent_fields_of
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Route
 
@@ -21,3 +22,8 @@ def decision(side="migrated", route=ORDERS):
 def exchange(side="migrated", status=200, **given):
     plain = Exchange(head(), decision(side), status, None, NOW_S, 0.003, 0.002, 0, 300)
     return plain._replace(**given)
+
+
+def encode_exchange(finished, slot, max_bytes):
+    """The text of the record of an exchange."""
+    return encode_decision(RecentDecision(*recent_fields_of(finished)), slot, max_bytes)

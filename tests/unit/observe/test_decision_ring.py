@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from overgrow.exchange import Failure
-from overgrow.observe.decision_record import encode_exchange
 from overgrow.observe.decision_ring import (
     MAX_TEXT_BYTES,
     MOST,
@@ -15,7 +14,7 @@ from overgrow.observe.decision_ring import (
     RingBusy,
     read_decisions,
 )
-from tests.unit.observe.exchanges import decision, exchange, head
+from tests.unit.observe.exchanges import decision, encode_exchange, exchange, head
 
 
 def text_of(target=b"/orders/17", slot=0, **given):

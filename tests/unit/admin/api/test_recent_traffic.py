@@ -4,12 +4,11 @@ import pytest
 import yaml
 
 from overgrow.admin.app import create_admin
-from overgrow.observe.decision_record import encode_exchange
 from overgrow.observe.decision_ring import MAX_TEXT_BYTES, DecisionRing
 from overgrow.observe.unrouted import UnroutedFile, UnroutedRequest
 from overgrow.routing.model import Legacy, Route, RouteTable
 from tests.unit.admin.admin_view import View
-from tests.unit.observe.exchanges import NOW_S, exchange, head
+from tests.unit.observe.exchanges import NOW_S, encode_exchange, exchange, head
 
 TABLE = RouteTable("0123456789ab", Legacy("http://127.0.0.1:9"), (Route("orders", path="/orders"),))
 MARKUP = b"/<script>alert(1)</script>"

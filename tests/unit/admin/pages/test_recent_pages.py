@@ -6,14 +6,13 @@ import os
 import pytest
 
 from overgrow.admin.app import create_admin
-from overgrow.observe.decision_record import encode_exchange
 from overgrow.observe.decision_ring import MAX_TEXT_BYTES, DecisionRing
 from overgrow.observe.unrouted import UnroutedFile, UnroutedRequest
 from overgrow.routing.model import Legacy, Route, RouteTable
 from overgrow.table.editing import kill_switch
 from overgrow.table.editing.history import append, lock_history
 from tests.unit.admin.admin_view import View
-from tests.unit.observe.exchanges import NOW_S, decision, exchange, head
+from tests.unit.observe.exchanges import NOW_S, decision, encode_exchange, exchange, head
 
 TABLE = RouteTable("0123456789ab", Legacy("http://127.0.0.1:9"), (Route("orders", path="/orders"),))
 MARKUP = "<script>alert(1)</script>"
