@@ -155,6 +155,10 @@ class WebSocketConnection(asyncio.Protocol):
         self._update_reading()
         self._abort_after(CLOSE_HANDSHAKE_S)
 
+    def close_for_restart(self) -> None:
+        """Start the closing handshake with 1012, Service Restart (RFC 6455 7.4.1): the client connects again."""
+        self.close(CloseCode.SERVICE_RESTART)
+
     def abandon(self) -> None:
         """Abort the connection; the app gets the disconnect."""
         self.opened.set()

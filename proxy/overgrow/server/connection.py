@@ -541,10 +541,12 @@ class HttpConnection(asyncio.Protocol):
         """End a tunnel, or an event stream between two events, because the server stops and hands its socket back.
 
         An event may come in several pieces, so an event stream is ended if nothing was written since the previous
-        call.
+        call. A protocol that can say goodbye does so (a mounted app's WebSocket). The bytes of a tunnel to legacy are
+        opaque, so nothing can be said between them.
         """
         if self._upgraded_protocol is not None:
-            self._transport.close()
+            close = self._transport.close
+            getattr(self._upgraded_protocol, "close_for_restart", close)()
             return
         cycle = self._cycle
         if cycle is None or not cycle.is_events or self._waits_for == "lingering":
