@@ -34,11 +34,8 @@ FOLLOWED = {"revision": nullable(TEXT), "confirmed": BOOLEAN, "lagging": list_of
 
 def _answer_flip(call: ApiCall) -> dict[str, Any]:
     name = _name_of_target(call)
-    if name is None:
-        what = "The parameter route is missing, and so is group."
-        raise ApiError("bad-parameter", what, "Give one of the two.", parameter="route")
     try:
-        flipped = changes.flip(call.view, name, call["to"], _order_of(call))
+        flipped = changes.flip(call.view, name or "", call["to"], _order_of(call))
     except EditRefused as refused:
         raise _refusal(call, refused, name) from refused
     return _flip_json(call, flipped)
@@ -73,11 +70,7 @@ def _answer_close(call: ApiCall) -> dict[str, Any]:
 
 def _name_of_target(call: ApiCall) -> str | None:
     """Return the route, or group:NAME; None if the request names neither."""
-    route, group = call["route"], call["group"]
-    if route and group:
-        what = "The parameters route and group exclude each other."
-        raise ApiError("bad-parameter", what, "Give one of the two.", parameter="group")
-    return f"{GROUP}{group}" if group else route
+    return f"{GROUP}{call['group']}" if call["group"] else call["route"]
 
 
 def _order_of(call: ApiCall) -> ChangeOrder:
@@ -131,6 +124,8 @@ ENDPOINTS = (
             WHO,
         ),
         (*REFUSALS, "forward-needs-token", "reason-needed"),
+        either=("route", "group"),
+        needs_either=True,
     ),
     Endpoint(
         "POST",
@@ -140,6 +135,7 @@ ENDPOINTS = (
         FLIPPED,
         (*TARGET, REASON, EXPECTED, WHO),
         tuple(REFUSALS),
+        either=("route", "group"),
     ),
     Endpoint(
         "POST",

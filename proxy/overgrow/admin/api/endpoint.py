@@ -57,7 +57,8 @@ class Endpoint:
     `path` is written as in OpenAPI: /api/routes/{name}. `answer` returns the JSON of a 200, or raises ApiError or
     EditRefused. `response` is the schema of that JSON. `errors` are the codes of `answer`'s own errors (errors.py);
     those of access, parameters and files belong to every endpoint. A POST with `is_change` False only reads, so a
-    read-only token is enough for it.
+    read-only token is enough for it. Of the parameters in `either` a request gives at most one, and one it must give
+    if `needs_either`.
     """
 
     method: str
@@ -68,6 +69,8 @@ class Endpoint:
     parameters: tuple[Parameter, ...] = ()
     errors: tuple[str, ...] = ()
     is_change: bool | None = None
+    either: tuple[str, ...] = ()
+    needs_either: bool = False
 
     @property
     def changes(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from overgrow.admin.access import has_tokens
 from overgrow.admin.api import (
     changes,
     decisions,
@@ -32,8 +33,8 @@ SUBJECTS: tuple[ModuleType, ...] = (
 )
 
 
-def _answer_document(_call: ApiCall) -> Schema:
-    return openapi_document(ENDPOINTS)
+def _answer_document(call: ApiCall) -> Schema:
+    return openapi_document(ENDPOINTS, needs_token=has_tokens(call.view))
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

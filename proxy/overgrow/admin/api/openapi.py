@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
@@ -17,8 +17,8 @@ _ERROR = record(
 _JSON = "application/json"
 
 
-def openapi_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """Return the document that describes endpoints."""
+def openapi_document(endpoints: Iterable[Endpoint], *, needs_token: bool) -> dict[str, Any]:
+    """Return the document that describes endpoints; `needs_token` says whether this listener has tokens."""
     paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for each in endpoints:
         paths[each.path][each.method.lower()] = _operation(each)
@@ -35,7 +35,7 @@ def openapi_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
             "schemas": {"Error": _ERROR},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
-        "security": [{"token": []}, {}],
+        "security": [{"token": []}] if needs_token else [{}, {"token": []}],
     }
 
 
@@ -51,7 +51,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     if named:
         found["parameters"] = named
     if endpoint.method == "POST":
-        found["requestBody"] = _request_body(endpoint.parameters_in("body"))
+        found["requestBody"] = _request_body(endpoint)
     return found
 
 
@@ -75,7 +75,8 @@ def _parameter(endpoint: Endpoint, parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _request_body(parameters: Sequence[Parameter]) -> dict[str, Any]:
+def _request_body(endpoint: Endpoint) -> dict[str, Any]:
+    parameters = endpoint.parameters_in("body")
     required = [each.name for each in parameters if each.is_required]
     schema = {
         "type": "object",
@@ -84,8 +85,19 @@ def _request_body(parameters: Sequence[Parameter]) -> dict[str, Any]:
         },
         "additionalProperties": False,
         **({"required": required} if required else {}),
+        **_either_schema(endpoint),
     }
-    return {"required": bool(required), "content": {_JSON: {"schema": schema}}}
+    is_required = bool(required) or endpoint.needs_either
+    return {"required": is_required, "content": {_JSON: {"schema": schema}}}
+
+
+def _either_schema(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the part of the schema by which some parameters exclude each other."""
+    given: list[Schema] = [{"required": [name]} for name in endpoint.either]
+    none: Schema = {"not": {"anyOf": given}}
+    if not given:
+        return {}
+    return {"oneOf": given if endpoint.needs_either else [*given, none]}
 
 
 def _schema_of(parameter: Parameter) -> Schema:

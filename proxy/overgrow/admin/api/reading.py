@@ -37,7 +37,19 @@ def read_values(
     values |= _read_texts(in_query, request.args.items(multi=True))
     if endpoint.method == "POST":
         values |= _read_body(endpoint.parameters_in("body"), request)
+    _require_either(endpoint, values)
     return values
+
+
+def _require_either(endpoint: Endpoint, values: Mapping[str, Any]) -> None:
+    given = [name for name in endpoint.either if values[name] is not None]
+    names = " and ".join(endpoint.either)
+    if len(given) > 1:
+        what = f"The parameters {names} exclude each other."
+        raise ApiError("bad-parameter", what, "Give one of them.", parameter=given[-1])
+    if endpoint.needs_either and not given:
+        what = f"Of the parameters {names} one is needed."
+        raise ApiError("bad-parameter", what, "Give one of them.", parameter=endpoint.either[0])
 
 
 def _read_body(parameters: Sequence[Parameter], request: Request) -> dict[str, Any]:

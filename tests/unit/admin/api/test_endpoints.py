@@ -1,3 +1,4 @@
+import jsonschema
 import pytest
 
 from overgrow.admin.api.endpoints import ENDPOINTS
@@ -52,6 +53,30 @@ def test_every_endpoint_refuses_a_parameter_it_does_not_know(client, view, each)
         response = ask(path, json={"unheard-of": 1}, headers=headers)
 
     assert (400, "unheard-of") == (response.status_code, response.json["error"]["parameter"])
+
+
+def test_the_description_says_whether_a_token_is_needed(client, view):
+    without = client.get("/api/openapi.json").json["security"]
+    view.token = "s3cret"
+    headers = {"Authorization": "Bearer s3cret"}
+
+    assert {} in without
+    assert [{"token": []}] == client.get("/api/openapi.json", headers=headers).json["security"]
+
+
+READS = [each for each in ENDPOINTS if each.method == "GET"]
+
+
+@pytest.mark.parametrize("each", READS, ids=lambda each: each.path)
+def test_an_answer_is_as_described(client, view, each):
+    path = each.path.replace("{name}", "default")
+    response = client.get(path)
+
+    schema = dict(each.response)
+    if response.status_code == 200:
+        jsonschema.validate(response.json, schema, jsonschema.Draft202012Validator)
+    else:
+        assert response.json["error"]["code"] in {*each.errors, *EVERYWHERE}
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_an_error_may_carry_the_state_that_the_client_did_not_know(client):
 
 
 def test_the_document_says_what_the_declarations_say():
-    document = openapi_document(ENDPOINTS)
+    document = openapi_document(ENDPOINTS, needs_token=True)
     get, post = document["paths"]["/api/things/{name}"]["get"], document["paths"]["/api/things"]
 
     assert ["path", "query"] == [each["in"] for each in get["parameters"][:2]]
@@ -182,8 +182,17 @@ def test_the_document_says_what_the_declarations_say():
 
 
 def test_the_document_lists_the_statuses_of_an_endpoint():
-    document = openapi_document(ENDPOINTS)
+    document = openapi_document(ENDPOINTS, needs_token=True)
 
     assert {"200", "400", "401", "403", "404", "413", "415", "421", "500", "503"} == set(
         document["paths"]["/api/refused"]["post"]["responses"]
     )
+
+
+def test_parameters_that_exclude_each_other_are_described_so():
+    need = Endpoint("POST", "/a", "", refuse, ANYTHING, BODY, either=("to", "rule"))
+    paths = openapi_document([need], needs_token=False)["paths"]
+    schema = paths["/a"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+
+    given = [{"required": ["to"]}, {"required": ["rule"]}]
+    assert [*given, {"not": {"anyOf": given}}] == schema["oneOf"]
