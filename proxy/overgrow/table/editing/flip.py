@@ -140,13 +140,13 @@ def flip(config: Path, state: Path, name: str, to: str, actor: Actor) -> FlipRes
 def _flip_once(transaction: EditTransaction, actor: Actor, name: str, to: str) -> FlipResult:
     goal = parse_goal(to)
     _refuse_stale(transaction, actor)
-    members = _find_members(transaction, name, f"flip {{}} {to}")
-    _refuse_irreversible(members, str(goal))
+    members = find_members(transaction, name, f"flip {{}} {to}")
+    refuse_irreversible(members, str(goal))
     changes = tuple(change for draft in members for change in changes_for(draft, goal))
     plan = EditPlan("flip", name, state_of_all(members), str(goal), changes)
     if not changes:
         return FlipResult(name, plan.from_, plan.to, revision_of(transaction.data))
-    if actor.may_go_forward is not None and _goes_forward(members, plan.to):
+    if actor.may_go_forward is not None and goes_forward(members, plan.to):
         actor.may_go_forward()
     return _apply_plan(
         transaction, actor, members, plan, _check_gates(transaction, actor, members, plan)
@@ -170,12 +170,12 @@ def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipR
 def _rollback_once(transaction: EditTransaction, actor: Actor, name: str | None) -> FlipResult:
     _refuse_stale(transaction, actor)
     if name is not None:
-        _find_members(transaction, name, "rollback {}")
+        find_members(transaction, name, "rollback {}")
     entry = find_undoable(read_history(transaction.state).entries, name)
     if entry is None:
         raise _nothing_to_undo_refusal(transaction, name)
     members = _require_as_written(transaction, entry)
-    _refuse_irreversible(members, str(entry.from_))
+    refuse_irreversible(members, str(entry.from_))
     back = tuple(
         FieldChange(c.field, c.after, c.before, _route_of_change(c, entry)) for c in entry.changes
     )
@@ -197,7 +197,7 @@ class EditPlan(NamedTuple):
     undoes: str | None = None
 
 
-def _find_members(transaction: EditTransaction, name: str, command: str) -> list[Draft]:
+def find_members(transaction: EditTransaction, name: str, command: str) -> list[Draft]:
     """Return the route of that name, or all members of group:NAME.
 
     A member of a group is refused, because the group moves together. The fix names `command`, such as `flip {} migrated`,
@@ -239,7 +239,8 @@ def _refuse_stale(transaction: EditTransaction, actor: Actor) -> None:
         raise EditRefused("stale-revision", what, fix)
 
 
-def _refuse_irreversible(members: Sequence[Draft], to: str) -> None:
+def refuse_irreversible(members: Sequence[Draft], to: str) -> None:
+    """Refuse to send a route to legacy whose data has left legacy."""
     for draft in members:
         if draft.fields.values.get("reversible") is False and to not in ("migrated", "gone"):
             line = draft.fields.nodes["reversible"].line
@@ -329,7 +330,7 @@ def _check_gates(
     return {name: value for name, value in facts.items() if value}
 
 
-def _goes_forward(members: Sequence[Draft], to: str) -> bool:
+def goes_forward(members: Sequence[Draft], to: str) -> bool:
     """Return whether a change to `to` takes clients away from legacy."""
     return to == "gone" or _sends_more_to_migrated(members, to)
 
@@ -348,7 +349,7 @@ def _apply_plan(
     more: Mapping[str, Any] | None = None,
 ) -> FlipResult:
     """Edit the text, check the result, and replace the file; `more` holds further facts for the history."""
-    after, by_hand = _rewrite_text(transaction, members, plan)
+    after, by_hand = rewrite_text(transaction, members, plan)
     data = (BOM if transaction.data.startswith(BOM) else b"") + after.encode()
     _require_valid(transaction, actor, members, plan, data)
     facts = {
@@ -408,7 +409,7 @@ def _half_written_refusal(config: Path, lost: str) -> EditRefused:
     )
 
 
-def _rewrite_text(
+def rewrite_text(
     transaction: EditTransaction, members: Sequence[Draft], plan: EditPlan
 ) -> tuple[str, str]:
     """Return (new text, changed lines); the lines are for a person who has to make the edit by hand."""
