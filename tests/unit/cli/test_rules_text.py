@@ -12,7 +12,12 @@ import pytest
 from overgrow.cli.evidence.accept import accept
 from overgrow.shadow.review.drafting import HOW, RuleWish, draft_rules
 from overgrow.shadow.review.refusal import ReviewRefused
-from overgrow.shadow.review.rules_text import append_rules
+from overgrow.shadow.review.rules_text import (
+    append_rules,
+    read_rules_text,
+    text_with_rules,
+    write_rules_text,
+)
 from overgrow.shadow.rules.comparators import Ignore
 from overgrow.shadow.rules.rules import Rule
 from tests.disk import came_whole, disk_calls
@@ -66,6 +71,16 @@ def test_a_second_rule_for_a_path_is_refused_and_changes_nothing(tmp_path):
     with pytest.raises(ReviewRefused, match="has a rule for"):
         append_rules(path, "orders", [RULE])
     assert path.read_bytes() == before
+
+
+def test_a_file_that_changed_since_it_was_read_is_not_overwritten(tmp_path):
+    path = tmp_path / "orders.yaml"
+    before = read_rules_text(path)
+    append_rules(path, "orders", [OTHER])
+
+    with pytest.raises(ReviewRefused, match="changed by somebody else") as refused:
+        write_rules_text(path, before, text_with_rules(path, before, "orders", [RULE]))
+    assert ("changed-meanwhile", True) == (refused.value.code, b"$.b" in path.read_bytes())
 
 
 def test_the_help_of_accept_lists_every_comparator():

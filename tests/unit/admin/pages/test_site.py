@@ -5,7 +5,7 @@ from flask import Flask
 
 from overgrow.admin.app import create_admin
 from overgrow.admin.pages.frame import NAVIGATION, state_of
-from overgrow.admin.pages.site import KEPT_S, MOST_KEPT, Page, Site
+from overgrow.admin.pages.site import KEPT_S, MOST_COST, MOST_KEPT, Page, Site
 from overgrow.observe.board import claim_slot
 from overgrow.routing.model import Legacy, RouteTable
 from overgrow.table.editing import kill_switch
@@ -105,6 +105,26 @@ def test_data_is_made_once_a_tick_for_all_viewers(counted):
     client.get("/page-data/things/a")
 
     assert [{"name": "a"}] * 2 == made
+
+
+def test_data_that_is_costly_is_kept_for_longer(view):
+    clock = [100.0]
+
+    def build(*_args):
+        clock[0] += 0.5
+        return {"made": clock[0]}
+
+    app = Flask("overgrow.admin")
+    site = Site(app, view, lambda: NOW_S, lambda: clock[0])
+    site.add_data(Page("/heavy", "heavy.html", build))
+    client = app.test_client()
+    first = client.get("/page-data/heavy").json["page"]
+    clock[0] += 0.5 / MOST_COST - 0.1
+    again = client.get("/page-data/heavy").json["page"]
+    clock[0] += 0.2
+    later = client.get("/page-data/heavy").json["page"]
+
+    assert (True, True) == (first == again, first != later)
 
 
 def test_data_of_two_addresses_is_not_mixed_up(counted):
