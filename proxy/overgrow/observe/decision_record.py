@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from overgrow.caches.header_memo import HeaderMemo
-from overgrow.exchange import Exchange, Failure
+from overgrow.exchange import Failure
 from overgrow.routing.model import Decision
 from overgrow.text import rfc3339
 
 CUT = "..."
-_MAX_TARGET = 512  # bytes; a longer one does not fit into a record anyway
 MAX_METHOD = 20
 MAX_ROUTE = 200  # characters of a route's name
 _TEXTS = {"method": 20, "reason": 20, "failure": 30, "trace_id": 32, "route": MAX_ROUTE}
@@ -53,40 +51,14 @@ class DecisionRecord(NamedTuple):
 class RecentDecision(NamedTuple):
     """What a worker remembers of a finished request until it is written. It holds no header, which may be large."""
 
-    started_s: float  # unix time
-    duration_s: float
+    decision: Decision
     status: int
     failure: Failure | None
-    decision: Decision
+    started_s: float  # unix time
+    duration_s: float
     method: str
     target: bytes  # its beginning
     traceparent: bytes  # as sent; empty for none
-
-
-# A plain tuple with the fields of RecentDecision: this is on the path of each request.
-RecentFields = tuple[float, float, int, Failure | None, Decision, str, bytes, bytes]
-
-
-def recent_fields_of(exchange: Exchange) -> RecentFields:
-    """Return the fields of a RecentDecision."""
-    head = exchange.head
-    headers = head.headers
-    if type(headers) is HeaderMemo:
-        traceparent = headers.traceparent
-        if traceparent is None:
-            traceparent = headers.traceparent = dict(headers).get(b"traceparent", b"")
-    else:
-        traceparent = dict(headers).get(b"traceparent", b"")
-    return (
-        exchange.started_at,
-        exchange.duration_s,
-        exchange.status,
-        exchange.failure,
-        exchange.decision,
-        head.method,
-        head.target[:_MAX_TARGET],
-        traceparent,
-    )
 
 
 def encode_decision(recent: RecentDecision, slot: int, max_bytes: int) -> bytes:

@@ -7,21 +7,29 @@ its path. Everything else happens later, in a thread.
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from overgrow.caches.header_memo import HeaderMemo
 from overgrow.exchange import Exchange
-from overgrow.observe.decision_record import RecentFields, recent_fields_of
+from overgrow.observe.decision_record import RecentDecision
 from overgrow.observe.decision_ring import MOST
+from overgrow.routing.facts import Headers
 
 MAX_PATHS = 500  # distinct unrouted requests until they are taken; further ones are counted, but not looked at
-MAX_PATH_BYTES = 512
+MAX_PATH_BYTES = 512  # a longer path does not fit into a record anyway
+# decision to duration_s of the exchange, method, target, traceparent
+_Kept = tuple[tuple[Any, ...], str, bytes, bytes]
 
 
 class RecentDecisions(NamedTuple):
     """The newest decisions since they were last taken, and how many there were."""
 
-    kept: deque[RecentFields]
+    kept: deque[_Kept]
     total: int
+
+    def unpack(self) -> list[RecentDecision]:
+        """Return the decisions; not in the event loop, because it takes a moment."""
+        return [RecentDecision(*facts, *texts) for facts, *texts in list(self.kept)]
 
 
 class RecentUnrouted(NamedTuple):
@@ -35,14 +43,20 @@ class RecentExchanges:
     """A Sink that keeps the newest decisions, and counts requests that no route took."""
 
     def __init__(self) -> None:
-        self._kept: deque[RecentFields] = deque(maxlen=MOST)
+        self._kept: deque[_Kept] = deque(maxlen=MOST)
         self.total = 0  # decisions since they were last taken, those no longer kept included
         self._counted: dict[tuple[str, bytes, int], int] = {}
         self._unread = 0
 
     def record(self, exchange: Exchange) -> None:
         """Remember one exchange."""
-        self._kept.append(recent_fields_of(exchange))
+        head = exchange.head
+        headers = head.headers
+        traceparent = headers.traceparent if type(headers) is HeaderMemo else None
+        if traceparent is None:
+            traceparent = _read_traceparent(headers)
+        # One slice costs less than five attributes.
+        self._kept.append((exchange[1:6], head.method, head.target[:MAX_PATH_BYTES], traceparent))
         self.total += 1
         if exchange.decision.route is None:
             self._count_unrouted(exchange)
@@ -71,3 +85,11 @@ class RecentExchanges:
         self._counted = {}
         self._unread = 0
         return taken
+
+
+def _read_traceparent(headers: Headers) -> bytes:
+    """Return the header traceparent as the client sent it; empty if there is none."""
+    found = dict(headers).get(b"traceparent", b"")
+    if type(headers) is HeaderMemo:
+        headers.traceparent = found
+    return found

@@ -13,7 +13,7 @@ import time
 from collections import deque
 
 from overgrow.files.thread import FileThread
-from overgrow.observe.decision_record import RecentDecision, RecentFields, encode_decision
+from overgrow.observe.decision_record import RecentDecision, encode_decision
 from overgrow.observe.decision_ring import (
     MAX_TEXT_BYTES,
     MOST,
@@ -43,7 +43,7 @@ class RecentTraffic:
         self._presence = presence
         self._files = FileThread("recent-traffic")
         self._ring, self._unrouted = DecisionRing(), UnroutedFile()
-        self._waiting: deque[RecentFields] = deque(maxlen=MOST)
+        self._waiting: deque[RecentDecision] = deque(maxlen=MOST)
         self._count = 0  # decisions that have no number yet, those no longer waiting included
         self._written_s = 0.0  # of the loop's clock
         self._is_failing = False
@@ -94,13 +94,12 @@ class RecentTraffic:
 
     def _write_decisions(self, recent: RecentDecisions) -> None:
         """Write the decisions; if another worker is just writing, they wait for the next time."""
-        self._waiting.extend(list(recent.kept))
+        self._waiting.extend(recent.unpack())
         self._count += recent.total
         if not self._count:
             return
         folder, slot = self._presence.home / "metrics", self._presence.slot.number
-        waiting = [RecentDecision(*each) for each in self._waiting]
-        texts = [encode_decision(each, slot, MAX_TEXT_BYTES) for each in waiting]
+        texts = [encode_decision(each, slot, MAX_TEXT_BYTES) for each in self._waiting]
         try:
             self._ring.write(folder, slot, texts, max(0, self._count - len(texts)))
         except RingBusy:

@@ -1,7 +1,8 @@
 """Exchanges to feed to sinks."""
 
 from overgrow.exchange import Exchange
-from overgrow.observe.decision_record import RecentDecision, encode_decision, recent_fields_of
+from overgrow.observe.decision_record import encode_decision
+from overgrow.observe.recent_exchanges import RecentExchanges
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Route
 
@@ -26,4 +27,6 @@ def exchange(side="migrated", status=200, **given):
 
 def encode_exchange(finished, slot, max_bytes):
     """The text of the record of an exchange."""
-    return encode_decision(RecentDecision(*recent_fields_of(finished)), slot, max_bytes)
+    sink = RecentExchanges()
+    sink.record(finished)
+    return encode_decision(sink.take_decisions().unpack()[0], slot, max_bytes)
