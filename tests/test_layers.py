@@ -496,7 +496,7 @@ SOUND = [
         id="face and part",
     ),
     pytest.param(
-        "proxy/overgrow/cli/serve.py",
+        "proxy/overgrow/cli/serve/command.py",
         "from overgrow.app import create_asgi",
         id="face and public name",
     ),

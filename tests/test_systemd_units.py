@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from overgrow.cli.reload import reload_app
-from overgrow.cli.serve import serve
+from overgrow.cli.serve.command import serve
 from tests.programs import needed
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"

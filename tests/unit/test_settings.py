@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from overgrow.cli.serve import serve
+from overgrow.cli.serve.command import serve
 from overgrow.settings import (
     SETTINGS,
     SettingError,

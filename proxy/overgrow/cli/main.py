@@ -21,7 +21,7 @@ GC_THRESHOLD = 200_000
 COMMANDS = {
     "init": "overgrow.cli.init:init",
     "dev": "overgrow.cli.dev:dev",
-    "serve": "overgrow.cli.serve:serve",
+    "serve": "overgrow.cli.serve.command:serve",
     "reload": "overgrow.cli.reload:reload_app",
     "check": "overgrow.cli.table:check",
     "routes": "overgrow.cli.table:routes",

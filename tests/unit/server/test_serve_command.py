@@ -11,21 +11,17 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from overgrow.cli.serve import (
-    CannotStart,
-    InUse,
+from overgrow.cli.forked_call import call_in_fork
+from overgrow.cli.serve.addresses import (
     ListenAddress,
-    Seconds,
     address_of,
-    call_in_fork,
-    max_connections_for,
-    note_few_files,
-    note_short_token,
     require_free_addresses,
     require_separate,
-    require_tokens_that_differ,
-    serve,
 )
+from overgrow.cli.serve.command import Seconds, serve
+from overgrow.cli.serve.open_files import max_connections_for, note_few_files
+from overgrow.cli.serve.refusals import CannotStart, InUse
+from overgrow.cli.serve.tokens import note_short_token, require_tokens_that_differ
 from overgrow.routing.facts import Facts
 from overgrow.settings import SettingError, settings_from
 

@@ -1,0 +1,30 @@
+"""The tokens of the admin listener: those of `overgrow serve` must differ, and must not be guessable."""
+
+from __future__ import annotations
+
+from overgrow.cli.output import echo_safe
+from overgrow.cli.serve.addresses import ListenAddress
+from overgrow.cli.serve.refusals import CannotStart
+
+MIN_TOKEN_LENGTH = 16
+
+
+def require_tokens_that_differ(token: str | None, read_token: str | None) -> None:
+    """Require the token that changes beside the one that only reads, and that the two differ."""
+    if read_token is not None and read_token == token:
+        raise CannotStart(
+            "OVERGROW_ADMIN_READ_TOKEN is the same as OVERGROW_ADMIN_TOKEN, so it could change everything. "
+            "Set it to another long random text."
+        )
+    if read_token is not None and token is None:
+        raise CannotStart(
+            "OVERGROW_ADMIN_READ_TOKEN is set, and OVERGROW_ADMIN_TOKEN is not: without it everybody who "
+            "reaches the listener may change things. Set both."
+        )
+
+
+def note_short_token(admin: ListenAddress, token: str | None) -> None:
+    """Warn about a short token: guessing is not slowed down, so the token must be long."""
+    if token is not None and len(token) < MIN_TOKEN_LENGTH and not admin.is_local:
+        what = f"OVERGROW_ADMIN_TOKEN has {len(token)} characters and can be guessed from other machines."
+        echo_safe(f"note: {what} Set it to a random text of {MIN_TOKEN_LENGTH} or more.", err=True)
