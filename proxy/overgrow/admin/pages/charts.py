@@ -113,7 +113,7 @@ def nice_top(highest: float) -> float:
     return next(power * step for step in (1, 2, 5, 10) if power * step >= highest * (1 - 1e-9))
 
 
-def marks_json(span: Span, marks: Iterable[tuple[float, str]]) -> list[dict[str, Any]]:
-    """Return marks inside the span: {"id", "x", "text"}."""
-    inside = [(at_s, text) for at_s, text in marks if span.from_s <= at_s < span.to_s]
-    return [{"id": f"{at_s} {text}", "x": span.x(at_s), "text": text} for at_s, text in inside]
+def marks_path(span: Span, times: Iterable[float]) -> str:
+    """Return the `d` of an upright line at each time inside the span."""
+    inside = (at_s for at_s in times if span.from_s <= at_s < span.to_s)
+    return "".join(f"M{span.x(at_s):g} 0V{HEIGHT}" for at_s in inside)

@@ -7,10 +7,13 @@ has the routes that its link asks for, at most MOST_SHOWN. A figure that a route
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from overgrow.admin.overview import Totals, read_overview
 from overgrow.admin.pages.figures import error_text, percent_of, rate_text, split_bar
+from overgrow.admin.pages.history_charts import KEEP_S, known_range, progress_charts
+from overgrow.admin.pages.kept_answers import KeptAnswers
 from overgrow.admin.pages.site import Page, PageData, Query
 from overgrow.admin.route_rows import RouteRow, describe_matched_requests, marks_of
 from overgrow.admin.traffic import MINUTE, MINUTES, TrafficReader
@@ -47,7 +50,7 @@ FOUND_IN = (
 
 def create_overview(traffic: TrafficReader) -> Page:
     """Return the page; `traffic` is shared with the other pages."""
-    return Page("/", "overview.html", OverviewBuilder(traffic), narrow=narrow)
+    return Page("/", "overview.html", OverviewBuilder(traffic), ("range",), narrow)
 
 
 class OverviewBuilder:
@@ -55,10 +58,13 @@ class OverviewBuilder:
 
     def __init__(self, traffic: TrafficReader) -> None:
         self._traffic = traffic
+        self._charts = KeptAnswers()
         self._made: dict[str, tuple[RouteRow, dict[str, Any]]] = {}
 
-    def __call__(self, view: AdminView, now_s: float, _query: Query) -> PageData:
+    def __call__(self, view: AdminView, now_s: float, query: Query) -> PageData:
         """Return the data of the page, with all routes in matching order."""
+        span = known_range(query.get("range", ""))
+        chart = partial(progress_charts, view, span, now_s)
         shown = read_overview(view, self._traffic, now_s)
         rows = self._rows_json(shown.rows)
         return {
@@ -67,6 +73,7 @@ class OverviewBuilder:
             ],
             "notes": [{"text": note} for note in shown.notes],
             "now": summary_json(shown.rows),
+            "progress": self._charts.get(span, KEEP_S[span], chart),
             "totals": totals_text(shown.totals),
             "undo": undo_json(shown.undo),
             "rows": rows,

@@ -9,7 +9,7 @@ from overgrow.admin.pages.charts import (
     band_path,
     chart_json,
     line_path,
-    marks_json,
+    marks_path,
     nice_top,
 )
 
@@ -77,7 +77,5 @@ def test_times_are_as_exact_as_the_span_needs(hours, labels):
     assert labels == Span(0, 3600 * hours).labels()
 
 
-def test_only_marks_inside_the_span_are_shown():
-    told = marks_json(SPAN, [(999, "before"), (1500, "flip"), (2000, "after")])
-
-    assert [(500, "flip")] == [(each["x"], each["text"]) for each in told]
+def test_only_marks_inside_the_span_are_drawn():
+    assert "M500 0V200" == marks_path(SPAN, [999, 1500, 2000])
