@@ -9,6 +9,7 @@ DEV := $(VENV)/.dev-installed
 BENCH := $(VENV)/.bench-installed
 FOREIGN := $(VENV)/.foreign-installed
 BROWSER := $(VENV)/.browser-installed
+API := $(VENV)/.api-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -50,6 +51,13 @@ $(BENCH): requirements/bench.txt $(RUNTIME)
 $(FOREIGN): requirements/foreign.txt $(RUNTIME)
 	@echo "Installing the pinned packages of a site of another make ..."
 	@$(PIP) install --require-hashes -r requirements/foreign.txt
+	@touch $@
+
+# In an environment of its own: as a plugin it would load into every run of pytest.
+$(API): requirements/api.txt $(RUNTIME)
+	@echo "Installing the pinned packages that try the API by its description ..."
+	@$(PYTHON) -m venv $(VENV)/api
+	@$(VENV)/api/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/api.txt
 	@touch $@
 
 # The browser itself is the system's: chromium or Chrome.

@@ -60,6 +60,7 @@ def pins() -> str:
             each for each in project["dependency-groups"]["release"] if isinstance(each, str)
         ],
         "foreign": project["dependency-groups"]["foreign"],
+        "api": project["dependency-groups"]["api"],
         "browser": project["dependency-groups"]["browser"],
     }
     rows = [

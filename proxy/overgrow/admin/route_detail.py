@@ -5,13 +5,13 @@ The default route, which takes what no other route takes, is a route too: it has
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, TypeGuard
 
 from overgrow.admin.differences import ListedDifferences, list_differences
 from overgrow.admin.overview import read_samples
+from overgrow.admin.route_rows import ShadowCounts, shadow_counts_of
 from overgrow.admin.view import AdminView, history_of, living_workers, open_breakers
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.as_json import route_json, split_json
@@ -33,7 +33,6 @@ from overgrow.table.editing.unrecorded import FOLDER, waiting_notes
 from overgrow.text import percent_number, rfc3339
 
 SIDES = ("legacy", "migrated")
-COMPARED = ("matched", "ignored", "mismatched")  # other verdicts mean that nothing was compared
 MOST_FLIPS = 20
 MOST_GROUPS = 20
 NO_RATES: Mapping[str, Any] = {}
@@ -51,7 +50,7 @@ def route_detail(view: AdminView, name: str, now_s: float) -> dict[str, Any]:
     counted = within(ANSWER_S, view.metrics, partial(read_samples, view, now_s))
     rates = within(ANSWER_S, view.metrics, partial(read_rates, view.metrics, BUCKETS_S, now_s))
     split = next(each for each in split_by_route(counted, _routes_of(view)) if each.name == name)
-    verdicts = count_verdicts(counted, name)
+    shadow = shadow_counts_of(counted).get(name, ShadowCounts(0, 0))
     return {
         "name": name,
         "route": route_json(route) if route else None,
@@ -64,23 +63,14 @@ def route_detail(view: AdminView, name: str, now_s: float) -> dict[str, Any]:
         "gate": gate_json(ask_gate_in_time(view, route, now_s)) if has_gate(route) else None,
         "shadow": {
             "percent": percent_number(route.shadow) if route else 0,
-            "compared": sum(verdicts[each] for each in COMPARED),
-            "mismatched": verdicts["mismatched"],
+            "compared": shadow.compared,
+            "mismatched": shadow.mismatched,
         },
         "breaker": [each for each in open_breakers(living) if each.get("route") == name],
         "differences": _differences_json(view, name, now_s) if route else None,
         "flips": flips_json(view, name, MOST_FLIPS),
         "last_hit": last_hit_json(view, name, now_s),
     }
-
-
-def count_verdicts(counted: Iterable[Any], name: str) -> Counter[str]:
-    """Return how many copies of a route's requests got each verdict, from samples of the metrics."""
-    found: Counter[str] = Counter()
-    for sample in counted:
-        if sample.name == "overgrow_shadow_total" and sample.labels["route"] == name:
-            found[sample.labels["verdict"]] += int(sample.value)
-    return found
 
 
 def find_route(view: AdminView, name: str) -> Route | None:

@@ -8,7 +8,7 @@ from overgrow.admin import changes
 from overgrow.admin.api.endpoint import ApiCall, Endpoint, Parameter
 from overgrow.admin.api.errors import ApiError, api_error_of
 from overgrow.admin.api.kinds import Pattern, Text
-from overgrow.admin.api.schemas import BOOLEAN, INTEGER, TEXT, list_of, nullable, record
+from overgrow.admin.api.schemas import BOOLEAN, INTEGER, TEXT, Schema, list_of, nullable, record
 from overgrow.admin.changes import ChangeOrder
 from overgrow.admin.following import (
     Following,
@@ -28,8 +28,19 @@ EXPECTED = Parameter(
     Pattern("[0-9a-f]{12}", "a revision, 12 hexadecimal digits"),
 )
 ROUTE = Parameter("route", "the name of a route", Text(200, 1))
+
 STALE = {"stale-revision", "changed-meanwhile", "not-as-written"}
 FOLLOWED = {"revision": nullable(TEXT), "confirmed": BOOLEAN, "lagging": list_of(INTEGER)}
+
+
+class FlipGoal(Text):
+    """What a flip sets. The flip itself refuses other texts, and names the nearest word."""
+
+    @property
+    def schema(self) -> Schema:
+        """The JSON schema."""
+        percent = r"(?:100(?:\.0{1,2})?|[0-9]{1,2}(?:\.[0-9]{1,2})?)%"
+        return {"type": "string", "pattern": f"^(?:legacy|migrated|gone|{percent})$"}
 
 
 def _answer_flip(call: ApiCall) -> dict[str, Any]:
@@ -118,7 +129,7 @@ ENDPOINTS = (
         FLIPPED,
         (
             *TARGET,
-            Parameter("to", "legacy, migrated, gone or N%", Text(20, 1), is_required=True),
+            Parameter("to", "legacy, migrated, gone or N%", FlipGoal(20, 1), is_required=True),
             REASON,
             EXPECTED,
             WHO,
