@@ -162,9 +162,42 @@ def test_what_a_client_claims_about_itself_is_dropped(program, legacy_by_hand, t
         "x-forwarded-host": HOST,
         "x-real-ip": "127.0.0.1",
     }
-    port = {"x-forwarded-port": str(example.https), "forwarded": "for=203.0.113.9"}
+    port = {"x-forwarded-port": str(example.https)}
     assert wanted.items() <= told.items()
     assert told.items() <= (wanted | port).items()
+
+
+@BOTH
+def test_connection_removes_nothing_that_an_example_says(program, legacy_by_hand, tmp_path):
+    """RFC 9110 7.6.1: Connection names headers to drop, and a client could name those of the proxy."""
+    named = "Connection: close, X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, X-Real-IP"
+    with running_example(program, legacy_by_hand.port, tmp_path) as example:
+        told = claims_told(example, legacy_by_hand, named)
+
+    assert {
+        "x-forwarded-for": "127.0.0.1",
+        "x-forwarded-proto": "https",
+        "x-forwarded-host": HOST,
+        "x-real-ip": "127.0.0.1",
+    }.items() <= told.items()
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        pytest.param("/reset", "evil.example", id="another host"),
+        pytest.param(f"https://{HOST}/reset", "evil.example", id="two hosts, RFC 9112 3.2.2"),
+    ],
+)
+def test_no_app_is_told_a_host_that_is_not_the_sites(in_front, target, host):
+    """Apps build links with it, such as that of a mail that resets a password."""
+    legacy, example = in_front
+    with End(example.connect()) as client:
+        client.send(request("GET", target, f"Host: {host}", "Connection: close"))
+        client.message()
+
+    assert "evil.example" not in {*legacy.hosts}
 
 
 @BOTH

@@ -27,6 +27,7 @@ class Legacy(ThreadingHTTPServer):
         self.most_arriving: Counter[str] = Counter()
         self.expected: defaultdict[str, list[str | None]] = defaultdict(list)  # the fields Expect
         self.targets: list[str] = []
+        self.hosts: list[str | None] = []  # that requests named, in Host and X-Forwarded-Host
         self.over = threading.Event()  # for event streams
 
     @property
@@ -51,6 +52,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.targets.append(self.path)
+        self.server.hosts += [self.headers["Host"], self.headers["X-Forwarded-Host"]]
         if self.path == "/large":
             self.head(("Content-Length", str(LARGE_BYTES)))
             for _ in range(LARGE_BYTES // len(PIECE)):
