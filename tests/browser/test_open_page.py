@@ -96,6 +96,16 @@ def test_a_hidden_page_asks_nothing_and_asks_at_once_when_shown(browser, shop):
         assert (0, 2) == (while_hidden, len(wire.asked))
 
 
+def test_a_route_is_found_while_it_is_typed_and_nothing_is_asked(browser, shop):
+    with opened(browser, shop, "/") as wire:
+        wire.tick()
+        del wire.asked[:]
+        wire.page.get_by_label("Find", exact=True).press_sequentially("order-d")
+        names = wire.page.get_by_role("rowheader").all_inner_texts()
+
+        assert (["order-detail"], []) == ([name.split()[0] for name in names], wire.asked)
+
+
 def test_the_open_page_shows_that_legacy_died_and_that_it_is_back(page, shop):
     page.goto("/")
     page.evaluate("window.isTheSamePage = true")
