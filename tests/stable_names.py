@@ -49,6 +49,8 @@ def names_now() -> dict[str, list[str]]:
     families |= {f"JSON keys of {folder}": [*_json_keys(PACKAGE / folder)] for folder in JSON_FROM}
     # The command line prints what the review of differences makes, as the admin API does.
     families["JSON keys of cli"] += _json_keys(PACKAGE / "shadow" / "review")
+    # And the entries of the history.
+    families["JSON keys of cli"] += _json_keys(PACKAGE / "table" / "editing")
     return {family: sorted(set(names)) for family, names in families.items()}
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -119,3 +121,28 @@ def test_a_state_folder_that_is_removed_is_filled_again(front):
 
     [found] = eventually(lambda: decisions(front))
     assert "/orders/2" == found["path"]
+
+
+def test_polls_lose_no_decision_and_repeat_none(front):
+    clients, each = 4, 75
+    with ThreadPoolExecutor(clients) as pool:
+        done = [pool.submit(send, front.port, f"/orders/{n}", each) for n in range(clients)]
+        found, missed, after = [], 0, 0
+        while len(found) + missed < clients * each:
+            page = json.loads(front.get(f"/api/decisions?limit=20&after={after}", admin=True)[2])
+            found += [record["seq"] for record in page["decisions"]]
+            missed, after = missed + page["missed"], page["next_after"]
+        assert [each] * clients == [one.result() for one in done]
+
+    assert sorted(set(found)) == found
+    assert clients * each == after == len(found) + missed
+
+
+def send(port, path, count):
+    """Send requests on connections of their own, so that all workers get some; return how many were answered."""
+    for _ in range(count):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        connection.request("GET", path)
+        connection.getresponse().read()
+        connection.close()
+    return count

@@ -1,4 +1,4 @@
-"""Where the admin listener of the running front door is, for commands that ask it."""
+"""The admin listener of the running front door: where it is, and a client of it, for commands that only read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 import click
 
+from overgrow.cli.admin_client import AdminClient
 from overgrow.cli.context import Invocation
 from overgrow.cli.file_deadline import file_deadline
 from overgrow.table.running import find_admin
@@ -18,3 +19,9 @@ def admin_address(call: Invocation) -> str:
         return call.settings.admin
     with file_deadline(call):
         return find_admin(call.state_to_read) or call.settings.admin
+
+
+def reading_client(call: Invocation) -> AdminClient:
+    """Return a client of the running front door's admin listener; a token that may only read is enough for it."""
+    settings = call.settings
+    return AdminClient(admin_address(call), settings.admin_token or settings.admin_read_token)

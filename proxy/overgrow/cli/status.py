@@ -7,10 +7,10 @@ from functools import partial
 
 import click
 
-from overgrow.cli.admin_client import AdminClient, Unreachable
+from overgrow.cli.admin_client import Unreachable
 from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.failures import Failed
-from overgrow.cli.running_admin import admin_address
+from overgrow.cli.running_admin import reading_client
 from overgrow.cli.status_text import is_well, status_text
 from overgrow.cli.watch import watch_status
 
@@ -37,7 +37,7 @@ def status(call: Invocation, *, watch: bool) -> None:
     """
     if watch:
         _require_terminal(call)
-    client = AdminClient(admin_address(call), call.settings.admin_token)
+    client = reading_client(call)
     try:
         payload = client.get("/api/status")
     except Unreachable as error:

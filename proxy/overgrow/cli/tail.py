@@ -16,13 +16,13 @@ from urllib.parse import urlencode
 
 import click
 
-from overgrow.cli.admin_client import AdminClient, Refused, Unreachable
+from overgrow.cli.admin_client import Refused, Unreachable
 from overgrow.cli.columns import screen_width
 from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.failures import Failed
 from overgrow.cli.output import echo_safe
-from overgrow.cli.running_admin import admin_address
+from overgrow.cli.running_admin import reading_client
 from overgrow.observe.decision_list import STATUS_WORDS, is_status_filter
 from overgrow.routing.model import Reason, Verdict
 from overgrow.text import count_text, duration_text, printable
@@ -131,7 +131,7 @@ def _next_page(call: Invocation, query: Query) -> dict[str, Any]:
 
 def _ask(call: Invocation, query: Query) -> dict[str, Any]:
     """Ask the front door that runs now: after a restart it may have another address."""
-    client = AdminClient(admin_address(call), call.settings.admin_token)
+    client = reading_client(call)
     return client.get(f"/api/decisions?{urlencode(query)}", _KEYS)
 
 

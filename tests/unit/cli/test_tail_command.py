@@ -46,6 +46,7 @@ def tail(overgrow, admin, monkeypatch):
         monkeypatch.setattr(module.time, "sleep", lambda _s: None if left else interrupt())
         with admin(answer) as (server, address):
             done = overgrow("tail", *words, "--admin", address, **environment)
+        done.tokens = {token for _, token in server.asked}
         done.queries = [parse_qs(urlsplit(path).query) for path, _ in server.asked]
         return done
 
@@ -150,3 +151,14 @@ def test_none_of_the_past_is_shown_if_nobody_wants_it(tail):
     done = tail("--last", "0", answers=[page(decision(1)), page(decision(2, path="/new"))])
 
     assert ["/new"] == [line.split()[-1] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("environment", "token"),
+    [
+        ({"OVERGROW_ADMIN_READ_TOKEN": "reader"}, "Bearer reader"),
+        ({"OVERGROW_ADMIN_READ_TOKEN": "reader", "OVERGROW_ADMIN_TOKEN": "all"}, "Bearer all"),
+    ],
+)
+def test_a_token_that_may_only_read_is_enough(tail, environment, token):
+    assert {token} == tail(answers=[page()], **environment).tokens
