@@ -77,7 +77,7 @@ def _auth_refusal(
         return error_response(
             403, "no-token", "Set OVERGROW_ADMIN_TOKEN to use this listener from another machine."
         )
-    is_page = request.method == "POST" and is_for_browser() and not is_of_api()
+    is_page = is_for_browser() and not is_of_api()  # a link from a ticket may lead to any page
     if request.path == "/" or is_page:
         return redirect("/login", 303)
     response = error_response(

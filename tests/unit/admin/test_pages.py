@@ -370,6 +370,16 @@ def test_a_person_is_sent_to_the_login_form(client, view):
     assert '<label for="token">' in client.get("/login").text
 
 
+@pytest.mark.parametrize("path", ["/differences/0123456789abcdef", "/health", "/nowhere"])
+def test_a_browser_without_a_login_is_led_to_it_from_any_page(client, view, path):
+    view.token = "s3cret"
+
+    browser = client.get(path, headers={"Accept": "text/html"})
+    program = client.get(path)
+
+    assert (303, "/login", 401) == (browser.status_code, browser.location, program.status_code)
+
+
 def test_logging_in_sets_a_cookie_that_opens_everything_until_it_runs_out(client, view, clock):
     view.token = "s3cret"
 
