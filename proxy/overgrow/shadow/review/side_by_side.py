@@ -27,7 +27,7 @@ _HIDDEN_STEP = re.compile(r'(?:\.|\["?)<key (\d+)>(?:"?\])?')
 _WHOLE_BODY = ("body", "bytes", "text:")  # the lines of such bodies have no paths
 
 
-class Line(NamedTuple):
+class ResponseLine(NamedTuple):
     """One line of a body, or one header as `name: value`; `differs`: the other side has something else there."""
 
     text: str
@@ -40,8 +40,8 @@ class SideOfPair:
 
     status: int
     status_differs: bool
-    headers: tuple[Line, ...]
-    body: tuple[Line, ...]
+    headers: tuple[ResponseLine, ...]
+    body: tuple[ResponseLine, ...]
     body_differs: bool
     is_cut: bool
 
@@ -135,16 +135,16 @@ def _differing_headers(paths: Sequence[str]) -> Collection[tuple[str, str]]:
     return {(place, name.partition(";")[0].partition("#")[0]) for place, _, name in places}
 
 
-def _header_line(name: str, value: str, marked: Collection[tuple[str, str]]) -> Line:
+def _header_line(name: str, value: str, marked: Collection[tuple[str, str]]) -> ResponseLine:
     cookie = value.partition("=")[0].strip() if name == "set-cookie" else ""
     differs = ("header", name) in marked or (bool(cookie) and ("cookie", cookie) in marked)
-    return Line(_cut(f"{name}: {value}"), differs)
+    return ResponseLine(_cut(f"{name}: {value}"), differs)
 
 
 # --- bodies ---------------------------------------------------------------------------------------
 
 
-def _body_lines(text: str, paths: Sequence[str]) -> tuple[list[Line], bool]:
+def _body_lines(text: str, paths: Sequence[str]) -> tuple[list[ResponseLine], bool]:
     """Return the lines of a body, and whether some were left out."""
     try:
         value = json.loads(text)
@@ -152,14 +152,14 @@ def _body_lines(text: str, paths: Sequence[str]) -> tuple[list[Line], bool]:
         whole = any(path.startswith(_WHOLE_BODY) for path in paths)
         split = markup_lines(text)
         marked = set(range(len(split))) if whole else differing_lines(split, paths)
-        lines = [Line(_cut(each), number in marked) for number, each in enumerate(split)]
+        lines = [ResponseLine(_cut(each), number in marked) for number, each in enumerate(split)]
         return lines[:MAX_LINES], len(lines) > MAX_LINES or len(text) > MAX_CHARS * MAX_LINES
     placed = list(_json_lines(value, "$", "", ""))
     exact = {each.path for each in placed}
     wanted = {path for path in paths if path in exact}
     shapes = {path_shape_of(path) for path in paths if path not in exact}
     lines = [
-        Line(_cut(each.text), each.path in wanted or path_shape_of(each.path) in shapes)
+        ResponseLine(_cut(each.text), each.path in wanted or path_shape_of(each.path) in shapes)
         for each in placed[:MAX_LINES]
     ]
     return lines, len(placed) > MAX_LINES
