@@ -76,7 +76,7 @@ def test_a_difference_is_accepted_once_it_was_seen_what_the_rule_hides(page, sho
     eventually(lambda: page.get_by_role("link", name=HARMLESS).count() == 0)
 
 
-def test_a_rule_that_somebody_else_accepted_meanwhile_is_not_accepted_twice(page, shop):
+def test_a_rule_that_another_accepted_meanwhile_is_not_accepted_twice(page, shop):
     open_group(page, GRAVE)
     group = page.url.rpartition("/")[2]
     preview(page)
