@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -216,6 +217,31 @@ def test_nothing_is_attested_before_the_wheel_was_tried():
     needs = {name: job.get("needs") for name, job in WORKFLOW["jobs"].items()}
 
     assert {"build": None, "try": "build", "attest": ["build", "try"]} == needs
+
+
+def test_what_is_attested_is_what_was_built(tmp_path):
+    steps = WORKFLOW["jobs"]["attest"]["steps"]
+    check = next(step["run"] for step in steps if "SUMS" in step.get("env", {}))
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist/a.whl").write_text("built")
+    told = next(step["run"] for step in WORKFLOW["jobs"]["build"]["steps"] if "id" in step)
+    output = tmp_path / "output"
+    run_step(told, tmp_path, GITHUB_OUTPUT=str(output))
+    _, *sums, _ = output.read_text().splitlines()
+
+    codes = [run_step(check, tmp_path, SUMS="\n".join(sums))]
+    for name in ("b.whl", "a.whl"):
+        (tmp_path / "dist" / name).write_text("replaced")
+        codes.append(run_step(check, tmp_path, SUMS="\n".join(sums)))
+
+    assert codes == [0, 1, 1]
+
+
+def run_step(script: str, folder: Path, **environment: str) -> int:
+    """Run a step of a workflow as its runner does, and return the exit code."""
+    command = ["bash", "-e", "-o", "pipefail", "-c", script]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, cwd=folder, env=env, check=False, capture_output=True).returncode
 
 
 def test_every_script_of_the_workflow_is_there():

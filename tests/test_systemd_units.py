@@ -46,6 +46,18 @@ def test_the_service_uses_options_that_the_commands_have(key, command):
     assert {word for word in words if word.startswith("--")} <= known
 
 
+def test_the_service_can_write_its_table_and_not_its_code():
+    service = unit("overgrow.service")["Service"]
+    program, *words = service["ExecStart"].split()
+    table = Path(words[words.index("--config") + 1])
+    code = [Path(program), Path(service["WorkingDirectory"]), Path(service["Environment"][11:])]
+    writable = [Path(each) for each in service["ReadWritePaths"].split()]
+
+    assert service["ProtectSystem"] == "strict"
+    assert any(table.is_relative_to(each) for each in writable)
+    assert not [path for path in code if any(path.is_relative_to(each) for each in writable)]
+
+
 def test_the_stop_of_the_service_outlasts_the_grace_time():
     service = unit("overgrow.service")["Service"]
     _, _, grace = service["ExecStart"].partition("--grace ")
