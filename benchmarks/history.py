@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import argparse
 import random
+import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from operator import add
 from pathlib import Path
 from typing import NamedTuple
 
 from overgrow.observe.metrics import BUCKETS_S
 from overgrow.store.engine import store_url
+from overgrow.store.history.packing import Counts, pack
+from overgrow.store.history.pending import Place
 from overgrow.store.history.reading import plan_period, read_history
 from overgrow.store.history.writer import HistoryWriter
 from overgrow.store.reader import open_reader
@@ -38,30 +42,37 @@ class GeneratedTotals:
     size = SIZE
 
     def __init__(self, routes: int, busy: int) -> None:
-        self._names = [f"route-number-{number}" for number in range(routes)]
-        self._busy, self._chance = busy, random.Random(4711)
-        self.totals: dict[tuple[str, str], tuple[int, ...]] = {}
-        self._changed: dict[tuple[str, str], tuple[int, ...]] = {}
+        self.names = [f"route-number-{number}" for number in range(routes)]
+        self._busy, self.chance = busy, random.Random(4711)
+        self.totals: dict[Place, Counts] = {}
+        self._changed: dict[Place, Counts] = {}
 
-    def pass_minute(self) -> None:
-        """Let some routes have a minute of traffic on both sides."""
-        chance, self._changed = self._chance, {}
-        for name in chance.sample(self._names, self._busy):
-            for side in SIDES:
-                counts = list(self.totals.get((name, side), (0,) * SIZE))
-                for bucket in chance.choices(
-                    USUAL_BUCKETS, (9, 9, 5, 3, 2, 1), k=chance.randint(1, 12)
-                ):
-                    counts[bucket] += 1
-                counts[0] += chance.random() < 0.02
-                self._changed[name, side] = tuple(counts)
+    def pass_minute(self, *, everywhere: bool = False) -> None:
+        """Let some routes, or all of them, have a minute of traffic on both sides."""
+        self._changed = {}
+        for place in self.busy_places(everywhere=everywhere):
+            before = self.totals.get(place, (0,) * SIZE)
+            self._changed[place] = tuple(map(add, before, self.draw()))
         self.totals |= self._changed
 
-    def read_changes(self) -> dict[tuple[str, str], tuple[int, ...]]:
+    def busy_places(self, *, everywhere: bool = False) -> list[Place]:
+        """Return the routes and sides that have traffic in a minute."""
+        names = self.names if everywhere else self.chance.sample(self.names, self._busy)
+        return [(name, side) for name in names for side in SIDES]
+
+    def draw(self) -> Counts:
+        """Return a minute of one route and side: a few requests, now and then an error."""
+        chance, counts = self.chance, [0] * SIZE
+        for bucket in chance.choices(USUAL_BUCKETS, (9, 9, 5, 3, 2, 1), k=chance.randint(1, 12)):
+            counts[bucket] += 1
+        counts[0] = int(chance.random() < 0.02)
+        return tuple(counts)
+
+    def read_changes(self) -> dict[Place, Counts]:
         """Return the totals that changed in this minute."""
         return self._changed
 
-    def read_all(self) -> dict[tuple[str, str], tuple[int, ...]]:
+    def read_all(self) -> dict[Place, Counts]:
         """Return all totals."""
         return self.totals
 
@@ -83,24 +94,68 @@ class Chart(NamedTuple):
 
 
 def write_days(state: Path, days: float, routes: int = ROUTES, busy: int = BUSY) -> Written:
-    """Write a generated time into a new store."""
-    totals, writer = (
-        GeneratedTotals(routes, busy),
-        HistoryWriter(store_url(state, None), "door", is_new=True),
-    )
-    minutes, taken = max(2, int(days * 1440)), []
-    for minute in range(minutes):
+    """Write a generated time into a new store: its last two hours by the writer, and before them the rows that it would leave."""
+    totals = GeneratedTotals(routes, busy)
+    writer = HistoryWriter(store_url(state, None), "door", is_new=True)
+    minutes = max(3, int(days * 1440))
+    first = max(1, minutes - 120)
+    totals.pass_minute(everywhere=True)
+    _record(writer, totals, 0)
+    with sqlite3.connect(state / "store.sqlite3") as connection:
+        _write_rows(connection, totals, first)
+    connection.close()
+    taken = []
+    for minute in range(first, minutes):
         totals.pass_minute()
-        now_s = BEGIN_S + 60.0 * minute
-        begun = time.perf_counter()
-        if not writer.record(totals, now_s, 60.0 * minute):
-            raise RuntimeError(f"the history was not written: {writer.problem}")
-        writer.prune(now_s, 60.0 * minute, 10**9)
-        taken.append(time.perf_counter() - begun)
-    writer.record(totals, BEGIN_S + 60.0 * minutes, 60.0 * minutes, is_last=True)
+        taken.append(_record(writer, totals, minute))
     writer.disconnect()
     size = sum(path.stat().st_size for path in state.glob("store.sqlite3*"))
     return Written(minutes, size / 1e6, 1000 * statistics.median(taken))
+
+
+def _record(writer: HistoryWriter, totals: GeneratedTotals, minute: int) -> float:
+    """Record one minute as a whole; return how long it took."""
+    now_s, clock_s = BEGIN_S + 60.0 * minute, 60.0 * minute
+    begun = time.perf_counter()
+    if not writer.record(totals, now_s, clock_s, is_last=not minute):
+        raise RuntimeError(f"the history was not written: {writer.problem}")
+    writer.prune(now_s, clock_s, 10**9)
+    return time.perf_counter() - begun
+
+
+def _write_rows(connection: sqlite3.Connection, totals: GeneratedTotals, until: int) -> None:
+    """Write rows of minutes and hours, minute by minute, so that the pages of the file fill as they do over time."""
+    found = connection.execute("SELECT route, side, id FROM overgrow_history_series")
+    ids = {(route, side): number for route, side, number in found}
+    drawn = [totals.draw() for _ in range(500)]
+    hour: dict[int, list[int]] = {}
+    for minute in range(1, until):
+        gains = {place: totals.chance.choice(drawn) for place in totals.busy_places()}
+        gains |= _sums_by_side(gains)
+        _insert(
+            connection, "minute", minute * 60, {ids[each]: gain for each, gain in gains.items()}
+        )
+        for place, gain in gains.items():
+            hour[ids[place]] = list(map(add, hour.get(ids[place], [0] * SIZE), gain))
+        if minute % 60 == 59 or minute == until - 1:
+            _insert(connection, "hour", minute // 60 * 3600, hour)
+            hour.clear()
+        connection.commit()
+
+
+def _sums_by_side(gains: Mapping[Place, Counts]) -> dict[Place, Counts]:
+    of_sides = {side: [gain for place, gain in gains.items() if place[1] == side] for side in SIDES}
+    return {("", side): tuple(map(sum, zip(*of, strict=True))) for side, of in of_sides.items()}
+
+
+def _insert(
+    connection: sqlite3.Connection, table: str, at: int, rows: Mapping[int, Sequence[int]]
+) -> None:
+    statement = (
+        f"INSERT OR REPLACE INTO overgrow_history_{table} (series, at, counts) VALUES (?, ?, ?)"
+    )
+    packed = [(number, BEGIN_S + at, pack(gain)) for number, gain in sorted(rows.items())]
+    connection.executemany(statement, packed)
 
 
 def read_charts(state: Path, days: float) -> Iterator[Chart]:

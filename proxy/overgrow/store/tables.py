@@ -226,7 +226,7 @@ history_series = Table(
 def _history_rows(name: str, *key: str) -> Table:
     """Return a table of counts, clustered by its key in SQLite."""
     columns = (Column(each, BigInteger, primary_key=True, autoincrement=False) for each in key)
-    counts = Column("counts", LargeBinary, nullable=False, info={"merge": "last"})
+    counts = Column("counts", LargeBinary, nullable=False)
     return Table(f"{PREFIX}{name}", metadata, *columns, counts, sqlite_with_rowid=False)
 
 

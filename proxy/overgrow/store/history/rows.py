@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from overgrow.store import tables
 from overgrow.store.history.packing import sum_packed
 from overgrow.store.history.pending import WINDOW_S
-from overgrow.store.upsert import upsert
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 24 * 3600
 _AT_ONCE = 500  # series in one statement
@@ -46,11 +46,19 @@ def add_rows(connection: Connection, to: Resolution, rows: Iterable[Packed]) -> 
     for at, by_series in spans.items():
         for series, packed in _stored_rows(connection, to.table, at, by_series):
             by_series[series].append(packed)
-        merged = (
+        merged = [
             {"at": at, "series": series, "counts": sum_packed(found)}
-            for series, found in by_series.items()
-        )
-        upsert(connection, to.table, merged)
+            for series, found in sorted(by_series.items())
+        ]
+        connection.execute(_insert_or_replace(connection, to.table), merged)
+
+
+def _insert_or_replace(connection: Connection, table: Table) -> Any:
+    of_dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    insert: Any = of_dialect.insert(table)  # both dialects have the same insert, but no common type
+    return insert.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns), set_={"counts": insert.excluded.counts}
+    )
 
 
 def rows_between(
