@@ -66,7 +66,11 @@ def read_recent(view: AdminView, now_s: float) -> RecentRates:
         OSError: if the state folder does not respond.
 
     """
-    return within(ANSWER_S, view.metrics, partial(read_all_rates, view.metrics, BUCKETS_S, now_s))
+    return within(ANSWER_S, view.metrics, partial(_read_rates, view, now_s))
+
+
+def _read_rates(view: AdminView, now_s: float) -> RecentRates:
+    return read_all_rates(view.metrics, BUCKETS_S, now_s, started_s(view.server))
 
 
 def sides_json(rates: RecentRates) -> dict[str, Any]:
@@ -78,8 +82,12 @@ def server_json(server: Mapping[str, Any] | None, now_s: float) -> dict[str, Any
     """Return what is known of the server, with its uptime; None under another server than `overgrow serve`."""
     if server is None:
         return None
-    started_s = datetime.fromisoformat(server["started_at"]).timestamp()
-    return {**server, "uptime_s": max(0, int(now_s - started_s))}
+    return {**server, "uptime_s": max(0, int(now_s - (started_s(server) or now_s)))}
+
+
+def started_s(server: Mapping[str, Any] | None) -> float | None:
+    """Return when the server started, as unix time; None if that is unknown."""
+    return datetime.fromisoformat(server["started_at"]).timestamp() if server else None
 
 
 def read_load(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:

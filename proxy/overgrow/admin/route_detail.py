@@ -10,14 +10,13 @@ from functools import partial
 from typing import Any, TypeGuard
 
 from overgrow.admin.differences import ListedDifferences, list_differences
+from overgrow.admin.health import read_recent
 from overgrow.admin.overview import read_samples
 from overgrow.admin.route_rows import ShadowCounts, shadow_counts_of
 from overgrow.admin.view import AdminView, history_of, living_workers, open_breakers
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.as_json import route_json, split_json
-from overgrow.observe.metrics import BUCKETS_S
 from overgrow.observe.recent_counts import WINDOW_S, last_requests
-from overgrow.observe.recent_rates import read_rates
 from overgrow.observe.split import split_by_route
 from overgrow.observe.upstream import upstream_json
 from overgrow.routing.model import Route
@@ -48,7 +47,7 @@ def route_detail(view: AdminView, name: str, now_s: float) -> dict[str, Any]:
     route = find_route(view, name)
     living = living_workers(view)
     counted = within(ANSWER_S, view.metrics, partial(read_samples, view, now_s))
-    rates = within(ANSWER_S, view.metrics, partial(read_rates, view.metrics, BUCKETS_S, now_s))
+    rates = read_recent(view, now_s).by_route
     split = next(each for each in split_by_route(counted, _routes_of(view)) if each.name == name)
     shadow = shadow_counts_of(counted).get(name, ShadowCounts(0, 0))
     return {

@@ -236,6 +236,14 @@ class _MetricKey(NamedTuple):
     help: str
 
 
+class _TakenCounts(NamedTuple):
+    """What one route and side had counted when its gains were last taken."""
+
+    seconds: Cell
+    seconds_sum: float  # the value of `seconds` then
+    counts: tuple[float, ...]  # errors, then the buckets
+
+
 class Metrics:
     """A Sink that counts every exchange for one worker slot. Thread-safe; an exchange costs some 2 us."""
 
@@ -245,7 +253,7 @@ class Metrics:
         self._lock = Lock()
         self._series: dict[tuple[str, str, int], _Series] = {}
         self._cells: dict[tuple[str, ...], Cell] = {}
-        self._taken: dict[tuple[str, str], tuple[float, ...]] = {}  # at the last `take_gains`
+        self._taken: dict[tuple[str, str], _TakenCounts] = {}  # at the last `take_gains`
 
     # Map 17 (docs/architecture.md#a-request-by-numbers)
     def record(self, exchange: Exchange) -> None:
@@ -319,21 +327,26 @@ class Metrics:
             self._files, self._recent = again, rings
             self._series.clear()
             self._cells.clear()
-            self._taken = {place: self._read_counts(*place) for place in self._taken}
+            self._taken = {place: self._take_counts(*place) for place in self._taken}
         files.close()
         recent.close()
 
     def take_gains(self) -> list[Gain]:
         """Return what each route and side has gained since the last call."""
         gains = []
-        for place in tuple(self._taken):
+        for place, before in tuple(self._taken.items()):
+            if before.seconds.value == before.seconds_sum:  # it grows with every request
+                continue
             with self._lock:  # for one place at a time: requests wait for this lock
-                now, before = self._read_counts(*place), self._taken[place]
-                self._taken[place] = now
-            if now != before:
-                errors, *buckets = (int(one - was) for one, was in zip(now, before, strict=True))
-                gains.append(Gain(*place, errors, tuple(buckets)))
+                now = self._taken[place] = self._take_counts(*place)
+            pairs = zip(now.counts, before.counts, strict=True)
+            errors, *buckets = (int(one - was) for one, was in pairs)
+            gains.append(Gain(*place, errors, tuple(buckets)))
         return gains
+
+    def _take_counts(self, route: str, side: str) -> _TakenCounts:
+        seconds = self._cell("overgrow_request_duration_seconds_sum", route, side)
+        return _TakenCounts(seconds, seconds.value, self._read_counts(route, side))
 
     def _read_counts(self, route: str, side: str) -> tuple[float, ...]:
         """Return the errors and the buckets of a route and side."""
@@ -351,7 +364,8 @@ class Metrics:
 
     def _series_of(self, key: tuple[str, str, int]) -> _Series:
         route, side, status = key
-        self._taken.setdefault((route, side), self._read_counts(route, side))
+        if (route, side) not in self._taken:
+            self._taken[route, side] = self._take_counts(route, side)
         return _Series(
             self._cell("overgrow_requests_total", route, side, str(status)),
             self._cell("overgrow_request_duration_seconds_sum", route, side),

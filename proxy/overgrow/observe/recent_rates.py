@@ -1,6 +1,6 @@
 """Requests, errors and latency of the last minutes, by route and side, over all workers.
 
-Counting costs a request nothing: every few seconds each worker appends what its counters have gained to a file of its
+Counting costs a request nothing: every second each worker appends what its counters have gained to a file of its
 slot. A reader adds up the histograms of all workers, so that percentiles are those of all requests together. If a
 worker is killed, what it counted since its last line is missing here, but not in the totals.
 """
@@ -67,16 +67,19 @@ class RecentRates(NamedTuple):
 
 
 def read_rates(
-    folder: Path, bounds_s: Sequence[float], now_s: float
+    folder: Path, bounds_s: Sequence[float], now_s: float, began_s: float | None = None
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the figures of each route and side; one without requests is left out."""
-    return read_all_rates(folder, bounds_s, now_s).by_route
+    return read_all_rates(folder, bounds_s, now_s, began_s).by_route
 
 
-def read_all_rates(folder: Path, bounds_s: Sequence[float], now_s: float) -> RecentRates:
+def read_all_rates(
+    folder: Path, bounds_s: Sequence[float], now_s: float, began_s: float | None = None
+) -> RecentRates:
     """Return the figures of each route and side, and of each side; what has no requests is left out.
 
-    `bounds_s` are the upper bounds of the histogram's buckets; the last bucket has no upper bound.
+    `bounds_s` are the upper bounds of the histogram's buckets; the last bucket has no upper bound. `began_s` is when the
+    front door started: a window that reaches further back is shorter, unless requests of an earlier start are in it.
     """
     lines = _read_lines(folder, now_s)
     by_route: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
@@ -88,11 +91,20 @@ def read_all_rates(folder: Path, bounds_s: Sequence[float], now_s: float) -> Rec
             if newer_s <= now_s - at_s < window_s:
                 _add_gains(sums, line, len(bounds_s) + 1)
         newer_s = window_s
+        oldest_s = min((at_s for at_s, _ in lines if now_s - at_s < window_s), default=now_s)
+        window_s = _covered_s(window_s, now_s, began_s, oldest_s)  # noqa: PLW2901 - the true one
         for place, (errors, buckets) in sums.items():
             by_route[place][name] = figures_json(errors, buckets, bounds_s, window_s)
         for side, (errors, buckets) in _sums_by_side(sums).items():
             by_side[side][name] = figures_json(errors, buckets, bounds_s, window_s)
     return RecentRates(dict(by_route), dict(by_side))
+
+
+def _covered_s(window_s: int, now_s: float, began_s: float | None, oldest_s: float) -> int:
+    """Return how much of a window the front door has run, in whole seconds and at least one."""
+    if began_s is None or began_s > now_s:  # unknown, or the clock was set back
+        return window_s
+    return max(1, min(window_s, round(now_s - min(began_s, oldest_s))))
 
 
 def _sums_by_side(sums: _Sums) -> dict[str, tuple[int, Sequence[int]]]:

@@ -65,7 +65,6 @@ CHANGES = {
     "resumed": "the kill file is gone: revision {revision} decides again",
 }
 HEARTBEAT_S = 1.0
-GAINS_S = 5.0  # between two lines of recent counts
 # How long a thread that computes may keep the others from running. With Python's default of 5 ms the
 # loop waits 5 ms in every iteration while a view computes; a request takes several iterations.
 SWITCH_S = 0.001
@@ -169,7 +168,7 @@ class WorkerRuntime:
         self._hints = LegacyHints(app.settings.config)
         self._request_history = RequestHistory(app, self.presence)
         self._upstream = UpstreamJudge(app, self.presence, self.publish, self._is_first_of)
-        self._rates, self._gains_written_s = RatesFile(), 0.0
+        self._rates = RatesFile()
         self._changes: asyncio.Queue[TableEvent] = asyncio.Queue()
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -402,12 +401,9 @@ class WorkerRuntime:
             self.publish()
 
     def _append_gains(self) -> None:
-        """Every GAINS_S seconds: write what the counters have gained."""
-        now_s = time.time()
-        if now_s - self._gains_written_s >= GAINS_S:
-            self._gains_written_s = now_s
-            folder, slot = self.presence.home / "metrics", self.presence.slot.number
-            self._rates.append(folder, slot, self._metrics.take_gains(), now_s)
+        """Write what the counters have gained."""
+        folder, slot = self.presence.home / "metrics", self.presence.slot.number
+        self._rates.append(folder, slot, self._metrics.take_gains(), time.time())
 
     def _repair_metrics(self) -> None:
         self._metrics.repair_files(self.presence.home / "metrics", self.presence.slot.number)

@@ -52,6 +52,31 @@ def test_a_successor_does_not_count_the_totals_of_its_slot(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("began_s", "window_s"),
+    [
+        pytest.param(None, 60, id="unknown"),
+        pytest.param(NOW_S - 3600, 60, id="long ago"),
+        pytest.param(NOW_S - 20, 20, id="twenty seconds ago"),
+        pytest.param(NOW_S - 0.1, 1, id="just now"),
+        pytest.param(NOW_S + 3600, 60, id="the clock was set back"),
+    ],
+)
+def test_the_window_of_a_start_is_as_long_as_the_front_door_runs(tmp_path, began_s, window_s):
+    written(tmp_path, 0, [exchange()] * 120).close()
+    [found] = read_rates(tmp_path, BUCKETS_S, NOW_S, began_s).values()
+
+    minute = found["last_minute"]
+    assert (window_s, 120 / window_s) == (minute["window_s"], minute["per_second"])
+
+
+def test_requests_before_a_restart_make_the_window_longer(tmp_path):
+    written(tmp_path, 0, [exchange()] * 30, NOW_S - 30).close()
+    [found] = read_rates(tmp_path, BUCKETS_S, NOW_S, NOW_S - 10).values()
+
+    assert (30, 1.0) == (found["last_minute"]["window_s"], found["last_minute"]["per_second"])
+
+
+@pytest.mark.parametrize(
     ("age_s", "expected"),
     [
         pytest.param(59, {"last_minute", "last_five_minutes"}, id="a minute"),
