@@ -72,6 +72,37 @@ ROUTES = [
 ]
 
 
+def window(seconds, requests, errors, *percentiles_s):
+    names = ("p50_s", "p95_s", "p99_s")
+    return {
+        "window_s": seconds,
+        "requests": requests,
+        "per_second": round(requests / seconds, 3),
+        "errors": errors,
+        **dict(zip(names, percentiles_s, strict=True)),
+    }
+
+
+SIDES = {
+    "legacy": {
+        "last_minute": window(60, 1_260, 2, 0.0481, 0.212, 0.448),
+        "last_five_minutes": window(300, 6_120, 9, 0.0479, 0.208, 0.455),
+    },
+    "migrated": {
+        "last_minute": window(60, 155, 0, 0.0184, 0.044, 0.093),
+        "last_five_minutes": window(300, 741, 0, 0.0186, 0.046, 0.097),
+    },
+}
+LOAD = {
+    "connections": {"open": 52, "most": 20_000},
+    "local_calls": {
+        "running": 3,
+        "threads": 32,
+        "waiting": 0,
+        "most_waiting": 128,
+        "stuck_threads": 0,
+    },
+}
 BREAKER = {
     "slot": 0,
     "route": "cart",
@@ -139,7 +170,14 @@ def ran(bare, admin, ready, monkeypatch):
             **told,
             "routes": ROUTES,
             "breakers": [BREAKER],
-            "server": {"version": "0.1.0", "pid": 19657, "started_at": "2026-11-29T23:10:04Z"},
+            "server": {
+                "version": "0.1.0",
+                "pid": 19657,
+                "started_at": "2026-11-29T23:10:04Z",
+                "addresses": {"public": "127.0.0.1:8000", "admin": "127.0.0.1:8001"},
+            },
+            **LOAD,
+            "sides": SIDES,
         } if path == "/api/status" else told
 
     with admin(answer) as (_, address):
