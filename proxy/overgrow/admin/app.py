@@ -13,7 +13,7 @@ from functools import partial
 
 from flask import Flask, Response, jsonify, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from overgrow.admin.api import endpoints as api_endpoints
 from overgrow.admin.api.blueprint import create_api, reading_posts
@@ -28,7 +28,7 @@ from overgrow.admin.pages.site import Site
 from overgrow.admin.view import AdminView, living_workers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import CONTENT_TYPE, exposition
-from overgrow.text import duration_text, percent_number
+from overgrow.text import duration_text, join_or, percent_number
 from overgrow.yaml_file.scalars import nearest_word
 
 ENDPOINTS = {
@@ -40,6 +40,11 @@ ENDPOINTS = {
         for each in api_endpoints.ENDPOINTS
         if each.method == "GET" and "{" not in each.path
     },
+}
+MOST_BODY = 16 * 1024  # bytes
+_FIXES = {  # by the status of an error that Flask raised
+    413: f"Send at most {MOST_BODY // 1024} KiB.",
+    500: "Read the log of the front door: it says why.",
 }
 HEADERS = {
     "Cache-Control": "no-store",
@@ -61,10 +66,11 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"duration": duration_text, "percent": percent_number}
-    app.url_map.strict_slashes = False
-    app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     wrong = WrongTokens(now, view.count_wrong_token)
     reading = {*reading_posts(api_endpoints.ENDPOINTS), "logout"}
+    app.before_request(_refuse_long_body)
     app.before_request(partial(refusal, view, now, wrong, reading))
     app.after_request(_add_security_headers)
     app.register_error_handler(HTTPException, _http_error)
@@ -101,11 +107,19 @@ def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
     add_forms(app, view)
 
 
+def _refuse_long_body() -> None:
+    """Refuse a body that is too long and does not say its length: Werkzeug would cut it."""
+    if request.content_length is None and len(request.get_data()) >= MOST_BODY:
+        raise RequestEntityTooLarge
+
+
 def _http_error(found: HTTPException) -> ResponseReturnValue:
     """Return an error that Flask raised as a response in our format; the text of a 404 lists the pages."""
     status = found.code or 500
     text = found.description or found.name
-    fix = ""
+    fix = _FIXES.get(status, "")
+    if isinstance(found, MethodNotAllowed) and found.valid_methods:
+        fix = f"Use {join_or(sorted(found.valid_methods))}."
     if status == 404 and request.routing_exception:  # else the page says itself what is missing
         text = f"There is no page {request.path}. The pages are: / {' '.join(ENDPOINTS)}"
         near = nearest_word(request.path, ENDPOINTS)

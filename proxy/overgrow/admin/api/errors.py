@@ -9,38 +9,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from overgrow.table.reading.problems import REFUSALS, EditRefused
+from overgrow.table.reading.problems import NEXT_COMMANDS, REFUSALS, EditRefused
 
 
 class ErrorKind(NamedTuple):
-    """The status of one code, what it means, and the commands that help."""
+    """The status of one code, what it means, and the commands or requests that help."""
 
     status: int
     meaning: str
     next_commands: tuple[str, ...] = ()
 
 
+_API, _SETTINGS = ("GET /api/openapi.json",), ("overgrow config",)
 ERRORS: dict[str, ErrorKind] = {
-    "bad-body": ErrorKind(400, "The body is not a JSON object or a form that can be read."),
+    "bad-body": ErrorKind(400, "The body is not a JSON object or a form that can be read.", _API),
     "bad-parameter": ErrorKind(
-        400, "A parameter is unknown, missing, given twice, or has a value it cannot have."
+        400, "A parameter is unknown, missing, given twice, or has a value it cannot have.", _API
     ),
-    "bad-request": ErrorKind(400, "The request cannot be read."),
-    "token-needed": ErrorKind(401, "The request has no token, or a wrong one."),
-    "foreign-origin": ErrorKind(403, "The request comes from a page of another site."),
-    "form-token": ErrorKind(403, "The form has no valid csrf token."),
-    "reason-needed": ErrorKind(400, "A flip forward has no reason."),
+    "bad-request": ErrorKind(400, "The request cannot be read.", _API),
+    "token-needed": ErrorKind(401, "The request has no token, or a wrong one.", _SETTINGS),
+    "foreign-origin": ErrorKind(
+        403, "The request comes from a page of another site.", ("overgrow status",)
+    ),
+    "form-token": ErrorKind(403, "The form has no valid csrf token.", ("overgrow status",)),
+    "reason-needed": ErrorKind(400, "A flip forward has no reason.", _API),
     "forward-needs-token": ErrorKind(
-        403, "A flip forward needs a token, or the unix socket of the front door's owner."
+        403,
+        "A flip forward needs a token, or the unix socket of the front door's owner.",
+        ("overgrow flip --help",),
     ),
-    "token-reads-only": ErrorKind(403, "The token is the one that only reads."),
-    "no-token": ErrorKind(403, "The listener is reachable from elsewhere and has no token."),
-    "not-found": ErrorKind(404, "The API has no such path."),
-    "method-not-allowed": ErrorKind(405, "The path takes other methods."),
-    "request-entity-too-large": ErrorKind(413, "The body is larger than 16 KiB."),
-    "unsupported-media-type": ErrorKind(415, "The body is neither JSON nor a form."),
-    "unknown-host": ErrorKind(421, "Host is not a name of this listener."),
-    "internal-server-error": ErrorKind(500, "The answer could not be made; the log says why."),
+    "token-reads-only": ErrorKind(403, "The token is the one that only reads.", _SETTINGS),
+    "no-token": ErrorKind(
+        403, "The listener is reachable from elsewhere and has no token.", _SETTINGS
+    ),
+    "not-found": ErrorKind(404, "The API has no such path.", _API),
+    "method-not-allowed": ErrorKind(405, "The path takes other methods.", _API),
+    "request-entity-too-large": ErrorKind(413, "The body is larger than 16 KiB.", _API),
+    "unsupported-media-type": ErrorKind(415, "The body is neither JSON nor a form.", _API),
+    "unknown-host": ErrorKind(421, "Host is not a name of this listener.", _SETTINGS),
+    "internal-server-error": ErrorKind(
+        500, "The answer could not be made; the log says why.", ("overgrow status",)
+    ),
     "file-unusable": ErrorKind(
         503,
         "A file of the front door cannot be used.",
@@ -74,7 +83,7 @@ ERRORS |= {
     ),
 }
 ERRORS |= {
-    code: ErrorKind(_STATUS_OF_REFUSAL.get(code, 409), meaning)
+    code: ErrorKind(_STATUS_OF_REFUSAL.get(code, 409), meaning, NEXT_COMMANDS[code])
     for code, meaning in REFUSALS.items()
 }
 EVERYWHERE = (  # codes that every endpoint may answer

@@ -1,9 +1,12 @@
+from io import BytesIO
+
 import jsonschema
 import pytest
 
 from overgrow.admin.api.endpoints import ENDPOINTS
-from overgrow.admin.api.errors import ERRORS, EVERYWHERE, OF_POSTS
+from overgrow.admin.api.errors import ERRORS, EVERYWHERE, OF_POSTS, error_json
 from overgrow.admin.app import create_admin
+from overgrow.table.live import is_killed
 from tests.unit.admin.admin_view import View
 
 ERROR_KEYS = ["code", "message", "fix", "next"]
@@ -62,6 +65,44 @@ def test_the_description_says_whether_a_token_is_needed(client, view):
 
     assert {} in without
     assert [{"token": []}] == client.get("/api/openapi.json", headers=headers).json["security"]
+
+
+@pytest.mark.parametrize(("code", "kind"), ERRORS.items(), ids=list(ERRORS))
+def test_every_error_names_what_helps(code, kind):
+    assert kind.next_commands
+    assert error_json(code, "What.")["error"]["next"]
+
+
+def test_a_wrong_method_is_told_the_right_ones(client):
+    error = client.put("/api/status").json["error"]
+
+    assert "Use GET, HEAD or OPTIONS." == error["fix"]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("path", ["/api/kill", "/kill", "/login"])
+@pytest.mark.parametrize("is_chunked", [True, False])
+def test_a_body_that_is_too_long_is_413_with_and_without_a_length(view, path, kind, is_chunked):
+    view.token = "s3cret"
+    body = {"data": b"who=" + b"x" * 16_384}
+    if is_chunked:
+        stream = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+        body = {"input_stream": BytesIO(body["data"]), "environ_overrides": stream}
+    response = (
+        create_admin(view)
+        .test_client()
+        .post(path, content_type=kind, headers={"Authorization": "Bearer s3cret"}, **body)
+    )
+
+    assert 413 == response.status_code
+    assert not is_killed(view.config, view.state)
+
+
+@pytest.mark.parametrize("path", ["/api//status", "/api/routes//default"])
+def test_a_path_with_an_empty_part_leads_nowhere(client, path):
+    response = client.get(path)
+
+    assert (404, "Location" in response.headers) == (response.status_code, False)
 
 
 READS = [each for each in ENDPOINTS if each.method == "GET"]
