@@ -37,6 +37,7 @@ from overgrow.text import printable
 from overgrow.yaml_file.scalars import nearest_word
 
 T = TypeVar("T")
+ASK_S = 8.0  # for the store to answer, and for what it holds to be judged
 LOCK_S = 2.0  # short: the admin listener has few threads
 MOST_SAMPLES = 5
 MOST_LISTED = 200
@@ -193,7 +194,7 @@ def _ask(view: AdminView, question: Callable[[], T]) -> T:
 
     """
     try:
-        return within(ANSWER_S, view.state / "differences", question)
+        return within(ASK_S, view.state / "differences", question)
     except (StoreError, OSError) as error:
         raise EvidenceUnavailable(_reason(error)) from error
 

@@ -55,6 +55,7 @@ from overgrow.store.schema import HEAD, version_of
 Explains = Callable[[Part], bool]
 _COMPARED = ("matched", "ignored", "mismatched")
 DAY_HOURS = 24
+_OWNER = ("route", "control", "key")  # of a group's rows
 
 
 def was_explained(part: Part) -> bool:
@@ -336,14 +337,17 @@ def _select_stored_groups(
     names = None if routes is None else [storable_text(each) for each in routes]
     mine = true() if names is None else group.c.route.in_(names)
     total = connection.execute(select(func.count()).select_from(group).where(mine)).scalar_one()
-    order = (group.c.severity.desc(), group.c.times.desc(), group.c.key)
-    rows = connection.execute(select(group).where(mine).order_by(*order).limit(limit)).all()
-    theirs = true() if names is None else part.c.route.in_(names)
-    chosen = {row[:3] for row in rows}
+    order = (group.c.severity.desc(), group.c.times.desc(), group.c.key, group.c.route)
+    wanted = select(group).where(mine).order_by(*order).limit(limit)
+    rows = connection.execute(wanted).all()
+    query = select(part).where(true() if names is None else part.c.route.in_(names))
+    if total > limit:
+        first = wanted.subquery()
+        owner = zip(_OWNER, (first.c[name] for name in _OWNER), strict=True)
+        query = query.join(first, and_(*(part.c[name] == column for name, column in owner)))
     parts: dict[tuple[str, str, str], list[Part]] = defaultdict(list)
-    for row in connection.execute(select(part).where(theirs).order_by(*part.primary_key.columns)):
-        if row[:3] in chosen:
-            parts[row[:3]].append(part_from_row(row))
+    for row in connection.execute(query.order_by(*part.primary_key.columns)):
+        parts[row[:3]].append(part_from_row(row))
     groups = (_group_from_row(row, row.times, parts[row[:3]], ()) for row in rows)
     return StoredGroups(tuple(groups), total)
 
