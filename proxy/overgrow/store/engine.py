@@ -65,8 +65,8 @@ def _require_supported(url: URL) -> URL:
 
 
 def without_password(url: URL) -> str:
-    """Return the URL without its password, for logs."""
-    return url.render_as_string(hide_password=True)
+    """Return the URL without its password, for logs; parameters are left out, because they may hold one too."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def file_of(url: URL) -> Path | None:
