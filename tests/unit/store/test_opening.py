@@ -47,7 +47,7 @@ def test_the_store_is_where_the_setting_says(tmp_path, asked, driver):
         pytest.param("mysql://db/evidence?password=hunter2", id="a password as a parameter"),
         pytest.param("sqlite://", id="a database in memory"),
         pytest.param("sqlite:///:memory:", id="a database in memory, by name"),
-        pytest.param("hunter2://x:y:z@@", id="nonsense"),
+        pytest.param("nonsense://x:hunter2:z@@", id="nonsense"),
     ],
 )
 def test_a_setting_of_no_use_is_told_with_the_fix_and_without_the_password(tmp_path, asked):
