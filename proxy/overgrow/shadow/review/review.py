@@ -21,7 +21,7 @@ from overgrow.shadow.review.rules_folder import RulesFolder
 from overgrow.shadow.rules.rules import Rule
 
 MAX_GROUPS = (
-    5_000  # that one question looks at; the store keeps 2,000, and deletes others within minutes
+    2_500  # that one question looks at; the store keeps 2,000, and deletes others within minutes
 )
 _ID = re.compile(r"[0-9a-f]{4,16}")
 
