@@ -216,7 +216,7 @@ def test_the_test_client_is_served_by_both_sides(app):
 def test_only_an_app_under_test_leaves_no_access_log(app, testing):
     app.testing = testing
     with app.test_client().get("/x"):
-        kinds = {type(sink) for sink in app.wsgi_app._door._sinks}
+        kinds = {type(sink) for sink in app.wsgi_app._front_door._sinks}
 
     assert (AccessLog in kinds) is not testing
 

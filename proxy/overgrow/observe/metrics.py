@@ -15,20 +15,22 @@ from __future__ import annotations
 import json
 import logging
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import Metric
 from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.samples import Sample
 
 from overgrow.exchange import Exchange, Failure
+from overgrow.observe.exposed_facts import Flips, fact_metrics
 from overgrow.observe.mapped_counters import (
     UNREADABLE,
     Cell,
@@ -37,9 +39,9 @@ from overgrow.observe.mapped_counters import (
     open_ledger,
     read_entries,
 )
+from overgrow.observe.metric_list import METRICS
 from overgrow.observe.recent_counts import RecentCounts, Ring
 from overgrow.observe.recent_rates import Gain
-from overgrow.observe.upstream import newest_state
 
 __all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "sum_samples"]
 
@@ -65,103 +67,6 @@ BUCKETS_S = (
 )
 _LE = (*(repr(bound) for bound in BUCKETS_S), "+Inf")  # as prometheus_client writes floats
 _log = logging.getLogger("overgrow.metrics")
-
-
-class MetricInfo(NamedTuple):
-    """One metric: its kind, the labels it carries, and the sentence after # HELP."""
-
-    kind: Literal[
-        "counter", "histogram", "gauge", "board"
-    ]  # board: read from the board, not from files
-    help: str
-    labels: tuple[str, ...] = ()
-
-
-METRICS: dict[str, MetricInfo] = {
-    "overgrow_requests_total": MetricInfo(
-        "counter",
-        "Finished requests; status 0 means that the client left before the response began.",
-        ("route", "side", "status"),
-    ),
-    "overgrow_request_duration_seconds": MetricInfo(
-        "histogram",
-        "Seconds from the request head to the last byte of the response.",
-        ("route", "side"),
-    ),
-    "overgrow_errors_total": MetricInfo(
-        "counter",
-        "Requests answered 5xx, or broken off by the side that served them.",
-        ("route", "side"),
-    ),
-    "overgrow_failures_total": MetricInfo(
-        "counter", "Requests that failed, by code and the party to blame.", ("code", "party")
-    ),
-    "overgrow_client_timeouts_total": MetricInfo(
-        "counter",
-        "Requests ended because their client was too slow, by route, side and the party to blame.",
-        ("route", "side", "party"),
-    ),
-    "overgrow_fallbacks_total": MetricInfo(
-        "counter",
-        "Requests that legacy answered because migrated failed, by migrated's failure or status.",
-        ("route", "code"),
-    ),
-    "overgrow_shadow_total": MetricInfo(
-        "counter",
-        "Requests copied to the other side, by verdict.",
-        ("route", "verdict"),
-    ),
-    "overgrow_shadow_dropped_total": MetricInfo(
-        "counter", "Requests drawn for a copy and not compared, by reason.", ("reason",)
-    ),
-    "overgrow_request_bytes_total": MetricInfo(
-        "counter", "Bytes of request bodies.", ("route", "side")
-    ),
-    "overgrow_response_bytes_total": MetricInfo(
-        "counter", "Bytes of response bodies.", ("route", "side")
-    ),
-    "overgrow_reload_failures_total": MetricInfo(
-        "counter", "Changed tables that a worker refused; each worker counts its own."
-    ),
-    "overgrow_log_lines_dropped_total": MetricInfo(
-        "counter", "Access-log lines dropped because the log consumer was too slow."
-    ),
-    "overgrow_wrong_tokens_total": MetricInfo(
-        "counter", "Wrong tokens given to the admin listener, at the login or as a bearer."
-    ),
-    "overgrow_webhook_total": MetricInfo(
-        "counter",
-        "Attempts to send a notification, by outcome: sent, retry or refused; dropped: given up unsent.",
-        ("outcome",),
-    ),
-    "overgrow_shadow_waiting": MetricInfo("gauge", "Copies of requests that wait to be sent."),
-    "overgrow_connections": MetricInfo("gauge", "Open client connections."),
-    "overgrow_local_threads_busy": MetricInfo(
-        "gauge", "Calls of the migrated app that run or wait for a thread."
-    ),
-    "overgrow_local_calls_waiting": MetricInfo(
-        "gauge", "Calls of the migrated app that wait for a thread."
-    ),
-    "overgrow_local_threads_stuck": MetricInfo(
-        "gauge", "Threads whose call exceeded its response timeout and is still running."
-    ),
-    "overgrow_upstream_up": MetricInfo("board", "0 while legacy does not answer, else 1."),
-    "overgrow_workers": MetricInfo("board", "Living worker processes."),
-    "overgrow_killed": MetricInfo("board", "1 while the kill file sends everything to legacy."),
-    "overgrow_reload_error": MetricInfo("board", "1 while the table on disk is refused."),
-    "overgrow_boot_error": MetricInfo("board", "1 while workers do not start."),
-    "overgrow_boot_failures_total": MetricInfo(
-        "board", "Workers that did not start, or died in a row, since the server started."
-    ),
-    "overgrow_breaker_open": MetricInfo(
-        "board",
-        "Living workers whose breaker of this route and side is open.",
-        ("route", "side"),
-    ),
-    "overgrow_table_revision_info": MetricInfo(
-        "board", "1 for each revision that a living worker serves.", ("revision",)
-    ),
-}
 
 
 def is_error(status: int, failure: Failure | None) -> bool:
@@ -396,11 +301,19 @@ def sum_samples(folder: Path) -> list[Sample]:
     return [sample for metric in _merge_files(folder, frozenset()) for sample in metric.samples]
 
 
-def exposition(folder: Path, workers: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return all workers' metrics as Prometheus text; `workers` is what the board says about the living workers."""
+def exposition(
+    folder: Path,
+    workers: Sequence[Mapping[str, Any]],
+    flips: Flips = MappingProxyType({}),
+    version: str = "",
+) -> bytes:
+    """Return all workers' metrics as Prometheus text; `workers` is what the board says about the living workers.
+
+    `flips` counts the flips in the history, by route and target; `version` is that of Overgrow.
+    """
     live_slots = frozenset(worker["slot"] for worker in workers)
-    metrics = [*_merge_files(folder, live_slots), *_board_metrics(workers)]
-    return generate_latest(_FixedRegistry(metrics))
+    facts = fact_metrics(folder, workers, flips, version)
+    return generate_latest(_FixedRegistry([*_merge_files(folder, live_slots), *facts]))
 
 
 class _FixedRegistry(CollectorRegistry):
@@ -473,47 +386,3 @@ def _accumulate(family: Metric) -> None:
         Sample("overgrow_request_duration_seconds_count", {"route": route, "side": side}, total)
         for (route, side), total in sums.items()
     ]
-
-
-def _board_metrics(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
-    revisions = Counter(worker["revision"] for worker in workers if worker.get("revision"))
-    figures = {
-        "overgrow_upstream_up": newest_state(workers).up,
-        "overgrow_workers": len(workers),
-        "overgrow_killed": any(worker.get("killed") for worker in workers),
-        "overgrow_reload_error": any(worker.get("reload_error") for worker in workers),
-        "overgrow_boot_error": any(worker.get("boot_error") for worker in workers),
-    }
-    failed_boots = CounterMetricFamily(
-        "overgrow_boot_failures",
-        METRICS["overgrow_boot_failures_total"].help,
-        value=max((worker.get("boot_failures", 0) for worker in workers), default=0),
-    )
-    info = GaugeMetricFamily(
-        "overgrow_table_revision_info",
-        METRICS["overgrow_table_revision_info"].help,
-        labels=["revision"],
-    )
-    for revision in sorted(revisions):
-        info.add_metric([revision], 1)
-    return [
-        info,
-        failed_boots,
-        _breaker_metric(workers),
-        *(
-            GaugeMetricFamily(name, METRICS[name].help, value=value)
-            for name, value in figures.items()
-        ),
-    ]
-
-
-def _breaker_metric(workers: Sequence[Mapping[str, Any]]) -> Metric:
-    """Return a metric that says for each breaker in how many workers it is open (not half-open or recovering)."""
-    counted: Counter[tuple[str, str]] = Counter()
-    for breaker in (each for worker in workers for each in worker.get("breakers", ())):
-        counted[breaker["route"], breaker["side"]] += breaker["state"] == "open"
-    name = "overgrow_breaker_open"
-    family = GaugeMetricFamily(name, METRICS[name].help, labels=["route", "side"])
-    for labels, workers_open in sorted(counted.items()):
-        family.add_metric(labels, workers_open)
-    return family

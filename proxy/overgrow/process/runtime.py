@@ -26,6 +26,7 @@ from overgrow.observe.counter_identity import identify_counters
 from overgrow.observe.metrics import Metrics
 from overgrow.observe.recent_rates import RatesFile
 from overgrow.process.access_log import access_log_sinks, build_access_log
+from overgrow.process.gate_watch import build_gate_watch
 from overgrow.process.hints import LegacyHints, LegacyTraits
 from overgrow.process.notifier import WebhookNotifier, build_sender
 from overgrow.process.presence import Presence
@@ -169,6 +170,7 @@ class WorkerRuntime:
         self._request_history = RequestHistory(app, self.presence)
         self._upstream = UpstreamJudge(app, self.presence, self.publish, self._is_first_of)
         self._rates = RatesFile()
+        self._gates = build_gate_watch(app, self.publish, self._is_first_to_stay)
         self._changes: asyncio.Queue[TableEvent] = asyncio.Queue()
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -204,6 +206,7 @@ class WorkerRuntime:
         if self.control is not None:  # else nobody asks
             self._tasks.append(asyncio.create_task(self._upstream.run()))
             self._tasks.append(asyncio.create_task(self._request_history.run()))
+            self._tasks.append(asyncio.create_task(self._gates.run()))
             if sender := build_sender(self._app.settings):
                 board, speaks = self.presence.living_workers, self._is_first_of
                 notifier = WebhookNotifier(self._app.state, sender, board, speaks, self._metrics)
@@ -327,6 +330,7 @@ class WorkerRuntime:
             "limits": self._limits(),
             "breakers": self._published_breakers,
             "upstream": self._upstream.as_json(),
+            "gates": self._gates.gates,
             "history_problem": self._request_history.problem,
             "notes": [*self._waiting_notes(), *self._notes, *self._hint_notes()],
         }

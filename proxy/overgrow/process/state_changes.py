@@ -46,6 +46,7 @@ class FrontDoorState:
             "is_legacy_up": was_legacy_up if is_unknown else legacy["up"],
             "rejected": _rejected_digest(self.living),
             "breakers": sorted(map(list, _open_breakers(self.living))),
+            "gates": _gates(self.living),
         }
 
 
@@ -65,7 +66,9 @@ def find_events(
         *(_legacy_events(state) if now["is_legacy_up"] != before["is_legacy_up"] else ()),
         *_table_events(before["rejected"], state),
         *_breaker_events(before["breakers"], state),
+        *_gate_events(before.get("gates", {}), state),
     ]
+    now["gates"] = now["gates"] or before.get("gates", {})  # a new worker has judged none yet
     return events, now
 
 
@@ -140,6 +143,22 @@ def _breaker_events(
     for route, side in sorted(known - now):
         said = f"the breaker of {route} is closed again for {side}."
         yield _event("breaker.closed", state.at, said, {"route": route, "side": side})
+
+
+def _gate_events(before: Mapping[str, bool], state: FrontDoorState) -> Iterator[WebhookEvent]:
+    for route, is_open in _gates(state.living).items():
+        if is_open and before.get(route) is False:
+            said = f"the gate of {route} is open: it may be flipped."
+            yield _event("gate.opened", state.at, said, {"route": route})
+        if not is_open and before.get(route) is True:
+            said = f"the gate of {route} is closed again: see overgrow gate {route}."
+            yield _event("gate.closed", state.at, said, {"route": route})
+
+
+def _gates(living: Sequence[Worker]) -> dict[str, bool]:
+    """Return {route: whether its gate is open}, as the worker that judges gates published it."""
+    published = (one.get("gates") or {} for one in living)
+    return {route: bool(gate["is_open"]) for gates in published for route, gate in gates.items()}
 
 
 def _open_breakers(living: Sequence[Worker]) -> set[tuple[str, str]]:

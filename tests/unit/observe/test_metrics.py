@@ -397,7 +397,9 @@ def everything(folder):
     metrics.add("overgrow_shadow_dropped_total", "stale")
     metrics.add("overgrow_webhook_total", "sent")
     breaker = {"route": "orders", "side": "migrated", "state": "open"}
-    return exposition(folder, [{"slot": 0, "revision": "abc", "breakers": [breaker]}])
+    gates = {"orders": {"value": 0.97, "threshold": 0.99, "is_open": False, "at_s": 1.0}}
+    worker = {"slot": 0, "revision": "abc", "breakers": [breaker], "gates": gates}
+    return exposition(folder, [worker], {("orders", "migrated"): 2}, "0.1.0")
 
 
 def test_every_metric_described_is_told_with_its_help_and_labels(tmp_path):

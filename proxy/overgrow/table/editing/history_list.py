@@ -6,12 +6,15 @@ another process held the history, is a row too: it took effect.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from overgrow.table.editing.history import History, HistoryEntry
 from overgrow.table.editing.unrecorded import ACTIONS, Note
 
+FLIPS = ("flip", "rollback")
+TARGETS = ("legacy", "migrated", "gone")
 WAITING = "not in the history yet; it took effect all the same"
 
 
@@ -62,6 +65,20 @@ def list_history(
     rows = [HistoryRow(entry, is_recorded=False) for entry in waiting]
     rows = [*(_row(entry, undone) for entry in history.entries), *rows]
     return [row for row in reversed(rows) if _is_about(row.entry, route, with_kills=with_kills)]
+
+
+def count_flips(entries: Sequence[HistoryEntry]) -> dict[tuple[str, str], int]:
+    """Return {(route, target): how many flips and rollbacks led to it}; a flip to a canary counts for `canary`.
+
+    A flip of a group counts for each of its routes. A flip that never took effect counts too, because it was made.
+    """
+    counted: Counter[tuple[str, str]] = Counter()
+    for entry in entries:
+        if entry.action in FLIPS and entry.route and entry.to:
+            to = entry.to if entry.to in TARGETS else "canary"
+            routes = {change.route or entry.route for change in entry.changes} or {entry.route}
+            counted.update((route, to) for route in routes)
+    return dict(counted)
 
 
 def _row(entry: HistoryEntry, undone: Mapping[str, HistoryEntry]) -> HistoryRow:
