@@ -28,7 +28,7 @@ TABLES = {  # family -> the closed table of its codes
     "failures of a command": ("overgrow.cli.failures", "FAILURES"),
     "failures of a request": ("overgrow.exchange", "FAILURES"),
     "problems of a rules file": ("overgrow.shadow.rules.file", "CODES"),
-    "metrics": ("overgrow.observe.metrics", "METRICS"),
+    "metrics": ("overgrow.observe.metric_list", "METRICS"),
 }
 JSON_KEY = re.compile(r"[a-z][a-z_]*")
 JSON_FROM = ("cli", "admin", "observe")  # folders that make JSON for users
