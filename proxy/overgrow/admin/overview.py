@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from overgrow.admin.alerts import Alert
 from overgrow.admin.route_rows import RouteRow, RowSources, rows_of
-from overgrow.admin.traffic import NO_TRAFFIC, Traffic, TrafficReader
+from overgrow.admin.traffic import NO_TRAFFIC, CounterReader, Traffic
 from overgrow.admin.view import AdminView, history_of, living_workers, notes_of
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import sum_samples
@@ -52,7 +52,7 @@ class Overview:
         return find_undoable(self.entries, None)
 
 
-def read_overview(view: AdminView, traffic: TrafficReader, now_s: float) -> Overview:
+def read_overview(view: AdminView, traffic: CounterReader, now_s: float) -> Overview:
     """Read the board, the counters, the history and the open groups."""
     living = living_workers(view)
     entries, no_history = _read_or_reason(lambda: history_of(view).entries, "The history")

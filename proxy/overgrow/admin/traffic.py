@@ -14,7 +14,7 @@ from threading import Lock
 from overgrow.files import within
 from overgrow.observe.counter_totals import CounterTotals
 from overgrow.observe.metrics import BUCKETS_S
-from overgrow.observe.rates_reader import RatesReader, RecentCounts
+from overgrow.observe.rates_reader import RatesReader, WindowCounts
 
 READ_S = 10.0  # the first read of a large table takes seconds on a busy machine
 TICK_S = 1.9  # less than the pause of an open page, so that no page misses a tick
@@ -27,14 +27,14 @@ Counts = tuple[int, ...]  # errors, then the requests in each bucket of the hist
 class Traffic:
     """The requests of all workers, by route and side: `recent` by window, `totals` since the counters started."""
 
-    recent: Mapping[str, Mapping[Place, RecentCounts]]
+    recent: Mapping[str, Mapping[Place, WindowCounts]]
     totals: Mapping[Place, Counts]
 
 
 NO_TRAFFIC = Traffic({MINUTE: {}, MINUTES: {}}, {})
 
 
-class TrafficReader:
+class CounterReader:
     """Reads the counters in one folder. `clock` returns seconds that are never set back."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:

@@ -27,7 +27,7 @@ from overgrow.observe.split import quantile
 Place = tuple[str, str]  # route, side
 
 
-class RecentCounts(NamedTuple):
+class WindowCounts(NamedTuple):
     """The counts of one route and side in one window: requests, errors, and requests in each bucket of the histogram."""
 
     requests: int
@@ -51,9 +51,9 @@ class RatesReader:
     def __init__(self, folder: Path, bucket_count: int) -> None:
         self._folder, self._bucket_count = folder, bucket_count
         self._slots: dict[str, _SlotLines] = {}
-        self._windows = {name: _Window(span_s) for name, span_s in WINDOWS_S.items()}
+        self._windows = {name: _RateWindow(span_s) for name, span_s in WINDOWS_S.items()}
 
-    def read(self, now_s: float) -> Mapping[str, Mapping[Place, RecentCounts]]:
+    def read(self, now_s: float) -> Mapping[str, Mapping[Place, WindowCounts]]:
         """Return {name of a window: {(route, side): counts}}; a route and side without requests are left out."""
         for path in self._folder.glob("rates_*.jsonl"):
             if path.name not in self._slots:
@@ -113,13 +113,13 @@ def _parse(raw: bytes, bucket_count: int) -> _Line | None:
     return None
 
 
-class _Window:
+class _RateWindow:
     """The sums of the lines of the last seconds."""
 
     def __init__(self, span_s: float) -> None:
         self._span_s = span_s
         self._lines: dict[str, deque[_Line]] = {}
-        self._sums: dict[Place, RecentCounts] = {}
+        self._sums: dict[Place, WindowCounts] = {}
 
     def add(self, slot: str, line: _Line) -> None:
         """Add a line of a slot. If it is older than the lines before it, the clock was set back: those are left out."""
@@ -135,7 +135,7 @@ class _Window:
             while lines and now_s - lines[0].at_s >= self._span_s:
                 self._change(sub, lines.popleft())
 
-    def counts(self) -> Mapping[Place, RecentCounts]:
+    def counts(self) -> Mapping[Place, WindowCounts]:
         """Return the sums of all lines in the window."""
         return dict(self._sums)
 
@@ -145,11 +145,11 @@ class _Window:
             requests = sum(buckets)
             before = self._sums.get((route, side))
             if before is None:
-                self._sums[route, side] = RecentCounts(requests, errors, tuple(buckets))
+                self._sums[route, side] = WindowCounts(requests, errors, tuple(buckets))
             elif change is sub and before.requests == requests:
                 del self._sums[route, side]
             else:
-                self._sums[route, side] = RecentCounts(
+                self._sums[route, side] = WindowCounts(
                     change(before.requests, requests),
                     change(before.errors, errors),
                     tuple(map(change, before.buckets, buckets)),

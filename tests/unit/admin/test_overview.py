@@ -14,7 +14,7 @@ from overgrow.admin.route_rows import (
     shadow_counts_of,
     way_back_of,
 )
-from overgrow.admin.traffic import TICK_S, TrafficReader
+from overgrow.admin.traffic import TICK_S, CounterReader
 from overgrow.exchange import Failure
 from overgrow.observe.board import claim_slot
 from overgrow.observe.metrics import Metrics, sum_samples
@@ -167,12 +167,12 @@ def test_ages_are_said_as_people_say_them(at, text):
 
 
 def read(view):
-    return read_overview(view, TrafficReader(view.metrics), NOW_S)
+    return read_overview(view, CounterReader(view.metrics), NOW_S)
 
 
 def page_of(view, **query):
     """What the page without JavaScript shows."""
-    return narrow(OverviewBuilder(TrafficReader(view.metrics))(view, NOW_S, {}), query)
+    return narrow(OverviewBuilder(CounterReader(view.metrics))(view, NOW_S, {}), query)
 
 
 def test_only_so_many_routes_stand_on_one_page(tmp_path):
@@ -285,7 +285,7 @@ def test_a_history_that_cannot_be_read_leaves_the_page_and_is_told(tmp_path):
 
 
 def test_counts_that_cannot_be_read_leave_the_page_and_are_told(tmp_path):
-    class AwayReader(TrafficReader):
+    class AwayReader(CounterReader):
         def read(self, _now_s):
             raise TimeoutError(0, "it does not answer", "metrics")
 
@@ -305,7 +305,7 @@ def test_a_name_that_left_the_table_has_a_row_while_it_has_counts(tmp_path):
 
 def test_counters_are_read_once_for_all_pages_of_a_tick(tmp_path):
     clock = [0.0]
-    metrics, reader = Metrics(tmp_path, 0), TrafficReader(tmp_path, lambda: clock[0])
+    metrics, reader = Metrics(tmp_path, 0), CounterReader(tmp_path, lambda: clock[0])
     metrics.record(exchange())
     told = [reader.read(NOW_S)]
     metrics.record(exchange())

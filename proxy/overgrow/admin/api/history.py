@@ -6,7 +6,7 @@ from typing import Any
 
 from overgrow.admin.api.endpoint import ApiCall, Endpoint, Parameter
 from overgrow.admin.api.errors import ApiError
-from overgrow.admin.api.kinds import Span, Text, Time, Word
+from overgrow.admin.api.kinds import SpanKind, Text, Time, Word
 from overgrow.admin.api.route_names import require_route
 from overgrow.admin.api.schemas import INTEGER, NUMBER, TEXT, TIME, list_of, nullable, record
 from overgrow.admin.request_history import HistoryQuestion, sides_history
@@ -76,7 +76,7 @@ ENDPOINTS = (
             Parameter(
                 "step",
                 "the length of a step; longer if it is finer than what is kept, or gives too many points",
-                Span(366 * DAY_S),
+                SpanKind(366 * DAY_S),
             ),
         ),
         errors=("unknown-route",),

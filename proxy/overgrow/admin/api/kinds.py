@@ -154,7 +154,7 @@ class Time(_WrittenAsText):
 
 
 @dataclass(frozen=True, slots=True)
-class Span(_WrittenAsText):
+class SpanKind(_WrittenAsText):
     """A whole number of seconds, minutes, hours or days, such as 10s or 1h, up to `most_s`; its value is seconds."""
 
     most_s: int

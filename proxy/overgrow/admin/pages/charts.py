@@ -22,7 +22,7 @@ Points = Sequence[tuple[float, float | None]]  # unix time, value
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ChartSpan:
     """The time that a chart shows, in unix seconds; the end is not part of it."""
 
     from_s: float
@@ -42,7 +42,7 @@ class Span:
 
 
 def chart_json(
-    span: Span,
+    span: ChartSpan,
     lines: Mapping[str, Points],
     text_of: Callable[[float], str],
     top: float | None = None,
@@ -61,7 +61,7 @@ def chart_json(
     }
 
 
-def line_path(span: Span, points: Points, top: float) -> str:
+def line_path(span: ChartSpan, points: Points, top: float) -> str:
     """Return the `d` of a line."""
     parts, pen_is_down = [], False
     for index, (at_s, value) in enumerate(points):
@@ -76,7 +76,7 @@ def line_path(span: Span, points: Points, top: float) -> str:
     return "".join(parts)
 
 
-def band_path(span: Span, points: Points, top: float) -> str:
+def band_path(span: ChartSpan, points: Points, top: float) -> str:
     """Return the `d` of the area between a line and the bottom, closed at each gap."""
     areas: list[list[tuple[float, float]]] = [[]]
     for at_s, value in points:
@@ -113,7 +113,7 @@ def nice_top(highest: float) -> float:
     return next(power * step for step in (1, 2, 5, 10) if power * step >= highest * (1 - 1e-9))
 
 
-def marks_path(span: Span, times: Iterable[float]) -> str:
+def marks_path(span: ChartSpan, times: Iterable[float]) -> str:
     """Return the `d` of an upright line at each time inside the span."""
     inside = (at_s for at_s in times if span.from_s <= at_s < span.to_s)
     return "".join(f"M{span.x(at_s):g} 0V{HEIGHT}" for at_s in inside)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from overgrow.admin.pages.charts import Points, Span, band_path, chart_json, marks_path
+from overgrow.admin.pages.charts import ChartSpan, Points, band_path, chart_json, marks_path
 from overgrow.admin.pages.figures import rate_text
 from overgrow.admin.progress import Progress, progress, unix_s
 from overgrow.admin.request_history import (
@@ -41,7 +41,7 @@ def progress_charts(view: AdminView, range_name: str, now_s: float) -> dict[str,
     return {"range": range_name, **progress_json(found, span)}
 
 
-def progress_json(found: Progress, span: Span) -> dict[str, Any]:
+def progress_json(found: Progress, span: ChartSpan) -> dict[str, Any]:
     """Return the chart of the progress. The default route counts as a route that has not moved."""
     requests, unrouted = found.requests, found.unrouted
     steps = _steps(requests, span)
@@ -73,7 +73,7 @@ def route_charts(view: AdminView, name: str, range_name: str, now_s: float) -> d
     return {"range": range_name, **route_json(found, span)}
 
 
-def route_json(found: SidesHistory, span: Span) -> dict[str, Any]:
+def route_json(found: SidesHistory, span: ChartSpan) -> dict[str, Any]:
     """Return the charts of one route."""
     steps = _steps(found, span)
     whole = steps[:-1]  # of a step that is still filling, the rate is not known
@@ -91,8 +91,8 @@ def route_json(found: SidesHistory, span: Span) -> dict[str, Any]:
     }
 
 
-def _span(range_name: str, now_s: float) -> Span:
-    return Span(now_s - RANGES[range_name], now_s)
+def _span(range_name: str, now_s: float) -> ChartSpan:
+    return ChartSpan(now_s - RANGES[range_name], now_s)
 
 
 def _by_side(
@@ -106,7 +106,7 @@ def _by_side(
     return lines
 
 
-def _steps(found: SidesHistory, span: Span) -> list[int]:
+def _steps(found: SidesHistory, span: ChartSpan) -> list[int]:
     """Return the beginnings of all steps; the last one is still filling."""
     first = int(found.since_s) // found.step_s * found.step_s
     return list(range(first, int(span.to_s) + 1, found.step_s))

@@ -16,10 +16,10 @@ from overgrow.admin.pages.history_charts import KEEP_S, known_range, progress_ch
 from overgrow.admin.pages.kept_answers import KeptAnswers
 from overgrow.admin.pages.site import Page, PageData, Query
 from overgrow.admin.route_rows import RouteRow, describe_matched_requests, marks_of
-from overgrow.admin.traffic import MINUTE, MINUTES, TrafficReader
+from overgrow.admin.traffic import MINUTE, MINUTES, CounterReader
 from overgrow.admin.view import AdminView
 from overgrow.observe.metrics import BUCKETS_S
-from overgrow.observe.rates_reader import RecentCounts
+from overgrow.observe.rates_reader import WindowCounts
 from overgrow.observe.recent_rates import WINDOWS_S
 from overgrow.observe.split import DEFAULT
 from overgrow.table.editing.history import HistoryEntry
@@ -48,7 +48,7 @@ FOUND_IN = (
 )  # the texts that a search looks in
 
 
-def create_overview(traffic: TrafficReader) -> Page:
+def create_overview(traffic: CounterReader) -> Page:
     """Return the page; `traffic` is shared with the other pages."""
     return Page("/", "overview.html", OverviewBuilder(traffic), ("range",), narrow)
 
@@ -56,7 +56,7 @@ def create_overview(traffic: TrafficReader) -> Page:
 class OverviewBuilder:
     """Makes the data of the page. The row of a route is made anew only if something in it has changed."""
 
-    def __init__(self, traffic: TrafficReader) -> None:
+    def __init__(self, traffic: CounterReader) -> None:
         self._traffic = traffic
         self._charts = KeptAnswers()
         self._made: dict[str, tuple[RouteRow, dict[str, Any]]] = {}
@@ -137,7 +137,7 @@ def row_json(row: RouteRow) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in (None, "")}
 
 
-def _side_json(side: str, counts: RecentCounts | None) -> dict[str, Any]:
+def _side_json(side: str, counts: WindowCounts | None) -> dict[str, Any]:
     if counts is None:
         return {}
     return {
@@ -184,7 +184,7 @@ def error_difference(row: RouteRow) -> float | None:
     return round(_error_percent(migrated) - _error_percent(legacy), 2)
 
 
-def _error_percent(counts: RecentCounts) -> float:
+def _error_percent(counts: WindowCounts) -> float:
     return 100 * counts.errors / counts.requests
 
 

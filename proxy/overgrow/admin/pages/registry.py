@@ -5,13 +5,13 @@ from __future__ import annotations
 from overgrow.admin.pages import differences, flips, health, live, unrouted
 from overgrow.admin.pages.overview import create_overview
 from overgrow.admin.pages.site import Page
-from overgrow.admin.traffic import TrafficReader
+from overgrow.admin.traffic import CounterReader
 from overgrow.admin.view import AdminView
 
 
 def create_pages(view: AdminView) -> tuple[Page, ...]:
     """Return the pages of one admin app; those that show what was counted share one reader."""
-    traffic = TrafficReader(view.metrics)
+    traffic = CounterReader(view.metrics)
     return (
         create_overview(traffic),
         differences.PAGE,

@@ -95,7 +95,7 @@ def read_history(reader: Reader, route: str, period: Period, size: int) -> Route
 
 
 @dataclass(frozen=True, slots=True)
-class _Series:
+class _StoredSeries:
     """One series: its side, and until when its front door has rolled up its rows."""
 
     number: int
@@ -103,17 +103,17 @@ class _Series:
     rolled_until: int
 
 
-def _series_of(connection: Connection, route: str) -> list[_Series]:
+def _series_of(connection: Connection, route: str) -> list[_StoredSeries]:
     rows = connection.execute(
         select(series.c.id, series.c.side, doors.c.rolled_until)
         .join(doors, doors.c.door == series.c.door)
         .where(series.c.route == route)
     )
-    return [_Series(*row) for row in rows]
+    return [_StoredSeries(*row) for row in rows]
 
 
 def _rows(
-    connection: Connection, known: Iterable[_Series], period: Period
+    connection: Connection, known: Iterable[_StoredSeries], period: Period
 ) -> Iterator[tuple[str, int, bytes]]:
     """Yield (side, begin, counts) of the coarsest rows that fit the steps, and of what is not rolled up yet."""
     coarse = next(each for each in reversed(FINEST_FIRST) if period.step_s % each.span_s == 0)
@@ -126,7 +126,7 @@ def _rows(
 
 
 def _rows_of(
-    connection: Connection, one: _Series, of: Resolution, since: int, until: int
+    connection: Connection, one: _StoredSeries, of: Resolution, since: int, until: int
 ) -> Iterator[tuple[str, int, bytes]]:
     columns = of.table.c
     found = connection.execute(

@@ -5,7 +5,7 @@ import pytest
 from overgrow.admin.pages.charts import (
     HEIGHT,
     WIDTH,
-    Span,
+    ChartSpan,
     band_path,
     chart_json,
     line_path,
@@ -13,7 +13,7 @@ from overgrow.admin.pages.charts import (
     nice_top,
 )
 
-SPAN = Span(1000.0, 2000.0)
+SPAN = ChartSpan(1000.0, 2000.0)
 
 
 def test_a_line_goes_from_corner_to_corner():
@@ -74,7 +74,7 @@ def test_the_latest_value_is_that_of_the_last_point_that_has_one():
     ],
 )
 def test_times_are_as_exact_as_the_span_needs(hours, labels):
-    assert labels == Span(0, 3600 * hours).labels()
+    assert labels == ChartSpan(0, 3600 * hours).labels()
 
 
 def test_only_marks_inside_the_span_are_drawn():

@@ -1,13 +1,13 @@
 """The charts of the overview and of a route, from counts of the history."""
 
-from overgrow.admin.pages.charts import Span
+from overgrow.admin.pages.charts import ChartSpan
 from overgrow.admin.pages.history_charts import known_range, progress_json, route_json
 from overgrow.admin.pages.kept_answers import KeptAnswers
 from overgrow.admin.progress import Progress, RoutesMoved
 from overgrow.admin.request_history import SIZE, SidesHistory
 from overgrow.table.editing.history import HistoryEntry
 
-SPAN = Span(0, 40)
+SPAN = ChartSpan(0, 40)
 
 
 def counts(requests, errors=0):
@@ -64,7 +64,7 @@ def test_a_store_that_does_not_answer_is_told_and_the_chart_is_empty():
 
 
 def test_the_rate_of_a_step_that_is_filling_is_not_drawn():
-    told = route_json(history(legacy={0: counts(10), 40: counts(1)}), Span(0, 45))
+    told = route_json(history(legacy={0: counts(10), 40: counts(1)}), ChartSpan(0, 45))
 
     assert "0/s" == told["rate"]["latest"]["legacy"]  # that of the step before
 
