@@ -46,6 +46,13 @@ class RouteRow:
         return "legacy" if self.name == DEFAULT else None
 
     @property
+    def flip_name(self) -> str | None:
+        """The name by which the route is flipped: its own, or group:NAME; None if the table does not have it."""
+        if self.route is None:
+            return None
+        return f"{GROUP}{self.route.group}" if self.route.group else self.name
+
+    @property
     def way_back(self) -> str | None:
         """The argument of a flip back to legacy."""
         return way_back_of(self.route) if self.route else None

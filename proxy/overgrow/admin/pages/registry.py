@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from overgrow.admin.pages import differences, flips, health, live, unrouted
 from overgrow.admin.pages.overview import create_overview
+from overgrow.admin.pages.route import create_route_page
 from overgrow.admin.pages.site import Page
 from overgrow.admin.traffic import CounterReader
 from overgrow.admin.view import AdminView
@@ -14,6 +15,7 @@ def create_pages(view: AdminView) -> tuple[Page, ...]:
     traffic = CounterReader(view.metrics)
     return (
         create_overview(traffic),
+        create_route_page(traffic),
         differences.PAGE,
         unrouted.PAGE,
         live.PAGE,

@@ -19,6 +19,7 @@ from typing import Any
 from flask import Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
+from overgrow.admin.access import current_access
 from overgrow.admin.auth import form_token_of
 from overgrow.admin.pages.frame import NAVIGATION, Frame, read_frame
 from overgrow.admin.view import AdminView
@@ -96,7 +97,7 @@ class Site:
 
     def render(self, template: str, here: str, **values: Any) -> str:
         """Return a page as HTML, with the frame; `here` is the page's path in the navigation."""
-        now_s = self._now()
+        now_s, access = self._now(), current_access()
         frame, looks = self._read_frame()
         return render_template(
             template,
@@ -104,7 +105,9 @@ class Site:
             frame=frame.as_json(),
             here=here,
             navigation=NAVIGATION,
-            csrf=form_token_of(self._view),
+            csrf=form_token_of(self._view) if access.may_change else None,
+            logout_csrf=form_token_of(self._view) if access.session else None,
+            access=access,
             now=rfc3339(now_s),
             ago=partial(ago_text, now_s=now_s),
             next_look=f"{request.path}?look={looks - 1}" if looks else None,
