@@ -7,6 +7,7 @@ closed gate. Forward, the author must be proven and give a reason; back, nobody 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,12 @@ from overgrow.admin.api.errors import ApiError
 from overgrow.admin.view import AdminView, history_of
 from overgrow.files import ANSWER_S, within
 from overgrow.resilience.reset_files import request_reset
-from overgrow.shadow.review.gate_report import GateQuestion, gate_figures
+from overgrow.shadow.review.gate_report import (
+    GateQuestion,
+    GateReport,
+    gate_figures,
+    judge_gate_without_store,
+)
 from overgrow.table.editing import flip as edit
 from overgrow.table.editing import kill_switch
 from overgrow.table.editing.history import find_undoable
@@ -25,7 +31,8 @@ from overgrow.table.reading.problems import EditRefused
 from overgrow.yaml_file.scalars import nearest_word
 
 LOCK_S = 2.0  # short: the admin pages have few threads
-EDIT_S = 10.0  # for everything that an edit waits for: locks, and workers that are asked
+GATE_S = 5.0  # for the store
+EDIT_S = 15.0  # for everything that an edit waits for besides locks: the store, and workers that are asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,7 @@ def _require_permission(order: ChangeOrder) -> None:
 
 
 def _require_open_gate(view: AdminView, name: str, clean: int) -> edit.Readiness:
-    report = view.ask_gate(GateQuestion(name, clean))
+    report = _ask_gate(view, GateQuestion(name, clean))
     if report.is_ready:
         return edit.Readiness((), gate_figures(report))
     what = f"{name} is not ready to be flipped to migrated. {' '.join(report.reasons)}"
@@ -129,3 +136,12 @@ def _require_open_gate(view: AdminView, name: str, clean: int) -> edit.Readiness
     raise EditRefused(
         "gate-closed", what.removesuffix("."), fix, next_commands=[f"overgrow gate {name}", forced]
     )
+
+
+def _ask_gate(view: AdminView, question: GateQuestion) -> GateReport:
+    """Ask the gate in time: else the flip would be made after the client was told that it was not."""
+    try:
+        return within(GATE_S, view.state / "store", partial(view.ask_gate, question))
+    except OSError as error:
+        why = f"The evidence cannot be read: {error.strerror or error}."
+        return judge_gate_without_store(question, why, time.time())

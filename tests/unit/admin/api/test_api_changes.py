@@ -2,6 +2,7 @@ import threading
 
 import pytest
 
+from overgrow.admin import changes as changes_of_admin
 from overgrow.admin import following
 from overgrow.admin.app import create_admin
 from overgrow.evidence import Evidence
@@ -237,6 +238,17 @@ def open_gate() -> GateReport:
     evidence = Evidence("guarded", "legacy", 400, 0, 0.0, 0.0, (), ())
     result = evaluate_gate(evidence, Requirement(299), 0.0)
     return GateReport(GateQuestion("guarded", 299), result, evidence)
+
+
+def test_a_store_that_does_not_answer_leaves_the_gate_closed(post, view, monkeypatch):
+    answers = threading.Event()
+    monkeypatch.setattr(changes_of_admin, "GATE_S", 0.01)
+    monkeypatch.setattr(view, "ask_gate", lambda _: answers.wait(30), raising=False)
+    response = post("/api/flip", route="guarded", to="migrated", reason="proven")
+    answers.set()
+
+    assert (409, "gate-closed") == error_of(response)
+    assert TABLE == view.config.read_text()
 
 
 def test_what_a_worker_would_reject_is_not_written(post, view):
