@@ -130,6 +130,7 @@ PREVIEW = record(
         "stays_open": list_of(TEXT),
         "looked_at": INTEGER,
         "known": INTEGER,
+        "since": nullable(TIME),
         "bounded": BOOLEAN,
         "digest": TEXT,
     }

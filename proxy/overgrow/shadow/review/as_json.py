@@ -69,6 +69,7 @@ def preview_json(preview: RulePreview) -> dict[str, Any]:
         "stays_open": list(preview.stays_open),
         "looked_at": preview.looked_at,
         "known": preview.known,
+        "since": None if preview.oldest_at is None else rfc3339(preview.oldest_at),
         "bounded": preview.is_bounded,
         "digest": preview.digest,
     }

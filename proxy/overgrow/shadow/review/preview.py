@@ -77,6 +77,7 @@ class RulePreview:
     stays_open: tuple[str, ...]
     looked_at: int
     known: int
+    oldest_at: float | None  # when the first of the groups that were looked at was first seen
 
     @property
     def hides(self) -> list[HiddenDifference]:
@@ -140,6 +141,7 @@ def preview_rules(
         stays_open=_paths_left_open(target, stored.groups, changes),
         looked_at=len(stored.groups),
         known=stored.total,
+        oldest_at=min((each.first_seen_at for each in stored.groups), default=None),
     )
 
 

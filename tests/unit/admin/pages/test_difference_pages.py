@@ -225,7 +225,7 @@ def test_a_preview_says_what_else_the_rule_hides(client, find):
 
     text = text_of(preview(client, key))
 
-    assert "2 pairs in 2 groups" in text
+    assert "2 pairs in 2 groups. 2 stored groups were looked at, the oldest first seen" in text
     assert "this one" in text
 
 
