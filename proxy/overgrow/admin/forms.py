@@ -20,6 +20,7 @@ from overgrow.admin.api.errors import ApiError, api_error_of
 from overgrow.admin.changes import ChangeOrder
 from overgrow.admin.error_responses import error_response
 from overgrow.admin.pages.site import LOOKS
+from overgrow.admin.state_now import STALE, state_json, state_text
 from overgrow.admin.view import AdminView
 from overgrow.table.editing.flip import FlipResult
 from overgrow.table.reading.problems import EditRefused
@@ -43,7 +44,7 @@ def _apply_form(
     try:
         payload = change(view, request.form, _order_of(request.form))
     except EditRefused as refused:
-        return _refusal(409, api_error_of(refused), [str(each) for each in refused.problems])
+        return _edit_refusal(view, refused)
     except ApiError as refused:
         return _refusal(refused.status, refused, [])
     if current_access().is_bearer:
@@ -51,13 +52,22 @@ def _apply_form(
     return redirect(f"{_page_of(request.form)}?look={LOOKS}", 303)
 
 
-def _refusal(status: int, refused: ApiError, problems: list[str]) -> ResponseReturnValue:
+def _edit_refusal(view: AdminView, refused: EditRefused) -> ResponseReturnValue:
+    """Return the refusal of an edit; somebody who decided by another table is told the state now."""
+    error, lines = api_error_of(refused), [str(each) for each in refused.problems]
+    if lines:
+        lines.append('"Everything to legacy" on the overview page works anyway.')
+    if refused.code in STALE:
+        error.more["state"] = state_json(view, request.form.get("route"))
+        lines.append(state_text(error.more["state"]))
+    return _refusal(409, error, lines)
+
+
+def _refusal(status: int, refused: ApiError, lines: list[str]) -> ResponseReturnValue:
     if current_access().is_bearer:
         return jsonify(refused.as_json()), status
-    lines = [refused.fix, *problems]
-    if problems:
-        lines.append('"Everything to legacy" on the overview page works anyway.')
-    return error_response(status, refused.code, f"Refused: {refused.message}", "\n".join(lines))
+    text = "\n".join([refused.fix, *lines])
+    return error_response(status, refused.code, f"Refused: {refused.message}", text)
 
 
 def _order_of(form: Form) -> ChangeOrder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,6 +19,8 @@ from overgrow.table.reading.table_file import decode_text, read_table_file
 from overgrow.yaml_file.tree import YamlSyntaxError
 
 MOST_ROUTES = 100
+# Refusals of somebody who decided by another table.
+STALE = frozenset({"stale-revision", "changed-meanwhile", "not-as-written"})
 
 
 def state_json(view: AdminView, name: str | None) -> dict[str, Any]:
@@ -42,3 +45,13 @@ def _states(data: bytes, name: str) -> dict[str, str]:
         return {}
     meant = [each for each in drafts if name in (each.name, f"{GROUP}{each.group or ''}")]
     return {str(each.name): state_of(each) for each in meant[:MOST_ROUTES]}
+
+
+def state_text(state: Mapping[str, Any]) -> str:
+    """Return the state for people, as one line."""
+    says = [f"{name} is {what}" for name, what in state["routes"].items()]
+    text = f"The table is {state['revision'] or 'unreadable'} now"
+    text = f"{text}: {', '.join(says)}." if says else f"{text}."
+    return (
+        f"{text} Everything goes to legacy while the kill file exists." if state["killed"] else text
+    )

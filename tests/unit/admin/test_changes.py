@@ -9,7 +9,7 @@ from overgrow.admin.pages.site import LOOKS
 from overgrow.observe.board import claim_slot
 from overgrow.table.editing.history import lock_history, read_history
 from overgrow.table.live import is_killed
-from overgrow.table.reading.parse import parse
+from overgrow.table.reading.parse import parse, revision_of
 from overgrow.table.reading.problems import EditRefused
 from tests.unit.admin.admin_view import SINCE, View
 
@@ -145,6 +145,23 @@ def test_a_form_that_showed_another_table_changes_nothing(client, view):
 
     assert (409, []) == (response.status_code, changes(view))
     assert "<title>stale-revision" in response.text
+
+
+def test_a_stale_form_is_answered_with_the_state_now(client, view):
+    seen = view.table.revision
+    post(client, "/flip", route="cart", to="5%")
+    page = post(client, "/flip", route="cart", expected_revision=seen)
+
+    revision = revision_of(view.config.read_bytes())
+    assert f"The table is {revision} now: cart is 5%." in page.text
+
+
+def test_a_stale_form_says_that_a_kill_came_between(client, view):
+    view.config.write_text(TABLE + "# edited\n")
+    post(client, "/kill")
+    page = post(client, "/flip", route="group:pair", expected_revision=view.table.revision)
+
+    assert "one is migrated, two is migrated. Everything goes to legacy" in page.text
 
 
 def test_a_form_that_showed_this_table_is_followed(client, view):

@@ -16,7 +16,7 @@ from overgrow.admin.following import (
     wait_for_flip,
     wait_for_kill,
 )
-from overgrow.admin.state_now import state_json
+from overgrow.admin.state_now import STALE, state_json
 from overgrow.table.editing.flip import GROUP, FlipResult
 from overgrow.table.reading.problems import REFUSALS, EditRefused
 
@@ -29,7 +29,6 @@ EXPECTED = Parameter(
 )
 ROUTE = Parameter("route", "the name of a route", Text(200, 1))
 
-STALE = {"stale-revision", "changed-meanwhile", "not-as-written"}
 FOLLOWED = {"revision": nullable(TEXT), "confirmed": BOOLEAN, "lagging": list_of(INTEGER)}
 
 
