@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -30,7 +30,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from overgrow.evidence import (
     Evidence,
     EvidenceReset,
-    Example,
     Fallbacks,
     Flip,
     Group,
@@ -45,17 +44,15 @@ from overgrow.evidence import (
 from overgrow.store import tables
 from overgrow.store.cells import hour_of, storable_text
 from overgrow.store.engine import StoreError, engine_of, file_of, without_password
+from overgrow.store.group_rows import select_groups, select_stored_groups
 from overgrow.store.row_builder import (
     NOT_COMPARED,
-    example_from_row,
-    part_from_row,
 )
 from overgrow.store.schema import HEAD, version_of
 
 Explains = Callable[[Part], bool]
 _COMPARED = ("matched", "ignored", "mismatched")
 DAY_HOURS = 24
-_OWNER = ("route", "control", "key")  # of a group's rows
 
 
 def was_explained(part: Part) -> bool:
@@ -106,7 +103,7 @@ class Reader:
     ) -> tuple[Group, ...]:
         """Return the groups seen since `since`, most severe and most frequent first, with parts and examples."""
         with self.connect() as connection:
-            return _select_groups(connection, _condition_for(route, control), since)
+            return select_groups(connection, _condition_for(route, control), since)
 
     def stored_groups(self, routes: Collection[str] | None, limit: int) -> StoredGroups:
         """Return at most `limit` groups of some routes (None: of all), most severe and most frequent first, without examples.
@@ -114,7 +111,7 @@ class Reader:
         Only the count of all pairs is read, so `recent` equals `count`.
         """
         with self.connect() as connection:
-            return _select_stored_groups(connection, routes, limit)
+            return select_stored_groups(connection, routes, limit)
 
     def group(self, key: str) -> tuple[Group, ...]:
         """Return the groups whose key begins with `key`; a long enough beginning matches only one key."""
@@ -123,7 +120,7 @@ class Reader:
             return table.c.key.startswith(key, autoescape=True)
 
         with self.connect() as connection:
-            return _select_groups(connection, begins, 0.0)
+            return select_groups(connection, begins, 0.0)
 
     def evidence(
         self,
@@ -136,7 +133,7 @@ class Reader:
         """Return what the gate judges: the comparisons since the time `since`, under the rules that `explains` applies."""
         with self.connect() as connection:
             shapes = connection.execute(_shapes_query(route, control, since)).all()
-            groups = _select_groups(connection, _condition_for(route, control), since)
+            groups = select_groups(connection, _condition_for(route, control), since)
             lately = connection.execute(_outcomes_query(route, control, since)).all()
         compared = [row for row in shapes if row.outcome in _COMPARED]
         total = sum(int(row.times) for row in compared)
@@ -301,83 +298,6 @@ def _condition_for(
         return and_(true(), *wanted)
 
     return condition
-
-
-def _select_groups(
-    connection: Connection, chosen: Callable[[Table], ColumnElement[bool]], since: float
-) -> tuple[Group, ...]:
-    group = tables.mismatch_group
-    rows = connection.execute(
-        select(group)
-        .where(chosen(group), group.c.last_seen_at >= since)
-        .order_by(group.c.severity.desc(), group.c.times.desc(), group.c.key)
-    ).all()
-    hours = tables.group_hour
-    query = select(hours).where(chosen(hours), hours.c.hour >= hour_of(since))
-    recent: dict[tuple[str, str, str], int] = defaultdict(int)
-    for row in connection.execute(query):
-        recent[row[:3]] += row.times
-    parts = _rows_by_group(connection, tables.group_part, chosen)
-    examples = _rows_by_group(connection, tables.example, chosen)
-    return tuple(
-        _group_from_row(
-            row,
-            recent[row[:3]],
-            map(part_from_row, parts[row[:3]]),
-            map(example_from_row, examples[row[:3]]),
-        )
-        for row in rows
-    )
-
-
-def _select_stored_groups(
-    connection: Connection, routes: Collection[str] | None, limit: int
-) -> StoredGroups:
-    group, part = tables.mismatch_group, tables.group_part
-    names = None if routes is None else [storable_text(each) for each in routes]
-    mine = true() if names is None else group.c.route.in_(names)
-    total = connection.execute(select(func.count()).select_from(group).where(mine)).scalar_one()
-    order = (group.c.severity.desc(), group.c.times.desc(), group.c.key, group.c.route)
-    wanted = select(group).where(mine).order_by(*order).limit(limit)
-    rows = connection.execute(wanted).all()
-    query = select(part).where(true() if names is None else part.c.route.in_(names))
-    if total > limit:
-        first = wanted.subquery()
-        owner = zip(_OWNER, (first.c[name] for name in _OWNER), strict=True)
-        query = query.join(first, and_(*(part.c[name] == column for name, column in owner)))
-    parts: dict[tuple[str, str, str], list[Part]] = defaultdict(list)
-    for row in connection.execute(query.order_by(*part.primary_key.columns)):
-        parts[row[:3]].append(part_from_row(row))
-    groups = (_group_from_row(row, row.times, parts[row[:3]], ()) for row in rows)
-    return StoredGroups(tuple(groups), total)
-
-
-def _group_from_row(
-    row: Any, recent: int, parts: Iterable[Part], examples: Iterable[Example]
-) -> Group:
-    return Group(
-        route=row.route,
-        control=row.control,
-        key=row.key,
-        title=row.title,
-        severity=tables.SEVERITIES[row.severity],
-        count=row.times,
-        recent=recent,
-        first_seen_at=row.first_seen_at,
-        last_seen_at=row.last_seen_at,
-        parts=tuple(parts),
-        examples=tuple(examples),
-    )
-
-
-def _rows_by_group(
-    connection: Connection, table: Table, chosen: Callable[[Table], ColumnElement[bool]]
-) -> dict[tuple[str, str, str], list[Any]]:
-    found: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
-    order = list(table.primary_key.columns)
-    for row in connection.execute(select(table).where(chosen(table)).order_by(*order)):
-        found[row.route, row.control, row.key].append(row)
-    return found
 
 
 def _shapes_query(route: str, control: str, since: float) -> Select[Any]:
