@@ -15,7 +15,7 @@ from overgrow.admin.request_history import (
     SidesHistory,
     sides_history,
 )
-from overgrow.admin.view import AdminView, history_of
+from overgrow.admin.view import StateFolder, history_of
 from overgrow.observe.split import DEFAULT
 from overgrow.routing.model import Route
 from overgrow.table.editing.flip import GROUP
@@ -49,7 +49,7 @@ class Progress:
     flips: tuple[HistoryEntry, ...]
 
 
-def progress(view: AdminView, question: HistoryQuestion, now_s: float) -> Progress:
+def progress(view: StateFolder, question: HistoryQuestion, now_s: float) -> Progress:
     """Return the progress in a time; the route of the question is not looked at.
 
     Raises:

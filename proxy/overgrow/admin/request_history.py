@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from overgrow.admin.view import AdminView, Worker, living_workers
+from overgrow.admin.view import StateFolder, Worker, living_workers
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import BUCKETS_S
 from overgrow.observe.split import quantile
@@ -108,7 +108,7 @@ def _quantiles_of(buckets: Sequence[int]) -> list[float | None]:
     return [quantile(cumulative, share) for share in (0.5, 0.95, 0.99)]
 
 
-def sides_history(view: AdminView, question: HistoryQuestion, now_s: float) -> SidesHistory:
+def sides_history(view: StateFolder, question: HistoryQuestion, now_s: float) -> SidesHistory:
     """Return the counts of every side of a route, or of all routes together."""
     try:
         found = within(ANSWER_S, view.state / "history", partial(_read, view, question, now_s))
@@ -118,7 +118,7 @@ def sides_history(view: AdminView, question: HistoryQuestion, now_s: float) -> S
     return found
 
 
-def _read(view: AdminView, question: HistoryQuestion, now_s: float) -> SidesHistory:
+def _read(view: StateFolder, question: HistoryQuestion, now_s: float) -> SidesHistory:
     from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
     from overgrow.store.history.reading import plan_period, read_history  # noqa: PLC0415  as above
     from overgrow.store.reader import open_reader  # noqa: PLC0415  as above

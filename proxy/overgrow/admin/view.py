@@ -20,6 +20,26 @@ from overgrow.table.editing.history import JOURNAL, History, read_history
 Worker = Mapping[str, Any]
 
 
+class StateFolder(Protocol):
+    """The files of one front door, which tell what happened though it may not run any more."""
+
+    @property
+    def board(self) -> Path:
+        """The folder of the workers' board."""
+
+    @property
+    def state(self) -> Path:
+        """The state folder."""
+
+    @property
+    def store_url(self) -> str | None:
+        """OVERGROW_STORE_URL; None for the file in the state folder."""
+
+    @property
+    def table(self) -> RouteTable | None:
+        """The table in effect, or the last one; None if there is none."""
+
+
 class AdminView(Protocol):
     """The process as the admin app sees it; the composition root provides one."""
 
@@ -134,7 +154,7 @@ def notes_of(workers: Sequence[Worker]) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def living_workers(view: AdminView) -> list[dict[str, Any]]:
+def living_workers(view: StateFolder) -> list[dict[str, Any]]:
     """Return the reports of the living workers.
 
     Raises:
@@ -144,7 +164,7 @@ def living_workers(view: AdminView) -> list[dict[str, Any]]:
     return within(ANSWER_S, view.board, partial(workers, view.board))
 
 
-def history_of(view: AdminView) -> History:
+def history_of(view: StateFolder) -> History:
     """Return the history of flips.
 
     Raises:

@@ -35,6 +35,7 @@ COMMANDS = {
     "history": "overgrow.cli.history:history",
     "status": "overgrow.cli.status:status",
     "tail": "overgrow.cli.tail:tail",
+    "report": "overgrow.cli.report:report",
     "config": "overgrow.cli.config:config",
     "breaker": "overgrow.cli.breaker:breaker",
     "override": "overgrow.cli.override:override",
