@@ -21,6 +21,7 @@ _TIME = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
     re.ASCII,
 )
+LATEST_S = 253_402_300_799.0  # 9999-12-31T23:59:59Z, the latest time that can be written
 
 
 class Kind(Protocol):
@@ -135,7 +136,10 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Time(_WrittenAsText):
-    """A time in RFC 3339, such as 2026-11-30T17:02:00Z; its value is unix time in seconds."""
+    """A time in RFC 3339, such as 2026-11-30T17:02:00Z; its value is unix time in seconds.
+
+    A time before 1970 counts as the first moment of 1970, one after 9999 as the last of 9999.
+    """
 
     @property
     def schema(self) -> Mapping[str, Any]:
@@ -148,9 +152,10 @@ class Time(_WrittenAsText):
         if not _TIME.fullmatch(text):
             raise ValueError(wanted)
         try:
-            return datetime.fromisoformat(text.upper()).timestamp()
+            unix_s = datetime.fromisoformat(text.upper()).timestamp()
         except (ValueError, OverflowError) as error:
             raise ValueError(wanted) from error
+        return min(max(unix_s, 0.0), LATEST_S)
 
 
 @dataclass(frozen=True, slots=True)

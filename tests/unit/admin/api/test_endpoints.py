@@ -105,6 +105,36 @@ def test_a_path_with_an_empty_part_leads_nowhere(client, path):
     assert (404, "Location" in response.headers) == (response.status_code, False)
 
 
+CHANGES = [each for each in ENDPOINTS if each.changes]
+OTHER_SITES = [{"Origin": "http://evil.test"}, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}]
+
+
+@pytest.mark.parametrize("each", CHANGES, ids=lambda each: each.path)
+def test_no_change_is_made_with_the_token_that_reads(client, view, each):
+    view.token, view.read_token = "s3cret", "look"
+    response = client.post(each.path, json={}, headers={"Authorization": "Bearer look"})
+
+    assert (403, "token-reads-only") == (response.status_code, response.json["error"]["code"])
+
+
+@pytest.mark.parametrize("each", CHANGES, ids=lambda each: each.path)
+@pytest.mark.parametrize("headers", OTHER_SITES)
+def test_no_change_is_made_for_a_page_of_another_site(client, view, each, headers):
+    view.token = "s3cret"
+    headers = {"Authorization": "Bearer s3cret", **headers}
+    response = client.post(each.path, json={}, headers=headers)
+
+    assert (403, "foreign-origin") == (response.status_code, response.json["error"]["code"])
+
+
+@pytest.mark.parametrize("each", ENDPOINTS, ids=lambda each: f"{each.method} {each.path}")
+def test_nothing_is_answered_without_the_token(client, view, each):
+    view.token = "s3cret"
+    response = client.open(each.path, method=each.method, json={})
+
+    assert (401, "token-needed") == (response.status_code, response.json["error"]["code"])
+
+
 READS = [each for each in ENDPOINTS if each.method == "GET"]
 
 

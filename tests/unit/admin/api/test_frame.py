@@ -55,6 +55,19 @@ def test_parameters_are_read_by_their_declaration(client):
     assert {"name": "a.b", "last": 3, "side": "legacy", "since": 0.0, "status": "5xx"} == told
 
 
+@pytest.mark.parametrize(
+    ("time", "unix_s"),
+    [
+        ("0001-01-01T00:00:00%2B14:00", 0),
+        ("1969-12-31T23:59:59Z", 0),
+        ("1970-01-01t00:00:01z", 1),
+        ("9999-12-31T23:59:59-14:00", 253_402_300_799),
+    ],
+)
+def test_a_time_that_cannot_be_written_in_utc_counts_as_the_nearest(client, time, unix_s):
+    assert unix_s == client.get(f"/api/things/a?since={time}").json["since"]
+
+
 def test_an_absent_parameter_has_its_default(client):
     told = client.get("/api/things/a").json
 
