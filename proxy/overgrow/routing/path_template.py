@@ -21,7 +21,7 @@ _is_word = re.compile(r"[a-z_-]{0,80}").fullmatch
 _PIECE = re.compile(
     r"(?P<uuid>(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Fa-f]))"
     r"|(?P<date>(?<!\d)(?:19|20)\d\d-[01]\d-[0-3]\d(?!\d))"
-    r"|(?P<hash>(?<![0-9A-Za-z])(?=[0-9A-Fa-f]*\d)(?=[0-9A-Fa-f]*[A-Fa-f])[0-9A-Fa-f]{12,}(?![0-9A-Za-z]))"
+    r"|(?P<hash>(?<![0-9A-Za-z])(?=(?:[A-Fa-f]*\d){2})(?=\d*[A-Fa-f])[0-9A-Fa-f]{7,}(?![0-9A-Za-z]))"
     r"|(?P<number>(?<![0-9A-Za-z])\d+(?![0-9A-Za-z])|\d{4,})",
     re.ASCII,
 )
@@ -35,8 +35,9 @@ _VARIABLES = {  # kind: its converter, and the name of the variable
     "text": ("", "text"),
 }
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-_TOKEN_RUN = re.compile(r"[0-9A-Za-z]{16,}", re.ASCII)
-_MIN_TOKEN = 20  # characters of a token, all its runs together
+_RUN = re.compile(r"[0-9A-Za-z]{8,}", re.ASCII)
+_LONG_RUN, _MIN_LONG = 16, 20  # characters: runs of letters and digits, or of upper and lower case
+_MIN_MIXED = 14  # characters in runs of upper case, lower case and digits together
 _SECRET = {"hash", "token", "email", "text"}  # not kept in an example
 
 
@@ -53,7 +54,8 @@ def template_of(path: str) -> PathTemplate:
         path
     ):  # `*`, the target of OPTIONS for a whole server
         return PathTemplate(path, path)
-    segments = path.split("/")[1:]
+    # What follows a semicolon is a parameter, often a session, and no more kept than a query.
+    segments = [segment.partition(";")[0] for segment in path.split("/")[1:]]
     kept, rest = segments[:MAX_SEGMENTS], segments[MAX_SEGMENTS:]
     names: dict[str, int] = {}
     pairs = [_mask_segment(segment, names) for segment in kept]
@@ -101,16 +103,20 @@ _UNUSABLE = frozenset("<>?#\\")  # no literal of a rule may contain them
 
 
 def _is_token(segment: str) -> bool:
-    """Whether a segment looks random: long runs of letters and digits mixed, or of upper and lower case mixed."""
-    runs = _TOKEN_RUN.findall(segment)
-    return sum(map(len, runs)) >= _MIN_TOKEN and any(map(_is_mixed, runs))
+    """Whether a segment looks random: runs of upper case, lower case and digits, or long runs of two of them."""
+    runs = _RUN.findall(segment)
+    mixed = sum(len(run) for run in runs if _count_kinds(run) == len(_KINDS))
+    long = [run for run in runs if len(run) >= _LONG_RUN]
+    is_long = sum(map(len, long)) >= _MIN_LONG and any(_count_kinds(run) > 1 for run in long)
+    return mixed >= _MIN_MIXED or is_long
 
 
-def _is_mixed(run: str) -> bool:
-    has_digits = any(map(str.isdigit, run))
-    return (has_digits and not run.isdigit()) or not (
-        run.islower() or run.isupper() or run.isdigit()
-    )
+_KINDS = (str.isdigit, str.islower, str.isupper)
+
+
+def _count_kinds(run: str) -> int:
+    """Return how many kinds of characters there are: digits, lower case, upper case."""
+    return sum(any(map(is_kind, run)) for is_kind in _KINDS)
 
 
 def _variable(kind: str, names: dict[str, int]) -> str:
