@@ -138,6 +138,28 @@ def test_a_worker_killed_while_writing_leaves_a_gap(tmp_path, monkeypatch):
     assert (["/b"], 2) == (paths(page), page.missed)
 
 
+def test_a_reader_sees_no_decision_before_it_is_whole(tmp_path, monkeypatch):
+    write(tmp_path, 0, b"/a")
+    pages, pwrite = [], os.pwrite
+
+    def look_and_write(*arguments):
+        pages.append(read_decisions(tmp_path, 1))
+        return pwrite(*arguments)
+
+    monkeypatch.setattr(os, "pwrite", look_and_write)
+    write(tmp_path, 0, b"/b")
+
+    assert {((), 1, 0, False)} == set(pages)
+
+
+def test_a_record_that_changed_under_the_reader_is_left_out(tmp_path):
+    write(tmp_path, 0, b"/a", b"/b")
+    ring = tmp_path / "decisions_0.ring"
+    ring.write_bytes(ring.read_bytes().replace(b"/b", b"/c"))
+
+    assert ["/a"] == paths(read_decisions(tmp_path))
+
+
 def killed_at(number, pwrite):
     """A pwrite during whose `number`th call the process dies."""
     left = iter(range(number - 1))
@@ -163,7 +185,9 @@ def test_a_ring_that_was_cut_off_hides_no_other(tmp_path, size):
 
 
 @pytest.mark.parametrize("name", ["decisions_0.ring", "decisions.seq"])
-@pytest.mark.parametrize("junk", [b"OGD2" + b"\0" * 60, os.urandom(5000), b"{}"])
+@pytest.mark.parametrize(
+    "junk", [b"OGD2" + b"\0" * 60, os.urandom(5000), b"{}"], ids=["newer", "random", "json"]
+)
 def test_a_file_of_another_version_does_no_harm(tmp_path, name, junk):
     write(tmp_path, 1, b"/a")
     (tmp_path / name).write_bytes(junk)

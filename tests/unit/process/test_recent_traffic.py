@@ -45,7 +45,8 @@ def test_few_decisions_are_written_at_once(traffic):
     assert (FEW + 1, 0) == (len(page.records), page.missed)
 
 
-def test_many_decisions_wait_while_nobody_looks(traffic):
+def test_many_decisions_wait_while_nobody_looks(traffic, monkeypatch):
+    monkeypatch.setattr(module, "WATCHED_S", 0)
     page = run(traffic, record(traffic, FEW + 1), record(traffic, FEW + 1))
 
     assert FEW + 1 == len(page.records)
