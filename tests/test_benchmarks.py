@@ -17,7 +17,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import disturbances, figures, hotpath, load, results, scenarios, servers, slow, soak
+from benchmarks import (
+    disturbances,
+    figures,
+    history,
+    hotpath,
+    load,
+    results,
+    scenarios,
+    servers,
+    slow,
+    soak,
+)
 from benchmarks.processes import ROOT, NotStarted, free_port, python, started
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -482,3 +493,14 @@ def test_the_soak_finds_memory_and_files_that_did_not_return():
 
     assert 2 == len(soak.leaks_of(before, after))
     assert [] == soak.leaks_of(before, before)
+
+
+def test_a_history_is_written_and_its_charts_are_read(tmp_path):
+    written = history.write_days(tmp_path, 0.1, routes=20, busy=20)
+    charts = list(history.read_charts(tmp_path, 0.1))
+
+    assert (144, True) == (written.minutes, written.megabytes > 0)
+    assert [15] == [
+        each.points for each in charts if each.what == "a week in 10 minutes, all routes"
+    ]
+    assert all(each.points for each in charts)

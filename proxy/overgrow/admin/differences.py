@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from overgrow.admin.view import AdminView
 from overgrow.evidence import EvidenceReset, Group
@@ -28,13 +28,13 @@ from overgrow.shadow.review.preview import RulePreview
 from overgrow.shadow.review.review import DifferenceReview, GroupListing
 from overgrow.shadow.review.rules_folder import FOLDER, TolerantRulesFolder, compare_names
 from overgrow.shadow.review.side_by_side import ComparedPair, latest_pairs
-from overgrow.store.admin_writes import reset_evidence
-from overgrow.store.engine import StoreError, engine_of, store_url
-from overgrow.store.reader import open_reader
 from overgrow.table.editing.accepted_rules import AcceptedRules, lock_for_accept
 from overgrow.table.reading.problems import EditRefused
 from overgrow.text import printable
 from overgrow.yaml_file.scalars import nearest_word
+
+if TYPE_CHECKING:
+    from overgrow.store.reader import Reader
 
 T = TypeVar("T")
 ASK_S = 8.0  # for the store to answer, and for what it holds to be judged
@@ -183,7 +183,14 @@ def _review(view: AdminView, now_s: float, notes: list[str]) -> DifferenceReview
     folder = TolerantRulesFolder(
         view.config.parent / FOLDER, compare_names(routes), today, notes.append
     )
-    return DifferenceReview(lambda: open_reader(store_url(view.state, view.store_url)), folder)
+
+    def open_store() -> Reader:
+        from overgrow.store.engine import store_url  # noqa: PLC0415  SQLAlchemy is slow, and large
+        from overgrow.store.reader import open_reader  # noqa: PLC0415  as above
+
+        return open_reader(store_url(view.state, view.store_url))
+
+    return DifferenceReview(open_store, folder)
 
 
 def _ask(view: AdminView, question: Callable[[], T]) -> T:
@@ -193,6 +200,8 @@ def _ask(view: AdminView, question: Callable[[], T]) -> T:
         EvidenceUnavailable: if there is no store, or it cannot be read in time.
 
     """
+    from overgrow.store.engine import StoreError  # noqa: PLC0415  as above
+
     try:
         return within(ASK_S, view.state / "differences", question)
     except (StoreError, OSError) as error:
@@ -235,6 +244,9 @@ def _write(state: Path, preview: RulePreview, order: AcceptOrder) -> str:
 
 
 def _reset(view: AdminView, begun: EvidenceReset) -> None:
+    from overgrow.store.admin_writes import reset_evidence  # noqa: PLC0415  as above
+    from overgrow.store.engine import engine_of, store_url  # noqa: PLC0415  as above
+
     engine = engine_of(store_url(view.state, view.store_url))
     try:
         reset_evidence(engine, begun)
