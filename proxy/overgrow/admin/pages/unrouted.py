@@ -8,7 +8,7 @@ from overgrow.admin.api.unrouted import unrouted_of
 from overgrow.admin.pages.site import Page, PageData, Query
 from overgrow.admin.view import AdminView
 from overgrow.observe.unrouted_list import UnroutedList, UnroutedRow
-from overgrow.text import count_text
+from overgrow.text import count_text, rfc3339
 
 MOST = 200  # templates on the page
 
@@ -18,10 +18,10 @@ def unrouted_data(view: AdminView, now_s: float, _query: Query) -> PageData:
     found = unrouted_of(view, now_s, MOST)
     rows = [_row_json(row) for row in found.rows if not row.is_junk]
     junk = [_row_json(row) for row in found.rows if row.is_junk]
-    summary = found.as_json()
+    counts = found.counts
     return {
-        "since": summary["since"],
-        "requests": f"{summary['requests']:,}",
+        "since": rfc3339(counts.began_s) if counts else None,
+        "requests": f"{counts.requests:,}" if counts else "0",
         "limits": list(_limits(found)),
         "rows": rows,
         "no_rows": not rows,
@@ -65,7 +65,7 @@ def _row_json(row: UnroutedRow) -> dict[str, Any]:
         "not_found": f"{counted.not_found:,} of {counted.requests:,}" if counted.not_found else "",
         "methods": " ".join(row.methods),
         "example": counted.example,
-        "last_hit": row.as_json()["last_hit"],
+        "last_hit": rfc3339(counted.last_s),
         "route": row.route_lines or "",
     }
 
