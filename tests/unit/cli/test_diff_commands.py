@@ -112,6 +112,12 @@ def test_a_group_of_two_kinds_names_both_and_counts_the_rest(overgrow, find):
     assert ("extra $.new, type $.id and 2 more" in line, "status" in line) == (True, False)
 
 
+def test_a_group_with_another_status_names_the_status_first(overgrow, find):
+    find(compared("orders", answer(ORDER), answer({}, 500)))
+
+    assert overgrow("diff", "top").stdout.splitlines()[1].startswith("status, missing $.id")
+
+
 def test_long_paths_fit_eighty_columns(overgrow, find):
     path = "a_member_with_a_long_name", "and_another_one", "and_the_last_of_them"
     one, other = 1, "x"

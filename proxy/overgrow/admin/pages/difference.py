@@ -41,6 +41,7 @@ from overgrow.shadow.review.drafting import HOW, RuleWish
 from overgrow.shadow.review.judged_groups import JudgedGroup
 from overgrow.shadow.review.refusal import ReviewRefused
 from overgrow.shadow.review.rules_text import is_writable
+from overgrow.shadow.rules.comparators import has_comparable_types
 from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.rules.writing import render_rule_as_yaml
 from overgrow.table.file_lock import LockHeld
@@ -158,6 +159,7 @@ class DifferencePages:
             "rows": [group_row(each) for each in shown.judged],
             "paths": sorted({part.path for each in shown.judged for part in each.open_parts}),
             "how_words": HOW,
+            "is_comparable": has_comparable_types,
             "name": current_access().name,
             "may_change": current_access().may_change,
             "accepted": "accepted" in request.args,

@@ -21,7 +21,7 @@ from overgrow.shadow.values.kinds import EMPTY_WORD
 
 MAX_PARTS = 40  # kinds of differences that are kept of one group
 # Where these differ, all other differences are consequences and vary with every request.
-_DECISIVE = frozenset({"status", "content-type"})
+DECISIVE = frozenset({"status", "content-type"})
 _GRAVITY = {"low": 0, "medium": 1, "high": 2}
 
 
@@ -32,7 +32,7 @@ def build_pair_group(
     parts = _build_parts(pair.differences, truncated=truncated)
     causes = [part for part in parts if part.rule is None] or parts
     return PairGroup(
-        key=_group_key(route, [part for part in causes if part.kind in _DECISIVE] or causes),
+        key=_group_key(route, [part for part in causes if part.kind in DECISIVE] or causes),
         title=title_of_group(parts),
         severity=highest_severity_of(causes),
         parts=tuple(parts),

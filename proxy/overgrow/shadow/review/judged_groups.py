@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from overgrow.evidence import Group, Part
+from overgrow.shadow.findings.groups import DECISIVE
 from overgrow.shadow.rules.rejudge import build_coverage_check, build_undecided_rule_finder
 from overgrow.shadow.rules.rules import Rule, Rules
 
@@ -27,8 +28,11 @@ class JudgedGroup(NamedTuple):
 
 
 def title_of_judged(each: JudgedGroup) -> str:
-    """Return kind and path of the first two open differences; of the first two differences if none is open."""
-    parts = each.open_parts or each.group.parts
+    """Return kind and path of the first two open differences; of the first two differences if none is open.
+
+    Another status or content type is named first: all other differences follow from it.
+    """
+    parts = sorted(each.open_parts or each.group.parts, key=lambda part: part.kind not in DECISIVE)
     text = ", ".join(_kind_and_path(part) for part in parts[:2])
     return f"{text} and {len(parts) - 2} more" if len(parts) > 2 else text
 

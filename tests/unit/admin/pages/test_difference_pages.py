@@ -166,6 +166,15 @@ def test_a_group_shows_both_responses_with_the_path_marked(client, find):
     assert ['differs:   "placed_at": "<str 20>"'] * 2 == [each["text"] for each in page.of("mark")]
 
 
+def test_two_statuses_are_not_said_to_be_apart(client, view):
+    found = compared("orders", answer(ORDER), answer({}, 500), at=NOON - 60)
+    put(view.state, found)
+
+    text = text_of(client.get(f"/differences/{found.group.key}"))
+
+    assert ("status status : 200 \u2192 500" in text, "apart" in text) == (True, False)
+
+
 def test_a_rule_that_expired_opens_the_group_and_is_noted(client, find, view):
     (view.config.parent / "compare").mkdir()
     (view.config.parent / "compare/orders.yaml").write_text(
