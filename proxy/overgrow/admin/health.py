@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
+from operator import add
 from typing import Any
 
 from overgrow.admin.alerts import (
@@ -20,11 +21,13 @@ from overgrow.admin.alerts import (
     revision_on_disk,
     split_notes,
 )
-from overgrow.admin.overview import failures_of
+from overgrow.admin.traffic import Traffic
 from overgrow.admin.view import AdminView, Worker, living_workers, open_breakers, readiness
 from overgrow.files import ANSWER_S, within
-from overgrow.observe.metrics import BUCKETS_S, sum_samples
-from overgrow.observe.recent_rates import RecentRates, read_all_rates
+from overgrow.observe.failure_totals import read_failures
+from overgrow.observe.metrics import BUCKETS_S
+from overgrow.observe.rates_reader import WindowCounts
+from overgrow.observe.recent_rates import WINDOWS_S, RecentRates, figures_json, read_all_rates
 from overgrow.observe.worker_gauges import WorkerGauges, read_gauges
 from overgrow.text import rfc3339
 
@@ -33,6 +36,20 @@ SIDES = ("legacy", "migrated")
 
 def health_json(view: AdminView, now_s: float) -> dict[str, Any]:
     """Return the health of the front door; the shape stands in docs/admin-api.md.
+
+    Raises:
+        OSError: if the state folder does not respond.
+
+    """
+    return {
+        **state_json(view, now_s),
+        "sides": sides_json(read_recent(view, now_s)),
+        "failures": read_failures_json(view),
+    }
+
+
+def state_json(view: AdminView, now_s: float) -> dict[str, Any]:
+    """Return the health without what takes long to read where there are many routes: rates and failures.
 
     Raises:
         OSError: if the state folder does not respond.
@@ -51,9 +68,7 @@ def health_json(view: AdminView, now_s: float) -> dict[str, Any]:
         "server": server_json(view.server, now_s),
         **load_json(living, gauges),
         "workers": [_worker_json(each, gauges[each["slot"]]) for each in living],
-        "sides": sides_json(read_recent(view, now_s)),
         "breakers": open_breakers(living),
-        "failures": _failures_json(view),
         "alerts": [{**asdict(each), "details": list(each.details)} for each in alerts],
         "lagging": list(lagging),
     }
@@ -76,6 +91,26 @@ def _read_rates(view: AdminView, now_s: float) -> RecentRates:
 def sides_json(rates: RecentRates) -> dict[str, Any]:
     """Return the figures of both sides over all routes; a window without requests is absent."""
     return {side: dict(rates.by_side.get(side, {})) for side in SIDES}
+
+
+def sides_of_traffic(traffic: Traffic) -> dict[str, Any]:
+    """Return what `sides_json` returns, from counts that a page reads again and again."""
+    found: dict[str, Any] = {side: {} for side in SIDES}
+    for name, places in traffic.recent.items():
+        sums: dict[str, WindowCounts] = {}
+        for (_, side), counts in places.items():
+            before = sums.get(side)
+            sums[side] = counts if before is None else _sum_of(before, counts)
+        for side in SIDES:
+            if side in sums:
+                counts, window_s = sums[side], WINDOWS_S[name]
+                found[side][name] = figures_json(counts.errors, counts.buckets, BUCKETS_S, window_s)
+    return found
+
+
+def _sum_of(one: WindowCounts, other: WindowCounts) -> WindowCounts:
+    buckets = tuple(map(add, one.buckets, other.buckets))
+    return WindowCounts(one.requests + other.requests, one.errors + other.errors, buckets)
 
 
 def server_json(server: Mapping[str, Any] | None, now_s: float) -> dict[str, Any] | None:
@@ -140,9 +175,12 @@ def _worker_json(worker: Worker, gauges: WorkerGauges) -> dict[str, Any]:
     }
 
 
-def _failures_json(view: AdminView) -> list[dict[str, Any]]:
-    counted = within(ANSWER_S, view.metrics, partial(sum_samples, view.metrics))
-    return [
-        {"code": code, "party": party, "times": times}
-        for code, party, times in failures_of(counted)
-    ]
+def read_failures_json(view: AdminView) -> list[dict[str, Any]]:
+    """Return the failures by code and party, as totals, the most frequent first.
+
+    Raises:
+        OSError: if the state folder does not respond.
+
+    """
+    found = within(ANSWER_S, view.metrics, partial(read_failures, view.metrics))
+    return [{"code": code, "party": party, "times": times} for code, party, times in found]

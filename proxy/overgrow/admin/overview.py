@@ -5,8 +5,7 @@ A file that cannot be read leaves the page without its figures, and becomes an a
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -98,13 +97,3 @@ def totals_of(traffic: Traffic) -> Totals:
             requests, failed = found[side]
             found[side] = (requests + sum(buckets), failed + errors)
     return Totals(*found["legacy"], *found["migrated"])
-
-
-def failures_of(counted: Iterable[Counted]) -> tuple[tuple[str, str, int], ...]:
-    """Return (code, party, number) of failures, the most frequent first; the party is the one that caused them."""
-    times: Counter[tuple[str, str]] = Counter()
-    for sample in counted:
-        # `gone` is not a failure: the table asks for it.
-        if sample.name == "overgrow_failures_total" and sample.labels["code"] != "gone":
-            times[sample.labels["code"], sample.labels["party"]] += int(sample.value)
-    return tuple((code, party, count) for (code, party), count in times.most_common())

@@ -5,7 +5,8 @@ import pytest
 
 from overgrow.admin.api.endpoints import ENDPOINTS
 from overgrow.admin.app import create_admin
-from overgrow.admin.health import health_json
+from overgrow.admin.health import health_json, sides_of_traffic
+from overgrow.admin.traffic import CounterReader
 from overgrow.observe.board import claim_slot
 from overgrow.observe.metrics import BUCKETS_S, Metrics
 from overgrow.observe.recent_rates import Gain, RatesFile
@@ -94,6 +95,16 @@ def test_the_rates_of_a_side_are_those_of_all_its_routes(view, worker):
     last = sides["legacy"]["last_minute"]
     assert (last["requests"], last["errors"], last["error_percent"]) == (120, 3, 2.5)
     assert sides["migrated"] == {}
+
+
+def test_the_page_counts_as_the_api_does(view, worker):
+    worker()
+    add_requests(view, "orders", "legacy", 30, errors=3)
+    add_requests(view, "default", "legacy", 90)
+    add_requests(view, "default", "gone", 7)
+    counted = sides_of_traffic(CounterReader(view.metrics).read(NOW_S))
+
+    assert counted == health_json(view, NOW_S)["sides"]
 
 
 def test_the_server_says_its_addresses_and_how_long_it_runs(view, worker):

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from overgrow.admin.alerts import breaker_alerts, is_well, lag_sentences
-from overgrow.admin.overview import Totals, failures_of, read_overview
+from overgrow.admin.overview import Totals, read_overview
 from overgrow.admin.pages.frame import read_frame
 from overgrow.admin.pages.overview import MOST_SHOWN, OverviewBuilder, narrow
 from overgrow.admin.route_rows import (
@@ -15,7 +15,6 @@ from overgrow.admin.route_rows import (
     way_back_of,
 )
 from overgrow.admin.traffic import TICK_S, CounterReader
-from overgrow.exchange import Failure
 from overgrow.observe.board import claim_slot
 from overgrow.observe.metrics import Metrics, sum_samples
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
@@ -134,16 +133,6 @@ def test_comparisons_are_counted_by_route(tmp_path):
         metrics.add("overgrow_shadow_total", "orders", verdict)
 
     assert {"orders": ShadowCounts(3, 1)} == shadow_counts_of(sum_samples(tmp_path))
-
-
-def test_failures_are_told_by_frequency_and_an_answer_asked_for_is_none(tmp_path):
-    metrics = Metrics(tmp_path, 0)
-    for code, party, times in (("legacy-connect", "legacy", 2), ("gone", "front", 3)):
-        failure = Failure(code, "connect", party)
-        for _ in range(times):
-            metrics.count_failure(failure)
-
-    assert (("legacy-connect", "legacy", 2),) == failures_of(sum_samples(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from overgrow.admin.health import health_json
+from overgrow.admin.health import read_failures_json, sides_of_traffic, state_json
 from overgrow.admin.pages.figures import error_text, rate_text
+from overgrow.admin.pages.kept_answers import KeptAnswers
 from overgrow.admin.pages.site import Page, PageData, Query
+from overgrow.admin.traffic import CounterReader
 from overgrow.admin.view import AdminView
 from overgrow.text import count_text, duration_text
 
 WINDOWS = {"last_minute": "last minute", "last_five_minutes": "last 5 minutes"}
 
 
-def health_data(view: AdminView, now_s: float, _query: Query) -> PageData:
-    """Return the data of the page; figures are texts, as they are shown."""
-    health = health_json(view, now_s)
+FAILURES_S = 10.0  # how long failures are shown before they are read again
+
+
+def create_health_page(traffic: CounterReader) -> Page:
+    """Return the page; `traffic` reads the counters for all pages."""
+    return Page("/health", "health.html", HealthData(traffic))
+
+
+class HealthData:
+    """Makes the data of the page; what takes long to read is read once for all viewers."""
+
+    def __init__(self, traffic: CounterReader) -> None:
+        self._traffic = traffic
+        self._failures = KeptAnswers()
+
+    def __call__(self, view: AdminView, now_s: float, _query: Query) -> PageData:
+        """Return the data of the page.
+
+        Raises:
+            OSError: if the state folder does not respond.
+
+        """
+        failures = self._failures.get("", FAILURES_S, partial(read_failures_json, view))
+        sides = sides_of_traffic(self._traffic.read(now_s))
+        return page_data({**state_json(view, now_s), "sides": sides, "failures": failures})
+
+
+def page_data(health: Mapping[str, Any]) -> PageData:
+    """Return the health as the page shows it; figures are texts."""
     return {
         "facts": _facts(health),
         "upstream": health["upstream"],
@@ -102,6 +131,3 @@ def _worker_row(worker: Mapping[str, Any]) -> dict[str, Any]:
         "stuck": worker["stuck_threads"],
         "marks": ", ".join(marks),
     }
-
-
-PAGE = Page("/health", "health.html", health_data)

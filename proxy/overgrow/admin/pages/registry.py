@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from overgrow.admin.pages import differences, flips, health, live, unrouted
+from overgrow.admin.pages import differences, flips, live, unrouted
+from overgrow.admin.pages.health import create_health_page
 from overgrow.admin.pages.overview import create_overview
 from overgrow.admin.pages.route import create_route_page
 from overgrow.admin.pages.site import Page
@@ -20,5 +21,5 @@ def create_pages(view: AdminView) -> tuple[Page, ...]:
         unrouted.PAGE,
         live.PAGE,
         flips.PAGE,
-        health.PAGE,
+        create_health_page(traffic),
     )
