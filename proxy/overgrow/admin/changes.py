@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from overgrow.admin.alerts import revision_on_disk
 from overgrow.admin.api.errors import ApiError
 from overgrow.admin.view import AdminView, history_of
 from overgrow.files import ANSWER_S, within
@@ -84,25 +85,36 @@ def rollback(
 
 
 def kill(view: AdminView, order: ChangeOrder) -> Path:
-    """Make the kill file, which sends everything to legacy; return its path."""
+    """Make the kill file, which sends everything to legacy; return its path. No other table than expected holds it up."""
     return kill_switch.kill_and_report(view.config, view.state, who=order.who, why=order.why).path
 
 
 def resume(view: AdminView, order: ChangeOrder) -> tuple[Path, ...]:
     """Remove the kill files, so that workers follow the table again; return those that were there."""
+    _refuse_stale(view, order)
     return kill_switch.resume_and_report(
         view.config, view.state, who=order.who, why=order.why
     ).removed
 
 
-def close_breakers(view: AdminView, route: str) -> None:
+def close_breakers(view: AdminView, route: str, order: ChangeOrder) -> None:
     """Ask every worker to close the breakers of a route."""
+    _refuse_stale(view, order)
     names = [each.name for each in view.table.routes] if view.table else []
     if route not in names:
         near = nearest_word(route, names)
         fix = f"Did you mean {near}?" if near else "overgrow routes lists them."
         raise EditRefused("unknown-route", f"{view.config} has no route named {route}", fix)
     within(LOCK_S, view.state, partial(request_reset, view.state, route))
+
+
+def _refuse_stale(view: AdminView, order: ChangeOrder) -> None:
+    """Refuse what is no edit of the table, if its author saw another table."""
+    revision = revision_on_disk(view)
+    if order.expected_revision not in (None, revision):
+        what = f"the table is {revision or 'unreadable'} now, not {order.expected_revision}"
+        fix = "Nothing was changed. Look at the table as it is now, then decide again."
+        raise EditRefused("stale-revision", what, fix)
 
 
 def _edit_table(view: AdminView, edit_table: Callable[[], edit.FlipResult]) -> edit.FlipResult:

@@ -105,8 +105,8 @@ def _resume(view: AdminView, _form: Form, order: ChangeOrder) -> dict[str, Any]:
     return {"killed": False, "removed": [str(path) for path in changes.resume(view, order)]}
 
 
-def _close_breakers(view: AdminView, form: Form, _order: ChangeOrder) -> dict[str, Any]:
-    changes.close_breakers(view, form.get("route", ""))
+def _close_breakers(view: AdminView, form: Form, order: ChangeOrder) -> dict[str, Any]:
+    changes.close_breakers(view, form.get("route", ""), order)
     return {"route": form.get("route", "")}
 
 

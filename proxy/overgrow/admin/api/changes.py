@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from overgrow.admin import changes
@@ -27,6 +28,7 @@ EXPECTED = Parameter(
     "the revision of the table that you saw; if it is another one now, nothing is changed",
     Pattern("[0-9a-f]{12}", "a revision, 12 hexadecimal digits"),
 )
+EXPECTED_BY_KILL = replace(EXPECTED, doc="is accepted and not compared: nothing holds a kill up")
 ROUTE = Parameter("route", "the name of a route", Text(200, 1))
 
 FOLLOWED = {"revision": nullable(TEXT), "confirmed": BOOLEAN, "lagging": list_of(INTEGER)}
@@ -67,13 +69,19 @@ def _answer_kill(call: ApiCall) -> dict[str, Any]:
 
 
 def _answer_resume(call: ApiCall) -> dict[str, Any]:
-    removed = changes.resume(call.view, _order_of(call))
+    try:
+        removed = changes.resume(call.view, _order_of(call))
+    except EditRefused as refused:
+        raise _refusal(call, refused, None) from refused
     followed = wait_for_kill(call.view, killed=False)
     return {"killed": False, "removed": [*map(str, removed)], **_followed_json(call, followed)}
 
 
 def _answer_close(call: ApiCall) -> dict[str, Any]:
-    changes.close_breakers(call.view, call["route"])
+    try:
+        changes.close_breakers(call.view, call["route"], _order_of(call))
+    except EditRefused as refused:
+        raise _refusal(call, refused, call["route"]) from refused
     followed = wait_for_breakers(call.view, call["route"])
     return {"route": call["route"], **_followed_json(call, followed)}
 
@@ -84,8 +92,8 @@ def _name_of_target(call: ApiCall) -> str | None:
 
 
 def _order_of(call: ApiCall) -> ChangeOrder:
-    why = (call["reason"] or "").strip() or None
-    return ChangeOrder(call.who, why, call.values.get("expected_revision"), call.is_proven)
+    why = (call.values.get("reason") or "").strip() or None
+    return ChangeOrder(call.who, why, call["expected_revision"], call.is_proven)
 
 
 def _refusal(call: ApiCall, refused: EditRefused, name: str | None) -> ApiError:
@@ -153,7 +161,7 @@ ENDPOINTS = (
         "makes the kill file: all reversible routes go to legacy",
         _answer_kill,
         record({"killed": BOOLEAN, "file": TEXT, **FOLLOWED}),
-        (REASON, WHO),
+        (REASON, EXPECTED_BY_KILL, WHO),
         ("read-only",),
     ),
     Endpoint(
@@ -162,8 +170,8 @@ ENDPOINTS = (
         "removes the kill file: the table decides again",
         _answer_resume,
         record({"killed": BOOLEAN, "removed": list_of(TEXT), **FOLLOWED}),
-        (REASON, WHO),
-        ("read-only",),
+        (REASON, EXPECTED, WHO),
+        ("read-only", "stale-revision"),
     ),
     Endpoint(
         "POST",
@@ -171,7 +179,11 @@ ENDPOINTS = (
         "closes the breakers of a route in every worker; a side that still fails opens its breaker again",
         _answer_close,
         record({"route": TEXT, **FOLLOWED}),
-        (Parameter("route", "the name of a route", Text(200, 1), is_required=True), WHO),
-        ("unknown-route",),
+        (
+            Parameter("route", "the name of a route", Text(200, 1), is_required=True),
+            EXPECTED,
+            WHO,
+        ),
+        ("unknown-route", "stale-revision"),
     ),
 )

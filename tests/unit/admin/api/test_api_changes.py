@@ -190,6 +190,23 @@ def test_a_stale_revision_is_refused_with_the_new_state(post, view):
     } == response.json["error"]["state"]
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"), [("/api/resume", {}), ("/api/breaker/close", {"route": "orders"})]
+)
+def test_a_table_that_was_not_seen_refuses_what_is_no_flip_too(post, view, path, fields):
+    post("/api/kill")
+    response = post(path, **fields, expected_revision="0123456789ab")
+
+    assert (409, "stale-revision") == error_of(response)
+    assert view.table.revision == response.json["error"]["state"]["revision"]
+    assert is_killed(view.config, view.state)
+
+
+def test_no_table_holds_a_kill_up(post, view):
+    assert 200 == post("/api/kill", expected_revision="0123456789ab").status_code
+    assert is_killed(view.config, view.state)
+
+
 def test_the_state_of_a_group_names_its_members(post, view):
     post("/api/flip", **FLIP)
     response = post("/api/rollback", group="pair", expected_revision=view.table.revision)
