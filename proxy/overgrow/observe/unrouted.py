@@ -193,11 +193,23 @@ class UnroutedFile:
         self._written_s = now_s
         self._next_write_s = now_s + len(data) / WRITE_BYTES_PER_S
 
+    def _move_to(self, place: Path, now_s: float) -> None:
+        """Continue the counts of another file; take the present ones along if readers no longer find theirs."""
+        former, former_place = self._counts, self._place
+        if former is not None and former_place is not None and former_place.parent == place.parent:
+            self.write(now_s)  # of another slot: readers add it up
+            former = None
+        self._counts, self._place = _read(place), place
+        if former is not None:
+            self._counts = self._counts or UnroutedCounts(former.began_s)
+            self._counts.add(former)
+            self._is_written = False
+
     def _open(self, folder: Path, slot: int, now_s: float) -> UnroutedCounts:
         """Return the counts of the slot: those of the file, or new ones if the file is missing, unusable or too old."""
         place = folder / _CURRENT.format(slot)
         if place != self._place:
-            self._counts, self._place = _read(place), place
+            self._move_to(place, now_s)
         if self._counts is not None and abs(now_s - self._counts.began_s) > PERIOD_S:
             self._is_written = False
             self.write(now_s)

@@ -72,6 +72,24 @@ def test_a_successor_goes_on_from_the_counts_of_its_slot(tmp_path):
     assert [("/orders/<int:id>", 7)] == busiest(tmp_path)
 
 
+def test_counts_move_along_to_another_folder(tmp_path):
+    for name in ("temporary", "state"):
+        (tmp_path / name).mkdir()
+    add(tmp_path / "state", counted(b"/a"))
+    file = add(tmp_path / "temporary", counted(b"/b", times=2))
+    add(tmp_path / "state", counted(b"/b"), file=file)
+
+    assert [("/b", 3), ("/a", 1)] == busiest(tmp_path / "state")
+
+
+def test_counts_of_another_slot_are_not_counted_twice(tmp_path):
+    file = UnroutedFile()
+    file.add(tmp_path, 0, counted(b"/a"), 0, NOW_S)
+    add(tmp_path, counted(b"/a"), slot=1, file=file)
+
+    assert [("/a", 2)] == busiest(tmp_path)
+
+
 def test_100_000_paths_take_bounded_room_and_the_busiest_stay(tmp_path):
     file = UnroutedFile()
     for number in range(0, 100_000, 200):
