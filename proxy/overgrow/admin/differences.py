@@ -79,6 +79,11 @@ class ShownDifference:
         return self.judged[0].group
 
     @property
+    def undecided(self) -> tuple[str, ...]:
+        """The names of rules that may cover open differences, but cannot be applied to the stored pairs."""
+        return tuple(dict.fromkeys(rule.name for each in self.judged for rule in each.undecided))
+
+    @property
     def is_open(self) -> bool:
         """Whether no current rule covers the group."""
         return any(each.is_open for each in self.judged)

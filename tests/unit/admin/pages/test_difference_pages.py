@@ -79,7 +79,8 @@ def preview(client, key, **query):
 
 
 def accept(client, key, **written):
-    form = form_of(preview(client, key))
+    rule = {name: written[name] for name in ("how",) if name in written}
+    form = form_of(preview(client, key, **rule))
     fields = {**form, "author": "ada", "reason": "two clocks", **written}
     return client.post(f"/differences/{key}/accept", data=fields)
 
@@ -212,6 +213,20 @@ def test_a_pair_too_large_to_store_is_counted(client, find, view):
     text = text_of(client.get(f"/differences/{found.group.key}"))
 
     assert "1 more were too large to store." in text
+
+
+def test_a_rule_that_cannot_be_applied_to_stored_pairs_is_noted(client, view):
+    sides = (answer({"code": f"4711-{amount}"}) for amount in ("98.10", "97.20"))
+    found = compared("orders", *sides, at=NOON - 60)
+    put(view.state, found)
+    key = found.group.key
+
+    seen = text_of(preview(client, key, how="same_shape 2"))
+    accept(client, key, how="same_shape 2")
+    text = text_of(client.get(f"/differences/{key}"))
+
+    assert "1 difference too little is stored to be sure" in seen
+    assert "The rule $.code same_shape 2 may cover it" in text
 
 
 # --- preview --------------------------------------------------------------------------------------
