@@ -197,7 +197,8 @@ class UnroutedFile:
         """Continue the counts of another file; take the present ones along if readers no longer find theirs."""
         former, former_place = self._counts, self._place
         if former is not None and former_place is not None and former_place.parent == place.parent:
-            self.write(now_s)  # of another slot: readers add it up
+            with suppress(OSError):
+                self.write(now_s)  # of another slot: readers add it up
             former = None
         self._counts, self._place = _read(place), place
         if former is not None:
@@ -211,13 +212,17 @@ class UnroutedFile:
         if place != self._place:
             self._move_to(place, now_s)
         if self._counts is not None and abs(now_s - self._counts.began_s) > PERIOD_S:
-            self._is_written = False
-            self.write(now_s)
-            place.replace(folder / _FORMER.format(slot))
-            self._counts = None
+            with suppress(OSError):  # on a full disk the period goes on
+                self._end_period(place, folder / _FORMER.format(slot), now_s)
         if self._counts is None:
             self._counts = UnroutedCounts(now_s)
         return self._counts
+
+    def _end_period(self, place: Path, former: Path, now_s: float) -> None:
+        self._is_written = False
+        self.write(now_s)
+        place.replace(former)
+        self._counts = None
 
 
 def read_unrouted(folder: Path, now_s: float) -> UnroutedCounts | None:

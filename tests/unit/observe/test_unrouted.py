@@ -1,6 +1,9 @@
 """Counts of paths that no route takes: bounded, with a known error, over restarts."""
 
+import errno
 import json
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -133,6 +136,33 @@ def test_the_former_period_is_counted_too_and_an_older_one_is_not(tmp_path):
 
     later_s = NOW_S + 2 * PERIOD_S + 1
     assert {"/new"} == set(read_unrouted(tmp_path, later_s).templates)
+
+
+def test_requests_on_a_full_disk_are_counted_and_written_later(tmp_path, full_disk):
+    file = add(tmp_path, counted(b"/a"))
+    later_s = NOW_S + PERIOD_S + 1
+    with full_disk(), pytest.raises(OSError, match="No space"):
+        file.add(tmp_path, 0, counted(b"/a"), 0, later_s)
+    add(tmp_path, {}, now_s=later_s, file=file)
+
+    assert [("/a", 2)] == busiest(tmp_path, later_s)
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """While it is entered, no file can be written."""
+
+    @contextmanager
+    def fill():
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "write_bytes", refuse)
+            yield
+
+    return fill
+
+
+def refuse(path, _data):
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
 
 def test_a_clock_that_is_set_back_loses_no_count(tmp_path):
