@@ -3,6 +3,7 @@
 import json
 import os
 import select
+from pathlib import Path
 
 import pytest
 
@@ -145,6 +146,18 @@ def test_lines_are_counted_as_lost_while_no_file_can_be_opened(path, clock, capl
     assert [record.getMessage() for record in caplog.records] == [
         "access-log-lost why='No such file or directory'",
         "access-log-found dropped=2",
+    ]
+
+
+def test_lines_for_a_full_disk_are_counted_and_said_once(clock, caplog):
+    dropped = []
+    log = AccessLog(FileTarget(Path("/dev/full"), clock), JsonLines(), dropped.append)
+    write(log, 200)
+    write(log, 201)
+
+    assert sum(dropped) == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "access-log-lost why='No space left on device'"
     ]
 
 
