@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from overgrow.cli.settings_in_force import REPORT, report_settings
+from overgrow.cli.settings_in_force import REPORT, publish_settings, report_settings
 from overgrow.settings import Settings
 from overgrow.table.running import describe_front_door
 from tests.unit.table.test_running import holding
@@ -159,6 +159,19 @@ def test_the_report_of_a_front_door_that_has_ended_is_not_shown(overgrow, door):
         _, payload = overgrow.json("config")
 
     assert "shell" == payload["of"]
+
+
+def test_a_default_of_this_shell_is_no_difference(overgrow, door):
+    with door(report(row("threads", "77"))):
+        _, payload = overgrow.json("config")
+
+    assert [] == payload["differs"]
+
+
+def test_only_its_user_can_read_the_report_of_a_front_door(tmp_path):
+    publish_settings(Settings(state=tmp_path), {})
+
+    assert 0o600 == (tmp_path / REPORT).stat().st_mode & 0o777
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,13 @@ from overgrow.cli.admin_client import TIMEOUT_S
 from overgrow.cli.evidence.accept import MAX_DAYS, accept
 from overgrow.cli.explain import explain
 from overgrow.cli.file_deadline import LIMIT_S
-from overgrow.cli.waiting import kill_lag, kill_lag_on_board, revision_lag
+from overgrow.cli.waiting import (
+    BoardWaiting,
+    kill_lag,
+    kill_lag_on_board,
+    resume_lag,
+    revision_lag,
+)
 from overgrow.settings import Settings
 from overgrow.shadow.review.gate_report import USUAL_CLEAN
 from overgrow.table.live import kill_files
@@ -58,6 +64,46 @@ def test_the_worker_that_has_not_seen_a_kill_file_in_time_is_named(monkeypatch):
     boards(monkeypatch, [worker(0, killed=True), worker(1)])
 
     assert kill_lag_on_board(Path(), 0.0) == "after 0 s worker 1 (pid 41) has not seen it."
+
+
+def test_a_kill_is_seen_only_where_the_worker_that_answers_saw_it(monkeypatch):
+    boards(monkeypatch, [worker(0, killed=True)])
+
+    assert kill_lag(readiness(killed=False), Path()) == "the front door has not seen it."
+
+
+@pytest.mark.parametrize(
+    ("board", "readyz", "late"),
+    [
+        pytest.param([worker(0)], readiness(worker(0), killed=False), "", id="all follow"),
+        pytest.param(
+            [worker(0), worker(1, killed=True)],
+            readiness(worker(0), worker(1), killed=False),
+            "worker 1 (pid 41) still sends everything to legacy.",
+            id="one obeys the kill file still",
+        ),
+        pytest.param(
+            [],
+            readiness(worker(0), killed=True),
+            "the front door still sends everything to legacy.",
+            id="the one that answers does, and its board is elsewhere",
+        ),
+        pytest.param([], readiness(killed=False), "no worker is running.", id="nobody is there"),
+    ],
+)
+def test_a_resume_is_done_once_every_worker_follows_the_table(monkeypatch, board, readyz, late):
+    boards(monkeypatch, board)
+
+    assert resume_lag(readyz, Path()) == late
+
+
+def test_ctrl_c_ends_a_wait_and_not_the_command(monkeypatch):
+    def interrupt(_: object) -> str:
+        raise KeyboardInterrupt
+
+    boards(monkeypatch, [worker(0)])
+
+    assert BoardWaiting(Path(), 30.0).lag(interrupt) == "you stopped waiting."
 
 
 def test_where_no_worker_lives_nobody_is_waited_for(monkeypatch):

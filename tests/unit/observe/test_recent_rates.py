@@ -5,8 +5,16 @@ import json
 import pytest
 
 from overgrow.observe.metrics import BUCKETS_S, Metrics
-from overgrow.observe.recent_rates import MAX_FILE_BYTES, MAX_FILE_S, RatesFile, read_rates
+from overgrow.observe.recent_rates import (
+    MAX_FILE_BYTES,
+    MAX_FILE_S,
+    Gain,
+    RatesFile,
+    read_rates,
+)
 from tests.unit.observe.exchanges import NOW_S, decision, exchange
+
+FILES = ("rates_0.jsonl", "rates_0.former")
 
 
 def written(folder, slot, exchanges, now_s=NOW_S):
@@ -162,6 +170,33 @@ def test_times_before_the_clock_was_set_back_do_not_count_later(tmp_path):
     metrics.close()
 
     assert {} == rates(tmp_path, NOW_S + 3630)
+
+
+def test_a_clock_that_is_corrected_by_half_a_second_drops_nothing(tmp_path):
+    for at_s in (NOW_S - 5, NOW_S - 5.5):
+        written(tmp_path, 0, [exchange()], at_s).close()
+
+    [found] = rates(tmp_path).values()
+
+    assert 2 == found["last_minute"]["requests"]
+
+
+def test_requests_that_are_dated_in_the_future_do_not_count_yet(tmp_path):
+    written(tmp_path, 0, [exchange()], NOW_S + 5).close()
+
+    assert {} == rates(tmp_path)
+    assert 1 == rates(tmp_path, NOW_S + 6).popitem()[1]["last_minute"]["requests"]
+
+
+def test_a_file_of_rates_that_is_too_large_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr("overgrow.observe.recent_rates.MAX_FILE_BYTES", 10)
+    file = RatesFile()
+    for _ in range(3):
+        file.append(tmp_path, 0, [Gain("a", "legacy", 0, (1,))], NOW_S)
+
+    sizes = [len((tmp_path / name).read_text().split()) for name in FILES]
+
+    assert [1, 1] == sizes
 
 
 def test_only_the_end_of_a_huge_file_is_read(tmp_path):

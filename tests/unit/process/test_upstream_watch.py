@@ -52,6 +52,20 @@ def test_failures_in_a_row_show_that_legacy_is_down():
     assert (False, "legacy-timeout") == (watch.state.up, watch.state.error)
 
 
+@pytest.mark.parametrize(("failures", "is_up"), [(1, True), (2, True), (3, False)])
+def test_the_third_failure_in_a_row_shows_that_legacy_is_down(failures, is_up):
+    watch = watch_after(ANSWER, LegacyOutcome(LATE, failures))
+
+    assert watch.state.up is is_up
+
+
+def test_a_probe_that_failed_here_says_nothing_of_legacy():
+    watch = UpstreamWatch()
+    watch.judge_probe(Failure("front-busy", "connect", "here"), NOW_S - 1, NOW_S)
+
+    assert watch.state.up
+
+
 def test_an_answer_shows_that_legacy_is_up_again():
     watch = watch_after(LegacyOutcome(REFUSED, 1), ANSWER)
 

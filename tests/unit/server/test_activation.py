@@ -138,10 +138,14 @@ def test_a_descriptor_that_is_no_socket_is_refused(tmp_path):
         take_passed_sockets(variables(), 7, file.fileno())
 
 
-def test_a_state_is_told_to_the_service_manager(tmp_path):
+@pytest.mark.parametrize("kind", ["path", "abstract"])
+def test_a_state_is_told_to_the_service_manager(tmp_path, kind):
+    is_path = kind == "path"
+    name = str(tmp_path / "n") if is_path else f"overgrow-notify-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
-        heard.bind(str(tmp_path / "n"))
-        notify_service_manager("READY=1", {"NOTIFY_SOCKET": str(tmp_path / "n")})
+        heard.settimeout(60)
+        heard.bind(name if is_path else f"\0{name}")
+        notify_service_manager("READY=1", {"NOTIFY_SOCKET": name if is_path else f"@{name}"})
 
         assert heard.recv(100) == b"READY=1"
 
