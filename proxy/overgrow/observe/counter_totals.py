@@ -40,6 +40,7 @@ class CounterTotals:
         self._les = {repr(bound): at for at, bound in enumerate(bounds_s)}
         self._les["+Inf"] = len(self._les)
         self._slots: dict[str, _SlotCounters] = {}
+        self._keys = _ParsedKeys()
         self._totals: dict[Place, Counts] = {}
         self._unsure: set[Place] = set()
 
@@ -55,6 +56,7 @@ class CounterTotals:
         """
         self._find_slots()
         changed = {place for slot in self._slots.values() for place in slot.find_changes()}
+        self._keys.forget()
         read = ((place, self._sum(place)) for place in changed | self._unsure)
         found = {place: counts for place, counts in read if counts}
         self._unsure = changed
@@ -76,7 +78,7 @@ class CounterTotals:
         for path in self._folder.glob("histogram_*.db"):
             if path.name not in self._slots:
                 errors = path.with_name(path.name.replace("histogram", "counter"))
-                self._slots[path.name] = _SlotCounters(path, errors, self._les)
+                self._slots[path.name] = _SlotCounters(path, errors, self._les, self._keys)
 
     def _sum(self, place: Place) -> Counts:
         """Return the counts of all slots together; nothing if a worker is just making the first of them."""
@@ -84,11 +86,38 @@ class CounterTotals:
         return tuple(int(sum(each)) for each in zip(*filter(None, found), strict=True))
 
 
+class _ParsedKeys:
+    """The keys that were parsed in one pass over all slots: every slot has the same ones, and parsing costs most."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[bytes, tuple[str, Place, Mapping[str, str]]] = {}
+
+    def parse(self, key: bytes) -> tuple[str, Place, Mapping[str, str]]:
+        """Return (sample, place, labels) of a key.
+
+        Raises:
+            ValueError, KeyError, TypeError: if it is not a key of ours.
+
+        """
+        found = self._parsed.get(key)
+        if found is None:
+            _, sample, labels, _ = json.loads(key)
+            place = (labels["route"], labels["side"])
+            found = self._parsed[key] = (sample, place, labels)
+        return found
+
+    def forget(self) -> None:
+        """Free the memory until the next pass."""
+        self._parsed.clear()
+
+
 class _SlotCounters:
     """The two files of one slot that hold errors and histograms."""
 
-    def __init__(self, histogram: Path, errors: Path, les: Mapping[str, int]) -> None:
-        self._les = les
+    def __init__(
+        self, histogram: Path, errors: Path, les: Mapping[str, int], keys: _ParsedKeys
+    ) -> None:
+        self._les, self._keys = les, keys
         self._errors_at: dict[Place, int] = {}
         self._buckets_at: dict[Place, list[Any]] = {}
         self._sum_at: dict[Place, int] = {}
@@ -125,8 +154,7 @@ class _SlotCounters:
     def _note_histogram(self, key: bytes, at: int) -> None:
         if not key.startswith(_HISTOGRAM):
             return
-        _, sample, labels, _ = json.loads(key)
-        place = (labels["route"], labels["side"])
+        sample, place, labels = self._keys.parse(key)
         if sample.endswith("_sum"):
             self._sum_at[place] = at
         elif (bucket := self._les.get(labels["le"])) is not None:
@@ -134,8 +162,7 @@ class _SlotCounters:
 
     def _note_errors(self, key: bytes, at: int) -> None:
         if key.startswith(_ERRORS):
-            _, _, labels, _ = json.loads(key)
-            self._errors_at[labels["route"], labels["side"]] = at
+            self._errors_at[self._keys.parse(key)[1]] = at
 
     def _forget_buckets(self) -> None:
         self._buckets_at.clear()

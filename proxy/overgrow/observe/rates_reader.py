@@ -61,7 +61,7 @@ class RatesReader:
         for name, slot in self._slots.items():
             for line in slot.read_new(self._bucket_count):
                 for window in self._windows.values():
-                    window.add(name, line)
+                    window.add(name, line, now_s)
         for window in self._windows.values():
             window.drop_old(now_s)
         return {name: window.counts() for name, window in self._windows.items()}
@@ -121,13 +121,14 @@ class _RateWindow:
         self._lines: dict[str, deque[_Line]] = {}
         self._sums: dict[Place, WindowCounts] = {}
 
-    def add(self, slot: str, line: _Line) -> None:
+    def add(self, slot: str, line: _Line, now_s: float) -> None:
         """Add a line of a slot. If it is older than the lines before it, the clock was set back: those are left out."""
         lines = self._lines.setdefault(slot, deque())
         while lines and lines[-1].at_s > line.at_s + SET_BACK_S:
             self._change(sub, lines.pop())
-        lines.append(line)
-        self._change(add, line)
+        if now_s - line.at_s < self._span_s:
+            lines.append(line)
+            self._change(add, line)
 
     def drop_old(self, now_s: float) -> None:
         """Subtract the lines that are too old."""
