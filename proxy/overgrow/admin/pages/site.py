@@ -28,7 +28,8 @@ from overgrow.text import ago_text, rfc3339
 DATA = "/page-data"  # before the path of a page: the page's data as JSON
 TICK_S = 2.0  # how often live.js asks
 KEPT_S = 1.9  # data is made once in this time for all viewers of this worker; less than a tick, so that no viewer misses one
-MOST_COST = 0.02  # of one core: data that costs more is kept for longer
+MOST_COST = 0.05  # of one core: data that costs more is kept for longer,
+LONGEST_S = 10.0  # but no longer than this
 MOST_KEPT = 16  # pages whose data is kept
 LOOKS = (
     5  # reloads, a second apart, without JavaScript, after a change, until all workers follow it
@@ -147,7 +148,8 @@ class Site:
         data = page.build(self._view, self._now(), query, **parts)
         text = json.dumps(data, separators=(",", ":"))
         done_s = self._clock()
-        return KeptData(done_s + max(KEPT_S, (done_s - began_s) / MOST_COST), text)
+        kept_s = min(LONGEST_S, max(KEPT_S, (done_s - began_s) / MOST_COST))
+        return KeptData(done_s + kept_s, text)
 
     def _keep(self, key: str, data: KeptData) -> None:
         self._kept.pop(key, None)
