@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -37,6 +37,7 @@ class RouteRow:
     open_groups: int  # of mismatches that no current rule covers
     recent: Mapping[tuple[str, str], WindowCounts]  # by side and window
     last_flip: HistoryEntry | None
+    last_s: Mapping[str, float] = field(default_factory=dict)  # by side: unix time of the latest request
 
     @property
     def target(self) -> str | None:
@@ -73,7 +74,7 @@ def rows_of(sources: RowSources) -> Iterator[RouteRow]:
     """Yield a row for each route in matching order, then for the default route, then for removed routes that have counts."""
     breakers, flips = breaker_states(sources.living), last_flips(sources.entries)
     routes = {route.name: route for route in sources.routes}
-    recent = _recent_by_route(sources.traffic)
+    recent, last = _recent_by_route(sources.traffic), _last_by_route(sources.traffic)
     retired = sorted({name for name, _ in sources.traffic.totals} - routes.keys() - {DEFAULT})
     for name in (*routes, DEFAULT, *retired):
         yield RouteRow(
@@ -83,6 +84,7 @@ def rows_of(sources: RowSources) -> Iterator[RouteRow]:
             open_groups=sources.open_groups.get(name, 0),
             recent=recent.get(name, NOTHING),
             last_flip=flips.get(name),
+            last_s=last.get(name, NOTHING),
         )
 
 
@@ -91,6 +93,13 @@ def _recent_by_route(traffic: Traffic) -> dict[str, dict[tuple[str, str], Window
     for window, counted in traffic.recent.items():
         for (route, side), counts in counted.items():
             found[route][side, window] = counts
+    return found
+
+
+def _last_by_route(traffic: Traffic) -> dict[str, dict[str, float]]:
+    found: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for (route, side), at_s in traffic.last_s.items():
+        found[route][side] = at_s
     return found
 
 

@@ -15,9 +15,11 @@ from overgrow.files import within
 from overgrow.observe.counter_totals import CounterTotals
 from overgrow.observe.metrics import BUCKETS_S
 from overgrow.observe.rates_reader import RatesReader, WindowCounts
+from overgrow.observe.recent_counts import WINDOW_S, last_requests
 
 READ_S = 10.0  # the first read of a large table takes seconds on a busy machine
 TICK_S = 1.9  # less than the pause of an open page, so that no page misses a tick
+PAUSE_S = 300.0  # for longer than this a file of rates keeps its lines
 MINUTE, MINUTES = "last_minute", "last_five_minutes"
 Place = tuple[str, str]  # route, side
 Counts = tuple[int, ...]  # errors, then the requests in each bucket of the histogram
@@ -25,13 +27,17 @@ Counts = tuple[int, ...]  # errors, then the requests in each bucket of the hist
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The requests of all workers, by route and side: `recent` by window, `totals` since the counters started."""
+    """The requests of all workers, by route and side: `recent` by window, `totals` since the counters started.
+
+    `last_s` is the unix time of the latest request, to some seconds; a route and side that never had any are left out.
+    """
 
     recent: Mapping[str, Mapping[Place, WindowCounts]]
     totals: Mapping[Place, Counts]
+    last_s: Mapping[Place, float]
 
 
-NO_TRAFFIC = Traffic({MINUTE: {}, MINUTES: {}}, {})
+NO_TRAFFIC = Traffic({MINUTE: {}, MINUTES: {}}, {}, {})
 
 
 class CounterReader:
@@ -41,6 +47,7 @@ class CounterReader:
         self._folder, self._clock = folder, clock
         self._rates = RatesReader(folder, len(BUCKETS_S) + 1)
         self._totals = CounterTotals(folder, BUCKETS_S)
+        self._before: Mapping[Place, float] = {}
         self._last: tuple[float, Traffic] | None = None
         self._lock = Lock()  # the readers keep what they have read
 
@@ -56,6 +63,19 @@ class CounterReader:
     def _read(self, now_s: float) -> Traffic:
         with self._lock:
             if self._last is None or self._clock() - self._last[0] >= TICK_S:
-                found = Traffic(self._rates.read(now_s), self._totals.read_all())
+                recent = self._rates.read(now_s)
+                found = Traffic(recent, self._totals.read_all(), self._last_requests(now_s))
                 self._last = (self._clock(), found)
             return self._last[1]
+
+    def _last_requests(self, now_s: float) -> dict[Place, float]:
+        """Return the times of the latest requests. After a pause, lines may be gone that nobody read; the rings know more."""
+        if self._last is None or self._clock() - self._last[0] > PAUSE_S:
+            rings = last_requests(self._folder)
+            self._before = {place: window + WINDOW_S / 2 for place, window in rings.items()}
+        latest = self._rates.latest
+        places = {**self._before, **latest}
+        return {
+            place: min(now_s, max(self._before.get(place, 0.0), latest.get(place, 0.0)))
+            for place in places
+        }

@@ -51,6 +51,7 @@ class RatesReader:
     def __init__(self, folder: Path, bucket_count: int) -> None:
         self._folder, self._bucket_count = folder, bucket_count
         self._slots: dict[str, _SlotLines] = {}
+        self._latest: dict[Place, float] = {}
         self._windows = {name: _RateWindow(span_s) for name, span_s in WINDOWS_S.items()}
 
     def read(self, now_s: float) -> Mapping[str, Mapping[Place, WindowCounts]]:
@@ -60,11 +61,21 @@ class RatesReader:
                 self._slots[path.name] = _SlotLines(path)
         for name, slot in self._slots.items():
             for line in slot.read_new(self._bucket_count):
+                self._note_latest(line)
                 for window in self._windows.values():
                     window.add(name, line, now_s)
         for window in self._windows.values():
             window.drop_old(now_s)
         return {name: window.counts() for name, window in self._windows.items()}
+
+    @property
+    def latest(self) -> Mapping[Place, float]:
+        """The unix time of the latest line in which a route and side had requests, of those that were read."""
+        return self._latest
+
+    def _note_latest(self, line: _Line) -> None:
+        for route, side, *_ in line.gains:
+            self._latest[route, side] = max(line.at_s, self._latest.get((route, side), 0.0))
 
 
 class _SlotLines:

@@ -16,13 +16,16 @@ from overgrow.admin.route_rows import (
 )
 from overgrow.admin.traffic import TICK_S, CounterReader
 from overgrow.observe.board import claim_slot
-from overgrow.observe.metrics import Metrics, sum_samples
+from overgrow.observe.metrics import BUCKETS_S, Metrics, sum_samples
+from overgrow.observe.recent_counts import WINDOW_S
+from overgrow.observe.recent_rates import Gain, RatesFile
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
 from overgrow.table.editing.history import JOURNAL
 from overgrow.text import ago_text
 from tests.unit.admin.admin_view import View
 from tests.unit.observe.exchanges import NOW_S, decision, exchange
 
+SIZE = len(BUCKETS_S)
 LEGACY = Legacy("http://127.0.0.1:9000")
 
 
@@ -133,6 +136,20 @@ def test_comparisons_are_counted_by_route(tmp_path):
         metrics.add("overgrow_shadow_total", "orders", verdict)
 
     assert {"orders": ShadowCounts(3, 1)} == shadow_counts_of(sum_samples(tmp_path))
+
+
+def test_the_last_request_is_known_long_after_it_came(tmp_path):
+    clock = [0.0]
+    reader = CounterReader(tmp_path, lambda: clock[0])
+    Metrics(tmp_path, 0).record(exchange())
+    before = reader.read(NOW_S + 5000).last_s["orders", "migrated"]
+    RatesFile().append(
+        tmp_path, 0, [Gain("orders", "migrated", 0, (1,) + (0,) * SIZE)], NOW_S + 5001
+    )
+    clock[0] += TICK_S
+
+    assert abs(before - NOW_S) <= WINDOW_S
+    assert NOW_S + 5001 == reader.read(NOW_S + 5002).last_s["orders", "migrated"]
 
 
 @pytest.mark.parametrize(

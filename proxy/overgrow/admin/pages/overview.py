@@ -23,7 +23,7 @@ from overgrow.observe.rates_reader import WindowCounts
 from overgrow.observe.recent_rates import WINDOWS_S
 from overgrow.observe.split import DEFAULT
 from overgrow.table.editing.history import HistoryEntry
-from overgrow.text import count_text, duration_text, percent_text
+from overgrow.text import count_text, duration_text, percent_text, rfc3339
 
 MOST_SHOWN = 200  # routes in the HTML, and at first on the open page
 SIDES = ("legacy", "migrated")
@@ -123,6 +123,7 @@ def row_json(row: RouteRow) -> dict[str, Any]:
         "way_back": row.way_back,
         "flipped_at": row.last_flip.at if row.last_flip else None,
         "flipped": _flip_text(row.last_flip) if row.last_flip else None,
+        **{f"{side}_last": rfc3339(row.last_s[side]) for side in SIDES if side in row.last_s},
         "sort": _sort_numbers(row),
     }
     found |= split_bar(requests_of(row, "legacy"), requests_of(row, "migrated"))

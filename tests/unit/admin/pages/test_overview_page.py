@@ -173,11 +173,16 @@ def test_the_latest_of_two_flips_counts():
 
 
 def test_the_row_of_a_route_has_its_own_rates():
-    traffic = Traffic({MINUTE: {("orders", "legacy"): counts(3), ("x", "legacy"): counts(9)}}, {})
+    traffic = Traffic(
+        {MINUTE: {("orders", "legacy"): counts(3), ("x", "legacy"): counts(9)}},
+        {},
+        {("orders", "legacy"): 5.0},
+    )
 
     told, _ = rows_of(RowSources([Route("orders", path="/orders")], traffic, (), {}, ()))
 
     assert {("legacy", MINUTE): counts(3)} == told.recent
+    assert {"legacy": 5.0} == told.last_s
 
 
 def test_only_rows_that_changed_are_made_anew():
