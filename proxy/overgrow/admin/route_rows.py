@@ -37,7 +37,9 @@ class RouteRow:
     open_groups: int  # of mismatches that no current rule covers
     recent: Mapping[tuple[str, str], WindowCounts]  # by side and window
     last_flip: HistoryEntry | None
-    last_s: Mapping[str, float] = field(default_factory=dict)  # by side: unix time of the latest request
+    last_s: Mapping[str, float] = field(
+        default_factory=dict
+    )  # by side: unix time of the latest request
 
     @property
     def target(self) -> str | None:
