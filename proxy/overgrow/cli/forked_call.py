@@ -1,28 +1,26 @@
-"""Calls into the team's app: made in a forked process, or abandoned when a command ends.
+"""Calls into the team's app, made in a forked process.
 
 Rule: whatever the app starts while it is imported (threads, processes, a wait that never ends) delays
-neither the start of the front door nor the end of a command.
+the start of the front door.
 """
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
-import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn, TypeVar, cast
+
+from overgrow.cli.process_end import exit_now
 
 T = TypeVar("T")
 
 LOOK_S = 0.2  # between two checks that the process is alive
 LONG_S = 5.0  # a call that takes longer is reported
-THREADS_GRACE_S = 1.0  # for threads of the app, when a command is done
 
 
 class EndedApartError(Exception):
@@ -69,7 +67,7 @@ def _run_in_fork(call: Callable[[], Any], sender: Connection) -> NoReturn:
             outcome = False, error
         sender.send(outcome)
     finally:
-        _exit_now(0)
+        exit_now(0)
 
 
 def _wait_for_outcome(
@@ -100,24 +98,3 @@ def _exit_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, former)
-
-
-def end_process(code: str | int | None) -> NoReturn:
-    """End a command with its exit code, even if threads of the app are still running."""
-    until = time.monotonic() + THREADS_GRACE_S
-    left = [each for each in threading.enumerate() if each is not threading.current_thread()]
-    for thread in left:
-        if not thread.daemon:
-            thread.join(max(0.0, until - time.monotonic()))
-    if any(thread.is_alive() and not thread.daemon for thread in left):
-        _exit_now(code if isinstance(code, int) else int(code is not None))
-    gc.freeze()  # The interpreter's last collections would look at every object: a quarter of a command's time.
-    sys.exit(code)
-
-
-def _exit_now(code: int) -> NoReturn:
-    """End this process without waiting for its threads; flush what it has printed."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # the app may have closed them
-            stream.flush()
-    os._exit(code)

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from overgrow.cli.forked_call import end_process
 from overgrow.cli.output import echo_safe
+from overgrow.cli.process_end import end_process
 
 # New objects between two garbage collections. Imports create a hundred thousand objects that stay, and with Python's 700
 # a sixth of the time of a start goes into collections. A worker sets its own (server/gc_schedule.py).

@@ -115,10 +115,10 @@ def test_a_command_ends_beside_a_thread_of_the_app(folder):
 
 ENDS = """
 import threading
-from overgrow.cli import forked_call
-forked_call.THREADS_GRACE_S = 0.01
+from overgrow.cli import process_end
+process_end.THREADS_GRACE_S = 0.01
 threading.Thread(target=threading.Event().wait).start()
-forked_call.end_process({code!r})
+process_end.end_process({code!r})
 """
 
 

@@ -13,6 +13,7 @@ from tests.unit.cli.found import put, served
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = (
+    "multiprocessing",
     "flask",
     "werkzeug",
     "gunicorn",
