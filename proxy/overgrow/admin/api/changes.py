@@ -9,6 +9,7 @@ from overgrow.admin import changes
 from overgrow.admin.api.endpoint import ApiCall, Endpoint, Parameter
 from overgrow.admin.api.errors import ApiError, api_error_of
 from overgrow.admin.api.kinds import Pattern, Text
+from overgrow.admin.api.route_names import names_in_table, nearest_names
 from overgrow.admin.api.schemas import BOOLEAN, INTEGER, TEXT, Schema, list_of, nullable, record
 from overgrow.admin.changes import ChangeOrder
 from overgrow.admin.following import (
@@ -97,10 +98,12 @@ def _order_of(call: ApiCall) -> ChangeOrder:
 
 
 def _refusal(call: ApiCall, refused: EditRefused, name: str | None) -> ApiError:
-    """Return the error; if the table was another one than expected, with its state now."""
+    """Return the error; with the state now if the table was another one than expected, and with names near an unknown one."""
     error = api_error_of(refused)
     if refused.code in STALE:
         error.more["state"] = state_json(call.view, name)
+    if refused.code == "unknown-route":
+        error.more["nearest"] = nearest_names(name or "", names_in_table(call.view))
     return error
 
 

@@ -20,10 +20,19 @@ def require_route(view: AdminView, name: str, *, former: Iterable[str] = ()) -> 
         ApiError: unknown-route, with the nearest names.
 
     """
-    names = [route.name for route in view.table.routes] if view.table else []
-    if name in {*names, *former, DEFAULT}:
+    if name in {*names_in_table(view), *former, DEFAULT}:
         return
-    near = get_close_matches(name.lower()[:MOST_SHOWN], [*names, DEFAULT], 3, cutoff=0.5)
+    near = nearest_names(name, [*names_in_table(view), DEFAULT])
     fix = f"Did you mean {join_or(near)}?" if near else "GET /api/routes lists the names."
     shown = printable(name, keep="")[:MOST_SHOWN]
     raise ApiError("unknown-route", f"The table has no route named {shown}.", fix, nearest=near)
+
+
+def names_in_table(view: AdminView) -> list[str]:
+    """Return the names of the routes of the table in effect."""
+    return [route.name for route in view.table.routes] if view.table else []
+
+
+def nearest_names(name: str, names: Iterable[str]) -> list[str]:
+    """Return at most three names that are similar to a name, the most similar first."""
+    return get_close_matches(name.lower()[:MOST_SHOWN], [*names], 3, cutoff=0.5)

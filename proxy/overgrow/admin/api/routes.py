@@ -21,7 +21,7 @@ from overgrow.admin.api.schemas import (
     nullable,
     record,
 )
-from overgrow.admin.api.status import SPLIT, UPSTREAM
+from overgrow.admin.api.status import SPLIT, UPSTREAM, WINDOWS
 from overgrow.admin.route_detail import route_detail
 from overgrow.observe.as_json import route_json
 
@@ -85,8 +85,8 @@ DETAIL = record(
             {
                 "killed": BOOLEAN,
                 "upstream": UPSTREAM,
-                "legacy": map_of(ANYTHING),
-                "migrated": map_of(ANYTHING),
+                "legacy": WINDOWS,
+                "migrated": WINDOWS,
             }
         ),
         "gate": nullable(GATE),

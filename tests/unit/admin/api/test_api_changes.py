@@ -174,7 +174,7 @@ def test_a_flip_that_cannot_be_is_refused_by_name(post, view, fields, status, co
 def test_an_unknown_route_is_answered_with_the_nearest(post):
     error = post("/api/flip", route="crat", to="legacy").json["error"]
 
-    assert "Did you mean cart?" == error["fix"]
+    assert ("Did you mean cart?", ["cart"]) == (error["fix"], error["nearest"])
 
 
 def test_a_stale_revision_is_refused_with_the_new_state(post, view):
