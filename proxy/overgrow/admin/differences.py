@@ -79,7 +79,7 @@ class ShownDifference:
         return self.judged[0].group
 
     @property
-    def undecided(self) -> tuple[str, ...]:
+    def undecided_rules(self) -> tuple[str, ...]:
         """The names of rules that may cover open differences, but cannot be applied to the stored pairs."""
         return tuple(dict.fromkeys(rule.name for each in self.judged for rule in each.undecided))
 
