@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("overgrow")
 
 RECORD_S = 1.0
-FINISH_S = 2.0  # how long the end of the last worker waits for the store
+FINISH_S = 6.0  # how long the end of a worker waits for the store, if its grace time allows it
 
 
 class RecordedApp(Protocol):
