@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from overgrow.admin.view import AdminView
 from overgrow.evidence import EvidenceReset, Group
-from overgrow.files import ANSWER_S, within
+from overgrow.files import ANSWER_S, Silent, within
 from overgrow.shadow.review.drafting import (
     RuleWish,
     Terms,
@@ -216,6 +216,8 @@ def _ask(view: AdminView, question: Callable[[], T]) -> T:
 def _reason(error: Exception) -> str:
     if not isinstance(error, OSError):
         return str(error)
+    if isinstance(error, Silent):
+        return f"The evidence store has not answered for {ASK_S:g} s."
     return f"The evidence in {error.filename} cannot be read: {error.strerror or error}."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 import yaml
@@ -94,6 +95,17 @@ def test_a_store_that_cannot_be_read_is_no_server_error(client, view):
         True,
         False,
     )
+
+
+def test_a_store_that_does_not_answer_is_told_after_a_while(client, view, monkeypatch):
+    monkeypatch.setattr("overgrow.admin.differences.ASK_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        view.store_url = f"postgresql://ops:secret@127.0.0.1:{silent.getsockname()[1]}/db"
+        first, second = (get(client) for _ in range(2))
+
+    for response in (first, second):
+        assert (200, []) == (response.status_code, response.json["groups"])
+        assert "has not answered for 0.2 s" in response.json["missing"]
 
 
 def test_open_groups_are_listed_most_severe_first(client, find):
