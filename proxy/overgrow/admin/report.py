@@ -320,6 +320,7 @@ def _group_json(each: JudgedGroup) -> dict[str, str]:
         "title": title_of_judged(each),
         "id": group.key[:8],
         "route": group.route,
+        "served_by": group.control,
         "severity": group.severity,
         "count": f"{group.count:,}",
         "first": rfc3339(group.first_seen_at),
