@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import load, loading, routing, slow, watching
+from benchmarks import first_paint, load, loading, routing, slow, watching
 from benchmarks.figures import (
     Goal,
     Section,
@@ -561,6 +561,35 @@ def viewers(place: Place, plan: Plan) -> Section:
     )
 
 
+def overview(place: Place, plan: Plan) -> Section:
+    """How long the overview of 1,000 routes takes at the server and in a browser."""
+    routes, name = 1_000, "front door of the overview"
+    table = watching.table_text(place.upstream, routes)
+    front = start_front(place, workers=1, name=name, table=table)
+    admin = int((front_folder(place, workers=1, name=name) / "admin").read_text())
+    first_paint.warm(front.port, routes)
+    rows = []
+    for label, path in (("the page", first_paint.PAGE), ("its JSON", first_paint.DATA)):
+        found = first_paint.answers_of(admin, path, plan.rounds * 4)
+        times = [number(found.first_ms), number(first_paint.middle(found.later_ms))]
+        rows.append([label, *times, f"{found.length / 1e3:,.0f} KB"])
+    if (seen := first_paint.browser_times(admin)) is not None:
+        paints, filters = seen
+        paint = [number(paints[0]), number(first_paint.middle(paints[1:]))]
+        rows.append(["first paint in chromium", *paint, "-"])
+        rows.append(
+            ["filter by one key", number(filters[0]), number(first_paint.middle(filters)), "-"]
+        )
+    place.stop()
+    return Section(
+        "The overview of 1,000 routes",
+        "One worker; every route had a request. Milliseconds; the first answer of a worker reads all counters.",
+        ["", "first", "median of the others", "length"],
+        rows,
+        [],
+    )
+
+
 SCENARIOS: dict[str, Callable[[Place, Plan], Section]] = {
     "small-gets": small_gets,
     "browser-gets": browser_gets,
@@ -574,4 +603,5 @@ SCENARIOS: dict[str, Callable[[Place, Plan], Section]] = {
     "shadow": shadow,
     "slow-clients": slow_clients,
     "viewers": viewers,
+    "overview": overview,
 }

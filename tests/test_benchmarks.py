@@ -95,6 +95,13 @@ def test_viewers_of_the_admin_page_are_answered_and_their_cost_is_told(place):
     assert [1, 5] == [float(goal.wanted.split()[1]) for goal in section.goals]
 
 
+def test_the_overview_of_a_large_table_is_measured(place):
+    section = scenarios.overview(place, TINY)
+
+    assert ["the page", "its JSON"] == [row[0] for row in section.rows[:2]]
+    assert all(row[3].endswith(" KB") for row in section.rows[:2])
+
+
 @pytest.mark.usefixtures("only_the_front_door")
 def test_bodies_pass_whole_both_ways_and_growth_is_measured(place):
     section = scenarios.bodies(place, TINY)
