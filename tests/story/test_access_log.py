@@ -117,6 +117,25 @@ def test_a_terminal_gets_short_colored_lines(tmp_path, port):
     assert re.fullmatch(pattern, shown)
 
 
+def test_a_named_pipe_has_a_writer_until_the_front_door_ends(tmp_path, port):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    fd = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with (
+        living_legacy(port),
+        running_front(
+            TABLE, tmp_path, port, data=tmp_path / "d", OVERGROW_ACCESS_LOG_FILE=str(pipe)
+        ) as front,
+    ):
+        with pytest.raises(BlockingIOError):  # b"" would be the end of the log
+            os.read(fd, 1)
+        ask(front, ["/a", "/b"])
+    with os.fdopen(fd, "rb") as reader:
+        read = reader.read()
+
+    assert [json.loads(line)["url.path"] for line in read.splitlines()] == ["/a", "/b"]
+
+
 def test_a_log_file_that_cannot_be_opened_stops_the_start(tmp_path, port):
     (tmp_path / "routes.yaml").write_text(TABLE)
     missing = tmp_path / "missing" / "access.log"

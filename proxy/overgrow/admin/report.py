@@ -102,7 +102,9 @@ def report_data(
         "at": rfc3339(now_s),
         "days": PERIOD_DAYS,
         "revision": folder.table.revision if folder.table else None,
-        "unknown": _distinct([*findings.unknown, *uncounted, *_problem_of(requests)]),
+        "unknown": _distinct(
+            [*findings.unknown, *uncounted, *_problem_of(requests), *_damage_of(folder)]
+        ),
         "summary": _summary(found, requests, routes),
         "chart": _chart(found, requests, route),
         "days_table": _days(requests),
@@ -159,6 +161,12 @@ def _history_of_route(folder: ReportFolder, route: str, now_s: float) -> SidesHi
 def _flips_of(folder: ReportFolder) -> list[HistoryEntry]:
     """Return the entries of the history, the latest first."""
     return list(reversed(history_of(folder).entries))
+
+
+def _damage_of(folder: ReportFolder) -> list[str]:
+    """Return what is wrong with the history of flips, in a sentence; nothing if it is whole."""
+    broken = history_of(folder).broken
+    return [f"The history of flips is damaged: {' '.join(broken)}"] if broken else []
 
 
 def _is_about(entry: HistoryEntry, route: str) -> bool:

@@ -74,7 +74,9 @@ def report(call: Invocation, target: Path, route: str | None, *, force: bool) ->
     title = f"Migration report of {call.config.absolute().parent.name or 'the root folder'}"
     title += f": {route}" if route else ""
     data = report_data(folder, findings, route, time.time(), title)
-    _write(target, render_report(data))
+    text = render_report(data)
+    with file_deadline(call):
+        _write(target, text)
     if target != STDOUT:
         call.print_result(
             {"file": str(target), "route": route, "unknown": data["unknown"]},

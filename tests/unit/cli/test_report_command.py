@@ -181,6 +181,16 @@ def test_text_from_people_and_traffic_stays_text(site, made):
     assert HOSTILE in page.text
 
 
+def test_a_damaged_history_and_store_are_named(site, made):
+    site.state.mkdir()
+    (site.state / "flips.jsonl").write_text("garbage\n")
+    (site.state / "store.sqlite3").write_bytes(b"garbage " * 1000)
+    page = made()
+
+    assert "The history of flips is damaged" in page.text
+    assert "file is not a database" in page.text
+
+
 def test_a_report_is_replaced_by_the_next_one(site, made):
     made()
     before = site.file.stat().st_ino

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from overgrow.cli.forked_call import EndedApartError, call_in_fork
 from overgrow.cli.output import echo_safe
 from overgrow.cli.serve.refusals import CannotStart
+from overgrow.files import ANSWER_S, within
 from overgrow.settings import SettingError, Settings
 from overgrow.text import count_text
 
@@ -60,13 +62,18 @@ def note_slow_import(seconds: float) -> None:
 
 
 def require_writable_log(file: Path | None) -> None:
-    """Open the file of the access log for a moment; raise CannotStart if that is not possible."""
+    """Open the file of the access log; raise CannotStart if that is not possible.
+
+    A named pipe stays open as long as this process runs: its reader would take a close for the end of the log.
+    """
     if file is None:
         return
-    from overgrow.observe.access_log.target import open_log_file  # noqa: PLC0415 - as in _check
+    from overgrow.observe.access_log.target import open_log_file  # noqa: PLC0415 - as above
 
     try:
-        os.close(open_log_file(file))
+        descriptor = within(ANSWER_S, file, partial(open_log_file, file), undo=os.close)
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
     except OSError as error:
         fix = "Name a file that this user may write, in a folder that exists."
         if error.errno == errno.ENXIO:
