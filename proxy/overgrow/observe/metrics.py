@@ -141,7 +141,7 @@ class _MetricKey(NamedTuple):
     help: str
 
 
-class _TakenCounts(NamedTuple):
+class _CountsAtGain(NamedTuple):
     """What one route and side had counted when its gains were last taken."""
 
     seconds: Cell
@@ -158,7 +158,7 @@ class Metrics:
         self._lock = Lock()
         self._series: dict[tuple[str, str, int], _Series] = {}
         self._cells: dict[tuple[str, ...], Cell] = {}
-        self._taken: dict[tuple[str, str], _TakenCounts] = {}  # at the last `take_gains`
+        self._taken: dict[tuple[str, str], _CountsAtGain] = {}  # at the last `take_gains`
 
     # Map 17 (docs/architecture.md#a-request-by-numbers)
     def record(self, exchange: Exchange) -> None:
@@ -249,9 +249,9 @@ class Metrics:
             gains.append(Gain(*place, errors, tuple(buckets)))
         return gains
 
-    def _take_counts(self, route: str, side: str) -> _TakenCounts:
+    def _take_counts(self, route: str, side: str) -> _CountsAtGain:
         seconds = self._cell("overgrow_request_duration_seconds_sum", route, side)
-        return _TakenCounts(seconds, seconds.value, self._read_counts(route, side))
+        return _CountsAtGain(seconds, seconds.value, self._read_counts(route, side))
 
     def _read_counts(self, route: str, side: str) -> tuple[float, ...]:
         """Return the errors and the buckets of a route and side."""

@@ -115,7 +115,7 @@ class BreakerOutcome(NamedTuple):
     began_s: float
 
 
-class WindowCounts(NamedTuple):
+class BreakerCounts(NamedTuple):
     """How many responses were counted, how many of them failed, and how many others were slow."""
 
     answers: int
@@ -152,17 +152,17 @@ class Window:
         cell[1] += 1
         return cell
 
-    def counts(self, now_s: float) -> WindowCounts:
+    def counts(self, now_s: float) -> BreakerCounts:
         """Return what was counted in the window that ends now."""
         return self._since(int(now_s / self._cell_s))
 
-    def last_counts(self) -> WindowCounts:
+    def last_counts(self) -> BreakerCounts:
         """Return the counts of the window that ended when the newest response was added."""
         return self._since(max(cell[0] for cell in self._cells))
 
-    def _since(self, tick: int) -> WindowCounts:
+    def _since(self, tick: int) -> BreakerCounts:
         fresh = [cell for cell in self._cells if cell[0] > tick - self.CELLS and cell[0] >= 0]
-        return WindowCounts(*(sum(cell[at] for cell in fresh) for at in (1, 2, 3)))
+        return BreakerCounts(*(sum(cell[at] for cell in fresh) for at in (1, 2, 3)))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -201,7 +201,7 @@ class Breaker:
         self._was_unreachable = False  # whether the answer that opened it never had a connection
         self._credit = 0.0  # what recovery has saved up towards letting the next request through
         self.state: State = "closed"
-        self.opened_by: WindowCounts | None = None  # what made it open; None while it is closed
+        self.opened_by: BreakerCounts | None = None  # what made it open; None while it is closed
 
     def __repr__(self) -> str:
         if self.opened_by is None:
@@ -247,7 +247,7 @@ class Breaker:
             return 1
         return max(1, math.ceil(self._since_s + self.policy.open_s - now_s))
 
-    def counts(self, now_s: float) -> WindowCounts:
+    def counts(self, now_s: float) -> BreakerCounts:
         """Return the counts of the window that ends now."""
         return self._window.counts(now_s)
 

@@ -18,7 +18,7 @@ from overgrow.resilience.breaker import (
     Event,
     Policy,
     State,
-    WindowCounts,
+    BreakerCounts,
     policies_as_markdown,
     transitions_as_markdown,
 )
@@ -134,7 +134,7 @@ def test_answers_that_have_left_the_window_do_not_count(clock):
     answer(breaker, clock, "failed")
 
     assert breaker.state == "closed"
-    assert breaker.counts(clock.now_s) == WindowCounts(1, 1, 0)
+    assert breaker.counts(clock.now_s) == BreakerCounts(1, 1, 0)
 
 
 def test_the_window_slides_by_cells_and_does_not_jump(clock):
@@ -204,7 +204,7 @@ def test_an_answer_that_comes_while_it_is_open_changes_nothing(clock):
     answer(breaker, clock, "good", 3)
 
     assert breaker.state == "open"
-    assert breaker.counts(clock.now_s) == WindowCounts(0, 0, 0)
+    assert breaker.counts(clock.now_s) == BreakerCounts(0, 0, 0)
 
 
 def test_recovery_lets_through_a_share_that_grows_in_a_straight_line(clock):
@@ -309,7 +309,7 @@ def test_what_opened_it_is_remembered_until_it_closes(clock):
     while_recovering = breaker.opened_by
     breaker.allows(clock.forward(POLICY.recovery_s))
 
-    assert while_recovering == WindowCounts(10, 10, 0)
+    assert while_recovering == BreakerCounts(10, 10, 0)
     assert breaker.opened_by is None
 
 
@@ -374,4 +374,4 @@ def test_a_probe_that_fails_otherwise_takes_the_quick_way_back(clock):
 def test_connections_that_fail_count_as_failures(clock):
     breaker = unreached(clock)
 
-    assert breaker.opened_by == WindowCounts(10, 10, 0)
+    assert breaker.opened_by == BreakerCounts(10, 10, 0)
