@@ -14,11 +14,11 @@ from overgrow.resilience.breaker import (
     STATES,
     TRANSITIONS,
     Breaker,
+    BreakerCounts,
     BreakerOutcome,
     Event,
     Policy,
     State,
-    BreakerCounts,
     policies_as_markdown,
     transitions_as_markdown,
 )
