@@ -74,7 +74,7 @@ function attributeBinding(element, pair) {
 function setAttribute(element, name, value) {
   if (value === null || value === undefined || value === false) return element.removeAttribute(name);
   const text = value === true ? "" : String(value);
-  if (name === "href" && !/^[/#](?!\/)/.test(text)) return undefined; // only pages of this listener
+  if (name === "href" && !/^[/#](?![/\\])/.test(text)) return undefined; // only pages of this listener
   if (element.getAttribute(name) !== text) element.setAttribute(name, text);
   return undefined;
 }
@@ -91,14 +91,18 @@ function showItems(parent, key, items) {
   const shown = transforms.has(key) ? transforms.get(key)(items) : items;
   const template = parent.querySelector(":scope > template");
   const name = parent.dataset.key;
-  const before = new Map();
-  for (const child of parent.children) if (child !== template) before.set(child.dataset.id, child);
+  const before = new Map(); // id -> the children that have it, in order: two items may be alike
+  for (const child of parent.children) {
+    if (child === template) continue;
+    const alike = before.get(child.dataset.id);
+    if (alike) alike.push(child);
+    else before.set(child.dataset.id, [child]);
+  }
   let next = template ? template.nextElementSibling : parent.firstElementChild;
   for (const item of shown) {
     const id = textOf(item[name]);
-    let child = before.get(id);
-    if (child) before.delete(id);
-    else {
+    let child = before.get(id)?.shift();
+    if (!child) {
       child = template.content.firstElementChild.cloneNode(true);
       child.dataset.id = id;
     }
@@ -106,7 +110,7 @@ function showItems(parent, key, items) {
     if (child === next) next = child.nextElementSibling;
     else parent.insertBefore(child, next);
   }
-  for (const gone of before.values()) gone.remove();
+  for (const alike of before.values()) for (const gone of alike) gone.remove();
 }
 
 /** Return how long ago a time was, in the words of the server's pages. */
@@ -182,7 +186,12 @@ function start() {
   let looks = Number(new URLSearchParams(location.search).get("look")) || 0;
   const urlOf = () => {
     const query = new URLSearchParams(location.search);
-    if (query.has("look")) query.set("look", String((looks = Math.max(0, looks - 1))));
+    if (query.has("look")) {
+      looks -= 1;
+      if (looks > 0) query.set("look", String(looks));
+      else query.delete("look"); // a reload does not tell the result again
+      if (looks <= 0) history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}${location.hash}`);
+    }
     return `/page-data${location.pathname}${query.size ? `?${query}` : ""}`;
   };
   const time = document.querySelector("#asof time");
