@@ -23,7 +23,7 @@ legacy: {url: "${LEGACY_URL}", probe: /}
 cohort: {by: ["header:X-Client"]}
 routes:
   - {name: product-list, path: /products, methods: [GET], target: migrated}
-  - {name: product-detail, path: "/products/<int:id>", methods: [GET], target: legacy, canary: 25%}
+  - {name: product-detail, path: "/products/<int:id>", methods: [GET], target: legacy, canary: 25%, shadow: 100%}
   - {name: api-products, path: /api/products, methods: [GET], target: legacy, shadow: 100%}
   - {name: api-product-detail, path: "/api/products/<int:id>", methods: [GET], target: legacy, shadow: 100%}
   - {name: orders, path: /api/orders, methods: [GET, POST], target: legacy, group: ordering}
@@ -66,9 +66,9 @@ def mistype_price(order):
     for item in order["items"]:
         item["price_cents"] = str(item["price_cents"])
 """
-COMPARED = ("/api/products", "/api/products/3", "/api/orders/1")
-PATHS = ("/products", "/products/1", "/api/orders", *COMPARED, "/", "/cart", "/sale", "/account")
-_clients = count()
+COMPARED = ("/products/1", "/api/products", "/api/products/3", "/api/orders/1")
+PATHS = ("/products", "/api/orders", *COMPARED, "/", "/cart", "/sale", "/account")
+_clients, _numbers = count(), count(4700)
 
 
 @contextmanager
@@ -85,12 +85,21 @@ def send_traffic(shop: Shop, *, rounds: int, errors: int = 0) -> None:
     connection = HTTPConnection("127.0.0.1", shop.front.port, timeout=60)
     for _ in range(rounds):
         client = {"X-Client": f"client-{next(_clients)}"}
-        for path in PATHS:
+        for path in (*PATHS, *_unrouted()):
             _ask(connection, path, client)
     for _ in range(errors):
         _ask(connection, "/fail", {})
     connection.close()
     eventually(lambda: count_comparisons(shop) >= before + rounds * len(COMPARED))
+
+
+def _unrouted() -> Iterator[str]:
+    """Paths that no route takes: one of each kind a round."""
+    number = next(_numbers)
+    yield f"/invoices/{number}"
+    yield f"/customers/{number % 7}/letters/2026-11-{number % 30 + 1:02}"
+    if number % 5 == 0:
+        yield "/wp-login.php"
 
 
 def _ask(connection: HTTPConnection, path: str, headers: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser.chromium import DESKTOP, PHONE, find_barriers, visit
 from tests.browser.conftest import log_in
-from tests.browser.pages import PAGES
+from tests.browser.pages import PAGES, address_of
 from tests.browser.scene import send_traffic
 
 MARK = "seeded"
@@ -21,18 +21,19 @@ PLACES = """() => [...document.querySelectorAll('*')].filter(
         || (each.localName === 'script' && each.textContent)
 ).map(each => each.outerHTML)"""
 MOST_STOPS = 300
-# Where the focus is, and whether it shows: in the window, with an outline.
+# Where the focus is, and whether it shows: in the window, with an outline. The parts of a date have the browser's own.
 DESCRIBE = """() => {
     const focused = document.activeElement;
     const box = focused.getBoundingClientRect();
+    const isOutlined = getComputedStyle(focused).outlineStyle !== "none" || focused.type === "date";
     return {
         name: focused.innerText || focused.ariaLabel || focused.name || focused.tagName,
         is_body: focused === document.body,
-        is_seen: box.width > 0 && box.right > 0 && getComputedStyle(focused).outlineStyle !== "none",
+        is_seen: box.width > 0 && box.right > 0 && isOutlined,
     };
 }"""
 
-every_page = pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
+every_page = pytest.mark.parametrize("path", PAGES.values(), ids=PAGES, indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,12 @@ def plain(browser, seeded):
     with visit(browser, seeded.home, scripts=False) as page:
         log_in(page)
         yield page
+
+
+@pytest.fixture
+def path(request, seeded):
+    """The path of the page that a test is about."""
+    return address_of(seeded, request.param)
 
 
 @every_page

@@ -11,7 +11,8 @@ import pytest
 
 from tests.browser.chromium import visit
 from tests.browser.conftest import log_in
-from tests.browser.pages import PAGES
+from tests.browser.pages import PAGES, address_of
+from tests.browser.scene import send_traffic
 
 TICK_MS = 2000
 STATE = ".state strong"
@@ -57,6 +58,13 @@ def opened(browser, shop, path):
         yield Wire(page)
 
 
+@pytest.fixture(scope="module")
+def compared(shop):
+    """The front door once it has compared something."""
+    send_traffic(shop, rounds=1)
+    return shop
+
+
 def set_hidden(page, hidden):
     """Hide or show the tab, as far as its page can tell."""
     page.evaluate(
@@ -69,8 +77,8 @@ def set_hidden(page, hidden):
 
 
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
-def test_an_open_page_asks_for_one_document_a_tick(browser, shop, path):
-    with opened(browser, shop, path) as wire:
+def test_an_open_page_asks_for_one_document_a_tick(browser, compared, path):
+    with opened(browser, compared, address_of(compared, path)) as wire:
         wire.tick(5)
 
         assert [True] * 5 == [bool(DATA.search(url)) for url in wire.asked]
