@@ -32,7 +32,12 @@ EXPECTED = Parameter(
 EXPECTED_BY_KILL = replace(EXPECTED, doc="is accepted and not compared: nothing holds a kill up")
 ROUTE = Parameter("route", "the name of a route", Text(200, 1))
 
-FOLLOWED = {"revision": nullable(TEXT), "confirmed": BOOLEAN, "lagging": list_of(INTEGER)}
+FOLLOWED = {
+    "revision": nullable(TEXT),
+    "killed": BOOLEAN,
+    "confirmed": BOOLEAN,
+    "lagging": list_of(INTEGER),
+}
 
 
 class FlipGoal(Text):
@@ -66,7 +71,7 @@ def _answer_rollback(call: ApiCall) -> dict[str, Any]:
 def _answer_kill(call: ApiCall) -> dict[str, Any]:
     path = changes.kill(call.view, _order_of(call))
     followed = wait_for_kill(call.view, killed=True)
-    return {"killed": True, "file": str(path), **_followed_json(call, followed)}
+    return {"file": str(path), **_followed_json(call, followed), "killed": True}
 
 
 def _answer_resume(call: ApiCall) -> dict[str, Any]:
@@ -75,7 +80,7 @@ def _answer_resume(call: ApiCall) -> dict[str, Any]:
     except EditRefused as refused:
         raise _refusal(call, refused, None) from refused
     followed = wait_for_kill(call.view, killed=False)
-    return {"killed": False, "removed": [*map(str, removed)], **_followed_json(call, followed)}
+    return {"removed": [*map(str, removed)], **_followed_json(call, followed)}
 
 
 def _answer_close(call: ApiCall) -> dict[str, Any]:
@@ -120,9 +125,10 @@ def _flip_json(call: ApiCall, flipped: FlipResult) -> dict[str, Any]:
 def _followed_json(
     call: ApiCall, followed: Following, revision: str | None = None
 ) -> dict[str, Any]:
-    revision = revision or state_json(call.view, None)["revision"]
+    state = state_json(call.view, None)
     return {
-        "revision": revision,
+        "revision": revision or state["revision"],
+        "killed": state["killed"],
         "confirmed": followed.is_confirmed,
         "lagging": list(followed.lagging),
     }
@@ -163,7 +169,7 @@ ENDPOINTS = (
         "/api/kill",
         "makes the kill file: all reversible routes go to legacy",
         _answer_kill,
-        record({"killed": BOOLEAN, "file": TEXT, **FOLLOWED}),
+        record({"file": TEXT, **FOLLOWED}),
         (REASON, EXPECTED_BY_KILL, WHO),
         ("read-only",),
     ),
@@ -172,7 +178,7 @@ ENDPOINTS = (
         "/api/resume",
         "removes the kill file: the table decides again",
         _answer_resume,
-        record({"killed": BOOLEAN, "removed": list_of(TEXT), **FOLLOWED}),
+        record({"removed": list_of(TEXT), **FOLLOWED}),
         (REASON, EXPECTED, WHO),
         ("read-only", "stale-revision"),
     ),

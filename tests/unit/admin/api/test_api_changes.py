@@ -83,6 +83,7 @@ def test_a_program_flips_forward_with_a_reason(post, view):
         "from": "10%",
         "to": "20%",
         "revision": revision,
+        "killed": False,
         "confirmed": False,
         "lagging": [0],
     } == told
@@ -129,6 +130,12 @@ def test_a_worker_that_leaves_holds_no_change_up(post, view):
     second.release()
 
     assert (True, []) == (told["confirmed"], told["lagging"])
+
+
+def test_a_flip_under_the_kill_file_says_that_legacy_serves_all_the_same(post):
+    post("/api/kill")
+
+    assert post("/api/flip", **FLIP).json["killed"]
 
 
 def test_a_group_is_flipped_whole(post, view):
