@@ -11,6 +11,7 @@ import yaml
 
 from overgrow.observe.metrics import METRICS
 from overgrow.resilience.breaker import MIGRATED_POLICY
+from tests.ports import free_port
 from tests.programs import needed
 from tests.story.front import eventually, running_front
 from tests.story.stub import running_stub
@@ -76,20 +77,26 @@ def told(tmp_path_factory):
     data = folder / "shop.sqlite3"
     with (
         running_stub(data=data) as legacy,
-        running_front(TABLE, folder, legacy, data=data) as front,
+        running_front(
+            TABLE, folder, legacy, data=data, OVERGROW_WEBHOOK_URL=f"http://127.0.0.1:{free_port()}"
+        ) as front,
     ):
         for path in ("/other", "/events", "/fails", "/gone", "/products"):
             front.get(path)
         for _ in range(MIGRATED_POLICY.min_answers):
             front.get("/fails")
+        front.overgrow("flip", "gone", "legacy", "--force", "--reason", "for the metrics")
         front.config.write_text("version: 2\n")
         seldom = {
             "overgrow_breaker_open",
             "overgrow_fallbacks_total",
+            "overgrow_flips_total",
+            "overgrow_gate_newest_comparison_timestamp_seconds",
             "overgrow_local_threads_stuck",
             "overgrow_reload_failures_total",
             "overgrow_shadow_dropped_total",
             "overgrow_shadow_total",
+            "overgrow_webhook_total",
         }
         eventually(lambda: seldom <= told_by(front))
         yield told_by(front)
@@ -125,6 +132,7 @@ def test_every_alarm_says_how_grave_it_is_and_names_commands_that_exist(rule):
         "check",
         "diff",
         "flip",
+        "gate",
         "resume",
         "status",
     }
@@ -160,6 +168,51 @@ def test_promtool_takes_every_expression_of_the_dashboard(tmp_path):
 
 def series(name, values):
     return {"series": name, "values": values}
+
+
+WHEN = {"OvergrowCopiesDropped": "60m", "OvergrowReloadFails": "60m", "OvergrowWebhookFails": "30m"}
+
+
+def both_sides(migrated_errors, requests):
+    """Series of a route whose two sides have the same requests, and legacy one error a minute if there are few."""
+    legacy_errors = "0x30" if requests == "0+9x30" else requests
+    return [
+        series('overgrow_errors_total{route="orders",side="migrated"}', migrated_errors),
+        series('overgrow_errors_total{route="orders",side="legacy"}', legacy_errors),
+        series('overgrow_requests_total{route="orders",side="migrated",status="500"}', requests),
+        series('overgrow_requests_total{route="orders",side="legacy",status="500"}', requests),
+    ]
+
+
+def gate(value, percent):
+    return [
+        series('overgrow_gate_value{route="orders",instance="1"}', f"{value}x30"),
+        series('overgrow_gate_threshold{route="orders",instance="1"}', "0.99x30"),
+        series('overgrow_route_migrated_percent{route="orders",instance="1"}', f"{percent}x30"),
+    ]
+
+
+def copies(dropped):
+    return [
+        series('overgrow_shadow_dropped_total{instance="1",reason="stale"}', dropped),
+        series('overgrow_shadow_total{instance="1",route="orders",verdict="matched"}', "0+9x60"),
+    ]
+
+
+def canary(percent, days):
+    """Series of a route that was flipped so many days from the start of the test, which is unix time 0."""
+    return [
+        series('overgrow_route_migrated_percent{route="orders"}', f"{percent}x60"),
+        series('overgrow_route_last_flip_timestamp_seconds{route="orders"}', f"{days * 86_400}x60"),
+    ]
+
+
+def proof(percent, days):
+    name = "overgrow_gate_newest_comparison_timestamp_seconds"
+    return [
+        series('overgrow_route_migrated_percent{route="orders"}', f"{percent}x60"),
+        series(f'{name}{{route="orders"}}', f"{days * 86_400}x60"),
+    ]
 
 
 CASES = [
@@ -225,6 +278,42 @@ CASES = [
         "OvergrowDown", [series('up{job="overgrow",instance="1"}', "0x30")],
         [{"instance": "1", "job": "overgrow"}], id="nobody answers",
     ),
+    pytest.param(
+        "OvergrowMigratedWorse", both_sides("0+1x30", "0+9x30"), [{"route": "orders"}],
+        id="migrated fails, legacy does not",
+    ),
+    pytest.param(
+        "OvergrowMigratedWorse", both_sides("0+1x30", "0+1x30"), [], id="both sides fail alike",
+    ),
+    pytest.param("OvergrowGateClosed", gate("0.9", "50"), [{"route": "orders"}], id="a closed gate of a canary"),
+    pytest.param("OvergrowGateClosed", gate("0.9", "0"), [], id="a closed gate before the first flip"),
+    pytest.param("OvergrowGateClosed", gate("0.999", "50"), [], id="an open gate"),
+    pytest.param(
+        "OvergrowCopiesDropped", copies("0+1x60"), [{"instance": "1"}], id="copies are dropped",
+    ),
+    pytest.param("OvergrowCopiesDropped", copies("0x60"), [], id="no copies are dropped"),
+    pytest.param(
+        "OvergrowReloadFails", [series('overgrow_reload_failures_total{instance="1"}', "0+1x60")],
+        [{"instance": "1"}], id="reloads fail again and again",
+    ),
+    pytest.param(
+        "OvergrowReloadFails", [series('overgrow_reload_failures_total{instance="1"}', "0 2x60")],
+        [], id="one table was refused",
+    ),
+    pytest.param("OvergrowCanaryForgotten", canary("10", -15), [{"route": "orders"}], id="an old canary"),
+    pytest.param("OvergrowCanaryForgotten", canary("10", -13), [], id="a canary of last week"),
+    pytest.param("OvergrowCanaryForgotten", canary("100", -90), [], id="a route that has moved"),
+    pytest.param("OvergrowRollbackUnproven", proof("100", -8), [{"route": "orders"}], id="an old proof"),
+    pytest.param("OvergrowRollbackUnproven", proof("100", -6), [], id="a proof of this week"),
+    pytest.param("OvergrowRollbackUnproven", proof("10", -8), [], id="an old proof of a canary"),
+    pytest.param(
+        "OvergrowWebhookFails", [series('overgrow_webhook_total{instance="1",outcome="dropped"}', "0 3x60")],
+        [{"instance": "1"}], id="notifications are dropped",
+    ),
+    pytest.param(
+        "OvergrowWebhookFails", [series('overgrow_webhook_total{instance="1",outcome="retry"}', "0 3x60")],
+        [], id="notifications are sent again",
+    ),
 ]  # fmt: skip
 
 
@@ -243,7 +332,9 @@ def test_an_alarm_goes_off_when_it_should(tmp_path, alarm, given, raised):
     case = {
         "interval": "1m",
         "input_series": given,
-        "alert_rule_test": [{"eval_time": "20m", "alertname": alarm, "exp_alerts": expected}],
+        "alert_rule_test": [
+            {"eval_time": WHEN.get(alarm, "20m"), "alertname": alarm, "exp_alerts": expected}
+        ],
     }
     shutil.copy(DEPLOY / "prometheus-alerts.yaml", tmp_path)
     whole = {"rule_files": ["prometheus-alerts.yaml"], "tests": [case]}

@@ -8,10 +8,8 @@ from the memory of one process alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 
 from flask import Flask, Response, jsonify, request
 from flask.typing import ResponseReturnValue
@@ -21,16 +19,16 @@ from overgrow.admin.api import endpoints as api_endpoints
 from overgrow.admin.api.blueprint import create_api, reading_posts
 from overgrow.admin.auth import refusal
 from overgrow.admin.error_responses import error_response
+from overgrow.admin.exposed_facts import read_facts
 from overgrow.admin.failed_logins import WrongTokens
 from overgrow.admin.forms import add_forms
 from overgrow.admin.login import add_login
 from overgrow.admin.pages.difference import add_difference_pages
 from overgrow.admin.pages.registry import create_pages
 from overgrow.admin.pages.site import Site
-from overgrow.admin.view import AdminView, history_of, living_workers, readiness
+from overgrow.admin.view import AdminView, living_workers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import CONTENT_TYPE, exposition
-from overgrow.table.editing.history_list import count_flips
 from overgrow.text import duration_text, join_or, percent_number
 from overgrow.yaml_file.scalars import nearest_word
 
@@ -97,10 +95,7 @@ def _add_probes(app: Flask, view: AdminView) -> None:
 
     @app.get("/metrics")
     def metrics() -> ResponseReturnValue:
-        flips: Mapping[tuple[str, str], int] = {}
-        with suppress(OSError):  # without its history a front door still has counters
-            flips = count_flips(history_of(view).entries)
-        text = partial(exposition, view.metrics, living_workers(view), flips, version("overgrow"))
+        text = partial(exposition, view.metrics, living_workers(view), read_facts(view))
         return Response(within(ANSWER_S, view.metrics, text), content_type=CONTENT_TYPE)
 
 

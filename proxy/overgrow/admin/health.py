@@ -26,7 +26,7 @@ from overgrow.admin.view import AdminView, Worker, living_workers, open_breakers
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.failure_totals import read_failures
 from overgrow.observe.metrics import BUCKETS_S
-from overgrow.observe.rates_reader import WindowCounts
+from overgrow.observe.rates_reader import RateCounts
 from overgrow.observe.recent_rates import WINDOWS_S, RecentRates, figures_json, read_all_rates
 from overgrow.observe.worker_gauges import WorkerGauges, read_gauges
 from overgrow.text import rfc3339
@@ -97,7 +97,7 @@ def sides_of_traffic(traffic: Traffic) -> dict[str, Any]:
     """Return what `sides_json` returns, from counts that a page reads again and again."""
     found: dict[str, Any] = {side: {} for side in SIDES}
     for name, places in traffic.recent.items():
-        sums: dict[str, WindowCounts] = {}
+        sums: dict[str, RateCounts] = {}
         for (_, side), counts in places.items():
             before = sums.get(side)
             sums[side] = counts if before is None else _sum_of(before, counts)
@@ -108,9 +108,9 @@ def sides_of_traffic(traffic: Traffic) -> dict[str, Any]:
     return found
 
 
-def _sum_of(one: WindowCounts, other: WindowCounts) -> WindowCounts:
+def _sum_of(one: RateCounts, other: RateCounts) -> RateCounts:
     buckets = tuple(map(add, one.buckets, other.buckets))
-    return WindowCounts(one.requests + other.requests, one.errors + other.errors, buckets)
+    return RateCounts(one.requests + other.requests, one.errors + other.errors, buckets)
 
 
 def server_json(server: Mapping[str, Any] | None, now_s: float) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from overgrow.admin.traffic import Traffic
 from overgrow.admin.view import Worker
-from overgrow.observe.rates_reader import WindowCounts
+from overgrow.observe.rates_reader import RateCounts
 from overgrow.observe.split import DEFAULT
 from overgrow.routing.model import Route
 from overgrow.table.editing.flip import GROUP
@@ -35,7 +35,7 @@ class RouteRow:
     route: Route | None
     breakers: Mapping[str, str]  # side -> state, where not closed
     open_groups: int  # of mismatches that no current rule covers
-    recent: Mapping[tuple[str, str], WindowCounts]  # by side and window
+    recent: Mapping[tuple[str, str], RateCounts]  # by side and window
     last_flip: HistoryEntry | None
     last_s: Mapping[str, float] = field(
         default_factory=dict
@@ -90,8 +90,8 @@ def rows_of(sources: RowSources) -> Iterator[RouteRow]:
         )
 
 
-def _recent_by_route(traffic: Traffic) -> dict[str, dict[tuple[str, str], WindowCounts]]:
-    found: defaultdict[str, dict[tuple[str, str], WindowCounts]] = defaultdict(dict)
+def _recent_by_route(traffic: Traffic) -> dict[str, dict[tuple[str, str], RateCounts]]:
+    found: defaultdict[str, dict[tuple[str, str], RateCounts]] = defaultdict(dict)
     for window, counted in traffic.recent.items():
         for (route, side), counts in counted.items():
             found[route][side, window] = counts

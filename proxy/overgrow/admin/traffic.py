@@ -14,7 +14,7 @@ from threading import Lock
 from overgrow.files import within
 from overgrow.observe.counter_totals import CounterTotals
 from overgrow.observe.metrics import BUCKETS_S
-from overgrow.observe.rates_reader import RatesReader, WindowCounts
+from overgrow.observe.rates_reader import RateCounts, RatesReader
 from overgrow.observe.recent_counts import WINDOW_S, last_requests
 
 READ_S = 10.0  # the first read of a large table takes seconds on a busy machine
@@ -32,7 +32,7 @@ class Traffic:
     `last_s` is the unix time of the latest request, to some seconds; a route and side that never had any are left out.
     """
 
-    recent: Mapping[str, Mapping[Place, WindowCounts]]
+    recent: Mapping[str, Mapping[Place, RateCounts]]
     totals: Mapping[Place, Counts]
     last_s: Mapping[Place, float]
 

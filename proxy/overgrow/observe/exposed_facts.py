@@ -10,7 +10,8 @@ import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -19,26 +20,40 @@ from overgrow.observe.recent_counts import last_requests
 from overgrow.observe.upstream import newest_state
 
 Worker = Mapping[str, Any]
-Flips = Mapping[tuple[str, str], int]  # (route, target) -> how often
 
 
-def fact_metrics(
-    folder: Path, workers: Sequence[Worker], flips: Flips, version: str
-) -> list[Metric]:
+class FrontDoorFacts(NamedTuple):
+    """What no worker counts: the version, the history of flips, and the table in effect."""
+
+    version: str = ""
+    flips: Mapping[tuple[str, str], int] = MappingProxyType({})  # (route, target) -> how often
+    last_flips: Mapping[str, float] = MappingProxyType({})  # route -> unix seconds
+    migrated_percents: Mapping[str, float] = MappingProxyType({})  # by route, as the table says
+
+
+NO_FACTS = FrontDoorFacts()
+
+
+def fact_metrics(folder: Path, workers: Sequence[Worker], facts: FrontDoorFacts) -> list[Metric]:
     """Return the metrics of the front door as a whole.
 
     `folder` is that of the metrics, `workers` is what the board says about the living workers.
     """
-    build = ([version, platform.python_version()], 1.0)
+    build = ([facts.version, platform.python_version()], 1.0)
     revisions = sorted({worker["revision"] for worker in workers if worker.get("revision")})
     return [
         _gauge("overgrow_build_info", [build]),
         _gauge("overgrow_table_revision_info", [([revision], 1.0) for revision in revisions]),
         _failed_boots(workers),
         _gauge("overgrow_breaker_open", _open_breakers(workers)),
-        _flip_metric(flips),
+        _flip_metric(facts.flips),
+        _gauge("overgrow_route_last_flip_timestamp_seconds", _by_route(facts.last_flips)),
+        _gauge("overgrow_route_migrated_percent", _by_route(facts.migrated_percents)),
         _gauge("overgrow_gate_value", _gate_figures(workers, "value")),
         _gauge("overgrow_gate_threshold", _gate_figures(workers, "threshold")),
+        _gauge(
+            "overgrow_gate_newest_comparison_timestamp_seconds", _gate_figures(workers, "newest_s")
+        ),
         last_request_metric(folder),
         *(_gauge(name, [([], value)]) for name, value in _single_figures(workers).items()),
     ]
@@ -76,7 +91,11 @@ def _failed_boots(workers: Sequence[Worker]) -> Metric:
     )
 
 
-def _flip_metric(flips: Flips) -> Metric:
+def _by_route(figures: Mapping[str, float]) -> list[tuple[Sequence[str], float]]:
+    return [([route], figure) for route, figure in sorted(figures.items())]
+
+
+def _flip_metric(flips: Mapping[tuple[str, str], int]) -> Metric:
     known = METRICS["overgrow_flips_total"]
     family = CounterMetricFamily("overgrow_flips", known.help, labels=known.labels)
     for labels, count in sorted(flips.items()):
@@ -99,4 +118,5 @@ def _gate_figures(workers: Sequence[Worker], figure: str) -> list[tuple[Sequence
         for route, gate in (worker.get("gates") or {}).items():
             if route not in latest or gate["at_s"] > latest[route]["at_s"]:
                 latest[route] = gate
-    return [([route], float(gate[figure])) for route, gate in sorted(latest.items())]
+    found = {route: gate[figure] for route, gate in latest.items() if gate.get(figure) is not None}
+    return _by_route(found)

@@ -118,6 +118,17 @@ METRICS: dict[str, MetricInfo] = {
     "overgrow_gate_threshold": MetricInfo(
         "board", "The share that the gate of a route requires at least.", ("route",)
     ),
+    "overgrow_gate_newest_comparison_timestamp_seconds": MetricInfo(
+        "board", "When a copy of a route's requests was last compared, in unix seconds.", ("route",)
+    ),
+    "overgrow_route_migrated_percent": MetricInfo(
+        "board",
+        "The percentage of a route's clients that the table sends to migrated: 0, 100, or its canary.",
+        ("route",),
+    ),
+    "overgrow_route_last_flip_timestamp_seconds": MetricInfo(
+        "board", "When a route was last flipped or rolled back, in unix seconds.", ("route",)
+    ),
     "overgrow_route_last_request_timestamp_seconds": MetricInfo(
         "board",
         "When a side last answered a request of a route, in unix seconds, to ten seconds.",

@@ -19,7 +19,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -30,7 +29,7 @@ from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.samples import Sample
 
 from overgrow.exchange import Exchange, Failure
-from overgrow.observe.exposed_facts import Flips, fact_metrics
+from overgrow.observe.exposed_facts import NO_FACTS, FrontDoorFacts, fact_metrics
 from overgrow.observe.mapped_counters import (
     UNREADABLE,
     Cell,
@@ -302,18 +301,12 @@ def sum_samples(folder: Path) -> list[Sample]:
 
 
 def exposition(
-    folder: Path,
-    workers: Sequence[Mapping[str, Any]],
-    flips: Flips = MappingProxyType({}),
-    version: str = "",
+    folder: Path, workers: Sequence[Mapping[str, Any]], facts: FrontDoorFacts = NO_FACTS
 ) -> bytes:
-    """Return all workers' metrics as Prometheus text; `workers` is what the board says about the living workers.
-
-    `flips` counts the flips in the history, by route and target; `version` is that of Overgrow.
-    """
+    """Return all workers' metrics as Prometheus text; `workers` is what the board says about the living workers."""
     live_slots = frozenset(worker["slot"] for worker in workers)
-    facts = fact_metrics(folder, workers, flips, version)
-    return generate_latest(_FixedRegistry([*_merge_files(folder, live_slots), *facts]))
+    of_front_door = fact_metrics(folder, workers, facts)
+    return generate_latest(_FixedRegistry([*_merge_files(folder, live_slots), *of_front_door]))
 
 
 class _FixedRegistry(CollectorRegistry):

@@ -27,7 +27,7 @@ from overgrow.observe.split import quantile
 Place = tuple[str, str]  # route, side
 
 
-class WindowCounts(NamedTuple):
+class RateCounts(NamedTuple):
     """The counts of one route and side in one window: requests, errors, and requests in each bucket of the histogram."""
 
     requests: int
@@ -54,7 +54,7 @@ class RatesReader:
         self._latest: dict[Place, float] = {}
         self._windows = {name: _RateWindow(span_s) for name, span_s in WINDOWS_S.items()}
 
-    def read(self, now_s: float) -> Mapping[str, Mapping[Place, WindowCounts]]:
+    def read(self, now_s: float) -> Mapping[str, Mapping[Place, RateCounts]]:
         """Return {name of a window: {(route, side): counts}}; a route and side without requests are left out."""
         for path in self._folder.glob("rates_*.jsonl"):
             if path.name not in self._slots:
@@ -130,7 +130,7 @@ class _RateWindow:
     def __init__(self, span_s: float) -> None:
         self._span_s = span_s
         self._lines: dict[str, deque[_Line]] = {}
-        self._sums: dict[Place, WindowCounts] = {}
+        self._sums: dict[Place, RateCounts] = {}
 
     def add(self, slot: str, line: _Line, now_s: float) -> None:
         """Add a line of a slot. If it is older than the lines before it, the clock was set back: those are left out."""
@@ -147,7 +147,7 @@ class _RateWindow:
             while lines and now_s - lines[0].at_s >= self._span_s:
                 self._change(sub, lines.popleft())
 
-    def counts(self) -> Mapping[Place, WindowCounts]:
+    def counts(self) -> Mapping[Place, RateCounts]:
         """Return the sums of all lines in the window."""
         return dict(self._sums)
 
@@ -157,11 +157,11 @@ class _RateWindow:
             requests = sum(buckets)
             before = self._sums.get((route, side))
             if before is None:
-                self._sums[route, side] = WindowCounts(requests, errors, tuple(buckets))
+                self._sums[route, side] = RateCounts(requests, errors, tuple(buckets))
             elif change is sub and before.requests == requests:
                 del self._sums[route, side]
             else:
-                self._sums[route, side] = WindowCounts(
+                self._sums[route, side] = RateCounts(
                     change(before.requests, requests),
                     change(before.errors, errors),
                     tuple(map(change, before.buckets, buckets)),

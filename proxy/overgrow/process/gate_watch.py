@@ -25,7 +25,7 @@ logger = logging.getLogger("overgrow")
 INTERVAL_S = 60.0
 SPENT_S = 0.6  # 1% of a core
 REST = 20  # times as long as a route's gate took: requests share the interpreter with this thread
-_FIRST_S = 5.0  # after the start, so that the first figures do not take a minute
+_FIRST_S = 5.0  # so that the first figures do not take a minute
 
 
 class ShadowingApp(Protocol):
@@ -57,14 +57,14 @@ class GateWatch:
         self.gates: dict[str, Mapping[str, Any]] = {}
 
     async def run(self) -> None:
-        """Judge the gates once a minute, until cancelled."""
-        await asyncio.sleep(_FIRST_S)
+        """Judge the gates once a minute, until cancelled; more often while no gate has evidence."""
         while True:
+            has_evidence = any(gate["newest_s"] for gate in self.gates.values())
+            await asyncio.sleep(INTERVAL_S if has_evidence else _FIRST_S)
             try:
                 await self.judge()
             except Exception:
                 logger.exception("the gates could not be judged; the next attempt follows")
-            await asyncio.sleep(INTERVAL_S)
 
     async def judge(self) -> None:
         """Judge gates once; if another worker does that, forget what this one found."""
@@ -120,5 +120,6 @@ def _figures_of(report: GateReport) -> dict[str, Any]:
         "value": round(1 - result.rate_bound, 6),
         "threshold": round(1 - result.allowed_rate, 6),
         "is_open": report.is_ready,
+        "newest_s": report.evidence.newest_at,
         "at_s": round(time.time(), 3),
     }

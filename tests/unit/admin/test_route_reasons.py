@@ -5,7 +5,7 @@ import pytest
 from overgrow.admin.route_reasons import reasons_of
 from overgrow.admin.route_rows import RouteRow
 from overgrow.admin.traffic import MINUTE
-from overgrow.observe.rates_reader import WindowCounts
+from overgrow.observe.rates_reader import RateCounts
 from overgrow.routing.model import Route
 
 
@@ -44,8 +44,8 @@ def test_the_table_is_the_first_reason(given, sentence):
 
 def test_a_canary_says_what_migrated_really_served():
     recent = {
-        ("legacy", MINUTE): WindowCounts(30, 0, (30,)),
-        ("migrated", MINUTE): WindowCounts(10, 0, (10,)),
+        ("legacy", MINUTE): RateCounts(30, 0, (30,)),
+        ("migrated", MINUTE): RateCounts(10, 0, (10,)),
     }
 
     assert "migrated served 25% of 40 requests" in told(orders(canary=2000), recent=recent)

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from overgrow.exchange import FAILURES, Failure, FellBack
 from overgrow.observe.board import claim_slot, workers
+from overgrow.observe.exposed_facts import FrontDoorFacts
 from overgrow.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, sum_samples
 from overgrow.observe.recent_counts import recent_requests
 from tests.locking import waits_for, who_does_not_wait
@@ -397,9 +398,12 @@ def everything(folder):
     metrics.add("overgrow_shadow_dropped_total", "stale")
     metrics.add("overgrow_webhook_total", "sent")
     breaker = {"route": "orders", "side": "migrated", "state": "open"}
-    gates = {"orders": {"value": 0.97, "threshold": 0.99, "is_open": False, "at_s": 1.0}}
+    gates = {
+        "orders": {"value": 0.97, "threshold": 0.99, "is_open": False, "at_s": 1.0, "newest_s": 9.0}
+    }
     worker = {"slot": 0, "revision": "abc", "breakers": [breaker], "gates": gates}
-    return exposition(folder, [worker], {("orders", "migrated"): 2}, "0.1.0")
+    facts = FrontDoorFacts("0.1.0", {("orders", "migrated"): 2}, {"orders": 5.0}, {"orders": 10})
+    return exposition(folder, [worker], facts)
 
 
 def test_every_metric_described_is_told_with_its_help_and_labels(tmp_path):

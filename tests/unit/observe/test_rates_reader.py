@@ -5,7 +5,7 @@ import json
 import pytest
 
 from overgrow.observe.metrics import BUCKETS_S
-from overgrow.observe.rates_reader import RatesReader, WindowCounts
+from overgrow.observe.rates_reader import RateCounts, RatesReader
 from overgrow.observe.recent_rates import MAX_FILE_S, Gain, RatesFile, read_rates
 
 COUNT = len(BUCKETS_S) + 1
@@ -53,7 +53,7 @@ def test_slots_are_added_up(tmp_path, reader):
         RatesFile().append(tmp_path, slot, [gain(2, 1)], 1000.0)
 
     assert (
-        WindowCounts(6, 3, (0,) * 4 + (6,) + (0,) * (COUNT - 5))
+        RateCounts(6, 3, (0,) * 4 + (6,) + (0,) * (COUNT - 5))
         == (reader.read(1001.0)["last_minute"][PLACE])
     )
 

@@ -129,3 +129,26 @@ def test_two_workers_give_the_same_event_the_same_id():
     down = state(upstream=DOWN | {"error": "legacy-connect"})
 
     assert told(state(), down)[0].id == told(state(), down)[0].id
+
+
+def gates(**is_open):
+    return {route: {"is_open": value, "at_s": 1.0} for route, value in is_open.items()}
+
+
+def test_a_gate_that_opens_and_closes_is_told_once_each():
+    closed, opened = state(gates=gates(orders=False)), state(gates=gates(orders=True))
+
+    assert types(told(closed, opened)) == ["gate.opened"]
+    assert types(told(opened, closed)) == ["gate.closed"]
+    assert told(opened, opened) == []
+
+
+def test_a_gate_that_is_judged_for_the_first_time_is_not_told():
+    assert told(state(), state(gates=gates(orders=True))) == []
+
+
+def test_a_new_worker_without_gates_changes_nothing():
+    known = find_events(None, state(gates=gates(orders=True)))[1]
+    known = find_events(known, state())[1]
+
+    assert types(find_events(known, state(gates=gates(orders=False)))[0]) == ["gate.closed"]

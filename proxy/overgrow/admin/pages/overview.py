@@ -19,7 +19,7 @@ from overgrow.admin.route_rows import RouteRow, describe_matched_requests, marks
 from overgrow.admin.traffic import MINUTE, MINUTES, CounterReader
 from overgrow.admin.view import AdminView
 from overgrow.observe.metrics import BUCKETS_S
-from overgrow.observe.rates_reader import WindowCounts
+from overgrow.observe.rates_reader import RateCounts
 from overgrow.observe.recent_rates import WINDOWS_S
 from overgrow.observe.split import DEFAULT
 from overgrow.table.editing.history import HistoryEntry
@@ -138,7 +138,7 @@ def row_json(row: RouteRow) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in (None, "")}
 
 
-def _side_json(side: str, counts: WindowCounts | None) -> dict[str, Any]:
+def _side_json(side: str, counts: RateCounts | None) -> dict[str, Any]:
     if counts is None:
         return {}
     return {
@@ -185,7 +185,7 @@ def error_difference(row: RouteRow) -> float | None:
     return round(_error_percent(migrated) - _error_percent(legacy), 2)
 
 
-def _error_percent(counts: WindowCounts) -> float:
+def _error_percent(counts: RateCounts) -> float:
     return 100 * counts.errors / counts.requests
 
 

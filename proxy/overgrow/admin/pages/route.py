@@ -28,7 +28,7 @@ from overgrow.admin.traffic import MINUTE, MINUTES, NO_TRAFFIC, CounterReader, T
 from overgrow.admin.view import AdminView, living_workers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import BUCKETS_S
-from overgrow.observe.rates_reader import WindowCounts
+from overgrow.observe.rates_reader import RateCounts
 from overgrow.observe.recent_rates import WINDOWS_S
 from overgrow.routing.model import FULL_CANARY
 from overgrow.shadow.review.gate_report import GateReport, gate_json
@@ -135,11 +135,11 @@ def _totals_json(traffic: Traffic, name: str) -> dict[str, Any]:
     for side in SIDES:
         errors, *buckets = traffic.totals.get((name, side), (0,))
         if sum(buckets):
-            found |= _side_json(side, WindowCounts(sum(buckets), errors, tuple(buckets)))
+            found |= _side_json(side, RateCounts(sum(buckets), errors, tuple(buckets)))
     return found
 
 
-def _side_json(side: str, counts: WindowCounts) -> dict[str, Any]:
+def _side_json(side: str, counts: RateCounts) -> dict[str, Any]:
     percentiles = {f"p{share}": counts.percentile(share / 100, BUCKETS_S) for share in (50, 95, 99)}
     return {
         f"{side}_errors": error_text(counts.errors, counts.requests),

@@ -74,11 +74,20 @@ def count_flips(entries: Sequence[HistoryEntry]) -> dict[tuple[str, str], int]:
     """
     counted: Counter[tuple[str, str]] = Counter()
     for entry in entries:
-        if entry.action in FLIPS and entry.route and entry.to:
-            to = entry.to if entry.to in TARGETS else "canary"
-            routes = {change.route or entry.route for change in entry.changes} or {entry.route}
-            counted.update((route, to) for route in routes)
+        to = entry.to if entry.to in TARGETS else "canary"
+        counted.update((route, to) for route in _flipped_routes(entry))
     return dict(counted)
+
+
+def last_flips(entries: Sequence[HistoryEntry]) -> dict[str, str]:
+    """Return {route: when it was last flipped or rolled back}."""
+    return {route: entry.at for entry in entries for route in _flipped_routes(entry)}
+
+
+def _flipped_routes(entry: HistoryEntry) -> set[str]:
+    if entry.action not in FLIPS or not entry.route:
+        return set()
+    return {change.route or entry.route for change in entry.changes} or {entry.route}
 
 
 def _row(entry: HistoryEntry, undone: Mapping[str, HistoryEntry]) -> HistoryRow:

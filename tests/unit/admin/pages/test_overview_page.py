@@ -15,7 +15,7 @@ from overgrow.admin.pages.overview import (
 from overgrow.admin.route_rows import RouteRow, RowSources, last_flips, rows_of
 from overgrow.admin.traffic import MINUTE, MINUTES, Traffic
 from overgrow.observe.metrics import BUCKETS_S
-from overgrow.observe.rates_reader import WindowCounts
+from overgrow.observe.rates_reader import RateCounts
 from overgrow.routing.model import Route
 from overgrow.table.editing.history import FieldChange, HistoryEntry
 
@@ -24,7 +24,7 @@ def counts(requests, errors=0, p95_s=0.01):
     """Counts whose requests all took about as long as the bound of a bucket."""
     buckets = [0] * (len(BUCKETS_S) + 1)
     buckets[BUCKETS_S.index(p95_s)] = requests
-    return WindowCounts(requests, errors, tuple(buckets))
+    return RateCounts(requests, errors, tuple(buckets))
 
 
 def recent(**sides):
