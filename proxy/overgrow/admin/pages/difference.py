@@ -152,6 +152,10 @@ class DifferencePages:
     ) -> str:
         return self._render("difference.html", shown, wish=_fields(fields), refused=refused)
 
+    def _has_route(self, name: str) -> bool:
+        table = self._view.table
+        return table is not None and any(route.name == name for route in table.routes)
+
     def _render(self, template: str, shown: ShownDifference, **values: Any) -> str:
         known = {
             "shown": shown,
@@ -162,6 +166,7 @@ class DifferencePages:
             "is_comparable": has_comparable_types,
             "name": current_access().name,
             "may_change": current_access().may_change,
+            "is_in_table": self._has_route(shown.group.route),
             "accepted": "accepted" in request.args,
             "refused": "",
         }

@@ -167,6 +167,15 @@ def test_a_group_shows_both_responses_with_the_path_marked(client, find):
     assert ['differs:   "placed_at": "<str 20>"'] * 2 == [each["text"] for each in page.of("mark")]
 
 
+def test_a_group_leads_to_its_route_while_the_table_has_it(client, find):
+    here, gone = (
+        client.get(f"/differences/{key_of(find(LATE, route=name))}") for name in ("cart", "old")
+    )
+
+    assert ('href="/routes/cart"' in here.text, 'href="/routes/old"' in gone.text) == (True, False)
+    assert "old, which is no longer in the table" in text_of(gone)
+
+
 def test_two_statuses_are_not_said_to_be_apart(client, view):
     found = compared("orders", answer(ORDER), answer({}, 500), at=NOON - 60)
     put(view.state, found)
