@@ -6,8 +6,10 @@ from typing import Any
 
 from overgrow.admin.api.endpoint import ApiCall, Endpoint, Parameter
 from overgrow.admin.api.kinds import Integer, Text
+from overgrow.admin.api.route_names import require_route
 from overgrow.admin.api.schemas import ANYTHING, BOOLEAN, TEXT, list_of, map_of, nullable, record
 from overgrow.admin.route_detail import flips_json
+from overgrow.table.editing.flip import GROUP
 
 MOST = 500
 FLIP = record(
@@ -32,7 +34,16 @@ FLIPS = record({"entries": list_of(FLIP, MOST), "more": BOOLEAN, "broken": list_
 
 
 def _answer_flips(call: ApiCall) -> dict[str, Any]:
-    return flips_json(call.view, call["route"], call["last"])
+    name = call["route"]
+    found = flips_json(call.view, name, call["last"])
+    if name is not None and not found["entries"]:  # a former route may still have some
+        require_route(call.view, name, former=_groups_of(call))
+    return found
+
+
+def _groups_of(call: ApiCall) -> set[str]:
+    routes = call.view.table.routes if call.view.table else ()
+    return {f"{GROUP}{each.group}" for each in routes if each.group}
 
 
 ENDPOINTS = (
@@ -46,5 +57,6 @@ ENDPOINTS = (
             Parameter("last", "how many entries", Integer(1, MOST), 20),
             Parameter("route", "only of this route, or of group:NAME", Text(200, 1)),
         ),
+        ("unknown-route",),
     ),
 )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from overgrow.admin.app import create_admin
@@ -145,6 +147,25 @@ def test_flips_of_one_route_are_told(client, view):
 
     told = client.get("/api/flips?route=orders").json["entries"]
     assert ["legacy"] == [each["to"] for each in told]
+
+
+def test_flips_of_a_former_route_are_told(client, view):
+    flip(client, view, route="cart", to="20%", reason="on")
+    view.table = replace(view.table, routes=())
+
+    assert 1 == len(client.get("/api/flips?route=cart").json["entries"])
+
+
+@pytest.mark.parametrize("route", ["orders", "group:pair", "default"])
+def test_a_route_without_flips_is_no_error(client, route):
+    assert [] == client.get(f"/api/flips?route={route}").json["entries"]
+
+
+@pytest.mark.parametrize("route", ["ordres", "group:pear", "Orders"])
+def test_flips_of_a_route_that_never_was_are_404(client, route):
+    response = client.get(f"/api/flips?route={route}")
+
+    assert (404, "unknown-route") == (response.status_code, response.json["error"]["code"])
 
 
 @pytest.mark.parametrize("last", ["0", "-1", "501", "x", ""])

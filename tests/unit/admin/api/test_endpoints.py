@@ -34,6 +34,7 @@ def test_the_api_describes_itself(client):
 @pytest.mark.parametrize("each", ENDPOINTS, ids=lambda each: f"{each.method} {each.path}")
 def test_an_endpoint_declares_known_codes_and_words_for_people(each):
     assert {*each.errors, *EVERYWHERE, *OF_POSTS} <= set(ERRORS)
+    jsonschema.Draft202012Validator.check_schema(each.response)
     assert each.summary
     assert all(parameter.doc for parameter in each.parameters)
 
