@@ -21,7 +21,7 @@ from overgrow.cli.serve.addresses import (
 from overgrow.cli.serve.command import Seconds, serve
 from overgrow.cli.serve.open_files import max_connections_for, note_few_files
 from overgrow.cli.serve.refusals import CannotStart, InUse
-from overgrow.cli.serve.tokens import note_short_token, require_tokens_that_differ
+from overgrow.cli.serve.tokens import note_short_tokens, require_tokens_that_differ
 from overgrow.routing.facts import Facts
 from overgrow.settings import SettingError, settings_from
 
@@ -147,9 +147,16 @@ def test_a_blank_token_is_refused_rather_than_taken_for_none_or_for_one():
     ],
 )
 def test_a_token_that_other_machines_could_guess_is_worth_a_note(admin, token, notes, capsys):
-    note_short_token(address_of(admin, ""), token)
+    note_short_tokens(address_of(admin, ""), {"OVERGROW_ADMIN_TOKEN": token})
 
-    assert capsys.readouterr().err.count("can be guessed") == notes
+    assert capsys.readouterr().err.count("OVERGROW_ADMIN_TOKEN has") == notes
+
+
+def test_the_token_that_reads_is_worth_a_note_too(capsys):
+    tokens = {"OVERGROW_ADMIN_TOKEN": "x" * 16, "OVERGROW_ADMIN_READ_TOKEN": "short"}
+    note_short_tokens(address_of("0.0.0.0:8001", ""), tokens)
+
+    assert "note: OVERGROW_ADMIN_READ_TOKEN has 5 characters" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from overgrow.cli.serve.output import reserve_stdout_for_log
 from overgrow.cli.serve.passed_sockets import Descriptors, use_passed_sockets
 from overgrow.cli.serve.refusals import CannotStart, InUse
 from overgrow.cli.serve.start_check import check_table_and_app, require_writable_log
-from overgrow.cli.serve.tokens import note_short_token, require_tokens_that_differ
+from overgrow.cli.serve.tokens import note_short_tokens, require_tokens_that_differ
 from overgrow.cli.settings_in_force import note_unknown_variables, publish_settings
 from overgrow.settings import (
     ACCESS_LOG_FORMATS,
@@ -259,7 +259,11 @@ def _run_server(settings: Settings, checked: StartCheck, log: TextIO, plan: Serv
             echo_safe(
                 f"note: {what}. overgrow init writes one, and it takes effect at once", err=True
             )
-        note_short_token(address_of(settings.admin, "--admin"), settings.admin_token)
+        tokens = {
+            "OVERGROW_ADMIN_TOKEN": settings.admin_token,
+            "OVERGROW_ADMIN_READ_TOKEN": settings.admin_read_token,
+        }
+        note_short_tokens(address_of(settings.admin, "--admin"), tokens)
         note_few_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         if not checked.compared and settings.state is not None:
             log_table_not_compared(settings.state)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from overgrow.cli.output import echo_safe
 from overgrow.cli.serve.addresses import ListenAddress
 from overgrow.cli.serve.refusals import CannotStart
@@ -18,13 +20,15 @@ def require_tokens_that_differ(token: str | None, read_token: str | None) -> Non
         )
     if read_token is not None and token is None:
         raise CannotStart(
-            "OVERGROW_ADMIN_READ_TOKEN is set, and OVERGROW_ADMIN_TOKEN is not: without it everybody who "
-            "reaches the listener may change things. Set both."
+            "OVERGROW_ADMIN_READ_TOKEN is set, and OVERGROW_ADMIN_TOKEN is not: nobody could change anything "
+            "through the admin listener. Set both."
         )
 
 
-def note_short_token(admin: ListenAddress, token: str | None) -> None:
-    """Warn about a short token: guessing is not slowed down, so the token must be long."""
-    if token is not None and len(token) < MIN_TOKEN_LENGTH and not admin.is_local:
-        what = f"OVERGROW_ADMIN_TOKEN has {len(token)} characters and can be guessed from other machines."
-        echo_safe(f"note: {what} Set it to a random text of {MIN_TOKEN_LENGTH} or more.", err=True)
+def note_short_tokens(admin: ListenAddress, tokens: Mapping[str, str | None]) -> None:
+    """Warn about short tokens, by the names of their variables: guessing is not slowed down, so a token must be long."""
+    for name, token in tokens.items():
+        if token is not None and len(token) < MIN_TOKEN_LENGTH and not admin.is_local:
+            what = f"{name} has {len(token)} characters and can be guessed from other machines."
+            fix = f"Set it to a random text of {MIN_TOKEN_LENGTH} or more."
+            echo_safe(f"note: {what} {fix}", err=True)
