@@ -18,7 +18,6 @@ transformList("page.rows", (rows) => {
 button.hidden = false;
 button.addEventListener("click", () => {
   held = held === null ? (shown ?? "first") : null;
-  button.setAttribute("aria-pressed", String(held !== null));
   setText(button, held === null ? "Pause" : "Go on");
   setText(note, held === null ? "" : "Paused.");
   showAgain();
