@@ -15,7 +15,7 @@ from overgrow.observe.decision_record import RecentDecision
 from overgrow.observe.decision_ring import MOST
 from overgrow.routing.facts import Headers
 
-MAX_PATHS = 500  # distinct unrouted requests until they are taken; further ones are counted, but not looked at
+MAX_PATHS = 2000  # distinct unrouted requests until they are taken; further ones are counted, but not looked at
 MAX_PATH_BYTES = 512  # a longer path does not fit into a record anyway
 # decision to duration_s of the exchange, method, target, traceparent
 _Kept = tuple[tuple[Any, ...], str, bytes, bytes]
@@ -36,7 +36,7 @@ class RecentUnrouted(NamedTuple):
     """How many requests no route took since they were last taken, by (method, path, status), and how many more."""
 
     counted: dict[tuple[str, bytes, int], int]
-    unread: int
+    overflow: int
 
 
 class RecentExchanges:
@@ -46,7 +46,7 @@ class RecentExchanges:
         self._kept: deque[_Kept] = deque(maxlen=MOST)
         self.total = 0  # decisions since they were last taken, those no longer kept included
         self._counted: dict[tuple[str, bytes, int], int] = {}
-        self._unread = 0
+        self._overflow = 0
 
     def record(self, exchange: Exchange) -> None:
         """Remember one exchange."""
@@ -70,7 +70,7 @@ class RecentExchanges:
         elif len(counted) < MAX_PATHS:
             counted[key] = 1
         else:
-            self._unread += 1
+            self._overflow += 1
 
     def take_decisions(self) -> RecentDecisions:
         """Return the decisions since the last call."""
@@ -81,9 +81,9 @@ class RecentExchanges:
 
     def take_unrouted(self) -> RecentUnrouted:
         """Return the requests that no route took since the last call."""
-        taken = RecentUnrouted(self._counted, self._unread)
+        taken = RecentUnrouted(self._counted, self._overflow)
         self._counted = {}
-        self._unread = 0
+        self._overflow = 0
         return taken
 
 

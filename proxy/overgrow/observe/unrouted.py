@@ -95,7 +95,10 @@ class UnroutedCounts:
 
     began_s: float
     requests: int = 0  # all that no route took
-    unread: int = 0  # of the requests, those whose path was not looked at: too many, or readable in several ways
+    unread: int = 0  # of the requests, those that are not listed by path
+    overflow: int = (
+        0  # of the unread, those with too many different paths at once: any template may be theirs
+    )
     dropped_most: int = 0  # a template that is missing had at most so many requests
     templates: dict[str, TemplateCount] = field(default_factory=dict)
 
@@ -128,7 +131,13 @@ class UnroutedCounts:
         self.began_s = min(self.began_s, other.began_s)
         self.requests += other.requests
         self.unread += other.unread
+        self.overflow += other.overflow
         self.dropped_most += other.dropped_most
+
+    @property
+    def missing_at_most(self) -> int:
+        """How many requests a template that is not listed had at most."""
+        return self.dropped_most + self.overflow
 
     def busiest(self) -> list[tuple[str, TemplateCount]]:
         """Return the templates, the busiest first."""
@@ -157,7 +166,7 @@ class UnroutedFile:
         folder: Path,
         slot: int,
         counted: Mapping[UnroutedRequest, int],
-        unread: int,
+        overflow: int,
         now_s: float,
     ) -> None:
         """Count requests, and write the file unless it was written only now; it is then written by a later call.
@@ -167,15 +176,16 @@ class UnroutedFile:
 
         """
         counts = self._open(folder, slot, now_s)
-        counts.requests += sum(counted.values()) + unread
-        counts.unread += unread
+        counts.requests += sum(counted.values()) + overflow
+        counts.unread += overflow
+        counts.overflow += overflow
         for request, times in counted.items():
             template = self._templates[request.path]
             if template is None:
                 counts.unread += times
             else:
                 counts.count(template, request, times, now_s)
-        self._is_written = self._is_written and not counted and not unread
+        self._is_written = self._is_written and not counted and not overflow
         if not self._written_s <= now_s < self._next_write_s:
             self.write(now_s)
 

@@ -26,6 +26,12 @@ class UnroutedRow(NamedTuple):
 
     template: str
     counted: TemplateCount
+    overflow: int = 0  # requests without a known template
+
+    @property
+    def at_most(self) -> int:
+        """How many requests there were at most."""
+        return self.counted.most + self.overflow
 
     @property
     def is_junk(self) -> bool:
@@ -55,7 +61,7 @@ class UnroutedRow(NamedTuple):
         return {
             "template": self.template,
             "requests": count.requests,
-            "requests_at_most": count.most,
+            "requests_at_most": self.at_most,
             "not_found": count.not_found,
             "errors": count.errors,
             "methods": {method: count.methods[method] for method in self.methods},
@@ -82,7 +88,7 @@ class UnroutedList(NamedTuple):
             "since": rfc3339(counts.began_s) if counts else None,
             "requests": counts.requests if counts else 0,
             "not_listed_by_path": counts.unread if counts else 0,
-            "missing_at_most": counts.dropped_most if counts else 0,
+            "missing_at_most": counts.missing_at_most if counts else 0,
             "routed_since": self.routed,
             "templates": [row.as_json() for row in self.rows],
             "more": self.has_more,
@@ -91,7 +97,7 @@ class UnroutedList(NamedTuple):
 
 def list_unrouted(counts: UnroutedCounts | None, route_of: RouteOf, limit: int) -> UnroutedList:
     """Return the busiest templates that still have no route, at most `limit`: those with only 404s last."""
-    rows = [UnroutedRow(*each) for each in counts.busiest()] if counts else []
+    rows = [UnroutedRow(*each, counts.overflow) for each in counts.busiest()] if counts else []
     open_rows = [row for row in rows if not _is_routed(row, route_of)]
     ordered = sorted(open_rows, key=lambda row: row.is_junk)
     kept = tuple(ordered[:limit])

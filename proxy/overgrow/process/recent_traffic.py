@@ -63,7 +63,7 @@ class RecentTraffic:
 
     async def _write(self) -> None:
         unrouted = self.sink.take_unrouted()
-        if unrouted.counted or unrouted.unread or self._unrouted.has_unwritten:
+        if unrouted.counted or unrouted.overflow or self._unrouted.has_unwritten:
             await self._files.call(self._write_unrouted, unrouted)
         if await self._is_time_for_decisions():
             self._written_s = asyncio.get_running_loop().time()
@@ -88,7 +88,7 @@ class RecentTraffic:
         folder, slot = self._presence.home / "metrics", self._presence.slot.number
         counted = {UnroutedRequest(*key): times for key, times in recent.counted.items()}
         now_s = time.time()
-        self._unrouted.add(folder, slot, counted, recent.unread, now_s)
+        self._unrouted.add(folder, slot, counted, recent.overflow, now_s)
         if is_last:
             self._unrouted.write(now_s)
 

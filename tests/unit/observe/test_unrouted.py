@@ -23,9 +23,9 @@ def counted(*paths, method="GET", status=200, times=1):
     return {UnroutedRequest(method, path, status): times for path in paths}
 
 
-def add(folder, requests, slot=0, now_s=NOW_S, *, unread=0, file=None):
+def add(folder, requests, slot=0, now_s=NOW_S, *, overflow=0, file=None):
     file = file or UnroutedFile()
-    file.add(folder, slot, requests, unread, now_s)
+    file.add(folder, slot, requests, overflow, now_s)
     file.write(now_s)
     return file
 
@@ -123,10 +123,11 @@ def test_a_template_that_comes_late_says_how_many_may_be_missing(tmp_path):
 
 
 def test_a_path_with_two_readings_is_counted_but_not_listed(tmp_path):
-    add(tmp_path, counted(b"/a/%2e%2e/b", b"/a"), unread=3)
+    add(tmp_path, counted(b"/a/%2e%2e/b", b"/a"), overflow=3)
 
     found = read_unrouted(tmp_path, NOW_S)
     assert (5, 4, ["/a"]) == (found.requests, found.unread, list(found.templates))
+    assert 3 == found.missing_at_most
 
 
 def test_the_former_period_is_counted_too_and_an_older_one_is_not(tmp_path):
@@ -233,4 +234,4 @@ def test_too_many_paths_at_once_are_counted_but_not_looked_at():
         sink.record(exchange("legacy", head=each, decision=decision("legacy", None)))
 
     recent = sink.take_unrouted()
-    assert (MAX_PATHS, 5) == (len(recent.counted), recent.unread)
+    assert (MAX_PATHS, 5) == (len(recent.counted), recent.overflow)

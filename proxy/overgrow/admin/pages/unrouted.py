@@ -33,8 +33,8 @@ def unrouted_data(view: AdminView, now_s: float, _query: Query) -> PageData:
 def _limits(found: UnroutedList) -> list[dict[str, str]]:
     """Return sentences on what the list does not show, and how exact it is."""
     counts, sentences = found.counts, []
-    if counts and counts.dropped_most:
-        most = count_text(counts.dropped_most, "request")
+    if counts and counts.missing_at_most:
+        most = count_text(counts.missing_at_most, "request")
         sentences.append(
             f"There were more paths than are kept, so only the busiest are listed. A path that is not listed had {most} at most."
         )
@@ -54,7 +54,7 @@ def _limits(found: UnroutedList) -> list[dict[str, str]]:
 
 def _row_json(row: UnroutedRow) -> dict[str, Any]:
     counted = row.counted
-    at_most = f"at most {counted.most:,}" if counted.missed else ""
+    at_most = f"at most {row.at_most:,}" if row.at_most > counted.requests else ""
     errors = f"{counted.errors:,} of {counted.requests:,}" if counted.errors else ""
     return {
         "id": row.template,

@@ -162,6 +162,15 @@ def test_a_template_that_a_route_takes_by_now_is_left_out(client, view):
     )
 
 
+def test_requests_that_were_not_looked_at_may_belong_to_any_template(client, view):
+    UnroutedFile().add(view.metrics, 0, {UnroutedRequest("GET", b"/cart", 200): 3}, 4, NOW_S)
+
+    found = client.get("/api/unrouted").json
+    [row] = found["templates"]
+    assert (3, 7) == (row["requests"], row["requests_at_most"])
+    assert (7, 4, 4) == (found["requests"], found["not_listed_by_path"], found["missing_at_most"])
+
+
 def test_a_cut_list_says_that_there_are_more(client, view):
     leave_unrouted(view, {("GET", b"/cart", 200): 3, ("GET", b"/about", 200): 1})
 
