@@ -33,7 +33,7 @@ from overgrow.yaml_file.scalars import nearest_word
 
 LOCK_S = 2.0  # short: the admin pages have few threads
 GATE_S = 5.0  # for the store
-EDIT_S = 15.0  # for everything that an edit waits for besides locks: the store, and workers that are asked
+ASKS_S = 15.0  # for whom a flip forward asks: the store, the workers, and then it waits for the locks again
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ def flip(view: AdminView, name: str, to: str, order: ChangeOrder) -> edit.FlipRe
         expected_revision=order.expected_revision,
         may_go_forward=partial(_require_permission, order),
     )
-    return _edit_table(view, partial(edit.flip, view.config, view.state, name, to, actor))
+    asks_s = 0.0 if to == "legacy" else ASKS_S
+    return _edit_table(view, partial(edit.flip, view.config, view.state, name, to, actor), asks_s)
 
 
 def rollback(
@@ -81,7 +82,8 @@ def rollback(
         ask=view.ask_workers,
         expected_revision=order.expected_revision,
     )
-    return _edit_table(view, partial(edit.rollback, view.config, view.state, name, actor))
+    back = partial(edit.rollback, view.config, view.state, name, actor)
+    return _edit_table(view, back, ASKS_S)
 
 
 def kill(view: AdminView, order: ChangeOrder) -> Path:
@@ -117,14 +119,19 @@ def _refuse_stale(view: AdminView, order: ChangeOrder) -> None:
         raise EditRefused("stale-revision", what, fix)
 
 
-def _edit_table(view: AdminView, edit_table: Callable[[], edit.FlipResult]) -> edit.FlipResult:
-    """Edit the table. If another process holds the lock, or the file system hangs, this thread waits only for a short time."""
+def _edit_table(
+    view: AdminView, edit_table: Callable[[], edit.FlipResult], asks_s: float
+) -> edit.FlipResult:
+    """Edit the table. If another process holds the lock, or the file system hangs, this thread waits only for a short time.
+
+    `asks_s` is the time in which the edit may ask the store and the workers.
+    """
 
     def work() -> edit.FlipResult:
         with gc_paused():  # the table is read in a thread beside a busy loop, as at a reload
             return edit_table()
 
-    return within(LOCK_S * 2 + EDIT_S + ANSWER_S, view.config, work)
+    return within(LOCK_S * 2 + asks_s + ANSWER_S, view.config, work)
 
 
 def _require_permission(order: ChangeOrder) -> None:

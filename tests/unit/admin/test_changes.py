@@ -412,7 +412,6 @@ def test_where_forms_cannot_be_signed_the_page_shows_all_the_same(client, view):
 def test_a_change_does_not_wait_long_for_a_history_that_is_held(client, view, monkeypatch):
     token = form_token(client)
     monkeypatch.setattr(module, "LOCK_S", 0.05)
-    monkeypatch.setattr(module, "EDIT_S", 0.0)
     with lock_history(view.state):
         answer = client.post("/flip", data={"csrf": token, "route": "orders"}, headers=PERSON)
 
@@ -423,7 +422,6 @@ def test_a_change_does_not_wait_long_for_a_history_that_is_held(client, view, mo
 def test_a_change_gives_up_on_a_file_system_that_does_not_answer(client, monkeypatch):
     token, answers = form_token(client), threading.Event()
     monkeypatch.setattr(module, "LOCK_S", 0.01)
-    monkeypatch.setattr(module, "EDIT_S", 0.0)
     monkeypatch.setattr(module, "ANSWER_S", 0.01)
     monkeypatch.setattr(module.edit, "flip", lambda *_, **__: answers.wait(30))
     answer = client.post("/flip", data={"csrf": token, "route": "orders"}, headers=PERSON)
