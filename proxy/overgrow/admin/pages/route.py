@@ -209,7 +209,7 @@ def steps_of(row: RouteRow) -> list[dict[str, Any]]:
     return [
         {
             "to": to,
-            "is_now": to == now,
+            "now": "true" if to == now else None,
             "href": f"/routes/{row.name}?to={to.replace('%', '%25')}#flip",
         }
         for to in offered

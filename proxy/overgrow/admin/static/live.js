@@ -10,7 +10,7 @@
 // A key is a path into the data, such as frame.state; inside data-each it is a path into the item.
 
 const TICK_MS = 2000;
-const ATTRIBUTES = new Set(["class", "d", "data-tone", "datetime", "height", "href", "max", "open", "points", "title", "value", "width", "x", "x1", "x2", "y", "y1", "y2"]);
+const ATTRIBUTES = new Set(["aria-current", "class", "d", "data-tone", "datetime", "height", "href", "max", "open", "points", "title", "value", "width", "x", "x1", "x2", "y", "y1", "y2"]);
 const bound = new WeakMap(); // element -> the bindings below it
 const transforms = new Map(); // key of data-each -> what a page does with its items before they are shown
 

@@ -81,7 +81,7 @@ def test_the_default_route_has_a_page_without_flips(client):
 
 
 def test_the_present_state_is_marked_among_the_steps(client):
-    assert ["10%"] == [step["to"] for step in data(client, "orders")["steps"] if step["is_now"]]
+    assert ["10%"] == [step["to"] for step in data(client, "orders")["steps"] if step["now"]]
 
 
 def test_an_irreversible_route_offers_no_way_back(client):
