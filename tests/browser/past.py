@@ -22,7 +22,7 @@ from overgrow.text import rfc3339
 
 LENGTH_S = 7200
 SIZE = len(BUCKETS_S) + 2
-QUICK, SLOW = (3, 4, 5, 6), (5, 6, 7, 8)  # buckets of the answers
+QUICK, SLOW = (1, 1, 2, 3), (2, 3, 3, 4)  # buckets of the answers
 PER_WINDOW = {  # requests in ten seconds
     "product-list": 14,
     "product-detail": 22,

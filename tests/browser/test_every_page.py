@@ -105,6 +105,17 @@ def test_a_page_is_no_wider_than_a_phone(visited, path):
 
 
 @every_page
+def test_no_table_is_wider_than_a_desktop(visited, path):
+    visited.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+    visited.goto(path)
+    too_wide = (
+        "each => each.filter(one => one.scrollWidth > one.clientWidth).map(one => one.ariaLabel)"
+    )
+
+    assert visited.locator(".scroll").evaluate_all(too_wide) == []
+
+
+@every_page
 def test_markup_stays_text(visited, path):
     with visited.expect_response(lambda answer: "/page-data/" in answer.url):
         visited.goto(path)
