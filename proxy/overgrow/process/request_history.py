@@ -89,9 +89,13 @@ class RequestHistory:
         is_at_home = self._presence.home == self._app.state
         return is_at_home and await self._presence.is_spokesman()
 
-    async def finish(self, *, is_last: bool) -> None:
-        """Store the counts of a worker that ends, if it was the one that records, or is the last of all."""
-        if self._writer is None and not is_last:
+    async def finish(self, *, is_last: bool, has_waiting_clients: bool = False) -> None:
+        """Store the counts of a worker that ends, if it was the one that records, or is the last of all.
+
+        If clients wait for the next start, that one stores what is left: the import of SQLAlchemy takes long, and so may
+        the store.
+        """
+        if has_waiting_clients or (self._writer is None and not is_last):
             return
         ending = asyncio.ensure_future(self._files.call(self._finish, is_last))
         done, _ = await asyncio.wait({ending}, timeout=FINISH_S)

@@ -490,7 +490,10 @@ class WorkerRuntime:
         if self.control is not None:
             with suppress(OSError):
                 others = await self._files.call(workers, self.presence.board)
-                await self._request_history.finish(is_last=not others)
+                is_awaited = getattr(self.control, "has_waiting_clients", False)
+                await self._request_history.finish(
+                    is_last=not others, has_waiting_clients=is_awaited
+                )
 
 
 def _open_metrics(presence: Presence, config: Path) -> Metrics:

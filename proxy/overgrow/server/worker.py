@@ -101,6 +101,11 @@ class WorkerControl:
         """Whether the whole server was told to stop; readiness should report it."""
         return bool(self._worker.app.is_stopping)
 
+    @property
+    def has_waiting_clients(self) -> bool:
+        """Whether the server stops and new clients wait in its passed socket for the next start."""
+        return self.is_server_stopping and self._worker.app.plan.is_activated
+
     def retire(self, reason: str) -> None:
         """Replace this worker: a new one starts; this one finishes its open requests and exits."""
         self._worker.retire(reason)

@@ -103,6 +103,23 @@ def test_the_last_worker_stores_what_is_left(history, metrics, tmp_path, is_last
     assert expected == (stored(tmp_path) if (tmp_path / "store.sqlite3").exists() else None)
 
 
+@pytest.mark.parametrize("records", [True, False], ids=["the one that records", "another one"])
+def test_the_next_start_stores_what_is_left_where_clients_wait(history, metrics, tmp_path, records):
+    async def end():
+        if records:
+            await history._record_or_rest()
+        metrics.record(exchange())
+        await history.finish(is_last=True, has_waiting_clients=True)
+
+    asyncio.run(end())
+    store = tmp_path / "store.sqlite3"
+    before = stored(tmp_path) if store.exists() else None
+    successor = RequestHistory(history._app, history._presence)
+    asyncio.run(successor._record_or_rest())
+
+    assert (0 if records else None, 1) == (before, stored(tmp_path))
+
+
 def test_a_removed_folder_gets_its_name_back(history, metrics, tmp_path):
     async def record_twice():
         await history._record_or_rest()

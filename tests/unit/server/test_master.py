@@ -17,7 +17,8 @@ from gunicorn.errors import HaltServer
 from overgrow.server import master as serving_master
 from overgrow.server.boots import YOUNG_S, BootFailures
 from overgrow.server.master import HELD_SIGNALS, FrontArbiter
-from overgrow.server.worker import FrontWorker
+from overgrow.server.plan import ServerPlan
+from overgrow.server.worker import FrontWorker, WorkerControl
 
 NOW_S = 1_000.0
 
@@ -416,6 +417,22 @@ def test_a_worker_that_serves_wakes_its_master(monkeypatch, parent, told):
     FrontWorker._wake_master(SimpleNamespace(ppid=7))  # type: ignore[arg-type]
 
     assert sent == told
+
+
+@pytest.mark.parametrize(
+    ("is_stopping", "passed", "wait"),
+    [
+        pytest.param(True, (3, 4), True, id="a restart with a passed socket"),
+        pytest.param(True, (None, 4), False, id="only the admin socket was passed"),
+        pytest.param(False, (3, 4), False, id="this worker alone leaves"),
+    ],
+)
+def test_clients_wait_while_a_server_with_a_passed_socket_stops(is_stopping, passed, wait):
+    plan = ServerPlan("a:1", "a:2", 1, 25.0, 0.0, passed=passed)
+    app = SimpleNamespace(is_stopping=is_stopping, plan=plan)
+    control = WorkerControl(SimpleNamespace(age=1, app=app))  # type: ignore[arg-type]
+
+    assert control.has_waiting_clients is wait
 
 
 def stopped(monkeypatch, *rounds: tuple[list[int], list[int]], graceful: bool = True) -> Master:
