@@ -1,4 +1,4 @@
-"""The loop in which one worker judges, once a second, whether legacy answers.
+"""The loop in which one worker judges, once a second, whether legacy answers, and twice a second what its own requests show.
 
 Rule: a probe that hangs delays nothing. It runs beside the loop, and is judged when it ends. One worker probes for all.
 """
@@ -72,7 +72,10 @@ class UpstreamJudge:
         return self._watch.as_json()
 
     async def run(self) -> None:
-        """Judge legacy every second until cancelled."""
+        """Judge legacy every second until cancelled, and halfway between what this worker's requests showed.
+
+        An open page shows within three seconds that legacy is down: it asks every two, so half a second is left to notice.
+        """
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -81,6 +84,8 @@ class UpstreamJudge:
                     await self.judge()
                 except Exception:
                     logger.exception("legacy could not be judged; the next attempt follows")
+                await asyncio.sleep(max(0.0, began_s + INTERVAL_S / 2 - loop.time()))
+                self._judge_requests()
                 await asyncio.sleep(max(0.0, began_s + INTERVAL_S - loop.time()))
         finally:
             if self._probe is not None:
@@ -100,6 +105,13 @@ class UpstreamJudge:
         self._publish_change(is_prober=is_prober)
         await self._judge_probe()
         self._publish_change(is_prober=is_prober)
+
+    def _judge_requests(self) -> None:
+        """Judge what this worker's requests showed; the next `judge` logs it."""
+        self._watch.follow_table(self._legacy, time.time())
+        self._watch.judge_outcome(self._app.take_legacy_outcome(), time.time())
+        if self._watch.needs_publishing():
+            self._publish()
 
     @property
     def _legacy(self) -> Legacy:

@@ -19,6 +19,7 @@ class FakeApp:
     def __init__(self, legacy=PROBED):
         self.use(legacy)
         self.outcome, self.probes, self.asked = None, [], asyncio.Event()
+        self.looks, self.looked = 0, asyncio.Event()
 
     def use(self, legacy):
         self.live = SimpleNamespace(matcher=SimpleNamespace(table=SimpleNamespace(legacy=legacy)))
@@ -33,6 +34,8 @@ class FakeApp:
         return await self.probes[-1]
 
     async def living_workers(self):
+        self.looks += 1
+        self.looked.set()
         return []
 
 
@@ -55,6 +58,21 @@ def test_requests_are_judged_while_a_probe_hangs():
         judging.cancel()
 
         assert (False, False) == (judge.as_json()["up"], app.probes[0].done())
+
+    run(story())
+
+
+def test_a_request_that_fails_is_judged_before_the_board_is_read_again():
+    async def story():
+        app, published = FakeApp(Legacy("http://127.0.0.1:9000")), asyncio.Event()
+        judge = judge_of(app, published.set)
+        judging = asyncio.create_task(judge.run())
+        await app.looked.wait()
+        app.outcome = LegacyOutcome(REFUSED, 1)
+        await published.wait()
+        judging.cancel()
+
+        assert (False, 1) == (judge.as_json()["up"], app.looks)
 
     run(story())
 
