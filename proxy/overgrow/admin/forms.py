@@ -27,7 +27,7 @@ from overgrow.table.reading.problems import EditRefused
 
 Form = Mapping[str, str]
 MOST_REASON = 1000
-_PAGE = re.compile(r"/(?:routes/[a-z0-9._-]+)?", re.ASCII)
+_PAGE = re.compile(r"/(?:routes/[a-z0-9._-]+|[a-z]{1,20})?", re.ASCII)
 
 
 def add_forms(app: Flask, view: AdminView) -> None:

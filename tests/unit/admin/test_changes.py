@@ -428,3 +428,22 @@ def test_a_change_gives_up_on_a_file_system_that_does_not_answer(client, monkeyp
     answers.set()
 
     assert 503 == answer.status_code
+
+
+@pytest.mark.parametrize(
+    ("page", "back"),
+    [
+        ("/", "/"),
+        ("/flips", "/flips"),
+        ("/routes/orders", "/routes/orders"),
+        ("//evil.test", "/"),
+        ("/\\evil.test", "/"),
+        ("https://evil.test/", "/"),
+        ("/flips?x", "/"),
+        ("", "/"),
+    ],
+)
+def test_a_change_leads_back_to_the_page_it_was_made_on(client, page, back):
+    answer = post(client, "/kill", page=page)
+
+    assert (303, f"{back}?look={LOOKS}") == (answer.status_code, answer.headers["Location"])

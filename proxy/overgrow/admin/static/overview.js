@@ -37,7 +37,11 @@ transformList("page.rows", (all) => {
 
 /** Let the address say what is shown, for a link or a reload. */
 function rememberQuery() {
-  const said = new URLSearchParams({ ...(field.value && { find: field.value }), ...(sort && { sort }) });
+  const said = new URLSearchParams(location.search); // the time of the charts stays
+  for (const [name, value] of [["find", field.value], ["sort", sort]]) {
+    if (value) said.set(name, value);
+    else said.delete(name);
+  }
   history.replaceState(null, "", `${location.pathname}${said.size ? `?${said}` : ""}`);
 }
 
