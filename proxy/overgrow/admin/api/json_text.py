@@ -7,11 +7,19 @@ from math import isinf
 from typing import Any, NoReturn
 
 
+class NameGivenTwice(ValueError):
+    """An object of the JSON has the same name twice."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name[:80]!r} is given twice")
+        self.name = name
+
+
 def parse_json(data: bytes) -> Any:
     """Parse JSON in UTF-8.
 
     Raises:
-        ValueError: with words on what is wrong.
+        ValueError: with words on what is wrong; NameGivenTwice for a name that an object has twice.
 
     """
     try:
@@ -28,11 +36,11 @@ def parse_json(data: bytes) -> Any:
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice[:80]!r} is given twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise NameGivenTwice(name)
+        found[name] = value
     return found
 
 

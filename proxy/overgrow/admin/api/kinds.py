@@ -6,7 +6,6 @@ ValueError with words that continue "it must be".
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -199,8 +198,8 @@ class JsonObject:
         """Return the object."""
         try:
             return self.from_json(parse_json(text.encode()))
-        except (json.JSONDecodeError, UnicodeEncodeError) as error:
-            raise ValueError("a JSON object") from error
+        except ValueError as error:
+            raise ValueError("a JSON object, with each name once") from error
 
     def from_json(self, value: Any) -> Mapping[str, Any]:
         """Return the object."""

@@ -14,7 +14,7 @@ from flask import Request
 
 from overgrow.admin.api.endpoint import Endpoint, Parameter
 from overgrow.admin.api.errors import ApiError
-from overgrow.admin.api.json_text import parse_json
+from overgrow.admin.api.json_text import NameGivenTwice, parse_json
 from overgrow.text import printable
 from overgrow.yaml_file.scalars import nearest_word
 
@@ -68,6 +68,8 @@ def _read_body(parameters: Sequence[Parameter], request: Request) -> dict[str, A
 def _read_json(parameters: Sequence[Parameter], data: bytes) -> dict[str, Any]:
     try:
         found = parse_json(data) if data.strip() else {}
+    except NameGivenTwice as twice:
+        raise _repeated_parameter(twice.name, 2) from twice
     except ValueError as error:
         raise ApiError(
             "bad-body", f"The body is not JSON: {printable(str(error))}.", "Correct the body."
@@ -83,8 +85,7 @@ def _read_texts(
     pairs = list(given)
     name, times = next(iter(Counter(name for name, _ in pairs).most_common(1)), ("", 0))
     if times > 1:
-        what = f"The parameter {_show(name)} is given {times} times."
-        raise ApiError("bad-parameter", what, "Give it once.", parameter=name)
+        raise _repeated_parameter(name, times)
     return _read_each(parameters, dict(pairs), lambda each, text: each.kind.from_text(text))
 
 
@@ -115,6 +116,11 @@ def _read_one(parameter: Parameter, given: Any, read: Callable[[Parameter, Any],
         raise ApiError(
             "bad-parameter", what, f"Correct it: {parameter.doc}", parameter=parameter.name
         ) from error
+
+
+def _repeated_parameter(name: str, times: int) -> ApiError:
+    what = f"The parameter {_show(name)} is given {times} times."
+    return ApiError("bad-parameter", what, "Give it once.", parameter=name[:MOST_SHOWN])
 
 
 def _unknown_parameter(name: str, known: Sequence[str]) -> ApiError:

@@ -1,4 +1,5 @@
 import json
+from urllib.parse import quote
 
 import pytest
 from flask import Flask, g
@@ -138,7 +139,7 @@ def test_a_body_is_json_or_a_form(client):
         pytest.param(b'{"to": "x", "rule": []}', "bad-parameter", id="a list as an object"),
         pytest.param(b'{"to": "x", "extra": 1}', "bad-parameter", id="unknown field"),
         pytest.param(b'{"to": "\\ud800"}', "bad-parameter", id="half a surrogate pair"),
-        pytest.param(b'{"to": "x", "to": "y"}', "bad-body", id="a name twice"),
+        pytest.param(b'{"to": "x", "to": "y"}', "bad-parameter", id="a name twice"),
         pytest.param(b'{"to": "x", "count": NaN}', "bad-body", id="NaN"),
         pytest.param(b'{"to": "x", "count": 1e999}', "bad-body", id="more than a float"),
         pytest.param(b'{"count": ' + b"9" * 6000 + b"}", "bad-body", id="6,000 digits"),
@@ -153,6 +154,22 @@ def test_a_bad_body_is_400(client, body, code):
     response = client.post("/api/things", data=body, content_type="application/json")
 
     assert (400, code) == (response.status_code, response.json["error"]["code"])
+
+
+@pytest.mark.parametrize("rule", ["{", "[]", "7", '{"a": 1, "a": 2}', "\ud800", '{"a": NaN}'])
+def test_an_object_in_a_form_is_json_of_an_object(client, rule):
+    form = f"to=x&rule={quote(rule, errors='surrogatepass')}"
+    kind = "application/x-www-form-urlencoded"
+    response = client.post("/api/things", data=form, content_type=kind)
+
+    assert (400, "rule") == (response.status_code, response.json["error"]["parameter"])
+
+
+def test_a_field_that_is_given_twice_is_named(client):
+    body = b'{"to": "x", "count": 1, "count": 1}'
+    response = client.post("/api/things", data=body, content_type="application/json")
+
+    assert "count" == response.json["error"]["parameter"]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "", "a/\x00"])
