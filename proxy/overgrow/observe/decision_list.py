@@ -18,7 +18,7 @@ from overgrow.observe.decision_ring import (
     read_newest_decisions,
 )
 
-STATUS_PATTERN = "[1-5]xx|[1-5][0-9][0-9]|0"  # 0: the client left before the response began
+STATUS_PATTERN = "[1-5](?:xx|XX)|[1-9][0-9][0-9]|0"  # 0: the client left before the response began
 STATUS_WORDS = "a status such as 404, a class such as 5xx, or 0 for clients that left"
 
 
@@ -41,7 +41,7 @@ class DecisionFilter(NamedTuple):
 
 
 def _is_status(wanted: str, status: int) -> bool:
-    return status // 100 == int(wanted[0]) if wanted.endswith("xx") else status == int(wanted)
+    return status // 100 == int(wanted[0]) if wanted[1:].lower() == "xx" else status == int(wanted)
 
 
 def is_status_filter(text: str) -> bool:

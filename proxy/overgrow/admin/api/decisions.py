@@ -46,7 +46,9 @@ DECISION = record(
     }
 )
 FILTERS = (
-    Parameter("route", "only decisions of this route; default: those that no route took", Text()),
+    Parameter(
+        "route", "only decisions of this route; default: those that no route took", Text(200, 1)
+    ),
     Parameter("side", "only decisions for this side", Word(SIDES)),
     Parameter("status", f"only {STATUS_WORDS}", Pattern(STATUS_PATTERN, STATUS_WORDS)),
     Parameter("reason", "only decisions with this reason", Word(REASONS)),

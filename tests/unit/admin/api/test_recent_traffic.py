@@ -52,6 +52,8 @@ def test_decisions_follow_each_other_by_the_number_of_the_last(client, view):
     ("query", "expected"),
     [
         ("status=5xx", [2]),
+        ("status=5XX", [2]),
+        ("status=999", []),
         ("status=404", [3]),
         ("status=0", [4]),
         ("side=legacy", [2]),
@@ -87,6 +89,7 @@ def test_a_limit_loses_no_decision_between_polls(client, view, query):
         ("after=x", "after"),
         ("status=6xx", "status"),
         ("status=20", "status"),
+        ("route=", "route"),
         ("side=new", "side"),
         ("reason=because", "reason"),
         ("limit=0", "limit"),
