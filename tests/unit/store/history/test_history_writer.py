@@ -213,7 +213,7 @@ def test_a_clock_set_back_adds_to_what_is_rolled_up(writer, stored):
 
 
 def test_a_replaced_store_goes_on_with_what_is_new(writer, stored, url):
-    counters, writing = Counters(orders=5), writer()
+    counters, writing = Counters(orders=5, users=7), writer()
     writing.record(counters, NOON_S, 0)
     counters.count(orders=1)
     empty(url)
@@ -223,7 +223,7 @@ def test_a_replaced_store_goes_on_with_what_is_new(writer, stored, url):
     counters.count(orders=1)
     successor.record(counters, NOON_S + 20, 20)
 
-    assert {10: 1, 20: 1} == stored()[ORDERS]
+    assert {ORDERS: {10: 1, 20: 1}, ("", "legacy"): {10: 1, 20: 1}} == stored()
 
 
 def empty(url):

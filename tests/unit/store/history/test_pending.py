@@ -32,14 +32,14 @@ def test_gains_stand_in_the_window_of_their_time():
 
 def test_gains_that_were_not_stored_are_given_again():
     gains = GainsByWindow({})
-    gains.add_totals({ORDERS: (0, 1)}, NOW_S)
+    gains.add_totals({ORDERS: (0, 1), USERS: (0, 4)}, NOW_S)
     gains.begin_attempt()
     gains.add_totals({ORDERS: (0, 3)}, NOW_S + 10)
     gains.resume()
 
     windows, marks = gains_of(gains)
-    assert {NOW_S: {ORDERS: (0, 1)}, NOW_S + 10: {ORDERS: (0, 2)}} == windows
-    assert {ORDERS: (0, 3)} == marks
+    expected = {NOW_S: {ORDERS: (0, 1), USERS: (0, 4)}, NOW_S + 10: {ORDERS: (0, 2)}}
+    assert (expected, {ORDERS: (0, 3), USERS: (0, 4)}) == (windows, marks)
 
 
 def test_gains_that_were_stored_are_not_given_again():
@@ -68,6 +68,14 @@ def test_counters_that_stay_lower_count_on_from_there(sign):
     gains.add_totals({ORDERS: (0, 45)}, NOW_S + 20)
 
     assert {NOW_S + 20: {ORDERS: (0, 5)}} == gains_of(gains)[0]
+
+
+def test_a_fall_is_dated_by_its_first_total():
+    gains = GainsByWindow({ORDERS: (0, 100)})
+    for at_s, total in ((0, 40), (HOLD_S - 1, 41), (HOLD_S + 1, 42), (20, 45)):
+        gains.add_totals({ORDERS: (0, total)}, NOW_S + at_s)
+
+    assert {NOW_S + 20: {ORDERS: (0, 3)}} == gains_of(gains)[0]
 
 
 def test_skipped_totals_are_no_gains_and_become_marks():
