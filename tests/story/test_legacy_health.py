@@ -139,5 +139,6 @@ def test_status_shows_the_last_minute_of_requests_without_a_route(tmp_path, port
 
         found = eventually(lambda: last_minute().get("requests") == 10 and last_minute())
 
-        assert (found["errors"], found["error_percent"], found["window_s"]) == (0, 0.0, 60)
+        assert (found["errors"], found["error_percent"]) == (0, 0.0)
+        assert 0 < found["window_s"] <= 60  # no longer than the front door has run
         assert 0 < found["p50_s"] <= found["p95_s"] <= found["p99_s"]

@@ -5,6 +5,7 @@ Everything is read again for each call. Nothing here knows Flask or HTML.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -21,20 +22,39 @@ from overgrow.admin.alerts import (
     revision_on_disk,
     split_notes,
 )
-from overgrow.admin.traffic import Traffic
+from overgrow.admin.traffic import CounterReader, Traffic
 from overgrow.admin.view import AdminView, Worker, living_workers, open_breakers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.failure_totals import read_failures
 from overgrow.observe.metrics import BUCKETS_S
 from overgrow.observe.rates_reader import RateCounts
-from overgrow.observe.recent_rates import WINDOWS_S, RecentRates, figures_json, read_all_rates
+from overgrow.observe.recent_rates import RecentRates, figures_json, read_all_rates
 from overgrow.observe.worker_gauges import WorkerGauges, read_gauges
 from overgrow.text import rfc3339
 
 SIDES = ("legacy", "migrated")
 
 
-def health_json(view: AdminView, now_s: float) -> dict[str, Any]:
+class LiveCounters:
+    """Reads the counters for answers that must be fresh; their folder moves when the state folder can be used again."""
+
+    def __init__(self, view: AdminView) -> None:
+        self._view = view
+        self._reader = CounterReader(view.metrics)
+
+    def read(self, now_s: float) -> Traffic:
+        """Return what was counted until now; only what is new is read.
+
+        Raises:
+            OSError: if the state folder does not respond.
+
+        """
+        if self._reader.folder != self._view.metrics:
+            self._reader = CounterReader(self._view.metrics)
+        return self._reader.read(now_s, max_age_s=0.0)
+
+
+def health_json(view: AdminView, counters: LiveCounters, now_s: float) -> dict[str, Any]:
     """Return the health of the front door; the shape stands in docs/admin-api.md.
 
     Raises:
@@ -43,7 +63,7 @@ def health_json(view: AdminView, now_s: float) -> dict[str, Any]:
     """
     return {
         **state_json(view, now_s),
-        "sides": sides_json(read_recent(view, now_s)),
+        "sides": sides_json(counters.read(now_s), view, now_s),
         "failures": read_failures_json(view),
     }
 
@@ -88,24 +108,40 @@ def _read_rates(view: AdminView, now_s: float) -> RecentRates:
     return read_all_rates(view.metrics, BUCKETS_S, now_s, started_s(view.server))
 
 
-def sides_json(rates: RecentRates) -> dict[str, Any]:
+def sides_json(traffic: Traffic, view: AdminView, now_s: float) -> dict[str, Any]:
     """Return the figures of both sides over all routes; a window without requests is absent."""
-    return {side: dict(rates.by_side.get(side, {})) for side in SIDES}
-
-
-def sides_of_traffic(traffic: Traffic) -> dict[str, Any]:
-    """Return what `sides_json` returns, from counts that a page reads again and again."""
     found: dict[str, Any] = {side: {} for side in SIDES}
     for name, places in traffic.recent.items():
-        sums: dict[str, RateCounts] = {}
-        for (_, side), counts in places.items():
-            before = sums.get(side)
-            sums[side] = counts if before is None else _sum_of(before, counts)
-        for side in SIDES:
-            if side in sums:
-                counts, window_s = sums[side], WINDOWS_S[name]
-                found[side][name] = figures_json(counts.errors, counts.buckets, BUCKETS_S, window_s)
+        window_s = traffic.window_s(name, now_s, started_s(view.server))
+        for side, counts in _sums_by_side(places).items():
+            if side in found:
+                found[side][name] = _figures_json(counts, window_s)
     return found
+
+
+def rates_json(
+    traffic: Traffic, view: AdminView, now_s: float
+) -> Mapping[tuple[str, str], dict[str, Any]]:
+    """Return the figures of each route and side: {name of a window: figures}."""
+    found: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+    for name, places in traffic.recent.items():
+        window_s = traffic.window_s(name, now_s, started_s(view.server))
+        for place, counts in places.items():
+            found[place][name] = _figures_json(counts, window_s)
+    return found
+
+
+def _figures_json(counts: RateCounts, window_s: int) -> dict[str, Any]:
+    return figures_json(counts.errors, counts.buckets, BUCKETS_S, window_s)
+
+
+def _sums_by_side(places: Mapping[tuple[str, str], RateCounts]) -> dict[str, RateCounts]:
+    """Return the sums over all routes of each side, so that percentiles are those of all requests together."""
+    sums: dict[str, RateCounts] = {}
+    for (_, side), counts in places.items():
+        before = sums.get(side)
+        sums[side] = counts if before is None else _sum_of(before, counts)
+    return sums
 
 
 def _sum_of(one: RateCounts, other: RateCounts) -> RateCounts:

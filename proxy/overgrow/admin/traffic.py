@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
@@ -16,6 +16,7 @@ from overgrow.observe.counter_totals import CounterTotals
 from overgrow.observe.metrics import BUCKETS_S
 from overgrow.observe.rates_reader import RateCounts, RatesReader
 from overgrow.observe.recent_counts import WINDOW_S, last_requests
+from overgrow.observe.recent_rates import WINDOWS_S, covered_s
 
 READ_S = 10.0  # the first read of a large table takes seconds on a busy machine
 TICK_S = 1.9  # less than the pause of an open page, so that no page misses a tick
@@ -35,6 +36,11 @@ class Traffic:
     recent: Mapping[str, Mapping[Place, RateCounts]]
     totals: Mapping[Place, Counts]
     last_s: Mapping[Place, float]
+    oldest_s: Mapping[str, float] = field(default_factory=dict)  # by window, unix time
+
+    def window_s(self, name: str, now_s: float, began_s: float | None) -> int:
+        """Return how long a window is, in seconds; `began_s` is when the front door started."""
+        return covered_s(WINDOWS_S[name], now_s, began_s, self.oldest_s.get(name, now_s))
 
 
 NO_TRAFFIC = Traffic({MINUTE: {}, MINUTES: {}}, {}, {})
@@ -51,20 +57,26 @@ class CounterReader:
         self._last: tuple[float, Traffic] | None = None
         self._lock = Lock()  # the readers keep what they have read
 
-    def read(self, now_s: float) -> Traffic:
-        """Return what was counted until now, or up to TICK_S ago.
+    @property
+    def folder(self) -> Path:
+        """The folder of the counters."""
+        return self._folder
+
+    def read(self, now_s: float, max_age_s: float = TICK_S) -> Traffic:
+        """Return what was counted until now, or up to `max_age_s` ago.
 
         Raises:
             OSError: if the state folder does not respond.
 
         """
-        return within(READ_S, self._folder, lambda: self._read(now_s))
+        return within(READ_S, self._folder, lambda: self._read(now_s, max_age_s))
 
-    def _read(self, now_s: float) -> Traffic:
+    def _read(self, now_s: float, max_age_s: float) -> Traffic:
         with self._lock:
-            if self._last is None or self._clock() - self._last[0] >= TICK_S:
+            if self._last is None or self._clock() - self._last[0] >= max_age_s:
                 recent = self._rates.read(now_s)
-                found = Traffic(recent, self._totals.read_all(), self._last_requests(now_s))
+                totals, last_s = self._totals.read_all(), self._last_requests(now_s)
+                found = Traffic(recent, totals, last_s, self._rates.oldest())
                 self._last = (self._clock(), found)
             return self._last[1]
 

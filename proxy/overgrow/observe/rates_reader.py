@@ -77,6 +77,11 @@ class RatesReader:
         for route, side, *_ in line.gains:
             self._latest[route, side] = max(line.at_s, self._latest.get((route, side), 0.0))
 
+    def oldest(self) -> Mapping[str, float]:
+        """Return the time of the oldest line in each window, as of the last read; a window without lines is left out."""
+        found = {name: window.oldest_s() for name, window in self._windows.items()}
+        return {name: at_s for name, at_s in found.items() if at_s is not None}
+
 
 class _SlotLines:
     """The lines of one slot, of which those that were read are not read again."""
@@ -146,6 +151,10 @@ class _RateWindow:
         for lines in self._lines.values():
             while lines and now_s - lines[0].at_s >= self._span_s:
                 self._change(sub, lines.popleft())
+
+    def oldest_s(self) -> float | None:
+        """Return the time of the oldest line in the window."""
+        return min((lines[0].at_s for lines in self._lines.values() if lines), default=None)
 
     def counts(self) -> Mapping[Place, RateCounts]:
         """Return the sums of all lines in the window."""

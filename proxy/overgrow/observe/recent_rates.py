@@ -92,7 +92,7 @@ def read_all_rates(
                 _add_gains(sums, line, len(bounds_s) + 1)
         newer_s = window_s
         oldest_s = min((at_s for at_s, _ in lines if now_s - at_s < window_s), default=now_s)
-        window_s = _covered_s(window_s, now_s, began_s, oldest_s)  # noqa: PLW2901 - the true one
+        window_s = covered_s(window_s, now_s, began_s, oldest_s)  # noqa: PLW2901 - the true one
         for place, (errors, buckets) in sums.items():
             by_route[place][name] = figures_json(errors, buckets, bounds_s, window_s)
         for side, (errors, buckets) in _sums_by_side(sums).items():
@@ -100,7 +100,7 @@ def read_all_rates(
     return RecentRates(dict(by_route), dict(by_side))
 
 
-def _covered_s(window_s: int, now_s: float, began_s: float | None, oldest_s: float) -> int:
+def covered_s(window_s: int, now_s: float, began_s: float | None, oldest_s: float) -> int:
     """Return how much of a window the front door has run, in whole seconds and at least one."""
     if began_s is None or began_s > now_s:  # unknown, or the clock was set back
         return window_s

@@ -9,8 +9,9 @@ the width of that bucket. If the median is above the last bound, the last bound 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from prometheus_client.samples import Sample
 
@@ -83,6 +84,41 @@ def split_by_route(samples: Iterable[Sample], routes: Sequence[Route]) -> tuple[
     retired = sorted(figures.names - known.keys() - {DEFAULT})
     names = dict.fromkeys((*known, DEFAULT, *retired))
     return tuple(figures.figures_of(name, known.get(name)) for name in names)
+
+
+def split_of_totals(
+    totals: Mapping[tuple[str, str], Sequence[int]],
+    live: Iterable[Sample],
+    bounds_s: Sequence[float],
+    routes: Sequence[Route],
+) -> tuple[RouteSplit, ...]:
+    """Return what `split_by_route` returns, from counts by route and side: errors, then requests in each bucket."""
+    recent: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for sample in live:
+        recent[sample.labels["route"], sample.labels["side"]] += int(sample.value)
+    sides = {place: _side_of_counts(counts, bounds_s) for place, counts in totals.items()}
+    known = {route.name: route for route in routes}
+    counted = {name for name, _ in (*sides, *recent)}
+    names = dict.fromkeys((*known, DEFAULT, *sorted(counted - known.keys() - {DEFAULT})))
+    nothing = SideFigures()
+    return tuple(
+        RouteSplit(
+            name,
+            known.get(name),
+            sides.get((name, "legacy"), nothing),
+            sides.get((name, "migrated"), nothing),
+            sum(sides.get((name, side), nothing).requests for side in ("gone", "refused")),
+            (recent[name, "legacy"], recent[name, "migrated"]),
+        )
+        for name in names
+    )
+
+
+def _side_of_counts(counts: Sequence[int], bounds_s: Sequence[float]) -> SideFigures:
+    errors, *buckets = counts
+    cumulative = tuple(accumulate(map(float, buckets)))
+    pairs = zip((*bounds_s, float("inf")), cumulative, strict=True)
+    return SideFigures(int(cumulative[-1]), errors, median(pairs))
 
 
 class _SampleIndex:

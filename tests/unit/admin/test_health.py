@@ -5,7 +5,7 @@ import pytest
 
 from overgrow.admin.api.endpoints import ENDPOINTS
 from overgrow.admin.app import create_admin
-from overgrow.admin.health import health_json, sides_of_traffic
+from overgrow.admin.health import LiveCounters, health_json, sides_json
 from overgrow.admin.traffic import CounterReader
 from overgrow.observe.board import claim_slot
 from overgrow.observe.metrics import BUCKETS_S, Metrics
@@ -56,6 +56,10 @@ def worker(view):
         slot.release()
 
 
+def health_of(view):
+    return health_json(view, LiveCounters(view), NOW_S)
+
+
 def add_requests(view, route, side, requests, errors=0):
     buckets = (requests, *[0] * len(BUCKETS_S))
     RatesFile().append(view.metrics, 0, [Gain(route, side, errors, buckets)], NOW_S - 10)
@@ -64,7 +68,7 @@ def add_requests(view, route, side, requests, errors=0):
 def test_the_load_of_all_workers_is_added_up(view, worker):
     worker(connections=3, calls=5, waiting=1, stuck=1)
     worker(connections=4, calls=2)
-    health = health_json(view, NOW_S)
+    health = health_of(view)
 
     assert health["connections"] == {"open": 7, "most": 200}
     assert health["local_calls"] == {
@@ -83,14 +87,14 @@ def test_the_load_of_all_workers_is_added_up(view, worker):
 def test_a_worker_of_an_earlier_version_publishes_no_limits(view, worker):
     worker(connections=2, limits={})
 
-    assert health_json(view, NOW_S)["connections"] == {"open": 2, "most": 0}
+    assert health_of(view)["connections"] == {"open": 2, "most": 0}
 
 
 def test_the_rates_of_a_side_are_those_of_all_its_routes(view, worker):
     worker()
     add_requests(view, "orders", "legacy", 30, errors=3)
     add_requests(view, "default", "legacy", 90)
-    sides = health_json(view, NOW_S)["sides"]
+    sides = health_of(view)["sides"]
 
     last = sides["legacy"]["last_minute"]
     assert (last["requests"], last["errors"], last["error_percent"]) == (120, 3, 2.5)
@@ -102,14 +106,14 @@ def test_the_page_counts_as_the_api_does(view, worker):
     add_requests(view, "orders", "legacy", 30, errors=3)
     add_requests(view, "default", "legacy", 90)
     add_requests(view, "default", "gone", 7)
-    counted = sides_of_traffic(CounterReader(view.metrics).read(NOW_S))
+    counted = sides_json(CounterReader(view.metrics).read(NOW_S), view, NOW_S)
 
-    assert counted == health_json(view, NOW_S)["sides"]
+    assert counted == health_of(view)["sides"]
 
 
 def test_the_server_says_its_addresses_and_how_long_it_runs(view, worker):
     worker()
-    server = health_json(view, NOW_S)["server"]
+    server = health_of(view)["server"]
 
     assert (server["pid"], server["uptime_s"]) == (41, 3600)
     assert server["addresses"] == {"public": "127.0.0.1:8000", "admin": "unix:/run/admin.sock"}
@@ -119,14 +123,14 @@ def test_another_server_is_unknown(view, worker):
     worker()
     view.server = None
 
-    assert health_json(view, NOW_S)["server"] is None
+    assert health_of(view)["server"] is None
 
 
 def test_a_worker_that_lags_is_not_well(view, worker):
     worker()
-    before = health_json(view, NOW_S)["well"]
+    before = health_of(view)["well"]
     worker(revision="older")
-    health = health_json(view, NOW_S)
+    health = health_of(view)
 
     assert (before, health["well"], len(health["lagging"])) == (True, False, 1)
 
@@ -142,7 +146,7 @@ def test_a_rejected_table_is_an_alert_with_its_line(view, worker):
         "fix": "Write 100%.",
     }
     worker(reload_error={"at": SINCE, "problems": [problem]})
-    [alert] = health_json(view, NOW_S)["alerts"]
+    [alert] = health_of(view)["alerts"]
 
     assert (alert["since"], alert["command"]) == (SINCE, "overgrow check")
     assert alert["details"][0].startswith("routes.yaml:17:13")
@@ -156,7 +160,7 @@ def test_the_api_answers_what_its_schema_says(view, worker):
         [endpoint] = [each for each in ENDPOINTS if each.path == path]
         jsonschema.validate(client.get(path).json, endpoint.response)
 
-    assert client.get("/api/health").json == health_json(view, NOW_S)
+    assert client.get("/api/health").json == health_of(view)
 
 
 def test_the_page_shows_load_rates_and_addresses(view, worker):

@@ -2,11 +2,12 @@ import pytest
 from prometheus_client.samples import Sample
 
 from overgrow.observe.as_json import split_json
-from overgrow.observe.metrics import Metrics, sum_samples
-from overgrow.observe.recent_counts import SAMPLE
-from overgrow.observe.split import SideFigures, median, split_by_route
+from overgrow.observe.counter_totals import CounterTotals
+from overgrow.observe.metrics import BUCKETS_S, Metrics, sum_samples
+from overgrow.observe.recent_counts import SAMPLE, recent_requests
+from overgrow.observe.split import SideFigures, median, split_by_route, split_of_totals
 from overgrow.routing.model import Route
-from tests.unit.observe.exchanges import ORDERS, decision, exchange
+from tests.unit.observe.exchanges import NOW_S, ORDERS, decision, exchange
 
 INF = float("inf")
 
@@ -129,3 +130,22 @@ def test_default_is_legacys_and_a_retired_name_nobodys():
 
 def test_a_middle_request_at_the_bound_of_its_bucket_lies_at_that_bound():
     assert median([(1.0, 1), (2.0, 1), (4.0, 2), (INF, 2)]) == 1.0
+
+
+def test_totals_by_place_give_the_split_of_all_samples(tmp_path):
+    metrics = Metrics(tmp_path, 0)
+    for side, status, route in [
+        ("legacy", 200, ORDERS),
+        ("legacy", 502, ORDERS),
+        ("migrated", 200, ORDERS),
+        ("gone", 410, ORDERS),
+        ("legacy", 200, None),
+    ]:
+        metrics.record(exchange(status=status, decision=decision(side, route)))
+    live = recent_requests(tmp_path, NOW_S)
+    totals = CounterTotals(tmp_path, BUCKETS_S).read_all()
+    routes = [Route("unused", path="/unused"), ORDERS]
+
+    found = split_of_totals(totals, live, BUCKETS_S, routes)
+    assert found == split_by_route([*sum_samples(tmp_path), *live], routes)
+    metrics.close()

@@ -13,6 +13,7 @@ from overgrow.admin.access import author, current_access
 from overgrow.admin.api.endpoint import ApiCall, Endpoint
 from overgrow.admin.api.errors import ApiError, api_error_of
 from overgrow.admin.api.reading import read_values
+from overgrow.admin.health import LiveCounters
 from overgrow.admin.view import AdminView
 from overgrow.table.reading.problems import EditRefused
 
@@ -22,10 +23,11 @@ def create_api(
 ) -> Blueprint:
     """Return a blueprint with the endpoints; `now` returns unix time."""
     api = Blueprint("api", __name__)
+    counters = LiveCounters(view)
     for each in endpoints:
         rule = each.path.replace("{", "<").replace("}", ">")
         api.add_url_rule(
-            rule, _name_of(each), partial(_answer, view, now, each), methods=[each.method]
+            rule, _name_of(each), partial(_answer, view, counters, now, each), methods=[each.method]
         )
     api.register_error_handler(ApiError, _api_error)
     api.register_error_handler(EditRefused, lambda refused: _api_error(api_error_of(refused)))
@@ -42,11 +44,15 @@ def _name_of(endpoint: Endpoint) -> str:
 
 
 def _answer(
-    view: AdminView, now: Callable[[], float], endpoint: Endpoint, **path_values: Any
+    view: AdminView,
+    counters: LiveCounters,
+    now: Callable[[], float],
+    endpoint: Endpoint,
+    **path_values: Any,
 ) -> ResponseReturnValue:
     values = read_values(endpoint, request, path_values)
     who = author("admin API", values.get("who") or "")
-    call = ApiCall(view, now(), values, who, is_proven=current_access().is_proven)
+    call = ApiCall(view, now(), values, who, counters, is_proven=current_access().is_proven)
     return jsonify(endpoint.answer(call))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from overgrow.admin.api.kinds import Kind
 from overgrow.admin.api.schemas import Schema
+from overgrow.admin.health import LiveCounters
 from overgrow.admin.view import AdminView
 
 
@@ -33,7 +34,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One request to an endpoint: what the process knows, the time, the values of all parameters, and who asks.
+    """One request to an endpoint: what the process knows, the time, the values of all parameters, who asks, and what was counted.
 
     `who` is the text that the history of flips keeps as the author: with the name of a login, or of the parameter `who`.
     `is_proven` is False if no token is set and anybody on this machine could be the client.
@@ -43,6 +44,7 @@ class ApiCall:
     now_s: float
     values: Mapping[str, Any]
     who: str
+    counters: LiveCounters
     is_proven: bool = False
 
     def __getitem__(self, name: str) -> Any:

@@ -44,7 +44,7 @@ FAILURE = record({"code": TEXT, "party": TEXT, "times": INTEGER})
 
 
 def _answer_health(call: ApiCall) -> dict[str, Any]:
-    return health_json(call.view, call.now_s)
+    return health_json(call.view, call.counters, call.now_s)
 
 
 ENDPOINTS = (

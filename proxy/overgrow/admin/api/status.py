@@ -18,12 +18,13 @@ from overgrow.admin.api.schemas import (
     nullable,
     record,
 )
-from overgrow.admin.health import read_load, read_recent, server_json, sides_json
-from overgrow.admin.overview import read_samples
+from overgrow.admin.health import rates_json, read_load, server_json, sides_json
 from overgrow.admin.view import living_workers, open_breakers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.as_json import split_json
-from overgrow.observe.split import split_by_route
+from overgrow.observe.metrics import BUCKETS_S
+from overgrow.observe.recent_counts import recent_requests
+from overgrow.observe.split import split_of_totals
 
 WORKER = record(
     {"slot": INTEGER, "pid": INTEGER, "revision": nullable(TEXT), "since": nullable(TIME)}
@@ -94,14 +95,18 @@ def _answer_status(call: ApiCall) -> dict[str, Any]:
     living = living_workers(view)
     payload = {**readiness(view, living), "breakers": open_breakers(living)}
     payload |= {"server": server} if (server := server_json(view.server, call.now_s)) else {}
-    counted = within(ANSWER_S, view.metrics, partial(read_samples, view, call.now_s))
-    figures = split_by_route(counted, view.table.routes if view.table else ())
-    rates = read_recent(view, call.now_s)
+    traffic = call.counters.read(call.now_s)
+    live = within(ANSWER_S, view.metrics, partial(recent_requests, view.metrics, call.now_s))
+    routes = view.table.routes if view.table else ()
+    rates = rates_json(traffic, view, call.now_s)
     return {
         **payload,
         **read_load(view, living),
-        "sides": sides_json(rates),
-        "routes": [split_json(each, rates.by_route) for each in figures],
+        "sides": sides_json(traffic, view, call.now_s),
+        "routes": [
+            split_json(each, rates)
+            for each in split_of_totals(traffic.totals, live, BUCKETS_S, routes)
+        ],
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from overgrow.admin.health import read_failures_json, sides_of_traffic, state_json
+from overgrow.admin.health import read_failures_json, sides_json, state_json
 from overgrow.admin.pages.figures import error_text, rate_text
 from overgrow.admin.pages.kept_answers import KeptAnswers
 from overgrow.admin.pages.site import Page, PageData, Query
@@ -40,7 +40,7 @@ class HealthData:
 
         """
         failures = self._failures.get("", FAILURES_S, partial(read_failures_json, view))
-        sides = sides_of_traffic(self._traffic.read(now_s))
+        sides = sides_json(self._traffic.read(now_s), view, now_s)
         return page_data({**state_json(view, now_s), "sides": sides, "failures": failures})
 
 
