@@ -23,6 +23,7 @@ from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.failures import Failed
 from overgrow.cli.output import echo_safe
 from overgrow.cli.running_admin import reading_client
+from overgrow.cli.terminal_screen import cut_to_width
 from overgrow.observe.decision_list import STATUS_WORDS, is_status_filter
 from overgrow.routing.model import Reason, Verdict
 from overgrow.text import count_text, duration_text, printable
@@ -169,9 +170,13 @@ def _line(decision: Mapping[str, Any], width: int | None) -> str:
     failure = f" [{decision['failure']}]" if decision["failure"] else ""
     # A line end or an escape in what a client sent must not look like another line.
     path = printable(decision["path"], keep="")
-    room = width and width - len(begin) - len(failure) - 1
-    if room and len(route) > room // 2:
-        route = f"{route[: room // 2 - 3]}..."
-    if room and len(route) + len(path) > room:
-        path = f"{path[: max(0, room - len(route) - 3)]}..."
+    if width is not None:
+        room = width - len(begin) - len(failure) - 1
+        route = _cut(route, room // 2)
+        path = _cut(path, room - len(route))
     return printable(f"{begin}{route} {path}{failure}", keep="")
+
+
+def _cut(text: str, width: int) -> str:
+    """Return a text that fits into some columns; one that was cut ends in `...`."""
+    return text if cut_to_width(text, width) == text else f"{cut_to_width(text, width - 3)}..."

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from overgrow.cli import tail as module
+from overgrow.cli.terminal_screen import cut_to_width
 
 
 def decision(seq, **given):
@@ -101,7 +102,15 @@ def test_missed_decisions_are_reported(tail):
 
 
 @pytest.mark.parametrize(
-    "path", ["/\x1b[2J\x1b[31m", "/a\nforged", "/\u202egnp.exe", "/" + "x" * 60_000, "/\u2028"]
+    "path",
+    [
+        "/\x1b[2J\x1b[31m",
+        "/a\nforged",
+        "/\u202egnp.exe",
+        "/" + "x" * 60_000,
+        "/\u2028",
+        "/" + "\u65e5" * 90,
+    ],
 )
 @pytest.mark.parametrize("route", ["r" * 200, "orders"])
 def test_a_hostile_path_stays_one_inert_line_of_80_columns(tail, path, route):
@@ -109,7 +118,7 @@ def test_a_hostile_path_stays_one_inert_line_of_80_columns(tail, path, route):
 
     [line] = done.stdout.splitlines()
     assert line.isprintable()
-    assert len(line) <= 80
+    assert cut_to_width(line, 80) == line
 
 
 def test_a_failure_is_named(tail):
