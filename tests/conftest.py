@@ -19,6 +19,7 @@ SHAPE = "shape of the code"
 # Files that take longest, begun first: the last one of the processes must not go on alone for long.
 LONG = (
     "test_benchmarks.py",
+    "test_every_page.py",
     "test_foreign_site.py",
     "test_hanging_files.py",
     "test_serve_boots.py",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -94,8 +94,19 @@ def visit(
     try:
         yield page
     finally:
-        page.goto("about:blank")
+        _leave(page)
     assert complaints.found == []
+
+
+def _leave(page: Page) -> None:
+    """Let the page ask nothing more. A navigation that is under way may interrupt this, and then has its end first."""
+    from playwright.sync_api import Error  # noqa: PLC0415  not installed everywhere
+
+    for _ in range(3):
+        with suppress(Error):
+            page.goto("about:blank")
+            return
+        page.wait_for_load_state()
 
 
 def find_barriers(page: Page) -> list[str]:

@@ -30,9 +30,9 @@ def page(browser, shop):
         yield page
 
 
-def log_in(page):
+def log_in(page, token=TOKEN):
     page.goto("/")
     page.get_by_label("Your name").fill("ada")
-    page.get_by_label("Admin token").fill(TOKEN)
+    page.get_by_label("Admin token").fill(token)
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("heading", name="Routes", exact=True).wait_for()

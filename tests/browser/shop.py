@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.ports import free_port
 from tests.story.front import ROOT, Front, running_front
 
-TOKEN = "s3cret-of-ops"
+TOKEN, READ_TOKEN = "s3cret-of-ops", "s3cret-of-readers"
 WORKERS = 4
 
 
@@ -54,10 +54,10 @@ class Shop:
 
 @contextmanager
 def running_shop(table: str, folder: Path, **given: str) -> Iterator[Shop]:
-    """Run legacy and the front door; the admin pages want TOKEN."""
+    """Run legacy and the front door; the admin pages want TOKEN, or READ_TOKEN to read only."""
     legacy = LegacyShop(free_port(), folder / "shop.sqlite3")
     legacy.start()
-    given = {"OVERGROW_ADMIN_TOKEN": TOKEN, **given}
+    given = {"OVERGROW_ADMIN_TOKEN": TOKEN, "OVERGROW_ADMIN_READ_TOKEN": READ_TOKEN, **given}
     try:
         with running_front(
             table, folder, legacy.port, data=legacy.data, workers=WORKERS, **given

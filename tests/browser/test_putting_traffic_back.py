@@ -4,11 +4,15 @@ import pytest
 
 from tests.browser.chromium import visit
 from tests.browser.conftest import log_in
+from tests.browser.pages import PAGES, address_of
+from tests.browser.scene import send_traffic
+from tests.browser.shop import READ_TOKEN
 from tests.story.front import eventually
 
 OPEN = "Everything to legacy ..."
 KILL = "Yes, everything to legacy now"
 RESUME = "Resume: follow the table again"
+ACTIONS = "forms => forms.map(each => each.getAttribute('action'))"
 KILLED, RULED = ("legacy", "killed"), ("migrated", "target")
 
 
@@ -32,11 +36,27 @@ def test_everything_goes_to_legacy_in_two_steps(page, shop):
     hidden_at_first = not page.get_by_role("button", name=KILL).is_visible()
     page.get_by_text(OPEN).click()
     press(page, KILL)
+    page.get_by_text("The change was made, and all workers follow it.").wait_for()
+    state = page.locator(".state strong").inner_text()
     eventually(lambda: side(shop) == KILLED)
     press(page, RESUME)
     eventually(lambda: side(shop) == RULED)
 
-    assert hidden_at_first
+    assert (hidden_at_first, state) == (True, "killed: legacy serves everything")
+
+
+def test_who_may_only_read_sees_everything_and_can_change_nothing(browser, shop):
+    with visit(browser, shop.home) as page:
+        send_traffic(shop, rounds=1)
+        log_in(page, READ_TOKEN)
+        offered = {
+            form
+            for path in PAGES.values()
+            if page.goto(address_of(shop, path))
+            for form in page.locator("form[method=post]").evaluate_all(ACTIONS)
+        }
+
+        assert offered <= {"/logout"}
 
 
 def test_everything_goes_to_legacy_by_keys(page, shop):
