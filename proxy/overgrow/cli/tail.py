@@ -29,6 +29,7 @@ from overgrow.routing.model import Reason, Verdict
 from overgrow.text import count_text, duration_text, printable
 
 LAST = 10
+CUT = "..."
 MOST = 1000  # in one answer
 POLL_S = 0.5  # workers write as often
 _KEYS = frozenset({"decisions", "next_after", "missed"})
@@ -179,4 +180,5 @@ def _line(decision: Mapping[str, Any], width: int | None) -> str:
 
 def _cut(text: str, width: int) -> str:
     """Return a text that fits into some columns; one that was cut ends in `...`."""
-    return text if cut_to_width(text, width) == text else f"{cut_to_width(text, width - 3)}..."
+    width = max(width, len(CUT))
+    return text if cut_to_width(text, width) == text else cut_to_width(text, width - len(CUT)) + CUT

@@ -171,3 +171,7 @@ def test_none_of_the_past_is_shown_if_nobody_wants_it(tail):
 )
 def test_a_token_that_may_only_read_is_enough(tail, environment, token):
     assert {token} == tail(answers=[page()], **environment).tokens
+
+
+def test_a_narrow_terminal_is_no_error(tail):
+    assert 0 == tail(answers=[page(decision(1, path="/" + "x" * 99))], COLUMNS="20").exit_code
