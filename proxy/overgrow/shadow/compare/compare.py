@@ -22,7 +22,7 @@ from overgrow.shadow.compare.families import (
     TEXT,
     UNREADABLE,
     BodyFamily,
-    family_to_compare_by,
+    choose_common_family,
 )
 from overgrow.shadow.compare.findings import EnoughFindings, Finding, Findings
 from overgrow.shadow.compare.headers import (
@@ -148,7 +148,7 @@ def _compare_unpacked_bodies(
     findings: Findings,
 ) -> None:
     """Compare two unpacked bodies in the most precise way that suits both."""
-    family = family_to_compare_by(control, candidate)
+    family = choose_common_family(control, candidate)
     if family is BYTES or max(map(len, bodies)) > MAX_BODY:
         compare_bytes(*bodies, findings)
         return

@@ -110,6 +110,6 @@ def body_family_of(response: ResponseSnapshot) -> BodyFamily:
     return next(each for each in FAMILIES if each.includes(media))
 
 
-def family_to_compare_by(control: ResponseSnapshot, candidate: ResponseSnapshot) -> BodyFamily:
+def choose_common_family(control: ResponseSnapshot, candidate: ResponseSnapshot) -> BodyFamily:
     """Return the family by which both bodies are compared: of their two families, the one that FAMILIES lists first."""
     return min(body_family_of(control), body_family_of(candidate), key=FAMILIES.index)
