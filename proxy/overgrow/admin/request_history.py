@@ -20,6 +20,7 @@ from overgrow.text import rfc3339
 Counts = Sequence[int]  # errors, then the requests in each bucket
 SIZE = len(BUCKETS_S) + 2
 LAST_S = 253_402_300_799  # the last second that RFC 3339 can write
+MADE_BY = "overgrow serve makes it about a second after it starts."
 SERVING = ("legacy", "migrated")
 
 
@@ -119,13 +120,17 @@ def sides_history(view: StateFolder, question: HistoryQuestion, now_s: float) ->
 
 
 def _read(view: StateFolder, question: HistoryQuestion, now_s: float) -> SidesHistory:
-    from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
+    from overgrow.store.engine import StoreError, file_of, store_url  # noqa: PLC0415  SQLAlchemy is slow
     from overgrow.store.history.reading import plan_period, read_history  # noqa: PLC0415  as above
     from overgrow.store.reader import open_reader  # noqa: PLC0415  as above
 
     period = plan_period(question.since_s, question.until_s, question.step_s, now_s)
     try:
-        with open_reader(store_url(view.state, view.store_url)) as reader:
+        url = store_url(view.state, view.store_url)
+        file = file_of(url)
+        if file is not None and not file.is_file():
+            return _nothing(question, f"There is no history yet: {file} does not exist. {MADE_BY}")
+        with open_reader(url) as reader:
             found = read_history(reader, question.route or "", period, SIZE)
     except StoreError as error:
         return _nothing(question, str(error))

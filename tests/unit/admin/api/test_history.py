@@ -111,7 +111,7 @@ def test_without_a_store_the_answer_says_so(client):
     found = client.get("/api/history")
 
     assert (200, []) == (found.status_code, found.json["series"])
-    assert "store.sqlite3 does not exist" in found.json["problem"]
+    assert "There is no history yet" in found.json["problem"]
 
 
 def test_a_store_that_cannot_be_read_is_told(client, view):
