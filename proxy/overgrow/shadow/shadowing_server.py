@@ -29,12 +29,12 @@ class ShadowingServer:
         """Answer as the wrapped server does."""
         route = decision.route
         if inbound.head.method == "POST" and is_login_request(inbound.head):
-            return self._serve_login(inbound, decision)
+            return self._serve_and_learn_session_cookies(inbound, decision)
         if route is None or not route.shadow:
             return self._server.serve(inbound, decision)
         return self._serve_shadowed(inbound, decision, route)
 
-    async def _serve_login(self, inbound: Inbound, decision: Decision) -> Reply:
+    async def _serve_and_learn_session_cookies(self, inbound: Inbound, decision: Decision) -> Reply:
         """Answer a login, and learn which cookies it sets."""
         route = decision.route
         if route is None or not route.shadow:
