@@ -122,3 +122,14 @@ def totals(front):
             for place in ((route, side), ("", side)):
                 found.setdefault(place, [0, 0])[which[sample]] += int(float(number))
     return {place: tuple(counts) for place, counts in found.items()}
+
+
+def test_a_removed_state_folder_begins_the_history_anew_and_exactly(served, tmp_path):
+    with served(2) as front:
+        load(front, 2_000)
+        eventually(lambda: stored(tmp_path) == expected(1_000, 1_000))
+        (tmp_path / ".overgrow").rename(tmp_path / "removed")
+        load(front, 600)
+        eventually(lambda: stored(tmp_path) == expected(300, 300))
+        load(front, 200)
+        eventually(lambda: stored(tmp_path) == expected(400, 400))

@@ -115,8 +115,8 @@ class RequestHistory:
             self._close()
 
     def _record(self, max_bytes: int | None, *, is_last: bool = False) -> None:
-        if self._unusable is not None:
-            return
+        if self._unusable is not None or not self._folder.is_dir():
+            return  # a folder that somebody removed is not made here, but with all that belongs in it
         writer = self._writer or self._open()
         if writer is None or self._totals is None:
             return

@@ -135,6 +135,17 @@ def test_a_removed_folder_gets_its_name_back(history, metrics, tmp_path):
     )
 
 
+def test_a_removed_state_folder_is_left_for_the_board_to_make(history, metrics, tmp_path):
+    async def record_twice():
+        await history._record_or_rest()
+        tmp_path.rename(tmp_path.with_name("removed"))
+        await history._record_or_rest()
+
+    asyncio.run(record_twice())
+
+    assert not tmp_path.exists()
+
+
 def test_a_store_that_cannot_be_used_is_told_and_tried_again(history, metrics, tmp_path, caplog):
     (tmp_path / "store.sqlite3").mkdir()
     asyncio.run(history._record_or_rest())
@@ -148,7 +159,7 @@ def test_a_store_that_cannot_be_used_is_told_and_tried_again(history, metrics, t
     assert 1 == stored(tmp_path)
 
 
-def test_a_store_of_another_kind_is_told_once(tmp_path, board, caplog):
+def test_a_store_of_another_kind_is_told_once(metrics, tmp_path, board, caplog):
     table = SimpleNamespace(history_max=10**9)
     live = SimpleNamespace(matcher=SimpleNamespace(table=table))
     settings = Settings(store_url="mysql://h/d")
