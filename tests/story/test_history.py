@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 from sqlalchemy import create_engine, select
@@ -133,3 +136,20 @@ def test_a_removed_state_folder_begins_the_history_anew_and_exactly(served, tmp_
         eventually(lambda: stored(tmp_path) == expected(300, 300))
         load(front, 200)
         eventually(lambda: stored(tmp_path) == expected(400, 400))
+
+
+def test_a_locked_store_holds_up_no_request_and_loses_none(served, tmp_path):
+    with served(2) as front:
+        load(front, 200)
+        eventually(lambda: stored(tmp_path) == expected(100, 100))
+        with closing(sqlite3.connect(tmp_path / ".overgrow/store.sqlite3")) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            load(front, 400)
+            eventually(lambda: "locked" in (problem_of(front) or ""))
+            load(front, 400)
+        eventually(lambda: stored(tmp_path) == expected(500, 500))
+        eventually(lambda: problem_of(front) is None)
+
+
+def problem_of(front):
+    return json.loads(front.get("/api/history", admin=True)[2])["problem"]
