@@ -58,7 +58,7 @@ class HistoryPoint:
             "p50": self.p50_s,
             "p95": self.p95_s,
             "p99": self.p99_s,
-            "share": self.share,
+            "share": None if self.share is None else round(100 * self.share, 2),  # percent
         }
 
 
