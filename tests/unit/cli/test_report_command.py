@@ -98,6 +98,7 @@ def test_a_report_needs_no_script_no_network_and_no_other_file(made):
     page = made()
     policy = next(value for tag, name, value in page.attributes if name == "content" and tag)
 
+    assert page.tags.count("main") == 1
     assert not {"script", "link", "img", "iframe", "form", "a", "object"} & set(page.tags)
     assert not [one for one in page.attributes if one[1] in {"style", "src", "href", "onload"}]
     assert re.fullmatch(r"default-src 'none'; style-src 'sha256-[A-Za-z0-9+/=]+'", policy)
