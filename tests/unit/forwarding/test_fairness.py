@@ -12,14 +12,14 @@ from overgrow.forwarding.client.pool import (
     DEFAULT_REQUEST,
     ConnectionLifetime,
     ConnectionPool,
-    PoolRequest,
+    QueueingTerms,
 )
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.slow_clients.fair_queue import FairQueue
 
-CROWD = PoolRequest(b"/large", is_known=False)
-STRANGER = PoolRequest(b"/small", is_known=False)
-REGULAR = PoolRequest(b"/small", is_known=True)
+CROWD = QueueingTerms(b"/large", is_known=False)
+STRANGER = QueueingTerms(b"/small", is_known=False)
+REGULAR = QueueingTerms(b"/small", is_known=True)
 
 
 def queue_of(*waiters):

@@ -17,7 +17,7 @@ from overgrow.shadow.redact.html_skeleton import html_skeleton
 from overgrow.shadow.redact.paths import (
     looks_like_a_name,
     reason_not_to_show,
-    redact_path,
+    redact_difference_path,
     redacted_path_shape,
 )
 from overgrow.shadow.redact.redact import (
@@ -208,11 +208,11 @@ def test_at_most_one_random_token_in_a_hundred_passes_for_a_name(token):
     ],
 )
 def test_a_path_keeps_its_structure_and_hides_data(path, kept, shape):
-    assert (redact_path(path), redacted_path_shape(path)) == (kept, shape)
+    assert (redact_difference_path(path), redacted_path_shape(path)) == (kept, shape)
 
 
 def test_a_path_without_end_is_cut():
-    assert len(redact_path("$" + ".items" * 200)) == 403
+    assert len(redact_difference_path("$" + ".items" * 200)) == 403
 
 
 @pytest.mark.parametrize(
@@ -584,4 +584,4 @@ def test_no_body_breaks_redaction(body, content_type):
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=60))
 def test_no_path_breaks_redaction(path):
-    assert len(redact_path(path)) <= 60 * 9
+    assert len(redact_difference_path(path)) <= 60 * 9

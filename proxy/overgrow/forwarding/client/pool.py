@@ -45,14 +45,14 @@ class ConnectionLifetime(NamedTuple):
     whole_s: float
 
 
-class PoolRequest(NamedTuple):
+class QueueingTerms(NamedTuple):
     """A request for a connection: its target, and whether its client has received a response before."""
 
     target: bytes = b""
     is_known: bool = True
 
 
-DEFAULT_REQUEST = PoolRequest()
+DEFAULT_REQUEST = QueueingTerms()
 
 
 class PoolSlot:
@@ -155,7 +155,7 @@ class ConnectionPool:
         return None
 
     async def acquire_connection(
-        self, limits: UpstreamTimeouts, request: PoolRequest = DEFAULT_REQUEST
+        self, limits: UpstreamTimeouts, request: QueueingTerms = DEFAULT_REQUEST
     ) -> UpstreamConnection:
         """Return a new connection; if the pool is full, wait and return a connection that becomes free.
 
@@ -195,7 +195,7 @@ class ConnectionPool:
                 break
 
     async def _acquire_slot_or_connection(
-        self, limits: UpstreamTimeouts, request: PoolRequest
+        self, limits: UpstreamTimeouts, request: QueueingTerms
     ) -> UpstreamConnection | None:
         """Wait for a connection or a slot; return None for a slot, which is counted already."""
         may_go_on = request.is_known or not self.has_only_reserved_slots
@@ -218,7 +218,7 @@ class ConnectionPool:
             raise
 
     def _pass_slot_on(
-        self, waiter: asyncio.Future[UpstreamConnection | None], request: PoolRequest
+        self, waiter: asyncio.Future[UpstreamConnection | None], request: QueueingTerms
     ) -> None:
         """Pass a slot or connection on to the next waiter, because the waiter that had got it was cancelled."""
         if not waiter.done() or waiter.cancelled():

@@ -23,8 +23,8 @@ from overgrow.forwarding.client.pool import (
     DEFAULT_REQUEST,
     ConnectionLifetime,
     ConnectionPool,
-    PoolRequest,
     PoolSlot,
+    QueueingTerms,
 )
 from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, build_outgoing_request
 from overgrow.forwarding.client.request_body import send_body
@@ -105,7 +105,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         connection = pool.pop_idle_connection()
         if connection is None:
             pool_request = (
-                _pool_request_of(request) if pool.has_only_reserved_slots else DEFAULT_REQUEST
+                _queueing_terms_of(request) if pool.has_only_reserved_slots else DEFAULT_REQUEST
             )
             connection = (
                 pool.pop_idle_connection(for_known_client=True) if pool_request.is_known else None
@@ -185,12 +185,12 @@ class LegacyTransport(httpx.AsyncBaseTransport):
             await pool.aclose()
 
 
-def _pool_request_of(request: httpx.Request) -> PoolRequest:
+def _queueing_terms_of(request: httpx.Request) -> QueueingTerms:
     """Return what the pool needs to know about a request that may have to wait."""
     extensions = request.extensions
     client = extensions.get("client")
     target = extensions.get("target", b"").partition(b"?")[0]
-    return PoolRequest(target, client is None or client.has_taken_response)
+    return QueueingTerms(target, client is None or client.has_taken_response)
 
 
 async def _send_once(

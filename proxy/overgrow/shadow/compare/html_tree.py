@@ -19,9 +19,9 @@ from overgrow.shadow.redact.html_tokens import (
     SPACE,
     Markup,
     Token,
+    decode_character_references,
     parse_markup,
     split_html_tokens,
-    unescape_text,
 )
 
 VOID = frozenset(
@@ -196,7 +196,7 @@ class _HtmlTreeBuilder:
 
     def add_replaceable_token(self, at: int, text: str, markup: str) -> None:
         """Add the token with the index `at`, and record which elements it changed."""
-        piece = _ReplaceableText(unescape_text(text))
+        piece = _ReplaceableText(decode_character_references(text))
         piece.at = at
         self.open[-1].children.append(piece)
         self.elements_with_text[id(self.open[-1])] = self.open[-1]
@@ -217,7 +217,9 @@ class _HtmlTreeBuilder:
             before = children[-1] if children else element
             if type(before) is Element and before.tag not in INLINE:
                 return
-        children.append(unescape_text(text))  # in pieces; _normalise_child_whitespace joins them
+        children.append(
+            decode_character_references(text)
+        )  # in pieces; _normalise_child_whitespace joins them
         self.elements_with_text[id(element)] = element
 
     def apply_markup(self, text: str) -> Element | None:
@@ -298,7 +300,9 @@ class _HtmlTreeBuilder:
         if untidy is None:
             return found
         texts = [
-            unescape_text(tokens[each.at][0]) if isinstance(each, _ReplaceableText) else each
+            decode_character_references(tokens[each.at][0])
+            if isinstance(each, _ReplaceableText)
+            else each
             for each in found
         ]
         return _normalise_child_whitespace(Element(element.tag, {}, texts))

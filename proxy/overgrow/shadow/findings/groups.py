@@ -112,8 +112,8 @@ def merge_parts(parts: Iterable[Part]) -> list[Part]:
         before = widest.get(part.identity, part)
         widest[part.identity] = replace(
             part,
-            gap=_wider_gap(before.gap, part.gap),
-            gap_s=_wider_gap(before.gap_s, part.gap_s),
+            gap=_wider_gap_with_none_widest(before.gap, part.gap),
+            gap_s=_wider_gap_with_none_widest(before.gap_s, part.gap_s),
             alike=before.alike and part.alike,
             one_type=before.one_type and part.one_type,
             place=_common_or_several(before.place, part.place),
@@ -124,7 +124,7 @@ def merge_parts(parts: Iterable[Part]) -> list[Part]:
     return sorted(widest.values(), key=lambda part: (part.rule is not None, part.identity))
 
 
-def _wider_gap(one: float | None, other: float | None) -> float | None:
+def _wider_gap_with_none_widest(one: float | None, other: float | None) -> float | None:
     """Return the wider of two gaps; None, which no tolerance covers, is wider than all."""
     return None if one is None or other is None else max(one, other)
 

@@ -12,10 +12,10 @@ from functools import lru_cache
 
 from overgrow.shadow.redact.html_tokens import (
     MAX_CACHED_MARKUP,
+    decode_character_references,
     iter_html_tokens,
     parse_markup,
     split_html_tokens,
-    unescape_text,
 )
 
 _ELEMENTS = (
@@ -50,7 +50,11 @@ def html_skeleton(
     # Splitting a whole page at once is faster, but a long page is cut after a few thousand characters.
     tokens = split_html_tokens(text) if len(text) < MAX_AT_ONCE else iter_html_tokens(text)
     for plain, markup in tokens:
-        shown = _length_placeholder(unescape_text(plain)) if plain and not plain.isspace() else ""
+        shown = (
+            _length_placeholder(decode_character_references(plain))
+            if plain and not plain.isspace()
+            else ""
+        )
         if markup:
             is_short = len(markup) <= MAX_CACHED_MARKUP
             shown += (_cached_redact_tag if is_short else _redact_tag)(markup, looks_like_a_name)

@@ -147,7 +147,7 @@ def _unescape_raw_text(name: str, raw: str | None) -> str | None:
     return unescape(raw) if raw and name in REFERENCES else raw
 
 
-def unescape_text(text: str) -> str:
+def decode_character_references(text: str) -> str:
     """Return a text with its character references decoded."""
     return unescape(text) if "&" in text else text
 

@@ -59,7 +59,7 @@ _SECRET_PARTS = re.compile(
 )
 
 
-def redact_path(path: str) -> str:
+def redact_difference_path(path: str) -> str:
     """Hide every step of a path that looks like data, and keep indexes."""
     kept = "".join(_redact_step(match) for match in _PATH_PARTS.finditer(path))
     return kept if len(kept) <= MAX_PATH_CHARS else f"{kept[:MAX_PATH_CHARS]}..."
@@ -79,7 +79,7 @@ def _redact_step(match: re.Match[str]) -> str:
 
 def redacted_path_shape(path: str) -> str:
     """Return a path with `[*]` for every index and `<key>` for every step that looks like data."""
-    shape = re.sub(r"\[\d+\]", "[*]", redact_path(path))
+    shape = re.sub(r"\[\d+\]", "[*]", redact_difference_path(path))
     return re.sub(r"<key \d+>", "<key>", shape)
 
 

@@ -23,8 +23,8 @@ from urllib.parse import unquote_plus
 from overgrow.shadow.redact.html_skeleton import html_skeleton
 from overgrow.shadow.redact.paths import (
     looks_like_a_name,
+    redact_difference_path,
     redact_name,
-    redact_path,
     redacted_path_shape,
 )
 from overgrow.shadow.values.difference import MAX_RENDERED, Difference, member_path
@@ -158,14 +158,14 @@ def redact_difference(
     control, candidate = difference.control, difference.candidate
     return RedactedDifference(
         difference.kind,
-        redact_path(difference.path),
+        redact_difference_path(difference.path),
         difference.severity,
         _redact_rendered_value(difference, control, show),
         _redact_rendered_value(difference, candidate, show),
         difference.rule,
         *difference.likeness[:4],  # all except the pieces, which are not kept
         "\n".join(difference.paired),
-        redact_path(difference.other),
+        redact_difference_path(difference.other),
     )
 
 

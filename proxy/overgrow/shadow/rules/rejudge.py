@@ -73,7 +73,7 @@ def rule_kind_of_part(part: Part) -> str:
 
 def _find_covering_rule(rules: Rules, part: Part) -> Rule | None:
     return rules.find_covering_rule(
-        part.kind, _rule_paths_of_part(part), lambda: _likeness_of_part(part)
+        part.kind, _paths_by_which_rules_name_part(part), lambda: _likeness_of_part(part)
     )
 
 
@@ -86,14 +86,14 @@ def _likeness_of_part(part: Part) -> Likeness:
     return Likeness(part.gap, part.gap_s, part.alike, part.one_type, change=change)
 
 
-def _rule_paths_of_part(part: Part) -> tuple[str, ...]:
+def _paths_by_which_rules_name_part(part: Part) -> tuple[str, ...]:
     """Return the paths that rules may use for the place of a difference."""
     known = tuple(each for each in (part.place, part.other) if each not in {"", SEVERAL})
     return known if part.place in known else (part.path, *known)
 
 
 def _current_pairing_rules(part: Part, rules: Rules) -> list[Rule]:
-    place = _rule_paths_of_part(part)[0]
+    place = _paths_by_which_rules_name_part(part)[0]
     return (
         rules.pairing_rules_above_shape(place)
         if place == part.path
