@@ -69,7 +69,11 @@ UNLISTED = Part("untold", "$", "", "", "high")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A redacted pair as JSON data. Of each group, the store keeps the examples with the lowest ranks."""
+    """A redacted pair as JSON data.
+
+    `rank` is a hash of the pair's content. Of each group, the store keeps the examples with the lowest ranks. So which
+    ones it keeps is arbitrary, but does not depend on the order in which workers store them.
+    """
 
     rank: str
     at: float
@@ -112,7 +116,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class NotCompared:
-    """One request that was drawn for a comparison, and why there was none."""
+    """One request that chance selected for a comparison (was drawn), and why it was not compared."""
 
     route: str
     control: str

@@ -1,8 +1,8 @@
 """Who makes the current request, and what they may do.
 
-Rule: a token says what its holder may do: one changes, the other one only reads. Where no token is set, whoever
-reaches the listener may put traffic back, but what sends clients forward needs proof: a token, or the unix socket
-of the front door's owner.
+Rule: a token determines what its holder may do: one token allows changes, the other one only reading. Where no token
+is set, everybody who reaches the listener may send clients back to legacy. But to send clients to migrated needs proof
+of who asks: a token, or a unix socket that only the front door's owner can use.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Changes through the admin listener: flips, rollbacks, the kill switch, breakers. The page and the API use them alike.
 
-As with the command line, the file is edited and workers follow. What only the command line may do is to overrule a
-closed gate. Forward, the author must be proven and give a reason; back, nobody is held up.
+As with the command line, the file is edited and workers follow. Only the command line may overrule a closed gate. A flip
+forward, which sends more clients to migrated, needs proof of who asks and a reason; a flip back needs neither.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ ASKS_S = 15.0  # for whom a flip forward asks: the store, the workers, and then 
 class ChangeOrder:
     """Who asks for a change, why, and of which table.
 
-    `is_proven` is False if anybody on this machine could be the author. `expected_revision` is that of the table they saw.
+    `is_proven` is False if anybody on this machine could be the author. `expected_revision` is the
+    revision of the table that the author saw.
     """
 
     who: str
@@ -87,7 +88,7 @@ def rollback(
 
 
 def kill(view: AdminView, order: ChangeOrder) -> Path:
-    """Make the kill file, which sends everything to legacy; return its path. No other table than expected holds it up."""
+    """Make the kill file, which sends everything to legacy; return its path. `expected_revision` is not checked."""
     return kill_switch.kill_and_report(view.config, view.state, who=order.who, why=order.why).path
 
 
@@ -111,7 +112,7 @@ def close_breakers(view: AdminView, route: str, order: ChangeOrder) -> None:
 
 
 def _refuse_stale(view: AdminView, order: ChangeOrder) -> None:
-    """Refuse what is no edit of the table, if its author saw another table."""
+    """Refuse a change that does not edit the table, if its author saw another revision of the table."""
     revision = revision_on_disk(view)
     if order.expected_revision not in (None, revision):
         what = f"the table is {revision or 'unreadable'} now, not {order.expected_revision}"
@@ -135,7 +136,7 @@ def _edit_table(
 
 
 def _require_permission(order: ChangeOrder) -> None:
-    """Refuse a flip forward by somebody who is not proven, or gives no reason."""
+    """Refuse a flip forward if nothing proves who asks, or if no reason is given."""
     if not order.is_proven:
         what = "A flip forward needs a token, even on this machine."
         fix = "Start the front door with OVERGROW_ADMIN_TOKEN and send that token, or use overgrow flip."
@@ -158,7 +159,7 @@ def _require_open_gate(view: AdminView, name: str, clean: int) -> edit.Readiness
 
 
 def _ask_gate(view: AdminView, question: GateQuestion) -> GateReport:
-    """Ask the gate in time: else the flip would be made after the client was told that it was not."""
+    """Ask the gate, for at most GATE_S: a later flip would be made after the client was told that it failed."""
     try:
         return within(GATE_S, view.state / "store", partial(view.ask_gate, question))
     except OSError as error:

@@ -99,7 +99,7 @@ class AcceptOrder(NamedTuple):
 
 
 class AcceptResult(NamedTuple):
-    """Rules that were written; `unrecorded` says why the history does not show it, empty if it does."""
+    """Rules that were written; `unrecorded` says why the history has no entry for them; empty if it has one."""
 
     preview: RulePreview
     open_groups: int
@@ -107,7 +107,7 @@ class AcceptResult(NamedTuple):
 
 
 class PreviewChanged(EditRefused):
-    """What was previewed is not what would be saved; `preview` is how it is now."""
+    """The file, the rules or what they hide have changed since the person saw the preview; `preview` is a new one."""
 
     def __init__(self, preview: RulePreview) -> None:
         what = "the rules file, or what the rule would hide, has changed since the preview"
@@ -199,7 +199,7 @@ def _review(view: AdminView, now_s: float, notes: list[str]) -> DifferenceReview
 
 
 def _ask(view: AdminView, question: Callable[[], T]) -> T:
-    """Answer a question from the store, in a thread that nobody joins: a disk or a database may not answer.
+    """Answer a question from the store, in a thread that nobody joins, because a disk or a database may never answer.
 
     Raises:
         EvidenceUnavailable: if there is no store, or it cannot be read in time.
@@ -227,7 +227,7 @@ def _reason(error: Exception) -> str:
 def accept_rule(
     view: AdminView, now_s: float, text: str, wish: RuleWish, order: AcceptOrder
 ) -> AcceptResult:
-    """Write the rules that were previewed; refuse if the preview would be another one now."""
+    """Write the rules that were previewed; refuse if a preview would be different now."""
     preview = preview_rule(view, now_s, text, replace(wish, terms=order.terms))
     if preview.digest != order.digest:
         raise PreviewChanged(preview)

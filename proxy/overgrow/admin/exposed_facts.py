@@ -13,7 +13,7 @@ from overgrow.text import percent_number
 
 
 def read_facts(view: AdminView) -> FrontDoorFacts:
-    """Return the facts; without its history a front door still has the others."""
+    """Return the facts; if the history cannot be read, return the facts that need no history."""
     try:
         entries = history_of(view).entries
     except OSError:

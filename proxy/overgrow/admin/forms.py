@@ -1,7 +1,7 @@
 """The forms of the page that change something. A program with the token may post them too, and gets JSON.
 
 Each form sends the revision of the table that its page showed. Afterwards the browser goes back to the page it came
-from, which looks a few times whether all workers follow.
+from. That page checks a few times whether all workers follow.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _apply_form(
 
 
 def _edit_refusal(view: AdminView, refused: EditRefused) -> ResponseReturnValue:
-    """Return the refusal of an edit; somebody who decided by another table is told the state now."""
+    """Return the response to a refused edit; if its author saw another table, the response has the state now."""
     error, lines = api_error_of(refused), [str(each) for each in refused.problems]
     if lines:
         lines.append('"Everything to legacy" on the overview page works anyway.')
@@ -81,7 +81,7 @@ def _order_of(form: Form) -> ChangeOrder:
 
 
 def _page_of(form: Form) -> str:
-    """Return the page that the form is on, to go back to; any other text leads to the overview."""
+    """Return the path of the page that the form was on; the overview's path if the form names no such page."""
     page = form.get("page", "")
     return page if _PAGE.fullmatch(page) else "/"
 

@@ -1,4 +1,4 @@
-"""The health of the front door as JSON: one path for /api/health, /api/status, the page and `overgrow status`.
+"""The health of the front door as JSON: the same for /api/health, /api/status, the page and `overgrow status`.
 
 Everything is read again for each call. Nothing here knows Flask or HTML.
 """
@@ -36,7 +36,10 @@ SIDES = ("legacy", "migrated")
 
 
 class LiveCounters:
-    """Reads the counters for answers that must be fresh; their folder moves when the state folder can be used again."""
+    """Reads the counters for answers that must be fresh.
+
+    The folder of the counters is another one while the state folder cannot be used.
+    """
 
     def __init__(self, view: AdminView) -> None:
         self._view = view
@@ -69,7 +72,7 @@ def health_json(view: AdminView, counters: LiveCounters, now_s: float) -> dict[s
 
 
 def state_json(view: AdminView, now_s: float) -> dict[str, Any]:
-    """Return the health without what takes long to read where there are many routes: rates and failures.
+    """Return the health without rates and failures, which take long to read if there are many routes.
 
     Raises:
         OSError: if the state folder does not respond.

@@ -1,6 +1,6 @@
 """The progress of the migration over time: the share of requests and of routes that are on migrated, and the flips.
 
-The share of routes is found backwards from the table in effect, by the history of flips. So a route that was added later
+The share of routes is computed backwards: from the table in effect, through the history of flips. So a route that was added later
 counts as if it had always been there, on the side from which its first flip took it.
 """
 
@@ -27,7 +27,7 @@ MOVED = ("migrated", "gone")
 
 @dataclass(frozen=True, slots=True)
 class RoutesMoved:
-    """How many routes of how many are moved, from one moment on. A canary counts as its share of a route."""
+    """From the moment `at_s` on, `moved` of `routes` routes are moved to migrated or gone. A canary of 10% counts as 0.1."""
 
     at_s: float
     moved: float
@@ -35,13 +35,13 @@ class RoutesMoved:
 
     @property
     def share(self) -> float | None:
-        """The part of the routes that are moved, of 1; None without routes."""
+        """The share of the routes that is moved, from 0 to 1; None if there are no routes."""
         return round(self.moved / self.routes, 4) if self.routes else None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Requests of all routes, those that no route took, the routes that are moved, and the flips in that time."""
+    """The progress in a period: the requests of all routes, unrouted requests, the routes that are moved, and the flips."""
 
     requests: SidesHistory
     unrouted: SidesHistory
@@ -50,7 +50,7 @@ class Progress:
 
 
 def progress(view: StateFolder, question: HistoryQuestion, now_s: float) -> Progress:
-    """Return the progress in a time; the route of the question is not looked at.
+    """Return the progress in the period of a question; the question's route is ignored.
 
     Raises:
         OSError: if the history of flips cannot be read.
@@ -70,7 +70,7 @@ def progress(view: StateFolder, question: HistoryQuestion, now_s: float) -> Prog
 def routes_moved(
     routes: Sequence[Route], entries: Sequence[HistoryEntry], since_s: float, until_s: float
 ) -> tuple[RoutesMoved, ...]:
-    """Return the number of moved routes at both ends of a time and after each flip in it, the oldest first."""
+    """Return the number of moved routes at both ends of a period and after each flip in it, the oldest first."""
     parts = {route.name: _part_of(route) for route in routes}
     found: list[RoutesMoved] = []
 
@@ -106,7 +106,7 @@ def _part_of(route: Route) -> float:
 
 
 def _part_before(entry: HistoryEntry) -> float:
-    """Return which part of a route was moved before a flip, by how the flip wrote it."""
+    """Return how much of a route was moved before a flip, from 0 to 1, as the flip's `from` in the history says."""
     before = entry.from_ or ""
     if before in MOVED:
         return 1.0
@@ -123,7 +123,7 @@ def _percent(text: str) -> float:
 
 
 def unix_s(at: str) -> float | None:
-    """Return the unix time of an entry of the history; None for a garbled one."""
+    """Return the unix time of an entry of the history; None if its time is garbled."""
     try:
         return datetime.fromisoformat(at).timestamp()
     except ValueError:

@@ -1,8 +1,8 @@
 """A report of the migration as one HTML file: progress, routes, gates, differences and flips, for a review or a ticket.
 
-It is made from files and the store, so it works though no front door runs. The file needs no network and no script: its
-policy allows only its own style sheet. What traffic and people wrote is escaped, and cannot control a terminal or turn
-the direction of text.
+It is made from files and the store, so it works even if no front door runs. The file needs no network and no script: its
+policy allows only its own style sheet. Text from traffic and from people is escaped: it cannot control a terminal or
+reverse the direction of text.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def render_report(data: Mapping[str, Any]) -> str:
 
 
 def _finalize(value: Any) -> Any:
-    """Return a value as the template shows it: no text turns the direction of text, or hides in control characters."""
+    """Return a value as the template shows it: without control characters and marks that reverse the direction of text."""
     if value is None:
         return "-"
     return printable(value) if type(value) is str else value
@@ -170,7 +170,7 @@ def _damage_of(folder: ReportFolder) -> list[str]:
 
 
 def _is_about(entry: HistoryEntry, route: str) -> bool:
-    """Whether an entry is about a route: it, its group, or everything."""
+    """Whether an entry is about the route itself, about its group, or about everything."""
     return entry.route in (None, route) or any(each.route == route for each in entry.changes)
 
 
@@ -221,7 +221,7 @@ def _chart(found: Progress, requests: SidesHistory, route: str | None) -> dict[s
 
 
 def _steps(points: Points) -> Points:
-    """Return points between which the value does not rise slowly, but stays until it changes."""
+    """Return the points of a line in steps: each value holds until the next point."""
     found: list[tuple[float, float | None]] = []
     for at_s, value in points:
         if found:

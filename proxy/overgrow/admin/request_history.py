@@ -1,6 +1,6 @@
 """The history of requests as data for pages and API: series of a route or of all, and the progress of the migration.
 
-Rule: a store that does not answer is a sentence in `problem`, never an error: pages have other things to show. Percentiles
+Rule: if the store does not answer, `problem` says why, and nothing is raised: pages have other things to show. Percentiles
 come from histograms that were added up. Knows neither Flask nor HTML.
 """
 
@@ -28,7 +28,7 @@ SERVING = ("legacy", "migrated")
 class HistoryQuestion:
     """What is asked: a route (None: all routes together), from when to when, in which steps.
 
-    Times are unix seconds. Without a step it is chosen for the length of the time.
+    Times are unix seconds. If `step_s` is None, the step depends on the length of the period.
     """
 
     route: str | None
@@ -39,7 +39,7 @@ class HistoryQuestion:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """The requests of one step. `share` is the part that migrated served of those that either side served, of 1."""
+    """The requests of one step. `share` is migrated's share, from 0 to 1, of the requests that either side served."""
 
     at_s: int
     requests: int
@@ -91,7 +91,7 @@ class SidesHistory:
         return HistoryPoint(at_s, requests, errors, p50_s, p95_s, p99_s, share)
 
     def share(self, at_s: int) -> float | None:
-        """Return which part migrated served in a step of the requests that either side served; None without any."""
+        """Return migrated's share, in one step, of the requests that either side served; None if neither served any."""
         legacy, migrated = (self.requests(side, at_s) for side in SERVING)
         served = legacy + migrated
         return round(migrated / served, 4) if served else None

@@ -82,7 +82,7 @@ def _routes_of(view: AdminView) -> tuple[Route, ...]:
 
 
 def has_gate(route: Route | None) -> TypeGuard[Route]:
-    """Whether the question of the gate makes sense: the route can go to the other side."""
+    """Whether the route has a gate: it exists and can go to the other side."""
     return route is not None and route.reversible and route.target in SIDES
 
 
@@ -122,7 +122,7 @@ def flips_json(view: AdminView, name: str | None, last: int) -> dict[str, Any]:
 
 
 def last_hit_json(view: AdminView, name: str, now_s: float) -> dict[str, str | None]:
-    """Return when each side last answered a request of a route, to ten seconds; None if it never did."""
+    """Return when each side last answered a request of a route, exact to ten seconds; None for a side that never did."""
     latest = within(ANSWER_S, view.metrics, partial(last_requests, view.metrics))
     return {side: _time_json(latest.get((name, side)), now_s) for side in SIDES}
 

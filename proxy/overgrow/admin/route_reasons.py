@@ -1,6 +1,6 @@
-"""Why a route stands where it stands, in sentences: what the table says, and what overrules it now.
+"""Why a route is on its present side, in sentences: what the table says, and what overrules it now.
 
-Pure. The order is that of the decision: what overrules comes after what it overrules.
+Pure. A sentence comes after the sentences that it overrules.
 """
 
 from __future__ import annotations

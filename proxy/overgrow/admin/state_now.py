@@ -1,4 +1,4 @@
-"""What the table says now, for somebody who asked for a change of another one."""
+"""What the table says now, for the answer to somebody whose change is refused because they saw an older table."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Worker = Mapping[str, Any]
 
 
 class StateFolder(Protocol):
-    """The files of one front door, which tell what happened though it may not run any more."""
+    """The files of one front door, which tell what happened even if the front door no longer runs."""
 
     @property
     def board(self) -> Path:
@@ -37,7 +37,7 @@ class StateFolder(Protocol):
 
     @property
     def table(self) -> RouteTable | None:
-        """The table in effect, or the last one; None if there is none."""
+        """The table in effect; if no front door runs, the last table; None if there is none."""
 
 
 class AdminView(Protocol):

@@ -47,7 +47,9 @@ def with_app(text: str, app: str, in_place_of: str) -> str:
 
 
 def add_routes(text: str, table: RouteTable, rules: Sequence[FoundRule], read: Read) -> AddedRoutes:
-    """Add a route, target legacy, for each rule whose shape and methods no route of the table has.
+    """Return the text of the table with new routes: one for each of the app's rules whose requests no route takes yet.
+
+    Each new route has target legacy, and the path and methods of its rule.
 
     Raises:
         EditRefused: if the routes are written in a way that cannot be edited safely.

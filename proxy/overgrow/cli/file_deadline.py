@@ -28,7 +28,7 @@ BRAKE = "overgrow rollback --all works as long as one of the two responds."
 
 
 class FileCommand(Protocol):
-    """A command that calls files. The paths are named in the error if a file system does not respond."""
+    """A command that calls the file system. If that does not respond, the error names these paths."""
 
     @property
     def json(self) -> bool:

@@ -1,7 +1,7 @@
 """Calls into the team's app, made in a forked process.
 
-Rule: whatever the app starts while it is imported (threads, processes, a wait that never ends) delays
-the start of the front door.
+Rule: what the app starts while it is imported (threads, for instance) does not stay in the process of the command. A
+call that takes long is reported, and is ended when the command is.
 """
 
 from __future__ import annotations

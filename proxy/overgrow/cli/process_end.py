@@ -1,4 +1,4 @@
-"""How the process of a command ends: a thread that the team's app started never keeps it.
+"""How the process of a command ends: in time, even if a thread that the team's app started still runs.
 
 Rule: it imports nothing that a command does not need anyway, because every command imports it.
 """

@@ -1,4 +1,4 @@
-"""`overgrow tail`: requests as they are decided, in a line each, until Ctrl-C.
+"""`overgrow tail`: prints one line for each finished request, until Ctrl-C.
 
 It polls /api/decisions, and asks each time for what came after the last answer. So it shows each decision once, and
 knows how many it missed. If the front door restarts, it waits and goes on.
@@ -46,7 +46,7 @@ def _check_status(_ctx: click.Context, _param: click.Parameter, value: str | Non
     return value
 
 
-@click.command(short_help="Show requests as they are decided.")
+@click.command(short_help="Show requests as they finish.")
 @click.option(
     "--route",
     type=RouteName(),
@@ -111,7 +111,7 @@ def _first_page(call: Invocation, query: Query) -> dict[str, Any]:
 
 
 def _next_page(call: Invocation, query: Query) -> dict[str, Any]:
-    """Return what came next; wait while no front door answers."""
+    """Return the next decisions; wait while no front door answers."""
     is_waiting = False
     while True:
         try:

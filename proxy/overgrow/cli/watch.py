@@ -1,7 +1,7 @@
 """`overgrow status --watch`: the state of the front door, kept up to date on the terminal.
 
-A thread asks the front door, so that keys work while it does not answer. If it stops, the last figures stay, with the
-time they are of; when it is back, they go on.
+A thread asks the front door, so that keys work while it does not answer. If the front door stops, the last figures
+stay on the screen with their time; when it is back, new figures replace them.
 """
 
 from __future__ import annotations

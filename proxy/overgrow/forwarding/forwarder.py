@@ -245,7 +245,7 @@ class Forwarder:
             room -= body.start_spilling_if_held_back(self._spill_more_if_scarce)
 
     def _spill_more_if_scarce(self) -> None:
-        """Move the next response to the spool now that one has finished, if connections are still scarce."""
+        """Start to move the next response to the spool, because one move has ended; do nothing unless connections are scarce."""
         upstream = self._upstream
         if upstream is not None and getattr(upstream.transport, "are_connections_scarce", False):
             self._spill_bodies_of_slow_clients()

@@ -34,7 +34,7 @@ class Outbox:
 
     @classmethod
     def read(cls, state: Path) -> Outbox:
-        """Read the file of a state folder; a missing or unreadable one is as good as a new one."""
+        """Read the file of a state folder; if the file is missing or unreadable, return a new outbox."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             stored = json.loads(read_regular(state / FILE, _MAX_BYTES))
             waiting = [(float(at), WebhookEvent.from_json(each)) for at, each in stored["waiting"]]

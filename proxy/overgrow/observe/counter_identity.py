@@ -1,7 +1,7 @@
-"""The name of a folder of counters, by which the store knows how far it has counted them.
+"""The name of a folder of counters. The store keeps under this name how much of the counters it has stored.
 
-A name is made before the first counters, so that everything they count belongs to it. Where counters of an earlier version,
-or a removed name, are found without a name, nobody knows whether the store has their counts.
+A name is made before the first counters, so that everything they count belongs to the name. Counters without a name are
+those of an earlier version, or their name was removed: nobody knows whether the store has their counts.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def keep_identity(folder: Path, identity: CounterIdentity) -> None:
 
 
 def confirm_identity(folder: Path, name: str) -> None:
-    """Write that the store has counts of this name, so that it is known if the store loses them.
+    """Write that the store has counts of this name, so that a later loss of them is noticed.
 
     Raises:
         OSError: if it cannot be written.

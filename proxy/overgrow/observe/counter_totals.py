@@ -1,8 +1,8 @@
 """Reads the requests and errors of all workers from their mapped counters, again and again, cheaply.
 
 The counters are in the files of each slot (overgrow.observe.metrics), which outlive the workers. Each call looks at one
-number for each route and side, the sum of its seconds, which grows with every request. Only where that number has
-changed are the others read. Nothing is asked of the workers, so this costs a request nothing.
+number for each route and side, the sum of its seconds, which grows with every request. The others are read only where
+that number has changed. Nothing is asked of the workers, so this costs a request nothing.
 
 Rule: a file that was removed counts with its last numbers until another file takes its place.
 """
@@ -50,9 +50,9 @@ class CounterTotals:
         return 1 + len(self._les)
 
     def read_changes(self) -> Mapping[Place, Counts]:
-        """Return the totals of each route and side that were counted since the last call; at first, of all.
+        """Return the totals of each route and side that were counted since the last call; the first call returns all.
 
-        A worker adds to several numbers one after the other. So what has changed is read once more the next time.
+        A worker adds to several numbers one after the other. So the next call reads again what this call found changed.
         """
         self._find_slots()
         changed = {place for slot in self._slots.values() for place in slot.find_changes()}
@@ -81,13 +81,13 @@ class CounterTotals:
                 self._slots[path.name] = _SlotCounters(path, errors, self._les, self._keys)
 
     def _sum(self, place: Place) -> Counts:
-        """Return the counts of all slots together; nothing if a worker is just making the first of them."""
+        """Return the sums over all slots; an empty tuple while a worker is still making the first counters."""
         found = [slot.read(place) for slot in self._slots.values()]
         return tuple(int(sum(each)) for each in zip(*filter(None, found), strict=True))
 
 
 class _ParsedKeys:
-    """The keys that were parsed in one pass over all slots: every slot has the same ones, and parsing costs most."""
+    """The parsed keys of one pass over all slots. Slots have the same keys, and parsing is the most expensive step."""
 
     def __init__(self) -> None:
         self._parsed: dict[bytes, tuple[str, Place, Mapping[str, str]]] = {}
@@ -179,7 +179,10 @@ def _reader_of(places: list[int]) -> Callable[[Any], tuple[float, ...]]:
 
 
 class _MappedFile:
-    """One ledger file, mapped for reading. `note` is told each new key and where its number is; `forget` drops all of them."""
+    """One ledger file, mapped for reading.
+
+    `note` is called with each new key and the place of its number; `forget` is called before the keys of another file.
+    """
 
     def __init__(
         self, path: Path, note: Callable[[bytes, int], None], forget: Callable[[], None]

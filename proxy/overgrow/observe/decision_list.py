@@ -1,7 +1,7 @@
-"""The recent decisions that somebody asks for: filtered, in order, at most a number of them, as JSON.
+"""The recent decisions that somebody asks for: filtered, in order, not more than asked for, as JSON.
 
-Pure but for reading the rings, and for the note that somebody reads them. Rule: whoever passes `next_after` of one answer as `after` of the next gets each decision
-once, whatever the filter and the limit.
+Pure, except that it reads the rings, and notes that somebody reads them. Rule: a client that passes `next_after` of one
+answer as `after` of its next question gets each decision once, whatever the filter and the limit.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def is_status_filter(text: str) -> bool:
 
 
 class DecisionList(NamedTuple):
-    """The wanted decisions, the oldest first, and how far they reach."""
+    """The wanted decisions, the oldest first, and where the next question must continue."""
 
     records: tuple[DecisionRecord, ...]
     next_after: int
@@ -88,7 +88,7 @@ def list_decisions(
 
 
 def _newest(folder: Path, wanted: DecisionFilter, limit: int) -> DecisionList:
-    """Return the newest of the wanted decisions; of the rings, no more is read than it takes to find them."""
+    """Return the newest of the wanted decisions; read only as much of the rings as is needed to find them."""
     page = read_newest_decisions(folder, 2 * limit)
     chosen = tuple(filter(wanted.takes, page.records))
     if len(chosen) <= limit:
@@ -99,7 +99,7 @@ def _newest(folder: Path, wanted: DecisionFilter, limit: int) -> DecisionList:
 
 
 def _first_of(page: DecisionPage, kept: tuple[DecisionRecord, ...], after: int) -> DecisionList:
-    """Return the oldest of the wanted decisions; the next call goes on behind the last of them."""
+    """Return the oldest of the wanted decisions; with `next_after`, the next question continues after the last of them."""
     next_after = kept[-1].seq
     read = sum(record.seq <= next_after for record in page.records)
     return DecisionList(

@@ -1,4 +1,4 @@
-"""The last decisions of each worker, in a file of its slot: a ring, whose records all workers number together.
+"""The last decisions of each worker, in a file of its slot. The file is a ring; all workers share one sequence of numbers.
 
 Requests pay nothing for it: a worker writes its newest decisions from time to time, and at most MOST of them. The
 number of a record (`seq`) comes from a counter file that all workers share and lock for a moment. So the numbers are a
@@ -107,7 +107,7 @@ def _record_bytes(seq: int, text: bytes) -> bytes:
 
 
 def _write_at(descriptor: int, data: bytes, position: int) -> None:
-    """Write all of the data; a full disk takes a part first, then it raises OSError."""
+    """Write all of the data; raise OSError if the disk is full, perhaps after a part was written."""
     while data:
         written = os.pwrite(descriptor, data, position)
         data, position = data[written:], position + written
@@ -149,7 +149,7 @@ def read_decisions(folder: Path, after: int | None = None) -> DecisionPage:
 
 
 def read_newest_decisions(folder: Path, span: int) -> DecisionPage:
-    """Return those records that are kept of the last `span` decisions."""
+    """Return the records of the last `span` decisions, as far as they are still kept."""
     last_seq = _committed_seq(folder)
     records = _read_between(folder, max(0, last_seq - span), last_seq)
     return DecisionPage(records, last_seq, missed=0, has_restarted=False)

@@ -60,7 +60,7 @@ def fact_metrics(folder: Path, workers: Sequence[Worker], facts: FrontDoorFacts)
 
 
 def last_request_metric(folder: Path) -> Metric:
-    """Return when each route and side last answered, in unix seconds, to ten seconds; of all workers the latest."""
+    """Return the unix time at which each side of each route last answered, over all workers, exact to ten seconds."""
     latest = sorted(last_requests(folder).items())
     samples = [([route, side], float(at_s)) for (route, side), at_s in latest]
     return _gauge("overgrow_route_last_request_timestamp_seconds", samples)
@@ -104,7 +104,7 @@ def _flip_metric(flips: Mapping[tuple[str, str], int]) -> Metric:
 
 
 def _open_breakers(workers: Sequence[Worker]) -> list[tuple[Sequence[str], float]]:
-    """Return for each breaker that is not closed in how many workers it is open (not half-open or recovering)."""
+    """Return, for each breaker that is not closed, the number of workers in which it is open (not half-open or recovering)."""
     counted: Counter[tuple[str, str]] = Counter()
     for breaker in (each for worker in workers for each in worker.get("breakers", ())):
         counted[breaker["route"], breaker["side"]] += breaker["state"] == "open"
@@ -112,7 +112,7 @@ def _open_breakers(workers: Sequence[Worker]) -> list[tuple[Sequence[str], float
 
 
 def _gate_figures(workers: Sequence[Worker], figure: str) -> list[tuple[Sequence[str], float]]:
-    """Return a figure of each route's gate, as the worker that last judged it has published it."""
+    """Return a figure of each route's gate, as published by the worker that judged the gate last."""
     latest: dict[str, Mapping[str, Any]] = {}
     for worker in workers:
         for route, gate in (worker.get("gates") or {}).items():

@@ -35,7 +35,7 @@ class RateCounts(NamedTuple):
     buckets: tuple[int, ...]
 
     def percentile(self, share: float, bounds_s: Sequence[float]) -> float | None:
-        """Return the time below which this share of the requests was answered; `bounds_s` are those of the buckets."""
+        """Return the time within which this share of the requests was answered; `bounds_s` are the upper bounds of the buckets."""
         counts = accumulate(self.buckets)
         return quantile(zip((*bounds_s, float("inf")), counts, strict=True), share)
 
@@ -70,7 +70,7 @@ class RatesReader:
 
     @property
     def latest(self) -> Mapping[Place, float]:
-        """The unix time of the latest line in which a route and side had requests, of those that were read."""
+        """For each route and side, the unix time of the latest line so far that counts requests of it."""
         return self._latest
 
     def _note_latest(self, line: _Line) -> None:
@@ -84,7 +84,7 @@ class RatesReader:
 
 
 class _SlotLines:
-    """The lines of one slot, of which those that were read are not read again."""
+    """The lines of one slot; each line is read only once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -92,7 +92,7 @@ class _SlotLines:
         self._offset = 0
 
     def read_new(self, bucket_count: int) -> Iterator[_Line]:
-        """Yield the lines that were added since the last call; at first, those of the former file too."""
+        """Yield the lines that were added since the last call; the first call also yields the lines of the former file."""
         former = self._path.with_suffix(".former")
         with suppress(OSError), self._path.open("rb") as file:
             inode = os.fstat(file.fileno()).st_ino
@@ -138,7 +138,7 @@ class _RateWindow:
         self._sums: dict[Place, RateCounts] = {}
 
     def add(self, slot: str, line: _Line, now_s: float) -> None:
-        """Add a line of a slot. If it is older than the lines before it, the clock was set back: those are left out."""
+        """Add a line of a slot. Lines before it with a later time are removed, because the clock was set back after them."""
         lines = self._lines.setdefault(slot, deque())
         while lines and lines[-1].at_s > line.at_s + SET_BACK_S:
             self._change(sub, lines.pop())

@@ -33,7 +33,7 @@ class RecentDecisions(NamedTuple):
 
 
 class RecentUnrouted(NamedTuple):
-    """How many requests no route took since they were last taken, by (method, path, status), and how many more."""
+    """The unrouted requests since they were last taken: numbers by (method, path, status), and `overflow`, how many more."""
 
     counted: dict[tuple[str, bytes, int], int]
     overflow: int

@@ -69,7 +69,7 @@ class RecentRates(NamedTuple):
 def read_rates(
     folder: Path, bounds_s: Sequence[float], now_s: float, began_s: float | None = None
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the figures of each route and side; one without requests is left out."""
+    """Return the figures of each route and side; a route and side without requests is left out."""
     return read_all_rates(folder, bounds_s, now_s, began_s).by_route
 
 
@@ -101,7 +101,7 @@ def read_all_rates(
 
 
 def covered_s(window_s: int, now_s: float, began_s: float | None, oldest_s: float) -> int:
-    """Return how much of a window the front door has run, in whole seconds and at least one."""
+    """Return for how many seconds of a window the front door has run: a whole number, at least one."""
     if began_s is None or began_s > now_s:  # unknown, or the clock was set back
         return window_s
     return max(1, min(window_s, round(now_s - min(began_s, oldest_s))))
@@ -160,7 +160,7 @@ def _add_gains(sums: _Sums, line: bytes, bucket_count: int) -> None:
 
 
 def parse_gains(line: bytes, bucket_count: int) -> list[tuple[str, str, int, list[int]]]:
-    """Return the gains of a line; skip what a killed worker, a full disk or another version left."""
+    """Return the gains of a line; skip what is damaged (by a killed worker or a full disk), or written by another version."""
     try:
         _, gains = json.loads(line)
         return [gain for gain in gains if _is_gain(gain, bucket_count)]

@@ -1,10 +1,10 @@
 """The busiest paths that no route takes, as templates: what is still to be routed.
 
-Each worker keeps at most MOST templates in a file of its slot; a reader adds up all slots. When a worker finds a template too
-many, it drops the rarest ones and remembers how many requests the busiest of them had at most. So each count is exact or
-its error is known, and a template that is not listed has had no more requests than that (as in the space-saving algorithm).
+Each worker keeps at most MOST templates in a file of its slot; a reader adds up all slots. When there are more, it
+drops the rarest ones, and remembers the most requests that a dropped template can have had. So each count is exact or
+its error is known, and no unlisted template has had more requests than that (as in the space-saving algorithm).
 
-Counts are kept for one to two times PERIOD_S, over restarts. If a worker is killed, the last seconds are missing.
+Counts are kept for one to two times PERIOD_S, also across restarts. If a worker is killed, the last seconds are missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NOT_FOUND, _ERROR = frozenset({404, 410}), 500
 
 
 class UnroutedRequest(NamedTuple):
-    """What counts of a request that no route took: requests that are equal in it are counted together."""
+    """The part of an unrouted request that is counted: requests with equal values here are counted together."""
 
     method: str
     path: bytes  # without query
@@ -136,7 +136,7 @@ class UnroutedCounts:
 
     @property
     def missing_at_most(self) -> int:
-        """How many requests a template that is not listed had at most."""
+        """The most requests that an unlisted template can have had."""
         return self.dropped_most + self.overflow
 
     def busiest(self) -> list[tuple[str, TemplateCount]]:
@@ -204,7 +204,7 @@ class UnroutedFile:
         self._next_write_s = now_s + len(data) / WRITE_BYTES_PER_S
 
     def _move_to(self, place: Path, now_s: float) -> None:
-        """Continue the counts of another file; take the present ones along if readers no longer find theirs."""
+        """Continue the counts in the file at `place`. If that is in another folder, add the counts so far to it."""
         former, former_place = self._counts, self._place
         if former is not None and former_place is not None and former_place.parent == place.parent:
             with suppress(OSError):

@@ -22,7 +22,7 @@ _PLAIN = re.compile(r"/[\w/.<>:~+-]*", re.ASCII)  # no quotes needed in YAML
 
 
 class UnroutedRow(NamedTuple):
-    """One template."""
+    """One template without a route, and the requests that were counted for it."""
 
     template: str
     counted: TemplateCount
@@ -74,7 +74,7 @@ class UnroutedRow(NamedTuple):
 
 
 class UnroutedList(NamedTuple):
-    """The rows, and what they are a part of."""
+    """The rows, the counts that they come from, and what was left out."""
 
     rows: tuple[UnroutedRow, ...]
     counts: UnroutedCounts | None  # None before there was any request
@@ -96,7 +96,7 @@ class UnroutedList(NamedTuple):
 
 
 def list_unrouted(counts: UnroutedCounts | None, route_of: RouteOf, limit: int) -> UnroutedList:
-    """Return the busiest templates that still have no route, at most `limit`: those with only 404s last."""
+    """Return the busiest templates that still have no route, at most `limit`; those that legacy does not have come last."""
     rows = [UnroutedRow(*each, counts.overflow) for each in counts.busiest()] if counts else []
     open_rows = [row for row in rows if not _is_routed(row, route_of)]
     ordered = sorted(open_rows, key=lambda row: row.is_junk)

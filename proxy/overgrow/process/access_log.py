@@ -21,7 +21,7 @@ WHOLE = 10_000  # hundredths of a percent
 def build_access_log(
     settings: Settings, stream: Any, on_drop: Callable[[int], None] | None = None
 ) -> AccessLog:
-    """Return the access log; `stream` is standard output, for which the app has no other use."""
+    """Return the access log; without a log file in the settings it goes to `stream`, which is standard output."""
     is_terminal = settings.access_log_file is None and _is_terminal(stream)
     file = settings.access_log_file
     target: LogTarget = StreamTarget(stream) if file is None else FileTarget(file)
@@ -48,7 +48,7 @@ def access_log_sinks(settings: Settings, log: AccessLog) -> tuple[Sink, ...]:
 
 
 def may_color(environ: Mapping[str, str]) -> bool:
-    """Whether a terminal may be sent colours: not if NO_COLOR is set (no-color.org), nor to a dumb one."""
+    """Whether colours may be sent to a terminal: not if NO_COLOR is set (no-color.org), and not if TERM is `dumb`."""
     return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 

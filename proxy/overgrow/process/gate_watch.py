@@ -1,7 +1,7 @@
 """Judges the gates of routes with a shadow, once a minute, for the metrics and the webhook.
 
 Rule: one worker judges for all, in a thread, one route after the other, and publishes what it found on the board. It
-spends at most SPENT_S of processor time a round: of very many routes each round judges the next ones.
+spends about SPENT_S of processor time a round; if that is too little for all routes, the next round continues.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FIRST_S = 5.0  # so that the first figures do not take a minute
 
 
 class ShadowingApp(Protocol):
-    """What judging gates needs of the app that a worker serves."""
+    """The part of the served app that is needed to judge gates."""
 
     live: LiveTable
     state: Path
@@ -67,7 +67,7 @@ class GateWatch:
                 logger.exception("the gates could not be judged; the next attempt follows")
 
     async def judge(self) -> None:
-        """Judge gates once; if another worker does that, forget what this one found."""
+        """Judge gates once; if another worker judges for all, forget what this one found before."""
         routes = self._routes_with_gate() if await self._is_speaker() else []
         judged = await self._thread.call(self._judge_next, routes) if routes else {}
         known = {route.name for route in routes}
@@ -80,7 +80,7 @@ class GateWatch:
         return [each for each in self._read_routes() if each.shadow and each.reversible]
 
     def _judge_next(self, routes: Sequence[Route]) -> dict[str, Mapping[str, Any]]:
-        """Return the gates of the next routes: of all, unless that takes more than SPENT_S."""
+        """Return the judged gates of the next routes; of all routes, unless that takes more than SPENT_S."""
         judged: dict[str, Mapping[str, Any]] = {}
         spent_s = 0.0
         for _ in routes:
@@ -114,7 +114,7 @@ def build_gate_watch(
 
 
 def _figures_of(report: GateReport) -> dict[str, Any]:
-    """Return the gate's figures as shares of the requests that are answered alike."""
+    """Return the gate's figures. Both are shares of requests that both sides answer alike: the proven and the required share."""
     result = report.result
     return {
         "value": round(1 - result.rate_bound, 6),

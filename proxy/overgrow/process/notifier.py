@@ -1,7 +1,7 @@
 """Tells the webhook what has changed: one worker does it for all, beside everything else.
 
-Rule: nothing waits for the receiver. The address is asked in a thread of its own, for at most LIMIT_S; what it has not
-taken waits in a file. One line of log for each change of the receiver's state, and a counter for each attempt.
+Rule: nothing waits for the receiver. Events are sent in a thread of its own, each for at most LIMIT_S; events that the
+receiver has not taken wait in a file. Each change of the receiver's state is logged once, and each attempt is counted.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class RecentTraffic:
             await self._files.call(self._write_decisions, self.sink.take_decisions())
 
     async def _is_time_for_decisions(self) -> bool:
-        """Whether decisions are to be written now: if they are few, if somebody looks at them, or if it is long ago."""
+        """Whether to write decisions now: they are few, somebody looks at them, or the last time was UNWATCHED_S ago."""
         if self.sink.total <= FEW:
             return self.sink.total + self._count > 0
         age_s = asyncio.get_running_loop().time() - self._written_s

@@ -36,7 +36,7 @@ FINISH_S = 6.0  # how long the end of a worker waits for the store, if its grace
 
 
 class RecordedApp(Protocol):
-    """What the history needs of the app that is served."""
+    """The part of the served app that the history needs."""
 
     live: LiveTable
     state: Path
@@ -92,8 +92,8 @@ class RequestHistory:
     async def finish(self, *, is_last: bool, has_waiting_clients: bool = False) -> None:
         """Store the counts of a worker that ends, if it was the one that records, or is the last of all.
 
-        If clients wait for the next start, that one stores what is left: the import of SQLAlchemy takes long, and so may
-        the store.
+        If clients wait for the next start of the front door, store nothing, because that may take long. The counters keep
+        the counts, and the next start stores them.
         """
         if has_waiting_clients or (self._writer is None and not is_last):
             return

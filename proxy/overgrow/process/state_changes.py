@@ -38,7 +38,7 @@ class FrontDoorState:
     at: str  # RFC 3339
 
     def as_known(self, *, was_legacy_up: bool) -> dict[str, Any]:
-        """Return what is remembered of this state to find the next change; without evidence legacy is as it was."""
+        """Return what to remember of this state, to find the next change; without evidence of legacy, `was_legacy_up` stays."""
         legacy = upstream_json(self.living)
         is_unknown = legacy["up"] and legacy["since"] is None
         return {
@@ -55,7 +55,7 @@ def find_events(
 ) -> tuple[list[WebhookEvent], dict[str, Any]]:
     """Return (events for what changed, what is known from now on).
 
-    Nothing is known at the first start: then only what is wrong now is told, and no history.
+    At the first start `known` is None: then there are events only for what is wrong now, not for the history.
     """
     if not state.living:  # a board that nobody wrote yet says nothing about legacy or breakers
         return [], dict(known or {})

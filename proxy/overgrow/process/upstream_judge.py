@@ -1,4 +1,6 @@
-"""The loop in which one worker judges, once a second, whether legacy answers, and twice a second what its own requests show.
+"""The loop in which one worker judges whether legacy answers: once a second by all evidence, and once in between.
+
+The judgement in between uses only what the worker's own requests have shown.
 
 Rule: a probe that hangs delays nothing. It runs beside the loop, and is judged when it ends. One worker probes for all.
 """
@@ -24,7 +26,7 @@ INTERVAL_S = 1.0
 
 
 class ProbingApp(Protocol):
-    """What judging legacy needs of the app that a worker serves."""
+    """The part of the served app that is needed to judge legacy."""
 
     live: LiveTable
 
@@ -38,7 +40,7 @@ class ProbingApp(Protocol):
 
 
 class BoardReader(Protocol):
-    """What judging legacy needs of the board."""
+    """The part of the board that is needed to judge legacy."""
 
     async def living_workers(self) -> Sequence[Mapping[str, Any]]:
         """Return what the living workers last published."""
@@ -72,9 +74,9 @@ class UpstreamJudge:
         return self._watch.as_json()
 
     async def run(self) -> None:
-        """Judge legacy every second until cancelled, and halfway between what this worker's requests showed.
+        """Judge legacy every second until cancelled; halfway in between, judge what this worker's requests showed.
 
-        An open page shows within three seconds that legacy is down: it asks every two, so half a second is left to notice.
+        An open page asks every two seconds, and must show within three seconds that legacy is down.
         """
         loop = asyncio.get_running_loop()
         try:

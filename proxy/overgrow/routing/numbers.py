@@ -19,7 +19,10 @@ Limits = tuple[int, int | None]  # of a number without its sign, both included; 
 
 
 def add_whole_number(automaton: Automaton, one: Converter) -> bool:
-    """Add the texts that a bounded int converter accepts; return False, and add nothing, if its texts are unknown."""
+    """Extend an automaton with the texts that a bounded int converter accepts; return whether that was possible.
+
+    If it was not, because the texts are unknown, the automaton is unchanged.
+    """
     bounds = _bounds_of(one)
     if one.kind != "int" or bounds is None or one.digits > MAX_DIGITS:
         return False

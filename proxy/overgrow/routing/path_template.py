@@ -1,4 +1,4 @@
-"""Turns the path of a request into a template, so that paths that differ in numbers or ids alone count as one.
+"""Turns the path of a request into a template, so that paths that differ only in numbers or ids count as one.
 
 Pure, and it knows one path at a time: `/orders/17` becomes `/orders/<int:id>`, in the syntax of routes.yaml. Numbers, UUIDs,
 dates, hashes, tokens and e-mail addresses become variables. Words stay as they are, so slugs are not grouped.
@@ -90,7 +90,10 @@ def _mask_segment(segment: str, names: dict[str, int]) -> tuple[str, str]:
 
 
 def _kind_of(segment: str) -> str | None:
-    """Return what a segment is as a whole; None if it is a word or contains numbers and ids."""
+    """Return the kind of variable for a whole segment: `email`, `token` or `text`; None for any other segment.
+
+    A segment of another kind is a word, or only parts of it become variables.
+    """
     if _EMAIL.fullmatch(segment):
         return "email"
     if not _PIECE.fullmatch(segment) and _is_token(segment):

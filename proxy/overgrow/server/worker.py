@@ -352,7 +352,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     def _wake_master(self) -> None:
         """Make the master look at its workers now instead of up to 1 s later.
 
-        CHLD is the signal that the master expects from its children at any time, and that nobody else minds.
+        The signal is CHLD, which the master expects at any time, because it also gets one when a worker ends.
         """
         if self.ppid == os.getppid():
             os.kill(self.ppid, signal.SIGCHLD)

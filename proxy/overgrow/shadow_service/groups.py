@@ -64,4 +64,4 @@ class OpenGroupCounts:
 
 
 def _ignore_note(_: str) -> None:
-    """Drop a note on a rules file: the log and the page of differences have it."""
+    """Drop a note on a rules file: the log and the page of differences show it."""

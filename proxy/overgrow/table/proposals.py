@@ -1,8 +1,8 @@
 """Asks the running workers, through files, whether they would accept a table, before routes.yaml is written.
 
 Whoever wants to send clients to migrated puts the text into `<state>/proposals/`; each worker judges the text with the code
-that judges a changed routes.yaml, by the worker's own app, environment and running table, and writes its answer to a
-file beside it. No port, no token, no lock is needed. Rule: a proposal changes nothing, and workers ignore a
+that judges a changed routes.yaml, against its own app, environment and running table. Then it writes its answer to a
+file beside the text. No port, no token, no lock is needed. Rule: a proposal changes nothing, and workers ignore a
 proposal that is older than a minute.
 """
 
@@ -48,7 +48,10 @@ Judge = Callable[[bytes], tuple[Sequence[Problem], str | None]]
 
 
 class ProposalAnswerer:
-    """Answers proposals for one worker; `check` runs a few times a second, in a thread beside the event loop."""
+    """The answering side in one worker: it judges each new proposal and writes the worker's answer.
+
+    The worker calls `check` a few times a second, in a thread beside the event loop.
+    """
 
     def __init__(self, state: Path, judge: Judge) -> None:
         self._folder = state / FOLDER

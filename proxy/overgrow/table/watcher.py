@@ -1,12 +1,12 @@
 """Notices changes of routes.yaml and the kill files, and puts a valid new table into effect.
 
-A timer checks the files; no request waits for it. A changed file is read once two checks in a row agree on its
-signature, and used if the signature is the same after reading. Signatures show renames, writes in place and
+A timer checks the files; no request waits for it. When a file has changed, the watcher waits until two checks in a
+row find the same signature; then it reads the file, and uses it if the signature is still the same after reading. Signatures show renames, writes in place and
 Kubernetes' symlink swaps. A table that was written in place and lost its end (settling.py) waits until its
 signature has been the same for 3 s; a rename never waits.
 
-Rule: every file call runs in a thread beside the loop, one at a time per file, and each kill file is checked apart
-from the table and from the other: one that hangs stops neither traffic nor the other checks.
+Rule: every file call runs in a thread beside the loop, one at a time for each file. The table and the two kill files
+are checked independently: a call that hangs stops neither traffic nor the checks of the other files.
 """
 
 from __future__ import annotations

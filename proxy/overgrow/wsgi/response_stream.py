@@ -95,7 +95,7 @@ class ResponseStream:
             self._wake_reader()
 
     def abandon(self, failure: Failure | None = None) -> None:
-        """Release the thread and the memory: the client is gone, or waited too long."""
+        """Release the thread and the memory, because the client is gone or had to wait too long; with a failure, end the body."""
         with self._unsent_memory.changed:
             self._is_abandoned = True
             self._blocks.clear()

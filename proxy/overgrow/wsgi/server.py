@@ -44,8 +44,8 @@ class WsgiServer:
     new pool. A call that exceeds its response timeout is answered 504 `migrated-timeout` and keeps its thread until
     it returns, because Python cannot stop it. `stuck_threads` counts such threads; `mostly_stuck_since` (by `clock`)
     says since when more than half of all threads are stuck. `max_body_bytes` returns the length above which the app
-    itself refuses a body: such a call gets its thread at once. `disconnect_error` is raised in the app when it reads
-    a body that breaks off.
+    itself refuses a body: a call with a longer body gets its thread without waiting for the body. `disconnect_error` is
+    raised in the app when it reads a body that breaks off.
     """
 
     def __init__(  # noqa: PLR0913 - one noun and what stands around it, by keyword

@@ -41,7 +41,10 @@ FOLLOWED = {
 
 
 class FlipGoal(Text):
-    """What a flip sets. The flip itself refuses other texts, and names the nearest word."""
+    """Where a flip sends clients: legacy, migrated, gone or N%.
+
+    Any text is read; the flip refuses a text that is none of these, and names the nearest valid one.
+    """
 
     @property
     def schema(self) -> Schema:
@@ -103,7 +106,10 @@ def _order_of(call: ApiCall) -> ChangeOrder:
 
 
 def _refusal(call: ApiCall, refused: EditRefused, name: str | None) -> ApiError:
-    """Return the error; with the state now if the table was another one than expected, and with names near an unknown one."""
+    """Return a refused edit as an error of the API.
+
+    If the table is another one than the author expected, the error has its state now; if a name is unknown, similar names.
+    """
     error = api_error_of(refused)
     if refused.code in STALE:
         error.more["state"] = state_json(call.view, name)

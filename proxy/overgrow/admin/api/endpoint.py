@@ -22,7 +22,7 @@ from overgrow.admin.view import AdminView
 class Parameter:
     """One value that a request gives: in the path if the path names it, else in the query of a GET or the body of a POST.
 
-    A parameter in the path, or with `is_required`, must be given; another one is `default` if it is absent.
+    A parameter in the path, or with `is_required`, must be given. Any other one has the value `default` if it is absent.
     """
 
     name: str
@@ -59,8 +59,8 @@ class Endpoint:
     `path` is written as in OpenAPI: /api/routes/{name}. `answer` returns the JSON of a 200, or raises ApiError or
     EditRefused. `response` is the schema of that JSON. `errors` are the codes of `answer`'s own errors (errors.py);
     those of access, parameters and files belong to every endpoint. A POST with `is_change` False only reads, so a
-    read-only token is enough for it. Of the parameters in `either` a request gives at most one, and one it must give
-    if `needs_either`.
+    read-only token is enough for it. A request gives at most one of the parameters in `either`; if
+    `needs_either` is set, exactly one.
     """
 
     method: str

@@ -1,7 +1,7 @@
 """The kinds of values that a parameter of the API takes: how one is read, and its JSON schema. Pure.
 
-A value from a query or a form is text; a value from a JSON body has JSON's types. What is not right raises
-ValueError with words that continue "it must be".
+A value from a query or a form is text; a value from a JSON body has JSON's types. A wrong value raises
+ValueError, whose message continues the words "it must be".
 """
 
 from __future__ import annotations

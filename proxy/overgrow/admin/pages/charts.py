@@ -1,7 +1,7 @@
 """Charts as paths of SVG: series in, JSON out. The template draws the frame around them.
 
 Pure. A chart is WIDTH by HEIGHT units, stretched to the width of the page; its labels are text beside it. A value of None
-breaks the line: where nothing was counted there is no line. A point alone between two gaps is drawn as a short line.
+breaks the line: where nothing was counted there is no line. A single point between two gaps is drawn as a short line.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def latest_value(points: Points) -> float | None:
 
 
 def nice_top(highest: float) -> float:
-    """Return the least of 1, 2 or 5 times a power of ten that is not below the highest value; 1 if nothing is above zero."""
+    """Return the least number not below the highest value that is 1, 2 or 5 times a power of ten; 1 if no value is above 0."""
     if highest <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(highest))

@@ -1,6 +1,6 @@
 """One group of differences: both responses side by side, what a rule would hide, and accepting the rule.
 
-Two steps: the preview shows what the rule would hide in all that is stored, and only there stands the button that accepts it.
+Two steps: the preview shows which stored differences the rule would hide, and only the preview has the button that accepts it.
 The form carries the digest of the preview, so what was seen is what is saved.
 """
 

@@ -1,4 +1,4 @@
-"""What every page shows: where it leads, the state of the front door, alerts, and the result of a change.
+"""What every page shows: the navigation, the state of the front door, alerts, and the result of a change.
 
 Pure except for `read_frame`, which reads the board and the files' times. Knows neither Flask nor HTML: the same values
 go into the page and into the JSON that keeps the page up to date.
@@ -42,7 +42,7 @@ NAVIGATION = (
 class Frame:
     """The state of the front door, as every page shows it.
 
-    `tone` is good, warn or bad. `result` says how far a change has come that this page was opened by.
+    `tone` is good, warn or bad. `result` says whether all workers follow a change; None unless the page was opened after one.
     """
 
     status: str
@@ -72,7 +72,7 @@ class Frame:
 def read_frame(view: AdminView, looks: int | None = None) -> Frame:
     """Read the board and the files' times.
 
-    `looks`: how often more the page looks whether all workers follow a change; None if no change opened it.
+    `looks` is how many more times the page checks whether all workers follow a change; None unless it was opened after one.
     """
     living = living_workers(view)
     payload, killed_since = readiness(view, living), killed_since_of(view)
@@ -120,7 +120,7 @@ def lag_alert(lagging: Sequence[str]) -> Alert:
 
 
 def result_text(lagging: Sequence[str]) -> str:
-    """Return how far the change has come that was just made."""
+    """Return a sentence that says whether all workers follow the change that was just made."""
     if lagging:
         return f"The change was made. Waiting until all workers follow it: {'; '.join(lagging)}."
     return "The change was made, and all workers follow it."

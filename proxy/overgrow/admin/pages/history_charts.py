@@ -1,7 +1,7 @@
-"""The charts of the overview and of a route: from the history of requests to lines.
+"""The charts of the overview and of a route. This module turns the history of requests into lines.
 
-Pure except for `progress_charts` and `route_charts`, which read the store. A store that does not answer is a sentence in
-`problem`, and the charts are empty.
+Pure except for `progress_charts` and `route_charts`, which read the store. If the store does not answer, the charts are empty, and
+`problem` says why in a sentence.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ValueOf = Callable[[HistoryPoint], float | None]
 
 
 def known_range(text: str) -> str:
-    """Return the range that a link asks for, or the usual one."""
+    """Return the range that a link asks for; the usual range if the link names none that is known."""
     return text if text in RANGES else USUAL_RANGE
 
 

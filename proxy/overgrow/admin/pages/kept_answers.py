@@ -1,4 +1,4 @@
-"""Answers that cost much, such as those of the store: each is asked for at most once in a while, for all viewers."""
+"""Answers that take long, such as those of the store: each is kept for some seconds, for all viewers together."""
 
 from __future__ import annotations
 

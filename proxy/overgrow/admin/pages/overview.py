@@ -1,4 +1,4 @@
-"""The overview: what moves now, and one row per route that can be found, sorted and put back.
+"""The overview: what moves now, and one row for each route. Viewers search and sort the rows, and put a route back.
 
 The JSON has every route, so that the open page finds and sorts without asking. The HTML, which also works without JavaScript,
 has the routes that its link asks for, at most MOST_SHOWN. A figure that a route does not have is left out of its row.
@@ -91,7 +91,7 @@ class OverviewBuilder:
 
 
 def narrow(data: PageData, query: Query) -> PageData:
-    """Return the data with the routes that the link asks for: `find` and `sort`."""
+    """Return the data without the rows that do not match `find`, in the order of `sort`; both come from the link."""
     find, sort = query.get("find", "").strip(), query.get("sort", "")
     rows = sort_rows([row for row in data["rows"] if is_match(row, find)], sort)
     return {
@@ -206,12 +206,12 @@ def _sort_numbers(row: RouteRow) -> dict[str, float]:
 
 
 def is_match(row: Mapping[str, Any], find: str) -> bool:
-    """Whether one of the texts that a search looks in contains the text."""
+    """Whether the text `find` is in one of the row's texts that a search looks in; case does not matter."""
     return find.lower() in " ".join(str(row.get(name, "")) for name in FOUND_IN).lower()
 
 
 def sort_rows(rows: Sequence[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
-    """Return rows with the highest value first; those without one come last, in matching order."""
+    """Return the rows by name, or with the highest or latest value of `sort` first; rows without a value come last."""
     if sort == "name":
         return sorted(rows, key=lambda row: row["name"])
     if sort == "flipped":

@@ -1,4 +1,4 @@
-"""One route: why it stands where it stands, its charts, the gate with its arithmetic, and flips in two steps.
+"""One route: why it is on its present side, its charts, the gate with its arithmetic, and flips in two steps.
 
 The first step is a link: it shows what would happen, and why it would be refused. The second step is a form that carries
 the revision which the first one showed. The page of the default route has figures and charts only.
@@ -217,7 +217,7 @@ def steps_of(row: RouteRow) -> list[dict[str, Any]]:
 
 
 def plan_json(view: AdminView, row: RouteRow, to: str) -> dict[str, Any] | None:
-    """Return what a flip to a state would do, before anybody makes it; None if none is asked for."""
+    """Return what a flip to a state would do, before anybody makes it; None if the link asks for no flip."""
     if not to or row.flip_name is None:
         return None
     ask = partial(preview_flip, view.config, view.state, os.environ, row.flip_name, to)

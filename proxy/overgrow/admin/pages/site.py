@@ -116,7 +116,7 @@ class Site:
         )
 
     def _read_frame(self) -> tuple[Frame, int]:
-        """Return the frame, and how often more the page looks whether all workers follow the change that opened it."""
+        """Return the frame, and how many more times the page checks whether all workers follow a change."""
         looks = None
         if "look" in request.args:
             looks = max(0, min(request.args.get("look", 0, type=int), LOOKS))

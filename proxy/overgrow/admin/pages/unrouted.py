@@ -1,4 +1,4 @@
-"""What only the default route serves: the busiest paths as templates, those that legacy does not have set apart."""
+"""The busiest paths that only the default route serves, as templates; paths that legacy does not have are listed apart."""
 
 from __future__ import annotations
 

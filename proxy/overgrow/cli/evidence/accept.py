@@ -94,8 +94,8 @@ def accept(
 
     GROUP is the beginning of an id from overgrow diff top, PROPOSAL an id from overgrow diff
     proposals. The rule contains your login name, the reason and the day on which it expires; review
-    and commit it like code. The command lists which other differences found so far the rule hides, on
-    all routes that it reaches; --preview lists them before anything is written.
+    and commit it like code. The command lists the other stored differences that the rule hides, on all
+    routes to which it applies. With --preview it only lists them, and writes nothing.
     The rule applies at once to what is stored, and within a second in running workers.
     """
     from overgrow.shadow.review.drafting import RuleWish, Terms  # noqa: PLC0415  reads YAML

@@ -63,10 +63,10 @@ def review_of(call: Invocation, rules: RulesFolder) -> DifferenceReview:
 
 
 def time_json(at: float | None) -> str | None:
-    """Return a unix time as RFC 3339; None for never."""
+    """Return a unix time as RFC 3339; None stands for never, and stays None."""
     return None if at is None else rfc3339(at)
 
 
 def ago_text(at: float | None) -> str:
-    """Return how long ago a unix time was, for people; `-` for never."""
+    """Return how long ago a unix time was, for people; `-` if the time is None, which stands for never."""
     return "-" if at is None else ago(time.time() - at)

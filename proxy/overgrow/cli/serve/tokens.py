@@ -12,7 +12,7 @@ MIN_TOKEN_LENGTH = 16
 
 
 def require_tokens_that_differ(token: str | None, read_token: str | None) -> None:
-    """Require the token that changes beside the one that only reads, and that the two differ."""
+    """Refuse a read-only token without a token that allows changes, and two tokens that are equal."""
     if read_token is not None and read_token == token:
         raise CannotStart(
             "OVERGROW_ADMIN_READ_TOKEN is the same as OVERGROW_ADMIN_TOKEN, so it could change everything. "
@@ -26,7 +26,7 @@ def require_tokens_that_differ(token: str | None, read_token: str | None) -> Non
 
 
 def note_short_tokens(admin: ListenAddress, tokens: Mapping[str, str | None]) -> None:
-    """Warn about short tokens, by the names of their variables: guessing is not slowed down, so a token must be long."""
+    """Warn about each short token, by the name of its variable. A token must be long, because guessing is not slowed down."""
     for name, token in tokens.items():
         if token is not None and len(token) < MIN_TOKEN_LENGTH and not admin.is_local:
             what = f"{name} has {len(token)} characters and can be guessed from other machines."

@@ -68,7 +68,7 @@ class ExchangeConnection(Protocol):
 
     @property
     def login(self) -> object | None:
-        """The login of a client's connection that this connection belongs to, if any."""
+        """The login that this connection carries for one client's connection; None if it carries none."""
         ...
 
     @property

@@ -99,7 +99,7 @@ class Upgrader:
 
 
 def _build_uncounted_slot() -> PoolSlot:
-    """Return a slot for a connection that is not counted any more."""
+    """Return a slot for a handshake on a connection that left the count when it got its login; freeing the slot does nothing."""
     return PoolSlot(lambda: None)
 
 

@@ -54,7 +54,7 @@ class CombinedLines:
 
 
 def _header_fields(head: Head) -> str:
-    """Return the fields of Referer and User-Agent; a connection that repeats its headers keeps them."""
+    """Return the fields of Referer and User-Agent; headers that a client repeats on its connection are formatted once."""
     headers = head.headers
     if type(headers) is not HeaderMemo:
         return _format_header_fields(headers)

@@ -15,7 +15,7 @@ def escape_text(text: str, max_length: int) -> str:
 
 
 def quote_text(text: str, max_length: int) -> str:
-    r"""Return text as between quotes of Apache's formats: as `escape_text`, with `\"` for a quote; `-` for none."""
+    r"""Return text for a quoted field of Apache's formats: as `escape_text`, with `\"` for a quote; `-` for an empty text."""
     if not text:
         return "-"
     if '"' not in text:
@@ -25,7 +25,7 @@ def quote_text(text: str, max_length: int) -> str:
 
 
 def quote_word(text: str, max_length: int) -> str:
-    r"""Return text as `quote_text`, with `\x20` for a blank, because blanks separate the words."""
+    r"""Return text as `quote_text` does, with `\x20` for a blank, because blanks separate the words."""
     return quote_text(text.replace(" ", "\0"), max_length).replace("\\x00", "\\x20")
 
 

@@ -16,7 +16,10 @@ SLOW_S = 1.0
 
 
 class SampledSink:
-    """Passes on each exchange that must be logged, and a share (0 to 1) of the others; `draw` returns a number below 1."""
+    """Passes on each exchange that must be logged, and a share (0 to 1) of the others.
+
+    `draw` returns a random number, at least 0 and below 1.
+    """
 
     def __init__(self, sink: Sink, share: float, draw: Callable[[], float] = random) -> None:
         self._sink, self._share, self._draw = sink, share, draw
@@ -28,7 +31,7 @@ class SampledSink:
 
 
 class SampledJsonLines(JsonLines):
-    """JsonLines with the share that is logged in each line that was drawn, so that a reader can scale its counts."""
+    """JsonLines for a sampled log: a line that chance selected also has the share, so that a reader can scale its counts."""
 
     def __init__(self, share: float) -> None:
         super().__init__()

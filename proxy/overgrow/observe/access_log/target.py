@@ -124,7 +124,7 @@ class FileTarget:
             logger.info("access-log-reopened file=%s", self._path)
 
     def _log_stuck(self, error: OSError) -> None:
-        """Log once that the path cannot be opened, so that lines still go to the former file."""
+        """Log once that the path cannot be opened, and that lines therefore still go to the former file."""
         if not self._is_stuck:
             self._is_stuck = True
             why = error.strerror or str(error)

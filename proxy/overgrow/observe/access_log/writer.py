@@ -3,7 +3,7 @@
 A full pipe never stops the event loop. Up to MAX_WAITING lines wait. Later lines are dropped and counted, and the log
 itself reports the gap. The thread starts with the first line and sleeps while there is none.
 
-Rule: a format and a target are chosen once, at the start; a request costs its line and nothing else.
+Rule: format and target are chosen once, at the start. A request costs no more than the formatting of its line.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class LineFormat(Protocol):
 class AccessLog:
     """A Sink that writes a line for each exchange.
 
-    `on_drop` is called, in any thread, with how many lines were just lost.
+    `on_drop` is called with the number of lines that were just lost; any thread may call it.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class AccessLog:
                 self._wake.set()
 
     def close(self) -> None:
-        """Write the waiting lines, for at most CLOSE_S if the stream blocks, and end the thread until the next `record`."""
+        """Write the waiting lines, for at most CLOSE_S if the stream blocks, and end the thread; the next `record` starts one."""
         with self._starting:
             thread, self._thread = self._thread, None
         if thread is not None and thread.is_alive():

@@ -170,7 +170,8 @@ class _JsonComparer:
     ) -> Pairing:
         """Return which items belong together.
 
-        They are paired by the rule `how`, else as a permutation, else by a member that identifies them, else by position.
+        The first of these ways that applies is used: the rule `how`; equal items, if the two lists have the same items in
+        another order; a member that identifies each item; the position.
         """
         if isinstance(how, KeyedBy):
             first, second = (

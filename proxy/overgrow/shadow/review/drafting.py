@@ -47,7 +47,7 @@ NOBODY = Terms.nobody()
 
 @dataclass(frozen=True, slots=True)
 class RuleWish:
-    """What a person wants a new rule to be; None takes what fits the differences that were found.
+    """What a person wants a new rule to be; None stands for what fits the differences that were found.
 
     `path` chooses one of the open differences, `how` the comparator, `kinds` the kinds that the rule covers (empty: all
     that the comparator allows). `everywhere` makes it a rule for every route.

@@ -44,8 +44,8 @@ class HiddenDifference(NamedTuple):
 class RuleChange:
     """The rules of one route before and after some are added. It says what the change hides, and what it opens again.
 
-    `added` are the names of the new rules. A new rule of a route opens what only a rule for every route covered,
-    because a route's own rules decide alone.
+    `added` are the names of the new rules. If a route has a rule of its own at a place, rules for every route do not apply
+    there. So a new rule of a route may open a difference that a rule for every route covered.
     """
 
     def __init__(self, before: Rules, after: Rules, added: Collection[str]) -> None:
@@ -67,7 +67,7 @@ class RuleChange:
                 yield HiddenDifference(group, part, is_sure=False)
 
     def _is_within_reach(self, part: Part) -> bool:
-        """Whether a new rule is about the shape of the part's path at all; most parts need no further look."""
+        """Whether a new rule may be about the part's path; a fast check that rules out most parts."""
         if self._has_pairings:  # such rules are about all that is inside an array
             return True
         places = {part.path, part.place, part.other}

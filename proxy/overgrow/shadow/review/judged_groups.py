@@ -30,7 +30,7 @@ class JudgedGroup(NamedTuple):
 def title_of_judged(each: JudgedGroup) -> str:
     """Return kind and path of the first two open differences; of the first two differences if none is open.
 
-    Another status or content type is named first: all other differences follow from it.
+    A different status or content type is named first, because all other differences follow from it.
     """
     parts = sorted(each.open_parts or each.group.parts, key=lambda part: part.kind not in DECISIVE)
     text = ", ".join(_kind_and_path(part) for part in parts[:2])

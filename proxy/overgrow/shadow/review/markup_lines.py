@@ -86,7 +86,7 @@ def markup_lines(text: str) -> list[str]:
 
 
 def differing_lines(lines: Sequence[str], paths: Iterable[str]) -> set[int]:
-    """Return the numbers of the lines with which the differences at these paths are concerned."""
+    """Return the numbers of the lines that contain the differences at these paths."""
     wanted = [_steps(path) for path in paths if path.startswith(TREE_PREFIXES)]
     return {
         number for number, place in _places(lines) if any(_is_at(place, steps) for steps in wanted)

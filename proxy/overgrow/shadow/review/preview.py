@@ -2,7 +2,7 @@
 
 The stored groups of all routes that the rules reach are judged twice: by the rules as they are, and by the rules
 as the file would hold them. So a preview sees exactly what workers will see after the file is written. `digest` identifies what was
-previewed: the file as it was read, the rules, and the differences that they hide. It does not change with counts.
+previewed: the file as it was read, the rules, and the differences that they hide, but not how often those occurred.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class RulePreview:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether there are more stored groups than were looked at."""
+        """Whether the store has more groups than were judged for this preview."""
         return self.known > self.looked_at
 
     @property

@@ -1,7 +1,7 @@
-"""Answers what a person asks about stored differences: which there are, one of them, what a rule would hide.
+"""Answers questions about stored differences: which ones there are, what is known of one, what a rule would hide.
 
-The command line, the JSON API and the admin pages use this one class. It reads the store through a Protocol and knows neither
-SQL nor HTTP.
+The command line, the JSON API and the admin pages use this one class. It reads the store through a Protocol and knows
+neither SQL nor HTTP.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ class EvidenceReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GroupListing:
-    """The judged groups of one route or of all; `known` counts those in the store, of which the first `looked_at` were judged."""
+    """The judged groups of one route or of all.
+
+    `known` is the number of groups in the store, and `looked_at` how many of them were judged: the most severe and most
+    frequent ones.
+    """
 
     groups: tuple[JudgedGroup, ...]
     looked_at: int
@@ -52,7 +56,7 @@ class GroupListing:
 
     @property
     def open_groups(self) -> tuple[JudgedGroup, ...]:
-        """Those that no current rule covers."""
+        """The groups that no current rule covers."""
         return tuple(each for each in self.groups if each.is_open)
 
 
@@ -90,7 +94,7 @@ class DifferenceReview:
         return self.preview(rules, RuleTarget(group.route, group.key, wish.everywhere))
 
     def preview(self, rules: Sequence[Rule], target: RuleTarget) -> RulePreview:
-        """Return what new rules would hide of all that is stored of the routes which they reach."""
+        """Return which stored differences new rules would hide, on all routes that the rules reach."""
         with self._open_store() as reader:
             stored = reader.stored_groups(reached_routes(target, self.folder), MAX_GROUPS)
         return preview_rules(rules, target, self.folder, stored)

@@ -24,7 +24,7 @@ FOLDER = "compare"  # beside the table
 class RulesFolder:
     """The current rules of each route.
 
-    `names` maps each route of the table to the name of its rules file. `note` gets the notes on each file that is read.
+    `names` maps each route of the table to the name of its rules file. `note` is called with each note on a file that is read.
     A file that cannot be read raises ReviewRefused.
     """
 
@@ -94,7 +94,7 @@ class RulesFolder:
         return found
 
     def _without(self, path: Path, error: OSError) -> RulesFile:
-        """Return what stands for a file that cannot be read; here nothing may."""
+        """Raise ReviewRefused, because this folder needs every file. A subclass may return other content instead."""
         raise unreadable(path, error) from error
 
 

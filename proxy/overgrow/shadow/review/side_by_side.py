@@ -1,8 +1,8 @@
-"""A stored pair for people: both responses as lines, with those marked at which the two differ. Pure.
+"""A stored pair for people: both responses as lines; the lines in which the responses differ are marked. Pure.
 
-Everything in a pair comes from traffic, and is redacted as the store keeps it. Rule: the result is bounded, and says where it was cut.
-A line is marked by its exact path, `$.items[1].id`; where no line has this path, because the store keeps only the first
-items of an array, all lines of its shape are marked.
+Everything in a pair comes from traffic, and is redacted as the store keeps it. Rule: the result is bounded, and says
+where it was cut. A difference at `$.items[1].id` marks the line with exactly this path. The store keeps only the first
+items of an array; if no line has the path, the difference marks all lines with the same path apart from indexes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ResponseLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SideOfPair:
-    """One side's response; `is_cut` says that the store or this view has more of it than is shown."""
+    """One side's response; `is_cut` says that the store or this view has left out a part of it."""
 
     status: int
     status_differs: bool

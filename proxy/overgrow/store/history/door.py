@@ -1,8 +1,10 @@
-"""What the store knows of one front door: its marks, whose turn it is to write, and the rows of its series.
+"""What the store knows of one front door: its marks, its turn, and the rows of its series.
 
-Rule: gains, the marks that are reached with them and a new number of the turn are written in one transaction, and only
-if the number is still the one that this process has read. So a gain is stored once, even if two workers record, or if
-nobody knows whether a transaction was committed: whoever finds another number reads the marks again.
+A mark is the total of one series up to which gains are stored. The turn is a number that each transaction raises.
+
+Rule: one transaction writes gains, the marks that include them, and the next turn. It is refused unless the turn is
+still the one that this process has read. So a gain is stored once, even if two workers record, or if nobody knows
+whether a transaction was committed: a process that finds another turn reads the marks again.
 """
 
 from __future__ import annotations
@@ -29,11 +31,11 @@ ALL_ROUTES = ""  # no route has an empty name
 
 
 class OtherTurnError(Exception):
-    """Another process has written for this front door."""
+    """Another process has written for this front door since this process last read or wrote."""
 
 
 class UnknownDoorError(Exception):
-    """The store has lost what it knew of this front door: it was replaced."""
+    """The store does not know this front door any more, because the store was replaced."""
 
 
 class Door:
@@ -130,7 +132,7 @@ class Door:
         return connection.execute(select(*columns).where(doors.c.door == self.name)).first()
 
     def _take_turn(self, connection: Connection, rolled_until: int, now_s: float) -> None:
-        """Write the next number of the turn first, which also takes the lock that other writers wait for."""
+        """Write the next turn, before anything else: this also takes the lock that other writers wait for."""
         turn = self._next[0]
         row = {"writer": self.writer, "rolled_until": rolled_until, "last_at": now_s}
         if self._turn is None:

@@ -1,8 +1,8 @@
-"""Packs the counts of one row of history into a few bytes.
+"""Packs the counts of one row of the history of requests into a few bytes.
 
-Pure. Counts are a tuple: first the number of errors, then the requests in each bucket of the latency histogram. Most of
-them are zero, so only the others are stored: each as one number that holds count and position, in as few bytes as
-it needs (seven bits in each, the last byte has no high bit).
+Pure. Counts are a tuple: first the number of errors, then the requests in each bucket of the latency histogram. Most
+counts are zero, and only the others are stored. Each is stored with its position, as one number in as few bytes as
+possible: seven bits in each byte; the high bit says that another byte follows.
 """
 
 from __future__ import annotations

@@ -58,12 +58,12 @@ class GainsByWindow:
         self._accept_fallen(now_s)
 
     def skip(self, totals: Mapping[Place, Counts]) -> None:
-        """Take these totals as stored: what was counted so far belongs to a time that nobody knows."""
+        """Regard these totals as stored, because nobody knows at what time they were counted."""
         self._marks.update(totals)
         self._changed.update(totals)
 
     def mark_all(self) -> None:
-        """Give every mark with the next gains, because the store has lost them."""
+        """Include every mark in the next attempt, because the store has lost the marks."""
         self._changed.update(self._marks)
 
     def begin_attempt(self) -> PendingGains:

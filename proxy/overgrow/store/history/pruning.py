@@ -1,6 +1,6 @@
-"""Keeps the history small: deletes rows that are too old, and if it is still too large, the finest first.
+"""Keeps the history small: deletes rows that are too old and, if the history is still too large, more of the finest rows.
 
-Rows of minutes and hours stand by series, so the series are pruned one after the other, a bounded number in each call.
+Rows of minutes and hours are sorted by series, so each call prunes a bounded number of series.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class HistoryPruner:
         self._measured_s: float | None = None
 
     def prune(self, connection: Connection, now_s: float, max_bytes: int) -> None:
-        """Delete what is not kept, of some series; the caller calls this every minute."""
+        """Delete rows of some series that are no longer kept; the caller calls this every minute."""
         if not self._left:
             self._begin_round(connection, now_s, max_bytes)
         else:
@@ -51,7 +51,7 @@ class HistoryPruner:
         self._left = sorted(ids)
 
     def _shorten(self, connection: Connection, now_s: float, max_bytes: int) -> None:
-        """If the history is too large, keep the finest rows for a shorter time, then the next."""
+        """If the history is too large, keep the finest rows for a shorter time; if that is not enough, coarser rows, too."""
         sizes = {each: table_bytes(connection, each) for each in FINEST_FIRST}
         excess = sum(sizes.values()) - max_bytes
         for each, size in sizes.items():
@@ -76,7 +76,7 @@ def _oldest_kept(each: Resolution, now_s: float) -> int:
 
 
 def table_bytes(connection: Connection, each: Resolution) -> int:
-    """Return how many bytes a table takes, for SQLite about."""
+    """Return how many bytes a table takes; for SQLite this is an estimate."""
     if connection.dialect.name == "postgresql":
         size = text("SELECT pg_total_relation_size(CAST(:name AS regclass))")
         return int(connection.execute(size, {"name": each.table.name}).scalar_one())

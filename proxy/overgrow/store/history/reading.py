@@ -54,7 +54,7 @@ class RouteHistory:
 def plan_period(since_s: float, until_s: float, step_s: int | None, now_s: float) -> Period:
     """Return the period that is read: its step is as asked if the rows and MOST_POINTS allow that, else the next longer one.
 
-    Without a step it has some USUAL_POINTS.
+    If `step_s` is None, the period has about USUAL_POINTS steps.
     """
     length_s = max(1, int(until_s) - int(since_s))
     finest = next(
@@ -73,7 +73,7 @@ def _whole(number: int, unit: int) -> int:
 
 
 def read_history(reader: Reader, route: str, period: Period, size: int) -> RouteHistory:
-    """Return the history of a route, of all front doors of the store; "" means all routes together.
+    """Return the history of a route, added up over all front doors in the store; "" means all routes together.
 
     Raises:
         StoreError: if the store cannot be read.

@@ -1,6 +1,6 @@
 """The rows of history: three tables of gains by time and series, from fine to coarse.
 
-Rule: rows are only ever added to. What is added is packed (overgrow.store.history.packing).
+Rule: counts in a row only grow. They are stored packed (overgrow.store.history.packing).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ COARSER = (MINUTES, HOURS)
 
 
 def add_rows(connection: Connection, to: Resolution, rows: Iterable[Packed]) -> None:
-    """Add rows to those of a table; rows within one span are one row of the table."""
+    """Add rows to a table; rows of one series within one span are added up to one row."""
     spans: defaultdict[int, defaultdict[int, list[bytes]]] = defaultdict(lambda: defaultdict(list))
     for at, series, packed in rows:
         spans[at - at % to.span_s][series].append(packed)

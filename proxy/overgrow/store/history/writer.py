@@ -80,7 +80,7 @@ class HistoryWriter(StoreConnection):
     ) -> bool:
         """Collect what the counters have gained, and store it if it is time; return whether all of it is stored.
 
-        `now_s` is unix time; `clock_s` is a clock that nobody sets.
+        `now_s` is unix time; `clock_s` is the time of a clock that is never set back.
         """
         if self._gains is not None:
             self._gains.add_totals(totals.read_changes(), now_s)

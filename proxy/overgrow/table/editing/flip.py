@@ -240,7 +240,7 @@ def _refuse_stale(transaction: EditTransaction, actor: Actor) -> None:
 
 
 def refuse_irreversible(members: Sequence[Draft], to: str) -> None:
-    """Refuse to send a route to legacy whose data has left legacy."""
+    """Refuse to send a route back to legacy if its data has left legacy."""
     for draft in members:
         if draft.fields.values.get("reversible") is False and to not in ("migrated", "gone"):
             line = draft.fields.nodes["reversible"].line
@@ -270,7 +270,7 @@ def _printable_name(entry: HistoryEntry) -> str:
 
 
 def _require_as_written(transaction: EditTransaction, entry: HistoryEntry) -> list[Draft]:
-    """Return the routes that a flip of the history changed; raise EditRefused if one was edited after that flip."""
+    """Return the routes that `entry`, a flip, changed; raise EditRefused if one of them was edited after that flip."""
     if entry.from_ == "split":
         what = f"before the flip by {_printable_name(entry)} at {entry.at} the members of {entry.route} differed"
         raise EditRefused(

@@ -1,4 +1,4 @@
-"""The history as people and programs read it: the latest first, with what undid what, and what still waits to be recorded.
+"""The history as people and programs read it: the latest first, with what undid each entry, and what still waits to be recorded.
 
 Pure. The command line, the API and the page show the same rows. A kill or resume that could not be recorded yet, because
 another process held the history, is a row too: it took effect.
