@@ -15,6 +15,7 @@ from overgrow.notify.event import WebhookEvent
 from overgrow.notify.signing import signature_headers
 
 TIMEOUT_S = 10.0  # without a byte from the receiver
+_CANNOT_BE_USED = "the address, or a variable such as HTTPS_PROXY or SSL_CERT_FILE, cannot be used"
 _TOO_EARLY, _TOO_MANY, _REQUEST_TIMEOUT = 425, 429, 408
 
 
@@ -39,14 +40,16 @@ class WebhookSender:
         """Send an event once; return how that ended. Nothing is raised for whatever the receiver does."""
         body = event.body_for(self._url, self._host)
         headers = self._headers | signature_headers(event.id, int(now_s), body, self._secret)
-        self._client = client = self._client or httpx.Client(timeout=TIMEOUT_S)
         try:
+            self._client = client = self._client or httpx.Client(timeout=TIMEOUT_S)
             with client.stream("POST", self._url, content=body, headers=headers) as response:
                 return judge_response(response.status_code, response.headers.get("retry-after"))
         except httpx.HTTPError as error:
             return Delivery("retry", describe_error(error))
-        except (OSError, RuntimeError) as error:  # closed meanwhile; a broken proxy setting
-            return Delivery("retry", type(error).__name__)
+        except RuntimeError:  # `close` was called meanwhile
+            return Delivery("retry", "no answer in time")
+        except Exception as error:  # noqa: BLE001  of a proxy, a certificate file or a host name that cannot be used
+            return Delivery("retry", f"{_CANNOT_BE_USED} ({type(error).__name__})")
 
     def close(self) -> None:
         """Close the connection, even if `send` is waiting on it in another thread; the next `send` opens a new one."""

@@ -77,6 +77,30 @@ def test_an_answer_decides_what_happens_to_an_event(answer, expected):
         assert len(came) == 1
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        pytest.param("ALL_PROXY", "socks5://127.0.0.1:1", id="a proxy that needs another package"),
+        pytest.param("HTTP_PROXY", "ftp://user:hidden@h:1", id="a proxy of no known kind"),
+        pytest.param("HTTP_PROXY", "http://[::1", id="a proxy that is no address"),
+        pytest.param("NO_PROXY", "[::1", id="an exception that is no address"),
+        pytest.param("SSL_CERT_FILE", "/nowhere/ca.pem", id="certificates that are not there"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_postpones_an_event(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+
+    found = send("http://127.0.0.1:9/hook")
+
+    assert found.outcome == "retry"
+    assert "HTTPS_PROXY" in found.why
+    assert "hidden" not in found.why
+
+
+def test_a_host_name_that_no_lookup_takes_postpones_an_event():
+    assert send("http://a..b/hook").outcome == "retry"
+
+
 def test_a_receiver_that_is_away_is_tried_again():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
