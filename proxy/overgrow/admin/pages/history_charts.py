@@ -24,7 +24,12 @@ from overgrow.text import count_text, duration_text
 HOUR_S, DAY_S = 3600, 86_400
 RANGES = {"2h": 2 * HOUR_S, "24h": DAY_S, "7d": 7 * DAY_S, "90d": 90 * DAY_S}
 USUAL_RANGE = "2h"
-KEEP_S = {"2h": 8.0, "24h": 30.0, "7d": 60.0, "90d": 300.0}  # until a chart is read again
+KEEP_S = {
+    "2h": 20.0,
+    "24h": 90.0,
+    "7d": 300.0,
+    "90d": 900.0,
+}  # until a chart is read again: less than a step
 SIDES = ("legacy", "migrated")
 ValueOf = Callable[[HistoryPoint], float | None]
 
