@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from overgrow.files.thread import FileThread
+from overgrow.observe.board import workers
 from overgrow.observe.counter_identity import (
     CounterIdentity,
     confirm_identity,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("overgrow")
 
 RECORD_S = 1.0
+LOOK_S = 1.0  # how long the end of a worker waits for the board
 FINISH_S = 6.0  # how long the end of a worker waits for the store, if its grace time allows it
 
 
@@ -89,14 +91,23 @@ class RequestHistory:
         is_at_home = self._presence.home == self._app.state
         return is_at_home and await self._presence.is_spokesman()
 
-    async def finish(self, *, is_last: bool, has_waiting_clients: bool = False) -> None:
-        """Store the counts of a worker that ends, if it was the one that records, or is the last of all.
+    async def finish(self, *, has_waiting_clients: bool = False) -> None:
+        """Store the counts of a worker that has left the board, if it was the one that records, or is the last of all.
 
         If clients wait for the next start of the front door, store nothing, because that may take long. The counters keep
         the counts, and the next start stores them.
         """
-        if has_waiting_clients or (self._writer is None and not is_last):
+        if has_waiting_clients:
             return
+        look = asyncio.ensure_future(self._files.call(workers, self._presence.board))
+        done, _ = await asyncio.wait({look}, timeout=LOOK_S)
+        if not done or look.exception() is not None:  # the state folder does not answer
+            return
+        is_last = not look.result()
+        if self._writer is not None or is_last:
+            await self._finish_in_time(is_last=is_last)
+
+    async def _finish_in_time(self, *, is_last: bool) -> None:
         ending = asyncio.ensure_future(self._files.call(self._finish, is_last))
         done, _ = await asyncio.wait({ending}, timeout=FINISH_S)
         if not done:

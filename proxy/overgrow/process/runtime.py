@@ -21,7 +21,6 @@ from overgrow.app_loader.sources import ImportedSources
 from overgrow.exchange import Sink
 from overgrow.files import ANSWER_S, within
 from overgrow.files.thread import FileThread
-from overgrow.observe.board import workers
 from overgrow.observe.counter_identity import identify_counters
 from overgrow.observe.metrics import Metrics
 from overgrow.observe.recent_rates import RatesFile
@@ -488,12 +487,8 @@ class WorkerRuntime:
         await self._recent.close()
         await self.presence.close()
         if self.control is not None:
-            with suppress(OSError):
-                others = await self._files.call(workers, self.presence.board)
-                is_awaited = getattr(self.control, "has_waiting_clients", False)
-                await self._request_history.finish(
-                    is_last=not others, has_waiting_clients=is_awaited
-                )
+            is_awaited = getattr(self.control, "has_waiting_clients", False)
+            await self._request_history.finish(has_waiting_clients=is_awaited)
 
 
 def _open_metrics(presence: Presence, config: Path) -> Metrics:

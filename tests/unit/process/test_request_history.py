@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
 
+from overgrow.observe.board import claim_slot
 from overgrow.observe.counter_identity import has_identity, identify_counters
 from overgrow.observe.metrics import Metrics
+from overgrow.process import request_history as module
 from overgrow.process.request_history import RequestHistory
 from overgrow.settings import Settings
 from overgrow.store.engine import store_url
@@ -25,6 +28,7 @@ class Board:
 
     def __init__(self, home):
         self.home, self.speaks, self.published = home, True, 0
+        self.board = home / "board"
 
     async def is_spokesman(self):
         return self.speaks
@@ -95,10 +99,15 @@ def test_a_worker_that_no_longer_records_closes_the_store(history, metrics, boar
     assert (None, None) == (history._writer, history._totals)
 
 
-@pytest.mark.parametrize(("is_last", "expected"), [(True, 1), (False, None)])
-def test_the_last_worker_stores_what_is_left(history, metrics, tmp_path, is_last, expected):
+@pytest.mark.parametrize(("others", "expected"), [(0, 1), (1, None)])
+def test_the_last_worker_stores_what_is_left(history, metrics, tmp_path, others, expected):
+    slots = [claim_slot(tmp_path / "board") for _ in range(others)]
+    for slot in slots:
+        slot.publish({})
     metrics.record(exchange())
-    asyncio.run(history.finish(is_last=is_last))
+    asyncio.run(history.finish())
+    for slot in slots:
+        slot.release()
 
     assert expected == (stored(tmp_path) if (tmp_path / "store.sqlite3").exists() else None)
 
@@ -109,7 +118,7 @@ def test_the_next_start_stores_what_is_left_where_clients_wait(history, metrics,
         if records:
             await history._record_or_rest()
         metrics.record(exchange())
-        await history.finish(is_last=True, has_waiting_clients=True)
+        await history.finish(has_waiting_clients=True)
 
     asyncio.run(end())
     store = tmp_path / "store.sqlite3"
@@ -118,6 +127,16 @@ def test_the_next_start_stores_what_is_left_where_clients_wait(history, metrics,
     asyncio.run(successor._record_or_rest())
 
     assert (0 if records else None, 1) == (before, stored(tmp_path))
+
+
+def test_a_board_that_does_not_answer_holds_up_no_end(history, metrics, monkeypatch):
+    answers = threading.Event()
+    monkeypatch.setattr(module, "workers", lambda _: answers.wait())
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    asyncio.run(history.finish())
+    answers.set()
+
+    assert history._writer is None
 
 
 def test_a_removed_folder_gets_its_name_back(history, metrics, tmp_path):

@@ -9,7 +9,7 @@ from overgrow.admin.api.errors import ApiError
 from overgrow.admin.api.kinds import SpanKind, Text, Time, Word
 from overgrow.admin.api.route_names import require_route
 from overgrow.admin.api.schemas import INTEGER, NUMBER, TEXT, TIME, list_of, nullable, record
-from overgrow.admin.request_history import HistoryQuestion, sides_history
+from overgrow.admin.request_history import LAST_S, HistoryQuestion, sides_history
 from overgrow.text import rfc3339
 
 HOUR_S, DAY_S = 3600, 86_400
@@ -29,8 +29,8 @@ POINT = record(
 
 
 def _answer_history(call: ApiCall) -> dict[str, Any]:
-    until_s = call["to"] if call["to"] is not None else call.now_s
-    since_s = call["from"] if call["from"] is not None else until_s - HOUR_S
+    until_s = _within_history(call["to"] if call["to"] is not None else call.now_s)
+    since_s = _within_history(call["from"] if call["from"] is not None else until_s - HOUR_S)
     if since_s >= until_s:
         what = f"The parameter from is {rfc3339(since_s)}; it must be before {rfc3339(until_s)}."
         raise ApiError("bad-parameter", what, "Correct from, or to.", parameter="from")
@@ -47,6 +47,11 @@ def _answer_history(call: ApiCall) -> dict[str, Any]:
         "series": [point.as_json() for point in found.points(call["side"])],
         "problem": found.problem,
     }
+
+
+def _within_history(at_s: float) -> float:
+    """Return a time that RFC 3339 can write, and after which something can have been counted."""
+    return min(max(0.0, at_s), float(LAST_S))
 
 
 ENDPOINTS = (

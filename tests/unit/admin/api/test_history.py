@@ -183,6 +183,20 @@ def test_all_of_time_can_be_asked_for(client, stored, step):
     assert (200, [1]) == (found.status_code, requests_of(found))
 
 
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("from=0001-01-01T00:00:00%2B10:00", 200),
+        ("to=0001-01-01T00:00:00%2B10:00", 400),
+        ("from=9999-12-31T23:59:59-10:00", 400),
+        ("to=9999-12-31T23:59:59-10:00", 200),
+        ("to=1970-01-01T00:00:00Z", 400),
+    ],
+)
+def test_times_at_the_ends_of_the_calendar_are_no_error_of_ours(client, query, status):
+    assert status == client.get(f"/api/history?{query}").status_code
+
+
 def test_markup_in_a_name_stays_text(client):
     found = client.get("/api/history?route=<script>alert(1)</script>")
 
