@@ -88,11 +88,11 @@ def list_decisions(
 
 
 def _newest(folder: Path, wanted: DecisionFilter, limit: int) -> DecisionList:
-    """Return the newest of the wanted decisions; read only as much of the rings as is needed to find them."""
-    page = read_newest_decisions(folder, 2 * limit)
+    """Return the newest of the wanted decisions by their time; read only as much of the rings as is needed."""
+    page = read_newest_decisions(folder, limit + 1)
     chosen = tuple(filter(wanted.takes, page.records))
     if len(chosen) <= limit:
-        page = read_decisions(folder)
+        page = read_newest_decisions(folder)
         chosen = tuple(filter(wanted.takes, page.records))
     has_more = len(chosen) > limit
     return DecisionList(chosen[-limit:], page.last_seq, 0, has_restarted=False, has_more=has_more)

@@ -148,21 +148,28 @@ def read_decisions(folder: Path, after: int | None = None) -> DecisionPage:
     return DecisionPage(records, last_seq, missed, has_restarted)
 
 
-def read_newest_decisions(folder: Path, span: int) -> DecisionPage:
-    """Return the records of the last `span` decisions, as far as they are still kept."""
+def read_newest_decisions(folder: Path, most: int = MOST) -> DecisionPage:
+    """Return at most the last `most` records of each slot, in the order of their time.
+
+    That is not the order of their numbers: a worker that wrote late has given high numbers to old decisions.
+    """
     last_seq = _committed_seq(folder)
-    records = _read_between(folder, max(0, last_seq - span), last_seq)
-    return DecisionPage(records, last_seq, missed=0, has_restarted=False)
+    records = sorted(_read_all(folder, 0, last_seq, most), key=lambda each: (each.at_s, each.seq))
+    return DecisionPage(tuple(records), last_seq, missed=0, has_restarted=False)
 
 
 def _read_between(folder: Path, after: int, last_seq: int) -> tuple[DecisionRecord, ...]:
     """Return the records of all slots with numbers above `after`, up to `last_seq`, in order."""
+    return tuple(sorted(_read_all(folder, after, last_seq, MOST), key=lambda each: each.seq))
+
+
+def _read_all(folder: Path, after: int, last_seq: int, most: int) -> list[DecisionRecord]:
     found = {
         record.seq: record
         for path in folder.glob(_RING_FILE.format("*"))
-        for record in _read_ring(path, after, last_seq)
+        for record in _read_ring(path, after, last_seq, most)
     }
-    return tuple(found[seq] for seq in sorted(found))
+    return list(found.values())
 
 
 def _committed_seq(folder: Path) -> int:
@@ -187,12 +194,12 @@ def _read_header(path: Path) -> tuple[int, int]:
     return 0, 0
 
 
-def _read_ring(path: Path, after: int, last_seq: int) -> Iterator[DecisionRecord]:
-    """Yield the records of one slot with numbers above `after`, up to `last_seq`."""
+def _read_ring(path: Path, after: int, last_seq: int, most: int) -> Iterator[DecisionRecord]:
+    """Yield the last `most` records of one slot, as far as they have numbers above `after`, up to `last_seq`."""
     written, newest = _read_header(path)
     if newest <= after:
         return
-    count = min(written, MOST, newest - after)
+    count = min(written, most, newest - after)
     for data in _read_blocks(path, written - count, count):
         record = _parse_record(data)
         if record is not None and after < record.seq <= last_seq:

@@ -13,6 +13,7 @@ from overgrow.observe.decision_ring import (
     DecisionRing,
     RingBusy,
     read_decisions,
+    read_newest_decisions,
 )
 from tests.unit.observe.exchanges import decision, encode_exchange, exchange, head
 
@@ -62,6 +63,15 @@ def test_workers_number_their_decisions_together(tmp_path):
 
     page = read_decisions(tmp_path)
     assert [(1, "/a"), (2, "/b"), (3, "/c"), (4, "/d")] == [(r.seq, r.path) for r in page.records]
+
+
+def test_the_newest_decisions_are_those_of_the_latest_time(tmp_path):
+    late = [text_of(b"/late", 0, started_at=20.0)]
+    DecisionRing().write(tmp_path, 0, late, 0)
+    early = [text_of(b"/early", 1, started_at=at_s) for at_s in (1.0, 2.0, 3.0)]
+    DecisionRing().write(tmp_path, 1, early, 0)  # a worker that wrote late what came early
+
+    assert [2.0, 3.0, 20.0] == [each.at_s for each in read_newest_decisions(tmp_path, 2).records]
 
 
 def test_after_a_number_come_the_later_decisions_only(tmp_path):

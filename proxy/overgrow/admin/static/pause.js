@@ -9,7 +9,7 @@ let shown = null;
 transformList("page.rows", (rows) => {
   if (held === null) return (shown = rows);
   if (held === "first") held = rows;
-  const newest = held.length ? held[0].seq : 0;
+  const newest = Math.max(0, ...held.map((row) => row.seq));
   const count = rows.filter((row) => row.seq > newest).length;
   setText(note, count ? `Paused; ${count}${count === rows.length ? " or more" : ""} newer.` : "Paused.");
   return held;
