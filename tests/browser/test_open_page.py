@@ -54,7 +54,7 @@ def opened(browser, shop, path):
         page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
         page.add_init_script(COUNT_WAITS % TICK_MS)
         page.goto(path)
-        page.wait_for_function("window.waits > 0")
+        page.wait_for_function("() => window.waits > 0")
         yield Wire(page)
 
 
@@ -143,3 +143,34 @@ def test_every_request_of_the_open_page_is_for_its_data(page, shop):
     page.wait_for_function(SAYS, arg="ready")
 
     assert {f"{shop.home}/page-data/"} == set(asked)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        pytest.param(401, "Your login has ended", id="the login has ended"),
+        pytest.param(404, "is not there any more", id="the route was renamed"),
+        pytest.param(503, "cannot read what this page shows", id="a file cannot be used"),
+        pytest.param(None, "does not answer this page", id="nothing answers"),
+    ],
+)
+def test_an_open_page_says_why_it_is_not_updated(browser, shop, status, words):
+    with opened(browser, shop, "/routes/order-detail") as wire:
+        refuse = (
+            (lambda each: each.fulfill(status=status)) if status else (lambda each: each.abort())
+        )
+        wire.page.route(DATA, refuse)
+        wire.tick()
+
+        assert words in wire.page.locator("#unreachable").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("/routes/order-detail", "order-detail - Overgrow"), ("/live", "Live - Overgrow")],
+)
+def test_the_title_of_an_open_page_keeps_its_name(browser, shop, path, title):
+    with opened(browser, shop, path) as wire:
+        wire.tick(2)
+
+        assert title == wire.page.title()

@@ -155,7 +155,7 @@ export function watch(urlOf, { onData, onTick = () => {}, onFailure = () => {} }
       if (answer.status === 200) {
         etag = answer.headers.get("ETag");
         onData(await answer.json());
-      } else if (answer.status !== 304) throw new Error(answer.status === 401 ? "login" : `HTTP ${answer.status}`);
+      } else if (answer.status !== 304) throw new Error(`HTTP ${answer.status}`, { cause: answer.status });
       onTick(Date.parse(answer.headers.get("Date")) || Date.now());
     } catch (failure) {
       onFailure(failure);
@@ -174,9 +174,17 @@ export function showAgain() {
   if (lastData) apply(document.body, lastData);
 }
 
+/** Return why there are no data: by the status of the answer, undefined if there was none that can be read. */
+function whyNotUpdated(status) {
+  if (status === undefined) return "The front door does not answer this page.";
+  if (status === 401) return "Your login has ended: reload the page.";
+  if (status >= 500) return `The front door cannot read what this page shows (HTTP ${status}).`;
+  return `What this page shows is not there any more, or has another name (HTTP ${status}): reload the page.`;
+}
+
 function showFailure(failure) {
   const since = document.querySelector("#asof time").getAttribute("datetime");
-  const why = failure.message === "login" ? "Your login has ended: reload the page." : "The front door does not answer this page.";
+  const why = whyNotUpdated(failure.cause);
   const line = document.getElementById("unreachable");
   setText(line, `${why} Not updated since ${since}.`);
   line.hidden = false;
@@ -201,8 +209,7 @@ function start() {
       lastData = data;
       apply(document.body, data);
       const { alerts_text: alerts, status } = data.frame;
-      const name = document.title.split(" - ").pop();
-      document.title = [alerts, status === "ready" ? "" : status, name].filter(Boolean).join(" - ");
+      document.title = [alerts, status === "ready" ? "" : status, document.body.dataset.title].filter(Boolean).join(" - ");
       document.dispatchEvent(new CustomEvent("live", { detail: data }));
     },
     onTick: (nowMs) => {
