@@ -15,7 +15,7 @@ from overgrow.observe.board import workers
 from overgrow.observe.upstream import upstream_json
 from overgrow.routing.model import RouteTable
 from overgrow.shadow.review.gate_report import GateQuestion, GateReport
-from overgrow.table.editing.history import JOURNAL, History, read_history
+from overgrow.table.editing.history import JOURNAL, History, read_changed_history
 
 Worker = Mapping[str, Any]
 
@@ -171,7 +171,7 @@ def history_of(view: StateFolder) -> History:
         OSError: if the state folder does not respond.
 
     """
-    return within(ANSWER_S, view.state / JOURNAL, partial(read_history, view.state))
+    return within(ANSWER_S, view.state / JOURNAL, partial(read_changed_history, view.state))
 
 
 def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from overgrow.files import is_same_file, read_regular
+from overgrow.files import Signature, is_same_file, read_regular, signature_of
 from overgrow.table.file_lock import acquire_lock
 from overgrow.table.state_dir import recreate_state_dir
 
 JOURNAL = "flips.jsonl"
 WAIT_S = 5.0  # for another process that holds the history
 FIRST = "0" * 64
+_last_read: dict[Path, tuple[Signature, History]] = {}
 
 
 class FieldChange(NamedTuple):
@@ -188,6 +189,21 @@ def read_history(state: Path) -> History:
                 broken.append(f"line {number} does not follow line {number - 1}: one was changed")
         prev = _hash_line(line)
     return History(tuple(entries), tuple(torn), tuple(broken))
+
+
+def read_changed_history(state: Path) -> History:
+    """Return what `read_history` returns; read the file only if its signature has changed since the last call.
+
+    For readers that ask every few seconds. An entry changes the file's size and times, and so its signature.
+    """
+    signature = signature_of(state / JOURNAL)
+    known = _last_read.get(state)
+    if known is not None and signature is not None and known[0] == signature:
+        return known[1]
+    found = read_history(state)
+    _last_read.clear()  # one front door has one state folder
+    _last_read[state] = (signature, found)
+    return found
 
 
 def _is_torn(line: bytes) -> bool:
