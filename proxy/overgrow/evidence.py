@@ -106,7 +106,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One request that a client got a response to. Coverage is the share of these whose shape was compared."""
+    """One request to which a client got a response. Coverage is the share of such requests whose shape was compared."""
 
     route: str
     control: str
@@ -190,7 +190,10 @@ class ShapeCounts:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of pairs that differ in the same way. `count` is the number of all pairs, `recent` of those in the window asked for."""
+    """A group of pairs that differ in the same way.
+
+    `count` is the number of all pairs, `recent` that of the pairs in the window that was asked for.
+    """
 
     route: str
     control: str

@@ -440,7 +440,7 @@ def _code_or_dash(text: str) -> str:
 def find_unknown_variables(
     environ: Mapping[str, str], used: Collection[str] = ()
 ) -> Iterator[tuple[str, str]]:
-    """Give each OVERGROW_ variable that no setting reads, with advice.
+    """Yield each OVERGROW_ variable that no setting reads, with advice.
 
     `used` are the variables that the table uses. An empty variable counts as not set. Kubernetes sets variables
     such as OVERGROW_SERVICE_HOST in each pod beside a Service with the name `overgrow`; these are no mistakes.

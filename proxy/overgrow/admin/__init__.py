@@ -1,1 +1,1 @@
-"""The admin listener's own Flask app: health, readiness, metrics, a JSON API and a page."""
+"""The admin listener's own Flask app: health, readiness, metrics, a JSON API and pages."""

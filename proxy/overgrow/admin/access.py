@@ -1,8 +1,8 @@
 """Who makes the current request, and what they may do.
 
 Rule: a token determines what its holder may do: one token allows changes, the other one only reading. Where no token
-is set, everybody who reaches the listener may send clients back to legacy. But to send clients to migrated needs proof
-of who asks: a token, or a unix socket that only the front door's owner can use.
+is set, everybody who reaches the listener may send clients back to legacy. But to take clients away from legacy needs
+proof of who asks: a token, or a unix socket that only the front door's owner can use.
 """
 
 from __future__ import annotations
@@ -83,9 +83,10 @@ def clean_name(text: str) -> str:
 
 
 def author(face: str, name: str = "") -> str:
-    """Return the author of a change for the history: the name if one is known, the face, and where the request came from.
+    """Return the author of a change for the history: a name if one is known, `face`, and where the request came from.
 
-    The name of a login beats the one in the request, which anybody with the token can write.
+    `face` says whether the page or the API was used. The name of a login beats the name in the request, because anybody
+    with the token can write any name into a request.
     """
     where = f"{face}, from {request.remote_addr or 'a unix socket'}"
     who = current_access().name or clean_name(name)

@@ -109,7 +109,7 @@ def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
 
 
 def _refuse_long_body() -> None:
-    """Refuse a body that is too long and does not say its length: Werkzeug would cut it."""
+    """Refuse a body that is too long although it declares no length: Werkzeug would cut it and pass it on."""
     if request.content_length is None and len(request.get_data()) >= MOST_BODY:
         raise RequestEntityTooLarge
 

@@ -92,7 +92,7 @@ def _auth_refusal(
 def _change_refusal(
     view: AdminView, access: Access | None, reading_posts: Collection[str]
 ) -> ResponseReturnValue | None:
-    """Return the refusal of a POST: its token only reads, or its form is not from our page."""
+    """Return the refusal of a POST whose token only reads, or whose form is not from our page; None if it may pass."""
     if request.routing_exception or access is None:  # such a request gets 404 or 405
         return None
     if not access.may_change and request.endpoint not in reading_posts:

@@ -1,7 +1,7 @@
 """Changes through the admin listener: flips, rollbacks, the kill switch, breakers. The page and the API use them alike.
 
 As with the command line, the file is edited and workers follow. Only the command line may overrule a closed gate. A flip
-forward, which sends more clients to migrated, needs proof of who asks and a reason; a flip back needs neither.
+forward, which takes clients away from legacy, needs proof of who asks and a reason; a flip back needs neither.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ChangeOrder:
 
 
 def flip(view: AdminView, name: str, to: str, order: ChangeOrder) -> edit.FlipResult:
-    """Flip a route, or group:NAME. Raise EditRefused or ApiError if that may not be."""
+    """Flip a route, or group:NAME. Raise EditRefused or ApiError if that is not allowed."""
     actor = edit.Actor(
         os.environ,
         order.who,
@@ -125,7 +125,7 @@ def _edit_table(
 ) -> edit.FlipResult:
     """Edit the table. If another process holds the lock, or the file system hangs, this thread waits only for a short time.
 
-    `asks_s` is the time in which the edit may ask the store and the workers.
+    `asks_s` is how long the edit may wait for answers of the store and the workers.
     """
 
     def work() -> edit.FlipResult:

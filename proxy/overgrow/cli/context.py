@@ -156,7 +156,7 @@ def _find_running_table(asked_state: Path | None) -> Path | None:
 
 @contextmanager
 def _fail_on_errors() -> Iterator[None]:
-    """Turn a refused review into a failure, and an OSError that no command expected into one with a reason instead of a traceback."""
+    """Turn ReviewRefused, and an OSError that no command expected, into a failure with a reason instead of a traceback."""
     try:
         yield
     except ReviewRefused as refused:

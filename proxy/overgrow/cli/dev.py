@@ -138,7 +138,7 @@ def _wait_for_end(running: Sequence[DevProcess]) -> DevProcess:
 
 
 def _stop_all(running: Sequence[DevProcess]) -> None:
-    """End all processes, the one that started last first; a second Ctrl-C changes nothing."""
+    """End all processes, in the reverse order of their start; a second Ctrl-C changes nothing."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     for each in reversed(running):

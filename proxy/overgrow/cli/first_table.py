@@ -86,7 +86,7 @@ def new_routes(
     """Return the entries under `routes` for those rules that have no route in the table yet.
 
     `taken` holds the methods of existing routes by shape and host, `names` their names; the new entries are added to both.
-    Routes named in `without` are left out, for the reason that it gives.
+    Routes named in `without` are left out: it maps a name to the reason.
     """
     lines: list[str] = []
     made: list[str] = []

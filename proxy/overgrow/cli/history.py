@@ -33,8 +33,9 @@ LAST = 20
 def history(call: Invocation, route: str | None, last: int) -> None:
     """Show flips, rollbacks, kills, resumes and accepted rules, the latest first.
 
-    With ROUTE or group:NAME only what was done to that; of a route, flips of its group too. Each line of the history contains the hash of
-    the line before. Exit 1 if a line was changed or removed later.
+    With ROUTE, show only what was done to that route, by flips of its group too; with group:NAME, only
+    what was done to that group. Each line of the history contains the hash of the line before. Exit 1
+    if a line was changed or removed later.
     """
     with file_deadline(call):
         found = read_history(call.state_to_read)

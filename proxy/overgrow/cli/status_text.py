@@ -71,7 +71,7 @@ def health_text(payload: Mapping[str, Any]) -> str:
 
 
 def _load_lines(payload: Mapping[str, Any]) -> list[str]:
-    """Return how many connections and calls there are; an earlier version's front door does not send it."""
+    """Return how many connections and calls there are; nothing if a front door of an earlier version does not send that."""
     if "connections" not in payload:
         return []
     open_now, calls = payload["connections"], payload["local_calls"]
@@ -108,7 +108,7 @@ def _window_cells(window: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def error_share(errors: int, requests: int) -> str:
-    """Return the share of errors; a few of many are never shown as 0%."""
+    """Return the share of errors; a share above zero is never shown as 0%."""
     if not errors:
         return "-"
     percent = 100 * errors / requests

@@ -90,7 +90,7 @@ def tail(call: Invocation, last: int, **wanted: str | None) -> None:
 
 
 def _follow(call: Invocation, filters: Query, last: int) -> Iterator[dict[str, Any]]:
-    """Yield the decisions that are kept, then those that come; end when nobody reads the output."""
+    """Yield the decisions that are kept, then new ones as they come; end when nobody reads the output."""
     page = _first_page(call, {**filters, "limit": max(1, last)})
     if not last:
         page["decisions"] = []

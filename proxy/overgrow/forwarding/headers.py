@@ -67,7 +67,7 @@ def connection_options(headers: Headers) -> frozenset[bytes]:
 
 
 def _parse_connection_options(value: bytes) -> frozenset[bytes]:
-    """Return the header names that one Connection value lists; clients repeat the same few values."""
+    """Return the header names that one Connection value lists; cached, because clients repeat the same few values."""
     tokens = {token.strip().lower() for token in value.split(b",")}
     return frozenset(
         name

@@ -37,7 +37,7 @@ class WebhookSender:
         self._client: httpx.Client | None = None
 
     def send(self, event: WebhookEvent, now_s: float) -> Delivery:
-        """Send an event once; return how that ended. Nothing is raised for whatever the receiver does."""
+        """Send an event once; return how that ended. It raises nothing, whatever the receiver does."""
         body = event.body_for(self._url, self._host)
         headers = self._headers | signature_headers(event.id, int(now_s), body, self._secret)
         try:

@@ -1,7 +1,8 @@
 """One event for the webhook, and the body that a receiver gets.
 
 Pure. The body follows Standard Webhooks 1.0 (type, timestamp, data) and has a sentence for people beside it, in
-`text`, which Slack and compatible chats show. Microsoft Teams wants an Adaptive Card instead; its addresses are known.
+`text`, which Slack and compatible chats show. Microsoft Teams wants an Adaptive Card instead; the
+address shows whether a webhook belongs to Teams.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def is_teams_address(url: str) -> bool:
 def _chat_text(text: str) -> str:
     """Return text that a chat shows as it is: without control characters, mentions and links.
 
-    Slack asks for these three entities (its page "Formatting text for app surfaces"); `<!channel>` would call everybody.
+    Slack wants `&`, `<` and `>` as entities (its page "Formatting text for app surfaces"); `<!channel>` would call
+    everybody.
     """
     shown = printable(text, keep="")[:MAX_TEXT]
     return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

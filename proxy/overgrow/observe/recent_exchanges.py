@@ -28,7 +28,7 @@ class RecentDecisions(NamedTuple):
     total: int
 
     def unpack(self) -> list[RecentDecision]:
-        """Return the decisions; not in the event loop, because it takes a moment."""
+        """Return the decisions. Do not call this in the event loop, because it takes a moment."""
         return [RecentDecision(*facts, *texts) for facts, *texts in list(self.kept)]
 
 

@@ -56,12 +56,12 @@ class RouteSplit:
 
     @property
     def share(self) -> float | None:
-        """Of the requests that either side served, the percentage that migrated served; None without such requests."""
+        """Migrated's share, in percent, of the requests that either side served; None without such requests."""
         return _share(self.legacy.requests, self.migrated.requests)
 
     @property
     def live_share(self) -> float | None:
-        """Of the requests that either side served in the last minute, the percentage that migrated served."""
+        """Migrated's share, in percent, of the requests that either side served in the last minute."""
         return _share(*self.live)
 
     @property

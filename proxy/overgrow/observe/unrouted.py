@@ -169,7 +169,7 @@ class UnroutedFile:
         overflow: int,
         now_s: float,
     ) -> None:
-        """Count requests, and write the file unless it was written only now; it is then written by a later call.
+        """Count requests, and write the file; if the file was written a moment ago, a later call writes it.
 
         Raises:
             OSError: if the file cannot be read or written.
@@ -262,7 +262,7 @@ def _read(path: Path) -> UnroutedCounts | None:
 
 @lru_cache(maxsize=16)  # a pure memo: an open page asks every two seconds
 def _read_unless_same(path: Path, _signature: Signature) -> UnroutedCounts | None:
-    """Like `_read`, once for each content of a file. The caller must not change the counts."""
+    """Like `_read`, but cached for each signature of a file. The caller must not change the counts."""
     return _read(path)
 
 

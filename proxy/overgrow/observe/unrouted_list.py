@@ -110,7 +110,7 @@ def _is_routed(row: UnroutedRow, route_of: RouteOf) -> bool:
 
 
 def _methods_to_route(counted: Mapping[str, int]) -> list[str]:
-    """Return the methods for a route; none, which is all of them, if a method is unusual."""
+    """Return the methods for a route; an empty list, which stands for all methods, if a method is unusual."""
     if not set(counted) <= set(_METHODS):
         return []
     wanted = set(counted) | ({"GET"} if "HEAD" in counted else set())
@@ -120,7 +120,7 @@ def _methods_to_route(counted: Mapping[str, int]) -> list[str]:
 
 
 def _quote(path: str) -> str:
-    """Return a path as YAML: a JSON string is YAML too; `${` would be a variable."""
+    """Return a path as YAML: in JSON's quotes if need be, and with `${` doubled, since it would begin a variable."""
     if _PLAIN.fullmatch(path):
         return path
     return json.dumps(path.replace("${", "$${"), ensure_ascii=False)

@@ -87,7 +87,7 @@ class RequestHistory:
             await self._files.call(self._close)
 
     async def _is_recorder(self) -> bool:
-        """Whether this worker records for all. While the state folder cannot be used, nobody does: the counters keep the counts."""
+        """Whether this worker records for all. While the state folder cannot be used, nobody records: the counters keep the counts."""
         is_at_home = self._presence.home == self._app.state
         return is_at_home and await self._presence.is_spokesman()
 

@@ -263,7 +263,7 @@ class _HidingRoutes:
 
 
 def _weaker_conditions(route: Route, group: dict[Conditions, _FirstRanks]) -> Iterator[Conditions]:
-    """Yield conditions that every request of `route` meets; those of them that the group has are all included."""
+    """Yield conditions that every request of `route` meets: all such conditions in the group, and perhaps others."""
     implied = [*route.predicates]
     implied += [Predicate(one.kind, one.name) for one in route.predicates if one.value is not None]
     hosts = _wider_hosts(hostname_of(route.host or ""))

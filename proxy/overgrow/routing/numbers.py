@@ -91,7 +91,7 @@ def _digit_patterns(limits: Limits, width: int) -> Iterator[tuple[Digits, bool]]
 
 
 def _patterns_between(low: str, high: str) -> Iterator[Digits]:
-    """Yield the patterns of the numbers between two of equal length."""
+    """Yield the patterns of the numbers from `low` to `high`, both included, which have the same number of digits."""
     if not low:
         yield []
         return

@@ -67,7 +67,7 @@ class GcSchedule:
     def collect_if_due(self, departed_clients: int = 0) -> None:
         """Collect if enough time has passed; the longer the last collection took, the longer the wait.
 
-        `departed_clients` counts the clients that left in the middle of a request so far. The objects
+        `departed_clients` is how many clients have so far left in the middle of a request. The objects
         that an app made for them may be large and belong to a reference cycle, such as an exception and its
         traceback. Those objects are young, so a collection of the young generations finds them.
         """

@@ -1,4 +1,4 @@
-"""Reads groups of mismatches from their tables: with examples, or many of them without."""
+"""Reads groups of mismatches from their tables: chosen groups with their examples, or many groups without examples."""
 
 from __future__ import annotations
 

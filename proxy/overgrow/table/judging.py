@@ -97,7 +97,7 @@ def compile_table(
 class JudgedTable(NamedTuple):
     """The result of judging a text of routes.yaml, compared with the running table.
 
-    If the text may be half-written, `lost` says what of the end of the running table is missing in the text.
+    If the text may be half-written, `lost` says which part of the running table's end the text lacks.
     """
 
     loaded: ParsedTable

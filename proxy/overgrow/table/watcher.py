@@ -64,7 +64,7 @@ Kind = Literal[
 
 
 class _ReadTable(NamedTuple):
-    """The result of reading the file; `lost` says what of the end of the running table is missing in the file."""
+    """The result of reading the file; `lost` says which part of the running table's end the file lacks; None if none."""
 
     data: bytes | None
     loaded: ParsedTable

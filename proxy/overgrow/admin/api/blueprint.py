@@ -1,4 +1,4 @@
-"""The API as a Flask blueprint: each declaration becomes a rule, and each error a JSON body."""
+"""The API as a Flask blueprint: each declaration becomes a URL rule, and each error a JSON body."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def _wish_of(call: ApiCall) -> RuleWish:
 
 
 def _field(prefix: str, read: Callable[[], T]) -> T:
-    """Return what `read` returns; a field that cannot be used is a bad parameter."""
+    """Return what `read` returns; if that raises BadField, raise the API's error for a bad parameter."""
     try:
         return read()
     except BadField as error:

@@ -34,9 +34,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One request to an endpoint: what the process knows, the time, the values of all parameters, who asks, and what was counted.
+    """One request to an endpoint: a view of the process, the time, the values of all parameters, who asks, and the counters.
 
-    `who` is the text that the history of flips keeps as the author: with the name of a login, or of the parameter `who`.
+    `who` is the author as the history of flips keeps it; it has the name of the login, else that of the parameter `who`.
     `is_proven` is False if no token is set and anybody on this machine could be the client.
     """
 

@@ -1,4 +1,4 @@
-"""JSON schemas of answers, in few words. Pure.
+"""Short functions that return JSON schemas of answers. Pure.
 
 Answers may get new keys, so a record never forbids others.
 """

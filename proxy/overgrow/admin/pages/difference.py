@@ -76,7 +76,7 @@ class DifferencePages:
         return self._render_preview(shown, key, request.args, {})
 
     def accept(self, key: str) -> ResponseReturnValue:
-        """Write the rule that was previewed; show the new preview if it is another one now."""
+        """Write the rule that was previewed; if the preview would be different now, show the new one instead."""
         form = request.form
         try:
             done = self._accept(key, form)

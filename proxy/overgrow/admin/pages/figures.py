@@ -14,7 +14,7 @@ def percent_of(part: int, whole: int) -> str:
 
 
 def percent_figure(part: int, whole: int) -> str:
-    """Return a share to three digits; a share that is not all is never shown as 100%, and one that is not none never as 0%."""
+    """Return a share to three digits; only the share of all is shown as 100%, and only the share of none as 0%."""
     percent = 100 * part / whole
     if part and percent < 0.01:
         return "<0.01%"
@@ -34,7 +34,7 @@ def rate_text(per_second: float) -> str:
 
 
 def split_bar(legacy: int, migrated: int) -> dict[str, Any]:
-    """Return the width of migrated's part of the bar, out of 100, and the share as text; nothing without requests."""
+    """Return the width of migrated's part of the bar, out of 100, and the share as text; an empty dict if there were no requests."""
     both = legacy + migrated
     if not both:
         return {}

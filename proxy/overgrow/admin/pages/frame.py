@@ -72,7 +72,7 @@ class Frame:
 def read_frame(view: AdminView, looks: int | None = None) -> Frame:
     """Read the board and the files' times.
 
-    `looks` is how many more times the page checks whether all workers follow a change; None unless it was opened after one.
+    If the page was opened after a change, `looks` is how many more times it checks whether all workers follow; else None.
     """
     living = living_workers(view)
     payload, killed_since = readiness(view, living), killed_since_of(view)
@@ -95,7 +95,7 @@ def read_frame(view: AdminView, looks: int | None = None) -> Frame:
 
 
 def state_of(payload: Mapping[str, Any], killed_since: str | None) -> tuple[str, str]:
-    """Return (words, tone) for the state of the front door; the words name the worst that is true."""
+    """Return (words, tone) for the state of the front door; if several states are true, the words name the worst one."""
     if payload["status"] != "ready":
         return payload["status"], "bad"
     if killed_since or payload["killed"]:

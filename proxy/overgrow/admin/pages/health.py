@@ -1,4 +1,4 @@
-"""What is wrong now, what this front door is, its load, the rates of both sides, workers and failures."""
+"""What is wrong now, version and addresses of the front door, its load, the rates of both sides, workers and failures."""
 
 from __future__ import annotations
 

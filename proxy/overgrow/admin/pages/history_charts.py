@@ -112,7 +112,7 @@ def _by_side(
 
 
 def _steps(found: SidesHistory, span: ChartSpan) -> list[int]:
-    """Return the beginnings of all steps; the last one is still filling."""
+    """Return the beginnings of all steps; the last step may not have ended yet."""
     first = int(found.since_s) // found.step_s * found.step_s
     return list(range(first, int(span.to_s) + 1, found.step_s))
 

@@ -277,7 +277,7 @@ def totals_text(totals: Totals) -> str:
 
 
 def undo_json(entry: HistoryEntry | None) -> dict[str, Any] | None:
-    """Return the flip that can be undone."""
+    """Return the flip that can be undone, as JSON; None if there is none."""
     if entry is None:
         return None
     what = f"{entry.route}: from {entry.to} back to {entry.from_}"

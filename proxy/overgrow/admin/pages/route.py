@@ -169,7 +169,7 @@ def _gate_json(report: GateReport) -> dict[str, Any]:
 
 
 def flips_of(shown: Overview, name: str) -> list[HistoryEntry]:
-    """Return the flips of a route, of its groups too, the latest first."""
+    """Return the flips of a route, including those of its group, the latest first."""
     return [
         entry
         for entry in reversed(shown.entries)

@@ -42,7 +42,7 @@ PageData = Mapping[str, Any]
 class Page:
     """One page: `build(view, now_s, query, **parts of the path)` returns its data.
 
-    The data depends on the query `parameters` alone; `build` does not get others. `narrow(data, query)` returns what the
+    Of the query, `build` gets only the names in `parameters`, so the data depends on no others. `narrow(data, query)` returns what the
     HTML shows of the data, if that is not everything. `build` raises an HTTPException for a page that does not exist.
     Texts are shown as they are; times are RFC 3339.
     """

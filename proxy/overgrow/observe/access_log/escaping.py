@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 def escape_text(text: str, max_length: int) -> str:
-    r"""Return text as at most `max_length` printable ASCII characters: others as `\x1b`, and the end of a longer text as `...`."""
+    r"""Return text as at most `max_length` printable ASCII characters, with escapes such as `\x1b`; a cut text ends in `...`."""
     if len(text) <= max_length and text.isascii() and text.isprintable() and "\\" not in text:
         return text
     escaped = text[: max_length + 1].encode("unicode_escape").decode("ascii")

@@ -62,7 +62,7 @@ class JsonLines:
 
     @staticmethod
     def mark_sampled(line: str, share_percent: float) -> str:
-        """Add which share of such requests is logged, so that a reader can scale its counts."""
+        """Add to a line the share of such requests that is logged, so that a reader can scale its counts."""
         return f'{line[:-2]},"overgrow.sample_percent":{share_percent:g}}}\n'
 
     def _timestamp(self, unix_s: float) -> str:

@@ -293,7 +293,7 @@ def values_of_identifying_member(
     """Return the values of the first member that identifies the items of both arrays.
 
     The members in IDENTITIES are tried first. Any other member is used only if both arrays have the same texts in it, in
-    different orders. None is used if some other member has the same texts in the same order in both arrays.
+    different orders. No member is used if some other member has the same texts in the same order in both arrays.
     """
     for key in IDENTITIES:
         first, second = unique_member_values(control, key), unique_member_values(candidate, key)

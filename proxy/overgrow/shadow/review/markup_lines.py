@@ -74,7 +74,7 @@ class Step(NamedTuple):
 
 
 class _OpenElement:
-    """An element whose end was not found yet, and how many children of each tag it has had."""
+    """An element whose end was not found yet, and how many children of each tag it has had so far."""
 
     def __init__(self, step: Step) -> None:
         self.step, self.children = step, Counter[str]()

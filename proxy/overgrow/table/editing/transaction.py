@@ -170,7 +170,7 @@ def _refuse_changed(transaction: EditTransaction) -> None:
 
 
 def _version_of(found: os.stat_result) -> tuple[int, int, int, int]:
-    """Return the facts about a file that change with its content. A chmod changes ctime, which is left out therefore."""
+    """Return the facts about a file that change with its content. The ctime is left out, because a chmod changes it, too."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 

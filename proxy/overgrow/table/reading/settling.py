@@ -34,7 +34,7 @@ def extent_of(root: Node, text: str) -> Extent:
 
 
 def lost_end(table: RouteTable, running: RouteTable) -> str | None:
-    """Return what of the end of the running table is missing in a new table; None if nothing is.
+    """Return which part of the running table's end a new table lacks; None if it lacks nothing.
 
     Only the end is checked, because a file that is still being written is complete up to the place where it ends now.
     """
