@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from overgrow.admin.view import AdminView, Worker
-from overgrow.files import within
+from overgrow.files import Signature, signature_of, within
 from overgrow.table.live import kill_files
 from overgrow.table.reading.parse import revision_of
 from overgrow.table.reading.table_file import read_table_file
@@ -49,6 +49,53 @@ def revision_on_disk(view: AdminView) -> str | None:
         return revision_of(within(LOOK_S, view.config, partial(read_table_file, view.config)))
     except OSError:
         return None
+
+
+class FilesOnDisk(NamedTuple):
+    """What the files say: since when a kill file exists (RFC 3339), and the table's revision; None for none."""
+
+    killed_since: str | None
+    revision: str | None
+
+
+class FilesReader:
+    """Reads the kill files and the table's revision for open pages, which ask every few seconds.
+
+    One thread reads all of them. Only if that takes too long is each file asked for by itself, so that a file that hangs
+    hides no other. The table is read again only if its signature has changed.
+    """
+
+    def __init__(self, view: AdminView) -> None:
+        self._view = view
+        self._known: tuple[Signature, str] | None = None
+
+    def read(self) -> FilesOnDisk:
+        """Return what the files say now."""
+        try:
+            return within(LOOK_S, self._view.state / "files of the pages", self._read_all)
+        except OSError:
+            return FilesOnDisk(killed_since_of(self._view), revision_on_disk(self._view))
+
+    def _read_all(self) -> FilesOnDisk:
+        times = []
+        for path in kill_files(self._view.config, self._view.state):
+            with suppress(OSError):
+                times.append(path.lstat().st_mtime)
+        return FilesOnDisk(rfc3339(min(times)) if times else None, self._read_revision())
+
+    def _read_revision(self) -> str | None:
+        signature = signature_of(self._view.config)
+        if self._known is not None and self._known[0] == signature:
+            return self._known[1]
+        try:
+            revision = revision_of(read_table_file(self._view.config))
+        except OSError:
+            return None
+        # Written while it was read: the next look reads again.
+        self._known = (
+            (signature, revision) if signature_of(self._view.config) == signature else None
+        )
+        return revision
 
 
 def lag_sentences(

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from overgrow.admin.alerts import breaker_alerts, is_well, lag_sentences
+from overgrow.admin.alerts import FilesReader, breaker_alerts, is_well, lag_sentences
 from overgrow.admin.overview import Totals, read_overview
 from overgrow.admin.pages.frame import read_frame
 from overgrow.admin.pages.overview import MOST_SHOWN, OverviewBuilder, narrow
@@ -215,7 +215,7 @@ def test_a_kill_file_that_leads_nowhere_counts(tmp_path):
     view = view_of(tmp_path)
     (tmp_path / "kill").symlink_to("gone")
 
-    frame = read_frame(view)
+    frame = read_frame(view, FilesReader(view))
 
     assert frame.killed_since
     assert "Killed" in str(frame.alerts)
@@ -227,7 +227,7 @@ def test_of_two_kill_files_the_first_one_counts(tmp_path):
         path.touch()
         os.utime(path, (at_s, at_s))
 
-    assert read_frame(view).killed_since == "1970-01-01T00:16:40Z"
+    assert read_frame(view, FilesReader(view)).killed_since == "1970-01-01T00:16:40Z"
 
 
 def test_a_breaker_that_is_open_anywhere_is_shown_as_open(tmp_path):
@@ -250,7 +250,7 @@ def test_an_unimportable_app_is_a_problem_and_a_note_is_not(tmp_path):
     slot = claim_slot(view.board)
     slot.publish({"notes": notes})
 
-    alerts, shown = read_frame(view).alerts, read(view)
+    alerts, shown = read_frame(view, FilesReader(view)).alerts, read(view)
     slot.release()
 
     assert "the app cannot be imported: No module named 'shop'" == alerts[-1].what

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 from overgrow.admin.alerts import (
     Alert,
-    killed_since_of,
+    FilesReader,
     lag_sentences,
     readiness_alerts,
-    revision_on_disk,
     split_notes,
 )
 from overgrow.admin.view import AdminView, living_workers, readiness
@@ -69,14 +68,14 @@ class Frame:
         }
 
 
-def read_frame(view: AdminView, looks: int | None = None) -> Frame:
-    """Read the board and the files' times.
+def read_frame(view: AdminView, files: FilesReader, looks: int | None = None) -> Frame:
+    """Read the board and the files on disk.
 
     If the page was opened after a change, `looks` is how many more times it checks whether all workers follow; else None.
     """
     living = living_workers(view)
-    payload, killed_since = readiness(view, living), killed_since_of(view)
-    lagging = lag_sentences(living, revision_on_disk(view), killed=killed_since is not None)
+    payload, (killed_since, revision) = readiness(view, living), files.read()
+    lagging = lag_sentences(living, revision, killed=killed_since is not None)
     _, of_app = split_notes(view, payload)
     alerts = [*readiness_alerts(payload, living, killed_since), *map(Alert, of_app)]
     if lagging and not looks:

@@ -20,6 +20,7 @@ from flask import Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from overgrow.admin.access import current_access
+from overgrow.admin.alerts import FilesReader
 from overgrow.admin.auth import form_token_of
 from overgrow.admin.pages.frame import NAVIGATION, Frame, read_frame
 from overgrow.admin.view import AdminView
@@ -74,6 +75,7 @@ class Site:
     ) -> None:
         self._app, self._view, self._now, self._clock = app, view, now, clock
         self._kept: dict[str, KeptData] = {}
+        self._files = FilesReader(view)
         self._lock = Lock()  # the data is heavy: two viewers at once wait for one answer
 
     def now_s(self) -> float:
@@ -120,7 +122,7 @@ class Site:
         looks = None
         if "look" in request.args:
             looks = max(0, min(request.args.get("look", 0, type=int), LOOKS))
-        frame = read_frame(self._view, looks)
+        frame = read_frame(self._view, self._files, looks)
         return frame, (looks or 0) if frame.lagging else 0
 
     def _json(self, page: Page, **parts: str) -> ResponseReturnValue:
