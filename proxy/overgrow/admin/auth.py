@@ -6,6 +6,7 @@ Rule: `refusal` runs before every view and alone decides; no view checks access.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from urllib.parse import urlencode
 
 from flask import g, redirect, request
 from flask.typing import ResponseReturnValue
@@ -14,6 +15,7 @@ from overgrow.admin.access import Access, current_access, find_access, has_token
 from overgrow.admin.auth_rules import bearer_of, is_known_host, is_own_origin
 from overgrow.admin.error_responses import error_response, is_for_browser, is_of_api
 from overgrow.admin.failed_logins import WrongTokens
+from overgrow.admin.own_pages import OVERVIEW, own_address, own_path
 from overgrow.admin.sessions import form_token, is_valid_form_token, session_key, signing_key
 from overgrow.admin.view import AdminView
 
@@ -79,7 +81,7 @@ def _auth_refusal(
         )
     is_page = is_for_browser() and not is_of_api()  # a link from a ticket may lead to any page
     if request.path == "/" or is_page:
-        return redirect("/login", 303)
+        return redirect(_login_address(), 303)
     response = error_response(
         401,
         "token-needed",
@@ -87,6 +89,15 @@ def _auth_refusal(
     )
     response.headers["WWW-Authenticate"] = 'Bearer realm="overgrow admin"'
     return response
+
+
+def _login_address() -> str:
+    """Return the address of the login, which leads back to the page that was asked for, or that has the form."""
+    if request.method in READING:
+        page = own_address(request.full_path.removesuffix("?"))
+    else:
+        page = own_path(request.form.get("page", ""))
+    return "/login" if page == OVERVIEW else f"/login?{urlencode({'page': page})}"
 
 
 def _change_refusal(

@@ -6,7 +6,6 @@ from. That page checks a few times whether all workers follow.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from overgrow.admin.access import author, current_access
 from overgrow.admin.api.errors import ApiError, api_error_of
 from overgrow.admin.changes import ChangeOrder
 from overgrow.admin.error_responses import error_response
+from overgrow.admin.own_pages import own_path
 from overgrow.admin.pages.site import LOOKS
 from overgrow.admin.state_now import STALE, state_json, state_text
 from overgrow.admin.view import AdminView
@@ -27,7 +27,6 @@ from overgrow.table.reading.problems import EditRefused
 
 Form = Mapping[str, str]
 MOST_REASON = 1000
-_PAGE = re.compile(r"/(?:routes/[a-z0-9._-]+|[a-z]{1,20})?", re.ASCII)
 
 
 def add_forms(app: Flask, view: AdminView) -> None:
@@ -49,7 +48,7 @@ def _apply_form(
         return _refusal(refused.status, refused, [])
     if current_access().is_bearer:
         return jsonify(payload)
-    return redirect(f"{_page_of(request.form)}?look={LOOKS}", 303)
+    return redirect(f"{own_path(request.form.get('page', ''))}?look={LOOKS}", 303)
 
 
 def _edit_refusal(view: AdminView, refused: EditRefused) -> ResponseReturnValue:
@@ -78,12 +77,6 @@ def _order_of(form: Form) -> ChangeOrder:
         form.get("expected_revision") or None,
         is_proven=access.is_proven,
     )
-
-
-def _page_of(form: Form) -> str:
-    """Return the path of the page that the form was on; the overview's path if the form names no such page."""
-    page = form.get("page", "")
-    return page if _PAGE.fullmatch(page) else "/"
 
 
 def _flip(view: AdminView, form: Form, order: ChangeOrder) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from overgrow.admin.access import clean_name, current_access, has_tokens
 from overgrow.admin.auth_rules import is_right_token
 from overgrow.admin.error_responses import error_response
 from overgrow.admin.failed_logins import WrongTokens
+from overgrow.admin.own_pages import own_address
 from overgrow.admin.sessions import (
     SESSION_COOKIE,
     SESSION_S,
@@ -32,17 +33,18 @@ def add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: Wron
     def login_form() -> ResponseReturnValue:
         if not has_tokens(view):
             return redirect("/", 303)
-        return render_template("login.html", wrong=False)
+        return render_template("login.html", wrong=False, page=request.args.get("page", ""))
 
     @app.post("/login")
     def login() -> ResponseReturnValue:
         if not has_tokens(view):
             return redirect("/", 303)
+        page = request.form.get("page", "")
         token = _token_that_matches(view, request.form.get("token", ""))
         if token is None:
             wrong.record(request.remote_addr)
-            return render_template("login.html", wrong=True), 401
-        response = redirect("/", 303)
+            return render_template("login.html", wrong=True, page=page), 401
+        response = redirect(own_address(page), 303)
         key = session_key(view.state, token)
         name = clean_name(request.form.get("name", ""))
         cookie = new_session(token, key, int(now()) + SESSION_S, name)

@@ -1,5 +1,6 @@
 import os
 import re
+from urllib.parse import urlencode
 
 import pytest
 
@@ -377,7 +378,8 @@ def test_a_browser_without_a_login_is_led_to_it_from_any_page(client, view, path
     browser = client.get(path, headers={"Accept": "text/html"})
     program = client.get(path)
 
-    assert (303, "/login", 401) == (browser.status_code, browser.location, program.status_code)
+    assert (303, 401) == (browser.status_code, program.status_code)
+    assert f"/login?{urlencode({'page': path})}" == browser.location
 
 
 def test_logging_in_sets_a_cookie_that_opens_everything_until_it_runs_out(client, view, clock):
