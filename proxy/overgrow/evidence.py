@@ -116,7 +116,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class NotCompared:
-    """One request that chance selected for a comparison (was drawn), and why it was not compared."""
+    """One request that was drawn (selected by chance) for a comparison, and why it was not compared."""
 
     route: str
     control: str

@@ -94,7 +94,7 @@ def routes_moved(
 
 
 def _routes_of(entry: HistoryEntry, routes: Sequence[Route]) -> list[str]:
-    """Return the names of the routes of the table that a flip moved."""
+    """Return the names of those routes of the table that a flip moved."""
     moved = entry.route or ""
     if moved.startswith(GROUP):
         return [route.name for route in routes if f"{GROUP}{route.group}" == moved]

@@ -56,7 +56,7 @@ class ReportFolder:
 class ReportFindings:
     """What the command found: gates and differences, and sentences on what is unknown or wrong.
 
-    `known_groups` counts the groups of differences that are stored, those that rules cover included.
+    `known_groups` counts the groups of differences that are stored, including those that rules cover.
     """
 
     gates: Sequence[GateReport]
@@ -175,7 +175,7 @@ def _is_about(entry: HistoryEntry, route: str) -> bool:
 
 
 def _distinct(sentences: Sequence[str]) -> list[str]:
-    """Return sentences without those that another one contains."""
+    """Return the sentences, except those that are part of another sentence."""
     known = list(dict.fromkeys(sentences))
     return [each for each in known if not any(each != other and each in other for other in known)]
 

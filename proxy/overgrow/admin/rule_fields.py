@@ -76,7 +76,7 @@ def _read_kinds(given: Any) -> Any:
 
 
 def read_terms(author: str, reason: str, expires: str | None, now_s: float) -> Terms:
-    """Return the terms of a rule; without `expires` it expires after DEFAULT_DAYS.
+    """Return the terms of a rule; without `expires` the rule expires after DEFAULT_DAYS.
 
     Raises:
         BadField: with the name of the field.

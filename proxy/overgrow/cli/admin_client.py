@@ -45,7 +45,7 @@ class AdminClient:
         self._host, self._port = _place_of(address)
 
     def get(self, path: str, keys: frozenset[str] = READINESS_KEYS) -> dict[str, Any]:
-        """Return the JSON object at `path`, which has these keys; /readyz sends one with status 503 too.
+        """Return the JSON object at `path`, which must have all `keys`; /readyz sends one with status 503 too.
 
         Raises:
             Unreachable: if nobody answers, or the response is not such an object; Refused for an error of the API.

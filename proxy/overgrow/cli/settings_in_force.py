@@ -35,7 +35,7 @@ def report_settings(
 ) -> list[dict[str, Any]]:
     """Return a row for each setting.
 
-    `flags` are those that the user gave, None where one was left out. `passed` names the settings that a socket of
+    `flags` are the values of the command's flags; None for a flag that the user left out. `passed` names the settings that a socket of
     the service manager replaces.
     """
     rows = [_row(each, settings, flags) for each in SETTINGS]

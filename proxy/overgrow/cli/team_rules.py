@@ -27,7 +27,7 @@ def import_app(settings: Settings) -> TeamApp:
 
 
 def rules_of(settings: Settings, consequence: str) -> list[AppRule]:
-    """Return the app's URL rules; if the import fails, exit 1 with the reason and with `consequence`, what follows from it."""
+    """Return the app's URL rules; if the import fails, exit 1 with the reason and with the text `consequence`."""
     from overgrow.app import app_rules  # noqa: PLC0415  as above
 
     team = import_app(settings)

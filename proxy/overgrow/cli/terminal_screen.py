@@ -1,7 +1,7 @@
 """A full screen of text in a terminal, which is given back as it was, however the command ends.
 
 Rule: a signal never ends the process while the screen is taken. Handlers raise, and `finally` restores the terminal:
-its modes, its cursor and what it showed before. Only after SIGKILL it is not restored; the command `reset` does that.
+its modes, its cursor and what it showed before. After SIGKILL nothing is restored; the command `reset` does that.
 """
 
 from __future__ import annotations

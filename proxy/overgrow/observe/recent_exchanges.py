@@ -33,7 +33,10 @@ class RecentDecisions(NamedTuple):
 
 
 class RecentUnrouted(NamedTuple):
-    """The unrouted requests since they were last taken: numbers by (method, path, status), and `overflow`, how many more."""
+    """How many unrouted requests there were since they were last taken.
+
+    `counted` has their numbers by (method, path, status); `overflow` is the number of those that are not in it.
+    """
 
     counted: dict[tuple[str, bytes, int], int]
     overflow: int

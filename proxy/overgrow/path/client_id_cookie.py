@@ -102,7 +102,7 @@ def _forbids_sharing(directives: Iterable[Directive]) -> bool:
 
 
 def _allows_reuse(directives: Iterable[Directive]) -> bool:
-    """Return whether a cache may reuse what it stored, for however short a time."""
+    """Return whether a cache may reuse what it stored, even if only for a short time."""
     return any(
         name == "" or name in _LETS_STORE or (name in _LASTS and not _is_zero_argument(argument))
         for name, argument in directives

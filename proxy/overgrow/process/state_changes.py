@@ -1,6 +1,7 @@
 """What has changed since the webhook was last told: each change as one event.
 
-Pure. What was told is a plain mapping, kept in a file; what holds now comes from the board and the history. So a change
+Pure. What the webhook was told is a plain mapping, which is kept in a file; what holds now comes from the board and
+the history. So a change
 is found even if the worker that would have found it was killed, and is found once.
 """
 

@@ -109,7 +109,7 @@ def policies_as_markdown() -> str:
 
 
 class BreakerOutcome(NamedTuple):
-    """How a request went that was let through, and when it was let through (`began_s`)."""
+    """The outcome of a request that was let through, and the time at which it was let through (`began_s`)."""
 
     judgement: Judgement
     began_s: float

@@ -1,7 +1,7 @@
 """Faults in a table's order: ties, and routes that an earlier route hides.
 
-Pure. Rule: never compare every pair. Two routes are compared for a tie only if their sort keys are equal, and if each
-feature that both of them have has the same value. Two routes are compared for hiding only if the earlier one matches a
+Pure. Rule: never compare every pair. Two routes are compared for a tie only if their sort keys are equal, and if their
+values are equal for each feature that both have. Two routes are compared for hiding only if the earlier one matches a
 sample path of the later one.
 """
 
@@ -83,7 +83,7 @@ def _find_ties_among(routes: list[Route]) -> Iterator[Tie]:
 def _representative_methods(
     named: set[tuple[str, ...] | None],
 ) -> dict[tuple[str, ...] | None, list[str | None]]:
-    """Return for each list of methods its methods to compare.
+    """Return, for each list of methods, the methods that stand for it in the search for ties.
 
     If several methods occur in exactly the same lists, only one of them is compared.
 

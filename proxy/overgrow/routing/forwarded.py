@@ -44,9 +44,8 @@ def is_claim(name: bytes) -> bool:
 def is_claim_for_migrated(name: bytes) -> bool:
     """Return whether this header, sent by a trusted peer, is passed on to migrated.
 
-    It is if the front door does not evaluate the header itself.
-
-    It gets X-Forwarded-User, -Email, -Groups, -Prefix and the like; legacy gets all X-Forwarded-* headers.
+    Migrated gets those X-Forwarded-* headers that the front door does not evaluate itself, such as X-Forwarded-User,
+    -Email, -Groups and -Prefix. Legacy gets all X-Forwarded-* headers.
     """
     return is_claim(name) and name not in FOUND_HERE
 

@@ -128,7 +128,7 @@ class _VariableEdges(Generic[Payload]):
         return self._mixed.place_at((segment,), _IndexNode())
 
     def tail_place(self, segments: tuple[Segment, ...]) -> list[Payload]:
-        """Return the place of a template whose part from the path converter on is `segments`; create it if there is none."""
+        """Return the place of the template that ends in `segments`, which begin with a path converter; create a missing place."""
         if self._tails is None:
             self._tails = _Patterns()
         return self._tails.place_at(segments, [])

@@ -36,7 +36,7 @@ def order_key(route: Route) -> Key:
 
 
 def _path_key(route: Route) -> Key:
-    """Return the rank of a path: exact, then templates, then the longest prefix."""
+    """Return the rank of a path: exact paths come first, then templates, then prefixes, the longest first."""
     if route.path is None:
         return (2, -len(route.prefix or ""))
     if "<" not in route.path:
@@ -53,7 +53,7 @@ def _template_key(path: str) -> Key:
 
 @lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
 def _segment_key(segment: Segment) -> tuple[int, int]:
-    """Return the rank of a segment with variables: mixed, numbers, words, path."""
+    """Return the rank of a segment with variables: mixed text comes first, then numbers, then words, then `path`."""
     kinds = [part.kind for part in segment if isinstance(part, Converter)]
     if "path" in kinds:
         return (4, -len(literal_text(segment)))
@@ -63,7 +63,7 @@ def _segment_key(segment: Segment) -> tuple[int, int]:
 
 
 def _host_key(host: str | None) -> tuple[int, int]:
-    """Return the rank of a host: exact, wildcard (longer first), none."""
+    """Return the rank of a host: exact hosts come first, then wildcards, the longest first, then no host."""
     if host is None:
         return (2, 0)
     return (1, -len(host)) if host.startswith("*.") else (0, 0)

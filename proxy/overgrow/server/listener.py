@@ -63,7 +63,7 @@ class TrackedConnection(Protocol):
         ...
 
     def end_stream_if_quiet(self) -> None:
-        """End an event stream, if it is quiet, or a tunnel: the client connects again, to another server."""
+        """End a tunnel, or an event stream that is quiet, so that the client connects again, to another server."""
         ...
 
 

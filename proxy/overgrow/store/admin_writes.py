@@ -1,4 +1,4 @@
-"""What commands write into the store: an index of the journal, and resets of a route's evidence."""
+"""What commands write into the store: an index of flips.jsonl, and resets of a route's evidence."""
 
 from __future__ import annotations
 

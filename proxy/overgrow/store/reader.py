@@ -204,7 +204,7 @@ class Reader:
         )
 
     def flips(self, route: str | None = None, limit: int = 100) -> tuple[Flip, ...]:
-        """Return the latest lines of the journal's index, latest first."""
+        """Return the latest flips from the index of flips.jsonl, the latest first."""
         flip = tables.flip
         rows = self._fetch_rows(
             select(flip)

@@ -217,7 +217,7 @@ def example_from_row(row: Any) -> Example:
 
 
 def row_of_flip(flip: Flip) -> dict[str, Any]:
-    """Return a line of the journal as a row of its index."""
+    """Return a line of flips.jsonl as a row of the table that indexes this file."""
     row = {
         name: storable_text(text) if isinstance(text, str) else text
         for name, text in asdict(flip).items()

@@ -1,4 +1,4 @@
-"""Drops the notes on canaries that a flip left in the table on purpose, so that the recommended way ends in no warning.
+"""Drops the notes on canaries that a flip left in the table on purpose, so that the recommended way to move a route causes no warning.
 
 A flip to migrated leaves the canary beside the target, so that a rollback finds it. A note says that such a
 canary has no effect. If somebody wrote the canary by hand, the note stays.

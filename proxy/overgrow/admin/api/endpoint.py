@@ -58,7 +58,7 @@ class Endpoint:
 
     `path` is written as in OpenAPI: /api/routes/{name}. `answer` returns the JSON of a 200, or raises ApiError or
     EditRefused. `response` is the schema of that JSON. `errors` are the codes of `answer`'s own errors (errors.py);
-    those of access, parameters and files belong to every endpoint. A POST with `is_change` False only reads, so a
+    the codes of access, parameters and files belong to every endpoint. A POST with `is_change` False only reads, so a
     read-only token is enough for it. A request gives at most one of the parameters in `either`; if
     `needs_either` is set, exactly one.
     """

@@ -140,7 +140,7 @@ def error_json(
     next_commands: Sequence[str] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return the body of an error. Without `next_commands`, those of its code are taken."""
+    """Return the body of an error. Without `next_commands`, the body has the commands of the code."""
     if next_commands is None:
         next_commands = ERRORS[code].next_commands if code in ERRORS else ()
     error = {"code": code, "message": message, "fix": fix, "next": list(next_commands), **more}

@@ -1,6 +1,6 @@
 """The overview: what moves now, and one row for each route. Viewers search and sort the rows, and put a route back.
 
-The JSON has every route, so that the open page finds and sorts without asking. The HTML, which also works without JavaScript,
+The JSON has every route, so that the open page searches and sorts without asking the server. The HTML, which also works without JavaScript,
 has the routes that its link asks for, at most MOST_SHOWN. A figure that a route does not have is left out of its row.
 """
 
@@ -167,7 +167,7 @@ def _flip_text(entry: HistoryEntry) -> str:
 
 
 def requests_of(row: RouteRow, side: str, window: str = MINUTE) -> int:
-    """Return the requests of a side in a window."""
+    """Return the number of requests of a side in a window."""
     counts = row.recent.get((side, window))
     return counts.requests if counts else 0
 
@@ -222,7 +222,7 @@ def sort_rows(rows: Sequence[dict[str, Any]], sort: str) -> list[dict[str, Any]]
 
 
 def found_text(found: int, routes: int) -> str:
-    """Return how many routes are shown, of how many."""
+    """Return a text that says how many of the routes are shown."""
     if found > MOST_SHOWN:
         return f"The first {MOST_SHOWN} of {count_text(found, 'route')}. Search to find the others."
     return (

@@ -12,7 +12,7 @@ from overgrow.admin.view import AdminView
 
 
 def create_pages(view: AdminView) -> tuple[Page, ...]:
-    """Return the pages of one admin app; those that show what was counted share one reader."""
+    """Return the pages of one admin app; the pages that show counters share one reader."""
     traffic = CounterReader(view.metrics)
     return (
         create_overview(traffic),

@@ -110,8 +110,8 @@ def _row(each: JudgedGroup) -> tuple[str, ...]:
 def show(call: Invocation, group: str) -> None:
     """Show one group of mismatches: the exact paths, some pairs, and the rule that would cover it.
 
-    GROUP is the beginning of its id. Pairs are redacted: of most values only type and length are
-    stored.
+    GROUP is the beginning of its id. Pairs are redacted: only the type and the length of most
+    values are stored.
     """
     today = current_rules(call)
     found = review_of(call, today).find(group)

@@ -40,7 +40,7 @@ class RouteFallbacks(NamedTuple):
 
 
 def sum_fallbacks(hours: Iterable[Fallbacks]) -> list[RouteFallbacks]:
-    """Add up hours by route; most frequent routes and outcomes first."""
+    """Add up the fallbacks of all hours by route; the most frequent routes and outcomes come first."""
     by_route: dict[str, list[Fallbacks]] = {}
     for each in hours:
         by_route.setdefault(each.route, []).append(each)

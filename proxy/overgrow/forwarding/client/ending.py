@@ -1,7 +1,7 @@
 """Whether legacy ended its TLS connection itself.
 
 RFC 9112 9.8: anybody on the network between legacy and the front door can forge a FIN, so a FIN proves little. Over
-TLS the peer announces that it closes by close_notify. A response whose end is the end of its connection is incomplete
+TLS a peer announces with close_notify that it closes its side. A response whose end is the end of its connection is incomplete
 without close_notify.
 """
 

@@ -69,7 +69,7 @@ class WholeBody(httpx.AsyncByteStream):
         self.abandon()
 
     def abandon(self) -> None:
-        """Do what `aclose` does, at once."""
+        """Give up what has not been read, as `aclose` does, but without await."""
         self._is_given_up = self._is_given_up or bool(self.whole)
         self.whole = None
 
@@ -169,7 +169,7 @@ class ResponseBody(httpx.AsyncByteStream):
         self.abandon()
 
     def abandon(self) -> None:
-        """Do what `aclose` does, at once."""
+        """Give up what has not been read, as `aclose` does, but without await."""
         source, self._source = self._source, None
         if source is not None or self._chunks:
             self._is_given_up, self._error = True, None

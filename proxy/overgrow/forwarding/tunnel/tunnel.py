@@ -62,7 +62,7 @@ async def open_tunnel(
 def _move_login_connection_to_handshake(
     login: ConnectionLogin[Any], handshake: UpgradeConnection
 ) -> Failure | None:
-    """Use for the handshake the connection on which the client has logged in; return a Failure if it has ended."""
+    """Use the connection on which the client has logged in for the handshake; return a Failure if it has ended."""
     try:
         login.switch_protocol(handshake)
     except httpx.TransportError as error:

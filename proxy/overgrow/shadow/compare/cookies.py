@@ -1,7 +1,7 @@
 """Compares the cookies of two responses by name and attribute.
 
-Pure. Set-Cookie is read by RFC 6265 5.2: a name, a value, and attributes in any order; of two attributes of one name
-the last one counts. Cookies of one name are distinguished by domain and path where that is possible.
+Pure. Set-Cookie is read by RFC 6265 5.2: a name, a value, and attributes in any order; if an attribute
+occurs twice, the last one counts. Cookies of one name are distinguished by domain and path where that is possible.
 """
 
 from __future__ import annotations

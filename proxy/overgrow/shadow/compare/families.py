@@ -32,7 +32,7 @@ UNREADABLE = (NotJson, TooDeep, ValueError)
 
 
 def omit_structure(text: str, show: frozenset[str]) -> None:
-    """Return None, because of texts of this family only the size is kept."""
+    """Return None, because only the size of a text of this family is kept."""
 
 
 @dataclass(frozen=True, slots=True)

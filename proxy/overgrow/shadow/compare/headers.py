@@ -194,7 +194,7 @@ def _parse_media_type_parameter(text: str) -> tuple[str, str]:
 
 
 def _canonical_content_type(response: ResponseSnapshot) -> tuple[str, dict[str, str]]:
-    """Return the media type and its parameters in one form for one meaning."""
+    """Return the media type and its parameters in a form that is equal for equal meanings."""
     media, parameters = media_type_and_parameters_of(response)
     if "charset" in parameters:
         parameters["charset"] = charset_of_label(parameters["charset"])

@@ -100,7 +100,7 @@ class PathVariation:
     def as_json(self) -> Any:
         """Return the figures as plain JSON values.
 
-        A path that never differed is one number, the pairs seen; it is negative if `has_only_plain_text`.
+        A path that never differed is one number, that of the pairs seen; it is negative if `has_only_plain_text`.
         """
         if self.has_never_differed:
             return -self.seen if self.has_only_plain_text else self.seen

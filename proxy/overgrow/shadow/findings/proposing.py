@@ -92,7 +92,7 @@ class RuleProposal:
         )
 
     def to_rule(self, author: str, reason: str, expires: date) -> Rule:
-        """Return the rule that this becomes when a person accepts it."""
+        """Return the rule that the proposal becomes when a person accepts it."""
         return Rule(self.path, self.how, author, reason, expires, kinds=self.kinds)
 
 

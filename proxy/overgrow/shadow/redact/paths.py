@@ -90,12 +90,12 @@ def is_showable_path_shape(shape: str) -> bool:
 
 
 def redact_name(name: str) -> str:
-    """Return a key or name if it looks like one, else its length."""
+    """Return a key or name if it looks like a name, else a placeholder that has only its length."""
     return name if looks_like_a_name(name) else f"<key {len(name)}>"
 
 
 def looks_like_a_name(word: str) -> bool:
-    """Return whether a key looks as if a programmer wrote it: words, joined, with few digits.
+    """Return whether a key looks as if a programmer wrote it: one word or several joined words, with few digits.
 
     A limit: a map whose keys are plain words of data (first names) cannot be distinguished from an object. About one
     in a hundred random tokens of 12 to 16 characters passes as a name, and almost no longer token.

@@ -30,9 +30,9 @@ from overgrow.shadow.rules.rules import Rule
 
 
 class RuleTarget(NamedTuple):
-    """Where new rules come from and go to: the route and the id of the group, and whether they are for every route.
+    """For what new rules are: the route, the group that they were drafted for, and whether they apply to every route.
 
-    `key` is None for rules that were proposed.
+    `key` is the id of the group; None for rules that were proposed.
     """
 
     route: str

@@ -84,7 +84,7 @@ class RulesFolder:
         return self._read[path]
 
     def _load(self, path: Path) -> RulesFile:
-        """Read a file, and pass on what a person should know of it."""
+        """Read a file, and call `note` with each note on it."""
         try:
             found = read_rules_file(path, self.today)
         except OSError as error:

@@ -1,7 +1,7 @@
 """How alike two values are, expressed without the values: all that a rule ever asks of them.
 
-Pure. A comparison and a later judgement of stored differences ask the same comparators, which see a Likeness
-alone, so that both reach the same result. A Likeness reveals little of the values: distances are rounded up to
+Pure. A comparison and a later judgement of stored differences ask the same comparators, which see only a
+Likeness, so that both reach the same result. A Likeness reveals little of the values: distances are rounded up to
 two digits, distances in time to whole seconds, minutes, hours or days.
 """
 
@@ -241,7 +241,7 @@ def _piece_placeholder(found: re.Match[str]) -> str:
 
 
 def characters_to_read(control: object, candidate: object) -> int:
-    """Return how many characters likeness_of reads of two values; 0 unless both are texts, or if one is too long to be read."""
+    """Return how many characters likeness_of reads of two values; 0 if one of them is no text, or is too long to be read."""
     if not (isinstance(control, str) and isinstance(candidate, str)):
         return 0
     length = max(len(control), len(candidate))

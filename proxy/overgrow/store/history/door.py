@@ -164,7 +164,7 @@ class Door:
 
 
 def roll_up_rest(connection: Connection, before: int) -> None:
-    """Roll up what front doors that have stopped, perhaps for ever, left before a time."""
+    """Roll up rows from before a time that stopped front doors have left, because they may never start again."""
     stopped = select(doors.c.door, doors.c.turn, doors.c.rolled_until)
     for name, turn, since in connection.execute(stopped.where(doors.c.rolled_until < before)).all():
         ids = connection.execute(select(series.c.id).where(series.c.door == name)).scalars().all()
@@ -176,7 +176,7 @@ def roll_up_rest(connection: Connection, before: int) -> None:
 
 
 def _with_all_routes(gains: Mapping[Place, Counts]) -> dict[Place, Counts]:
-    """Return the gains, and beside them those of all routes together, by side."""
+    """Return the gains and, in addition, the sum over all routes for each side."""
     found = dict(gains)
     for (_, side), gain in gains.items():
         before = found.get((ALL_ROUTES, side))

@@ -31,7 +31,7 @@ def pack(counts: Sequence[int]) -> bytes:
 
 
 def add_packed(sums: list[int], packed: bytes) -> None:
-    """Add packed counts to sums; positions that the sums lack, of a later version, are left out."""
+    """Add packed counts to sums; ignore positions beyond the sums, which a later version has written."""
     number = shift = 0
     for byte in packed:
         if byte > 0x7F:

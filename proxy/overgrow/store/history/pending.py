@@ -21,7 +21,7 @@ MAX_ENTRIES = 50_000  # of windows and places, while the store is away; beyond i
 
 
 class PendingGains(NamedTuple):
-    """Gains for the store: {begin of a window: {place: gain}}, and the totals that are reached with them."""
+    """Gains for the store: {begin of a window: {place: gain}}, and the totals that include these gains."""
 
     windows: Mapping[int, Mapping[Place, Counts]]
     marks: Mapping[Place, Counts]
