@@ -218,7 +218,7 @@ class StoredGroups:
 
 @dataclass(frozen=True, slots=True)
 class OpenGroup:
-    """A group that the rules in force do not cover; `count` is within the window."""
+    """A group that the rules in force do not cover; `count` is its number of pairs in the window."""
 
     key: str
     title: str
@@ -301,7 +301,7 @@ class EvidenceReset:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """What did not reach the store: `lost` by processes that were killed, `dropped` by full queues."""
+    """How many records did not reach the store: `lost` by processes that were killed, `dropped` by full queues."""
 
     lost: int
     dropped: int

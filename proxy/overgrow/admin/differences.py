@@ -1,8 +1,8 @@
 """The stored differences for the admin listener: lists them, shows one, previews a rule, accepts it.
 
-The API and the pages call these functions; they use the same review as the command line. What is accepted is what was
-previewed: a request to accept carries the digest of the preview, and is refused if the file, the rules or what they hide
-have changed since.
+The API and the pages call these functions; they use the same review as the command line. Only what
+was previewed can be accepted: a request to accept carries the digest of the preview, and is refused if the file, the
+rules or what they hide have changed since.
 """
 
 from __future__ import annotations

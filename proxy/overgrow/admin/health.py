@@ -46,7 +46,7 @@ class LiveCounters:
         self._reader = CounterReader(view.metrics)
 
     def read(self, now_s: float) -> Traffic:
-        """Return what was counted until now; only what is new is read.
+        """Return the counts until now; only what is new in the files is read.
 
         Raises:
             OSError: if the state folder does not respond.

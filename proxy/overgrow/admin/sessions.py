@@ -54,7 +54,7 @@ def is_valid_session(cookie: str, token: str, key: bytes, now_s: float) -> bool:
 
 
 def find_session(cookies: Iterable[str], token: str, state: Path, now_s: float) -> str | None:
-    """Return the first cookie that is a valid session; None if none is.
+    """Return the first cookie that is a valid session; None if no cookie is valid.
 
     There may be several, because other servers on this host may set cookies of the same name.
     """

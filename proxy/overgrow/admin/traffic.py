@@ -63,7 +63,7 @@ class CounterReader:
         return self._folder
 
     def read(self, now_s: float, max_age_s: float = TICK_S) -> Traffic:
-        """Return what was counted until now, or up to `max_age_s` ago.
+        """Return the counts until now, or counts that were read at most `max_age_s` ago.
 
         Raises:
             OSError: if the state folder does not respond.

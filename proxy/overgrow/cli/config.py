@@ -31,7 +31,8 @@ def config(call: Invocation) -> None:
     """Show each setting with its value, where the value came from, and whether a change needs a restart or a reload.
 
     If a front door runs on the state folder, the values are those it runs with; notes say where this shell would
-    start another one. Otherwise the values are those of this shell. Of a secret the command only says that it is set.
+    start another one. Otherwise the values are those of this shell. The command says only that a
+    secret is set, never its value.
     """
     given = click.get_current_context().params
     here = report_settings(call.settings, {name: given.get(name) for name in ("config", "state")})

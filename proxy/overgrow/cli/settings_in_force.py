@@ -1,8 +1,8 @@
 """The settings in force, for people: each value, where it came from, and never a secret.
 
 The master of `overgrow serve` writes this report into the state folder, so that a command in another shell can
-show what the front door runs with. Rule: a value is written as the environment would write it; of a secret the
-report says only that it is set.
+show what the front door runs with. Rule: a value is written as the environment would write it; the report
+says only that a secret is set, never its value.
 """
 
 from __future__ import annotations

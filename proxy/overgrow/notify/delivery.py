@@ -1,4 +1,4 @@
-"""Sends one event to the webhook, and says what to do with it after that.
+"""Sends one event to the webhook, and says whether the event was delivered, refused, or must be sent again.
 
 A blocking call, for a thread of its own. Redirects are not followed, because the receiver could send the event, and the
 signature, anywhere. The body of the answer is not read.

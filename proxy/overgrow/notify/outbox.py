@@ -1,7 +1,7 @@
 """The events that wait to be sent, and what the receiver has been told: kept in a file, so that both survive a worker.
 
-One worker reads and writes the file: the one with the lowest slot. If two do for a moment, an event may be sent twice,
-with the same id.
+One worker reads and writes the file: the one with the lowest slot. If two workers do so for a moment, an event may be
+sent twice, with the same id.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def read_rates(
 def read_all_rates(
     folder: Path, bounds_s: Sequence[float], now_s: float, began_s: float | None = None
 ) -> RecentRates:
-    """Return the figures of each route and side, and of each side; what has no requests is left out.
+    """Return the figures of each route and side, and of each side; routes and sides without requests are left out.
 
     `bounds_s` are the upper bounds of the histogram's buckets; the last bucket has no upper bound. `began_s` is when the
     front door started: a window that reaches further back is shorter, unless requests of an earlier start are in it.
@@ -143,7 +143,7 @@ def _read_slot(folder: Path, slot: str, after_s: float) -> list[tuple[float, byt
 
 
 def _timed_lines(path: Path) -> Iterator[tuple[float, bytes]]:
-    """Yield (time, line) for each line that begins with a time; of a file that is too large, only the end is read."""
+    """Yield (time, line) for each line that begins with a time; if the file is too large, only its end is read."""
     with suppress(OSError), path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 2 * MAX_FILE_BYTES))
         for line in file:

@@ -47,7 +47,7 @@ def canary_limit(hundredths: int) -> int:
 def identify_client(head: Head, cohort: Cohort) -> tuple[str, bytes] | None:
     """Return the source that identifies the client and the value it gave; None if there is none.
 
-    The first source with a value wins; of repeated headers or cookies the first counts.
+    The first source with a value wins; if a header or cookie is repeated, the first one counts.
     """
     for source in cohort.by:
         key = _cohort_key_from(source, head)

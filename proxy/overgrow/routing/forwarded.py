@@ -51,7 +51,7 @@ def is_claim_for_migrated(name: bytes) -> bool:
 
 
 def received_claims(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return a trusted peer's headers in order; of X-Forwarded-* and Forwarded, only the kind that counts is kept.
+    """Return a trusted peer's headers in order, with either X-Forwarded-* or Forwarded: only the kind that counts is kept.
 
     A proxy that writes X-Forwarded-For, -Proto or -Host may pass on a Forwarded that the client forged,
     and the other way round. All other headers stay. IPv4 addresses that are mapped to IPv6 are written

@@ -41,7 +41,7 @@ class CopyQueue:
         )
 
     def add_and_evict(self, copy: Copy) -> Copy | None:
-        """Add a copy. Return the copy that is dropped because the queue is full, which may be the new copy; None if none is."""
+        """Add a copy. Return the copy that is dropped because the queue is full, which may be the new copy; None if no copy is dropped."""
         if not self.has_room_for(copy.route.name):
             return copy
         gone = None

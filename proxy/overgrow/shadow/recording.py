@@ -131,7 +131,7 @@ class Recording:
         return self._held_bytes + sum(tee.held_bytes for tee in self._tees())
 
     def release_memory(self) -> None:
-        """Give the held bytes back to the memory budget; of an upload that is still arriving, keep nothing more."""
+        """Give the held bytes back to the memory budget; keep nothing more of an upload that is still arriving."""
         self._memory.release(self._held_bytes)
         self._held_bytes = 0
         for tee in self._tees():

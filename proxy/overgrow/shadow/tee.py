@@ -1,4 +1,4 @@
-"""Keeps a body while it passes, within bounds; of a larger body it keeps only a fingerprint.
+"""Keeps a body while it passes, within bounds; keeps only a fingerprint of a larger body.
 
 Rule: a chunk passes on in the step in which it came. Nothing here waits, copies or changes a byte.
 """

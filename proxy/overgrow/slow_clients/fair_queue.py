@@ -1,7 +1,7 @@
 """The order in which waiting requests go on: many requests for one target do not hold up the others.
 
 Rule: clients that have taken a response before alternate with clients that have not. Within each of these two lanes,
-targets take turns: of each target one request goes on, then one of the next target. This module decides only the
+targets take turns: one request for a target goes on, then one for the next target. This module decides only the
 order, never how many requests go on.
 """
 

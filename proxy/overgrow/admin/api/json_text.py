@@ -19,7 +19,7 @@ def parse_json(data: bytes) -> Any:
     """Parse JSON in UTF-8.
 
     Raises:
-        ValueError: with words on what is wrong; NameGivenTwice for a name that an object has twice.
+        ValueError: with a message that says what is wrong; NameGivenTwice if an object has a name twice.
 
     """
     try:

@@ -43,7 +43,7 @@ PageData = Mapping[str, Any]
 class Page:
     """One page: `build(view, now_s, query, **parts of the path)` returns its data.
 
-    Of the query, `build` gets only the names in `parameters`, so the data depends on no others. `narrow(data, query)` returns what the
+    `build` gets only those query parameters that `parameters` names, so the data depends on no others. `narrow(data, query)` returns what the
     HTML shows of the data, if that is not everything. `build` raises an HTTPException for a page that does not exist.
     Texts are shown as they are; times are RFC 3339.
     """

@@ -169,7 +169,7 @@ def serve(**flags: Any) -> None:
 
 
 def _for_development(settings: Settings, public: ListenAddress) -> Settings:
-    """Return the settings for --reload, unchanged without it.
+    """Return the settings as --reload changes them; without --reload they stay the same.
 
     There is one worker unless another number was asked for, and Werkzeug's debugger if only this machine can reach the
     public listener.

@@ -1,4 +1,4 @@
-"""A bounded number of connections to one upstream; of idle connections, the most recently used is used next.
+"""A bounded number of connections to one upstream; the idle connection that was used most recently is used next.
 
 Rule: a slot is taken before dialling. It is freed as soon as its connection cannot serve a further request, also
 after a cancellation. A free slot goes directly to a waiter, in the order of

@@ -111,5 +111,5 @@ def body_family_of(response: ResponseSnapshot) -> BodyFamily:
 
 
 def choose_common_family(control: ResponseSnapshot, candidate: ResponseSnapshot) -> BodyFamily:
-    """Return the family by which both bodies are compared: of their two families, the one that FAMILIES lists first."""
+    """Return the family by which both bodies are compared: the one of their two families that FAMILIES lists first."""
     return min(body_family_of(control), body_family_of(candidate), key=FAMILIES.index)

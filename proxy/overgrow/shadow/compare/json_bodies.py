@@ -257,7 +257,7 @@ class _JsonComparer:
 
 
 def _pair_equal_then_loosely_equal(exact: list[list[int]], loose: list[list[int]]) -> Pairing:
-    """Pair items that are equal; then, of the rest, items that are equal except where rules apply."""
+    """Pair items that are equal; then pair remaining items that are equal except where rules apply."""
     found = pair_equal(*exact)
     missing, extra = found.missing, found.extra
     rest = pair_equal([loose[0][at] for at in missing], [loose[1][at] for at in extra])

@@ -1,6 +1,6 @@
 """Lists the paths of a response, as shapes: noise is counted against these.
 
-Pure and bounded: of a document with more than MAX_NODES values only the first ones are listed.
+Pure and bounded: if a document has more than MAX_NODES values, only the first ones are listed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def path_shapes_of(response: ResponseSnapshot) -> set[str]:
 def paths_in_response(response: ResponseSnapshot) -> Iterator[tuple[str, str]]:
     """Yield the shape and the path of each place at which a response could differ from another.
 
-    A path uses names where a place has one; of a large body only the first places are listed.
+    A path uses names where a place has one; if a body is large, only its first places are listed.
     """
     yield "status", "status"
     yield from ((path, path) for path in _paths_in_head(response))

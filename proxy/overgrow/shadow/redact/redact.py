@@ -170,7 +170,7 @@ def redact_difference(
 
 
 def _redact_rendered_value(difference: Difference, text: str, show: frozenset[str]) -> str:
-    """Return a value as it may be kept: as it is if a person listed its path in `show`, else hidden.
+    """Return a value as it may be kept: unchanged if a person listed its path in `show`, else hidden.
 
     A status stays readable, and so do words that a list permits in a header or cookie.
     """
@@ -293,7 +293,7 @@ def _redact_cookie_attribute(text: str) -> str:
 
 
 def _redact_cookie_value(text: str) -> str:
-    """Return a cookie's value or attribute hidden, except flags and SameSite."""
+    """Hide a cookie's value or the value of an attribute; flags and SameSite stay readable."""
     shown = text == "/" or text.lower() in _COOKIE_WORDS | _PLAIN_WORDS
     return text if shown else f"<str {len(text)}>"
 

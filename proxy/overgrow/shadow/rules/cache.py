@@ -146,7 +146,7 @@ class RulesCache:
 
 
 def read_rules_bytes(path: Path) -> bytes:
-    """Return the bytes of a rules file; of a file that is too large, only enough bytes to show that."""
+    """Return the bytes of a rules file; if it is too large, return only enough bytes to show that."""
     return read_regular(path, MAX_BYTES + 1)
 
 

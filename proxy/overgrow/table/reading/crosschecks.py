@@ -42,7 +42,7 @@ def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:
 
 
 def _note_lost_preflights(reading: FileReading, drafts: Iterable[Draft]) -> None:
-    """Note each migrated route with unsafe methods for whose path no route lists OPTIONS."""
+    """Add a note on each migrated route with unsafe methods if no route lists OPTIONS for its path."""
     routes = [(draft, draft.route) for draft in drafts if draft.route]
     answered = {_place(route) for _, route in routes if "OPTIONS" in (route.methods or ())}
     for draft, route in routes:
@@ -62,7 +62,7 @@ def _place(route: Route) -> tuple[object, ...]:
 def _note_reversible_inside(
     reading: FileReading, ranking: Ranking, drafted: Mapping[int, Draft]
 ) -> None:
-    """Note each reversible route that stands before an irreversible route and may send that route's requests to legacy."""
+    """Add a note on each reversible route that stands before an irreversible route and may send that route's requests to legacy."""
     for route, kept, example in find_exposing_routes(ranking.routes):
         what = (
             f'it stands before the irreversible route "{kept.name}" on line {kept.line}, so {example} '

@@ -12,7 +12,7 @@ MAX_BYTES = 16 * 1024 * 1024
 
 
 def read_table_file(path: Path) -> bytes:
-    """Return the bytes of a file. Of a file that is too large for a table, such as a log, return only enough to show that."""
+    """Return the bytes of a file. If it is too large for a table, as a log may be, return only enough bytes to show that."""
     return read_regular(path, MAX_BYTES + 1)
 
 
