@@ -19,11 +19,11 @@ _HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # wildcards 
 
 
 class Unreachable(Exception):
-    """The admin listener gave no usable response: says why, and the fix."""
+    """The admin listener gave no usable response: says why, and the fix; `code` is that of the API's error, if it sent one."""
 
-    def __init__(self, message: str, fix: str = "") -> None:
+    def __init__(self, message: str, fix: str = "", code: str = "unreachable") -> None:
         super().__init__(f"{message} {fix}".rstrip())
-        self.message, self.fix = message, fix
+        self.message, self.fix, self.code = message, fix, code
 
 
 class Refused(Unreachable):
@@ -93,7 +93,7 @@ class AdminClient:
         if isinstance(error, dict) and "message" in error:
             kind = Unreachable if status >= _SERVER_ERROR else Refused
             where = f"The admin listener at {self.address}"
-            raise kind(f"{where}: {error['message']}", error.get("fix", ""))
+            raise kind(f"{where}: {error['message']}", error.get("fix", ""), str(error.get("code")))
         raise Unreachable(
             f"What listens at {self.address} is not an admin listener of Overgrow (it answered "
             f"{status}).",

@@ -10,15 +10,18 @@ import difflib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from overgrow.cli.output import echo_safe
 from overgrow.shadow.review.refusal import ReviewRefused
-from overgrow.table.reading.problems import NEXT_COMMANDS, EditRefused
+from overgrow.table.reading.problems import NEXT_COMMANDS, REFUSALS, EditRefused
 from overgrow.text import count_text, join_or
 from overgrow.yaml_file.problem import Problem
+
+if TYPE_CHECKING:
+    from overgrow.cli.admin_client import Unreachable
 
 # CODES and REFUSALS in table/reading/problems.py have the codes of table problems and refused flips.
 FAILURES: dict[str, str] = {
@@ -138,6 +141,12 @@ def failure_of(refused: EditRefused) -> Failed:
     """Return a refused edit of the table as a failure of the command."""
     what = f"{refused.message}."
     return Failed(refused.code, what, refused.fix, refused.problems, refused.next_commands)
+
+
+def failure_of_client(error: Unreachable) -> Failed:
+    """Return what the admin client raised as a failure of the command; codes that only the API has are `unreachable`."""
+    code = error.code if error.code in FAILURES or error.code in REFUSALS else "unreachable"
+    return Failed(code, error.message, error.fix)
 
 
 def failure_of_review(refused: ReviewRefused) -> Failed:

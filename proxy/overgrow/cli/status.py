@@ -9,7 +9,7 @@ import click
 
 from overgrow.cli.admin_client import Unreachable
 from overgrow.cli.context import Invocation, shared_options
-from overgrow.cli.failures import Failed
+from overgrow.cli.failures import failure_of_client
 from overgrow.cli.running_admin import reading_client
 from overgrow.cli.status_text import is_well, status_text
 from overgrow.cli.watch import watch_status
@@ -41,7 +41,7 @@ def status(call: Invocation, *, watch: bool) -> None:
     try:
         payload = client.get("/api/status")
     except Unreachable as error:
-        raise Failed("unreachable", error.message, error.fix) from error
+        raise failure_of_client(error) from error
     if watch:
         raise SystemExit(watch_status(payload, partial(client.get, "/api/status")))
     call.print_result(payload, status_text(payload))

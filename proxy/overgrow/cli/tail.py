@@ -20,7 +20,7 @@ from overgrow.cli.admin_client import Refused, Unreachable
 from overgrow.cli.columns import screen_width
 from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, shared_options
-from overgrow.cli.failures import Failed
+from overgrow.cli.failures import failure_of_client
 from overgrow.cli.output import echo_safe
 from overgrow.cli.running_admin import reading_client
 from overgrow.cli.terminal_screen import cut_to_width
@@ -107,7 +107,7 @@ def _first_page(call: Invocation, query: Query) -> dict[str, Any]:
     try:
         return {**_ask(call, query), "more": False}  # earlier ones were not asked for
     except Unreachable as error:
-        raise Failed("unreachable", error.message, error.fix) from error
+        raise failure_of_client(error) from error
 
 
 def _next_page(call: Invocation, query: Query) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _next_page(call: Invocation, query: Query) -> dict[str, Any]:
         try:
             page = _ask(call, query)
         except Refused as error:
-            raise Failed("unreachable", error.message, error.fix) from error
+            raise failure_of_client(error) from error
         except Unreachable as error:
             if not is_waiting:
                 echo_safe(f"note: waiting for the front door: {error.message}", err=True)

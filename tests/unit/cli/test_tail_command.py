@@ -150,6 +150,18 @@ def test_an_unknown_route_ends_with_the_nearest_name(tail):
     assert (1, True) == (done.exit_code, "Did you mean orders?" in done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("sent", "code"), [("unknown-route", "unknown-route"), ("bad-parameter", "unreachable")]
+)
+def test_a_refusal_of_the_front_door_keeps_its_code(tail, sent, code):
+    error = {"code": sent, "message": "No.", "fix": "Do it."}
+    first = tail("--route", "x", answers=[(404, {"error": error})])
+    later = tail("--route", "x", answers=[page(), (404, {"error": error})])
+
+    assert first.stderr.endswith(f"Do it. [{code}]\n")
+    assert later.stderr.endswith(f"Do it. [{code}]\n")
+
+
 def test_numbers_that_begin_again_are_reported(tail):
     done = tail(answers=[page(decision(50)), page(decision(1), restarted=True)])
 
