@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from functools import partial
 from operator import add
 from typing import Any
@@ -23,7 +22,14 @@ from overgrow.admin.alerts import (
     split_notes,
 )
 from overgrow.admin.traffic import CounterReader, Traffic
-from overgrow.admin.view import AdminView, Worker, living_workers, open_breakers, readiness
+from overgrow.admin.view import (
+    AdminView,
+    Worker,
+    living_workers,
+    open_breakers,
+    readiness,
+    started_s,
+)
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.failure_totals import read_failures
 from overgrow.observe.metrics import BUCKETS_S
@@ -157,11 +163,6 @@ def server_json(server: Mapping[str, Any] | None, now_s: float) -> dict[str, Any
     if server is None:
         return None
     return {**server, "uptime_s": max(0, int(now_s - (started_s(server) or now_s)))}
-
-
-def started_s(server: Mapping[str, Any] | None) -> float | None:
-    """Return when the server started, as unix time; None if that is unknown."""
-    return datetime.fromisoformat(server["started_at"]).timestamp() if server else None
 
 
 def read_load(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:

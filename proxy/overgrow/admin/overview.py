@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 from overgrow.admin.alerts import Alert
 from overgrow.admin.route_rows import RouteRow, RowSources, rows_of
 from overgrow.admin.traffic import NO_TRAFFIC, CounterReader, Traffic
-from overgrow.admin.view import AdminView, history_of, living_workers, notes_of
+from overgrow.admin.view import AdminView, history_of, living_workers, notes_of, started_s
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import sum_samples
 from overgrow.observe.recent_counts import recent_requests
+from overgrow.observe.recent_rates import WINDOWS_S
 from overgrow.table.editing.history import HistoryEntry, find_undoable
 
 T = TypeVar("T")
@@ -58,7 +59,10 @@ def read_overview(view: AdminView, traffic: CounterReader, now_s: float) -> Over
     counted, no_counts = _read_or_reason(lambda: traffic.read(now_s), "What was counted")
     counted = counted or NO_TRAFFIC
     routes = view.table.routes if view.table else ()
-    sources = RowSources(routes, counted, living, open_groups_of(view), entries or ())
+    began_s = started_s(view.server)
+    windows_s = {name: counted.window_s(name, now_s, began_s) for name in WINDOWS_S}
+    groups = open_groups_of(view)
+    sources = RowSources(routes, counted, living, groups, entries or (), windows_s)
     return Overview(
         alerts=tuple(Alert(each, fix=_BRAKE) for each in (no_history, no_counts) if each),
         notes=tuple(each for each in notes_of(living) if each.startswith(f"{view.config}:")),

@@ -14,6 +14,7 @@ from typing import Any
 from overgrow.admin.traffic import Traffic
 from overgrow.admin.view import Worker
 from overgrow.observe.rates_reader import RateCounts
+from overgrow.observe.recent_rates import WINDOWS_S
 from overgrow.observe.split import DEFAULT
 from overgrow.routing.model import Route
 from overgrow.table.editing.flip import GROUP
@@ -40,6 +41,7 @@ class RouteRow:
     last_s: Mapping[str, float] = field(
         default_factory=dict
     )  # by side: unix time of the latest request
+    windows_s: Mapping[str, int] = field(default_factory=lambda: WINDOWS_S)  # shorter after a start
 
     @property
     def target(self) -> str | None:
@@ -70,6 +72,7 @@ class RowSources:
     living: Sequence[Worker]
     open_groups: Mapping[str, int]
     entries: Sequence[HistoryEntry]
+    windows_s: Mapping[str, int] = field(default_factory=lambda: WINDOWS_S)
 
 
 def rows_of(sources: RowSources) -> Iterator[RouteRow]:
@@ -87,6 +90,7 @@ def rows_of(sources: RowSources) -> Iterator[RouteRow]:
             recent=recent.get(name, NOTHING),
             last_flip=flips.get(name),
             last_s=last.get(name, NOTHING),
+            windows_s=sources.windows_s,
         )
 
 

@@ -6,6 +6,7 @@ Rule: everything is read again for each request; nothing here changes anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -172,6 +173,11 @@ def history_of(view: StateFolder) -> History:
 
     """
     return within(ANSWER_S, view.state / JOURNAL, partial(read_changed_history, view.state))
+
+
+def started_s(server: Mapping[str, Any] | None) -> float | None:
+    """Return when the server started, as unix time; None if that is unknown."""
+    return datetime.fromisoformat(server["started_at"]).timestamp() if server else None
 
 
 def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:

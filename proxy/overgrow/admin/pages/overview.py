@@ -20,7 +20,6 @@ from overgrow.admin.traffic import MINUTE, MINUTES, CounterReader
 from overgrow.admin.view import AdminView
 from overgrow.observe.metrics import BUCKETS_S
 from overgrow.observe.rates_reader import RateCounts
-from overgrow.observe.recent_rates import WINDOWS_S
 from overgrow.observe.split import DEFAULT
 from overgrow.table.editing.history import HistoryEntry
 from overgrow.text import count_text, duration_text, percent_text, rfc3339
@@ -174,7 +173,7 @@ def requests_of(row: RouteRow, side: str, window: str = MINUTE) -> int:
 
 def per_second(row: RouteRow) -> float:
     """Return the requests per second of both sides in the last minute."""
-    return sum(requests_of(row, side) for side in SIDES) / WINDOWS_S[MINUTE]
+    return sum(requests_of(row, side) for side in SIDES) / row.windows_s[MINUTE]
 
 
 def error_difference(row: RouteRow) -> float | None:
@@ -247,7 +246,7 @@ def summary_json(rows: Sequence[RouteRow]) -> dict[str, Any]:
         "requests": percent_of(migrated, both) if both else "no requests",
         "routes": f"{moved:,} of {count_text(len(routes), 'route')}",
         "unrouted": percent_of(unrouted, both) if both else "no requests",
-        "rate": rate_text(both / WINDOWS_S[MINUTE]),
+        "rate": rate_text(sum(map(per_second, rows))),
         **{f"{side}_errors": _errors_text(rows, side) for side in SIDES},
         **{f"{side}_tone": "bad" if _errors(rows, side) else None for side in SIDES},
     }

@@ -29,7 +29,6 @@ from overgrow.admin.view import AdminView, living_workers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import BUCKETS_S
 from overgrow.observe.rates_reader import RateCounts
-from overgrow.observe.recent_rates import WINDOWS_S
 from overgrow.routing.model import FULL_CANARY
 from overgrow.shadow.review.gate_report import GateReport, gate_json
 from overgrow.table.editing.history import HistoryEntry, find_undoable
@@ -125,7 +124,7 @@ def _window_json(row: RouteRow, window: str, label: str) -> dict[str, Any]:
     for side in SIDES:
         counts = row.recent.get((side, window))
         if counts is not None:
-            found[f"{side}_rate"] = rate_text(counts.requests / WINDOWS_S[window])
+            found[f"{side}_rate"] = rate_text(counts.requests / row.windows_s[window])
             found |= _side_json(side, counts)
     return found
 

@@ -8,6 +8,7 @@ from overgrow.admin.pages.overview import (
     error_difference,
     found_text,
     is_match,
+    per_second,
     row_json,
     sort_rows,
     summary_json,
@@ -192,3 +193,10 @@ def test_only_rows_that_changed_are_made_anew():
 
     assert [True, False] == [one is other for one, other in zip(before, after, strict=True)]
     assert "2 " in after[1]["legacy_errors"] + " "
+
+
+def test_rates_of_a_young_front_door_are_those_of_its_age():
+    row = RouteRow("orders", None, {}, 0, recent(legacy=counts(80, 4)), None, windows_s={MINUTE: 8})
+
+    assert per_second(row) == 10
+    assert summary_json([row])["rate"] == "10/s"
