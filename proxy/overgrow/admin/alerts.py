@@ -52,7 +52,7 @@ def revision_on_disk(view: AdminView) -> str | None:
 
 
 class FilesOnDisk(NamedTuple):
-    """What the files say: since when a kill file exists (RFC 3339), and the table's revision; None for none."""
+    """What the files say: since when a kill file exists (RFC 3339; None if there is none), and the table's revision."""
 
     killed_since: str | None
     revision: str | None
@@ -61,8 +61,8 @@ class FilesOnDisk(NamedTuple):
 class FilesReader:
     """Reads the kill files and the table's revision for open pages, which ask every few seconds.
 
-    One thread reads all of them. Only if that takes too long is each file asked for by itself, so that a file that hangs
-    hides no other. The table is read again only if its signature has changed.
+    One thread reads all of them. If that fails or takes too long, each file is read by itself, so that a file that hangs
+    does not hide the others. The table is read again only if its signature has changed.
     """
 
     def __init__(self, view: AdminView) -> None:

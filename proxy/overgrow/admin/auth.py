@@ -93,7 +93,7 @@ def _auth_refusal(
 
 
 def _login_address() -> str:
-    """Return the address of the login, which leads back to the page that was asked for, or that has the form."""
+    """Return the address of the login with the page to lead back to: the page that was asked for, or that a form was on."""
     if request.method in READING:
         page = own_address(request.full_path.removesuffix("?"))
     else:

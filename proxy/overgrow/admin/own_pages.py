@@ -1,6 +1,6 @@
-"""Addresses of our own pages that a form or a link may lead back to; whatever else is asked for is the overview.
+"""The addresses of our own pages that a form or a link may lead back to; any other address is replaced by the overview's.
 
-Pure. Rule: an address has one leading slash and no character with which a browser could read another host out of it.
+Pure. Rule: an address has one leading slash and no character that could make a browser read it as another host.
 """
 
 from __future__ import annotations

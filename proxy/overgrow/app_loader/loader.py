@@ -36,7 +36,7 @@ class TeamApp(NamedTuple):
     """The app behind migrated routes. If it cannot be imported, `flask` is None and `why` gives the reason.
 
     `mounts` are the ASGI apps it names in `extensions["asgi"]`: prefix and app. `note` names the app
-    that this one replaces because it cannot be imported.
+    that this one replaces because that app cannot be imported.
     """
 
     name: str  # MODULE:FACTORY; empty where no app is named

@@ -21,7 +21,7 @@ LATE = "no answer in time"
 
 
 class LegacyAnswer(NamedTuple):
-    """The head of the response to GET /, or in `error` why there is none."""
+    """The head of the response to GET /; if there is none, `error` says why."""
 
     status: int | None = None
     reason: str = ""

@@ -86,7 +86,7 @@ def report(call: Invocation, target: Path, route: str | None, *, force: bool) ->
 
 
 def _require_replaceable(target: Path, *, force: bool) -> None:
-    """Exit 1 if the file exists and is no report: a mistyped name must not cost a table."""
+    """Exit 1 if the file exists and is no report, so that a mistyped name never destroys a table."""
     from overgrow.admin.report import MARK  # noqa: PLC0415  as above
 
     if target == STDOUT or not os.path.lexists(target):

@@ -25,7 +25,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 
 @dataclass(slots=True)
 class Outbox:
-    """Events in order, and the state of the front door up to which events were made."""
+    """The waiting events, in order, and the state of the front door for which events were made last."""
 
     known: Mapping[str, Any] | None = None  # None: nothing was ever told
     waiting: list[tuple[float, WebhookEvent]] = field(default_factory=list)  # since when (unix)

@@ -195,7 +195,7 @@ def _read_header(path: Path) -> tuple[int, int]:
 
 
 def _read_ring(path: Path, after: int, last_seq: int, most: int) -> Iterator[DecisionRecord]:
-    """Yield the last `most` records of one slot, as far as they have numbers above `after`, up to `last_seq`."""
+    """Yield those of the last `most` records of one slot that have numbers above `after`, up to `last_seq`."""
     written, newest = _read_header(path)
     if newest <= after:
         return

@@ -365,7 +365,7 @@ def _numbers_in(path: Path, described: dict[str, _MetricKey]) -> list[tuple[str,
 
 
 def _accumulate(family: Metric) -> None:
-    """Make a histogram's buckets, which must be in ascending order in each series, cumulative; add its count."""
+    """Make a histogram's buckets cumulative, and add its count; in each series the buckets must be in ascending order."""
     sums: defaultdict[tuple[str, str], float] = defaultdict(float)
     accumulated = []
     for sample in family.samples:

@@ -108,7 +108,8 @@ def _order_of(call: ApiCall) -> ChangeOrder:
 def _refusal(call: ApiCall, refused: EditRefused, name: str | None) -> ApiError:
     """Return a refused edit as an error of the API.
 
-    If the table is another one than the author expected, the error has its state now; if a name is unknown, similar names.
+    If the table is not the one that the author expected, the error contains the state of the table now. If a name is
+    unknown, the error contains similar names.
     """
     error = api_error_of(refused)
     if refused.code in STALE:

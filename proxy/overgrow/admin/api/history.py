@@ -50,7 +50,7 @@ def _answer_history(call: ApiCall) -> dict[str, Any]:
 
 
 def _within_history(at_s: float) -> float:
-    """Return a time that RFC 3339 can write, and after which something can have been counted."""
+    """Return the time, but not before 1970, because nothing was counted before, and not after the last one of RFC 3339."""
     return min(max(0.0, at_s), float(LAST_S))
 
 

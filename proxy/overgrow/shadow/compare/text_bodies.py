@@ -14,7 +14,7 @@ _SHOWN_BYTES = 8
 
 
 def compare_lines(control: str, candidate: str, findings: Findings) -> None:
-    """Report the lines that differ. Paths number lines from 1 in the control; extra lines, by their place in the candidate."""
+    """Report the lines that differ. A path has the line's number, from 1, in the control; for an extra line, in the candidate."""
     if max(each.count("\n") for each in (control, candidate)) > MAX_LINES:
         first_bytes, second_bytes = (
             each.encode("utf-8", "surrogatepass") for each in (control, candidate)

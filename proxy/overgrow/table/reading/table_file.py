@@ -1,4 +1,4 @@
-"""The bytes, the text and the tree of routes.yaml: how large it may be, and what an empty one lacks."""
+"""The bytes, the text and the tree of routes.yaml: how large the file may be, and what an empty file lacks."""
 
 from __future__ import annotations
 
