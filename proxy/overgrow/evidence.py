@@ -19,7 +19,7 @@ Verdict = Literal["matched", "ignored", "mismatched"]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The kind of a request: what it has in common with others of its route."""
+    """The kind of a request: what it has in common with other requests of its route."""
 
     method: str
     template: str

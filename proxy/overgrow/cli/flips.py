@@ -76,8 +76,8 @@ def flip(  # noqa: PLR0913  click's
     """Move a route to a side, retire it (gone), or give migrated a share of clients (N%).
 
     The command changes only the target or canary in the table, and records the flip; it returns when the
-    running workers follow. Towards migrated the workers are asked first, and nothing is written that one of
-    them would reject. Towards legacy the table is written at once, even if the app cannot be imported.
+    running workers follow. Towards migrated the workers are asked first, and a table that one of
+    them would reject is not written. Towards legacy the table is written at once, even if the app cannot be imported.
     group:NAME moves all routes of a group in one step.
 
     Where the table has require: {clean: N}, a flip to migrated or 100% is refused until overgrow gate

@@ -173,7 +173,7 @@ def _common_host(first: str | None, second: str | None) -> str | None:
 def _common_values(
     predicates: tuple[Predicate, ...],
 ) -> dict[tuple[PredicateKind, str], str | None] | None:
-    """Return for each name a value (None for absent) that meets all predicates; None if that is impossible."""
+    """Return {name: a value that meets all predicates, None for absent}; None instead if that is impossible."""
     values: dict[tuple[PredicateKind, str], str | None] = {}
     for one in sorted(predicates, key=lambda predicate: predicate.value is None):
         name = (one.kind, one.name)

@@ -78,7 +78,7 @@ def _facts(health: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def connections_text(connections: Mapping[str, int]) -> str:
-    """Return how many connections are open, of how many at most."""
+    """Return a text that says how many connections are open, and how many may be."""
     most = f" of at most {connections['most']:,}" if connections["most"] else ""
     return f"{connections['open']:,} open{most}"
 

@@ -1,10 +1,10 @@
 """What may be kept of two responses: everything is hidden except what a list here permits.
 
 Pure. Rule: a value that no list permits becomes its type and length ("<str 12>", "<int 4 digits>"), so that
-two responses which differ in hidden values alone are stored alike. Readable are the status, names of
-headers, JSON keys that look like names rather than data, true, false and null, known words in some header
-values, and the exact paths that a person lists under `show`. Credentials are never readable. A body that cannot be
-read or is too large leaves its family and size only.
+two responses that differ only in hidden values are stored alike. These stay readable: the status, names of headers,
+JSON keys that look like names rather than data, true, false and null, known words in some header values, and the
+values at the exact paths that a person lists under `show`. Credentials are never readable. If a body cannot be read
+or is too large, only its family and its size are kept.
 
 The Likeness of two hidden values is kept: rounded distances of numbers and times, and whether their shapes
 are equal. So a later rule decides as it would have decided with the values.

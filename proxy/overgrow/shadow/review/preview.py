@@ -30,7 +30,7 @@ from overgrow.shadow.rules.rules import Rule
 
 
 class RuleTarget(NamedTuple):
-    """For what new rules are: the route, the group that they were drafted for, and whether they apply to every route.
+    """The purpose of new rules: the route and the group that they were drafted for, and whether they apply to every route.
 
     `key` is the id of the group; None for rules that were proposed.
     """

@@ -1,4 +1,4 @@
-"""Rejects a table that would send requests to legacy which the running table keeps from legacy for good.
+"""Rejects a table that would send requests to legacy although the running table keeps them from legacy for good.
 
 routing/weakening.py finds such routes; this module makes problems of them, with a place and a fix. Rule: every new table
 is compared with the running one. At boot and in `overgrow check` last-good.yaml stands for the running table, so the
