@@ -92,7 +92,7 @@ def _wait_for_outcome(
 
 @contextmanager
 def _exit_on_sigterm() -> Iterator[None]:
-    """Make SIGTERM raise SystemExit meanwhile, so that the forked process ends with this one."""
+    """Make SIGTERM raise SystemExit inside the block, so that the forked process ends with this one."""
     former = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         yield

@@ -114,7 +114,10 @@ def build_gate_watch(
 
 
 def _figures_of(report: GateReport) -> dict[str, Any]:
-    """Return the gate's figures. Both are shares of requests that both sides answer alike: the proven and the required share."""
+    """Return the gate's figures.
+
+    `value` is the proven share, and `threshold` the required share, of requests that both sides answer alike.
+    """
     result = report.result
     return {
         "value": round(1 - result.rate_bound, 6),

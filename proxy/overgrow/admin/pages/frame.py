@@ -41,7 +41,7 @@ NAVIGATION = (
 class Frame:
     """The state of the front door, as every page shows it.
 
-    `tone` is good, warn or bad. `result` says whether all workers follow a change; None unless the page was opened after one.
+    `tone` is good, warn or bad. `result` says whether all workers follow a change; None unless the page was opened after a change.
     """
 
     status: str

@@ -147,7 +147,7 @@ class Difference:
 class Comparison:
     """The result of comparing two responses.
 
-    `truncated`: there are more differences than `differences` lists; the verdict is right all the same.
+    `truncated`: there are more differences than `differences` lists; this does not affect the verdict.
     `undecided`: why the bodies could not be compared to the end; then only `mismatched` is proven.
     """
 

@@ -1,6 +1,6 @@
 """Stores what the counters of one front door gain: exactly once, whatever happens to workers and to the store.
 
-The counters survive a killed worker, and the store holds marks: how far it has counted. So a worker that begins reads the
+The counters survive a killed worker, and the store holds marks, which say how far it has counted. So a worker that begins reads the
 marks and finds what its predecessor did not store. While the store is away, gains wait in memory by the time at which they
 came; if this worker dies meanwhile, the next one finds them in the counters.
 """
