@@ -1,5 +1,6 @@
 import os
 import re
+from threading import Event
 from urllib.parse import urlencode
 
 import pytest
@@ -380,6 +381,14 @@ def test_a_browser_without_a_login_is_led_to_it_from_any_page(client, view, path
 
     assert (303, 401) == (browser.status_code, program.status_code)
     assert f"/login?{urlencode({'page': path})}" == browser.location
+
+
+def test_a_scrape_may_take_longer_than_a_file_may(client, monkeypatch):
+    monkeypatch.setattr("overgrow.files.ANSWER_S", 0.01)
+    monkeypatch.setattr(admin_app, "ANSWER_S", 0.01, raising=False)
+    monkeypatch.setattr(admin_app, "exposition", lambda *_: Event().wait(0.2) or "written\n")
+
+    assert client.get("/metrics").text == "written\n"
 
 
 def test_logging_in_sets_a_cookie_that_opens_everything_until_it_runs_out(client, view, clock):
