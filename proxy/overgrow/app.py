@@ -277,7 +277,8 @@ def _import_team_for_table(
 ) -> tuple[TeamApp, str | None]:
     """Return (app, name): the app for the table that a process would start with, and the name of the app that ran before.
 
-    The table is judged by the rules of `known`, an app that is imported already; if `known` is None, not against any app.
+    The table is judged by the rules of `known`, an app that is imported already; if `known` is None, not against any
+    app.
     """
     rules = None if known is None else app_rules(known)
     found = app_to_start(settings.config, state, env=os.environ, rules=rules)

@@ -36,11 +36,11 @@ SEVERAL = "*"  # what the pairs of one group do not share
 class Part:
     """One kind of difference within a group. `gap` and `gap_s` are the widest gaps seen; None if no bound is known.
 
-    `path` has `[*]` for every index; `control` and `candidate` are the types of both values. `rule` names the
-    rule that covered the difference when it was captured. `alike` says that in every pair
-    the two values have the same shape, `one_type` that they have the same type. Three fields are SEVERAL if the pairs differ
-    in them: `place`, the path with its indexes; `other`, another path that rules may use for the place; `paired`, the rules
-    that paired the items of the arrays above the path, one per line.
+    `path` has `[*]` for every index; `control` and `candidate` are the types of both values. `rule` names the rule
+    that covered the difference when it was captured. `alike` says that in every pair the two values have the same
+    shape, `one_type` that they have the same type. Three fields are SEVERAL if the pairs differ in them: `place`, the
+    path with its indexes; `other`, another path that rules may use for the place; `paired`, the rules that paired the
+    items of the arrays above the path, one per line.
     """
 
     kind: str
@@ -230,8 +230,8 @@ class OpenGroup:
 class Evidence:
     """What the gate judges: comparisons of one route within a window, under the rules in force.
 
-    Two counts cover only the day that ends with the newest comparison. `not_compared` counts, by reason, the requests that
-    were drawn for a comparison but not compared. `lately_compared` counts the comparisons.
+    Two counts cover only the day that ends with the newest comparison. `not_compared` counts, by reason, the requests
+    that were drawn for a comparison but not compared. `lately_compared` counts the comparisons.
     """
 
     route: str

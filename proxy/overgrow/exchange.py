@@ -1,7 +1,7 @@
 """The values of one request: Inbound, Reply, Failure, Exchange; the protocols Server and Sink.
 
-Band 0: it imports the standard library and routing only. A Server never raises for the network: it
-returns a Reply whose `failure` names the code. The table FAILURES is closed; docs/wire.md#answers-of-the-front-door lists it.
+Band 0: it imports the standard library and routing only. A Server never raises for the network: it returns a Reply
+whose `failure` names the code. The table FAILURES is closed; docs/wire.md#answers-of-the-front-door lists it.
 """
 
 from __future__ import annotations

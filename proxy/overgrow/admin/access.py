@@ -24,7 +24,8 @@ MOST_NAME = 64
 class Access:
     """What the client of a request may do, and who they say they are.
 
-    `session` is the cookie of a login. `is_proven` is False if no token is set and anybody on this machine could be the client.
+    `session` is the cookie of a login. `is_proven` is False if no token is set and anybody on this machine could be
+    the client.
     """
 
     may_change: bool

@@ -61,8 +61,8 @@ class FilesOnDisk(NamedTuple):
 class FilesReader:
     """Reads the kill files and the table's revision for open pages, which ask every few seconds.
 
-    One thread reads all of them. If that fails or takes too long, each file is read by itself, so that a file that hangs
-    does not hide the others. The table is read again only if its signature has changed.
+    One thread reads all of them. If that fails or takes too long, each file is read by itself, so that a file that
+    hangs does not hide the others. The table is read again only if its signature has changed.
     """
 
     def __init__(self, view: AdminView) -> None:

@@ -32,8 +32,8 @@ def refusal(
 ) -> ResponseReturnValue | None:
     """Return the response that refuses the current request; None if the request may pass.
 
-    Probes need no Host and no token. `reading_posts` are the endpoints that a read-only token may POST to: those whose POST
-    changes nothing, and `/logout`.
+    Probes need no Host and no token. `reading_posts` are the endpoints that a read-only token may POST to: those
+    whose POST changes nothing, and `/logout`.
     """
     if request.path in PROBES:
         return None

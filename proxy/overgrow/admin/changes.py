@@ -1,7 +1,7 @@
 """Changes through the admin listener: flips, rollbacks, the kill switch, breakers. The page and the API use them alike.
 
-As with the command line, the file is edited and workers follow. Only the command line may overrule a closed gate. A flip
-forward, which takes clients away from legacy, needs proof of who asks and a reason; a flip back needs neither.
+As with the command line, the file is edited and workers follow. Only the command line may overrule a closed gate. A
+flip forward, which takes clients away from legacy, needs proof of who asks and a reason; a flip back needs neither.
 """
 
 from __future__ import annotations

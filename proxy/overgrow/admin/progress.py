@@ -1,7 +1,7 @@
 """The progress of the migration over time: the share of requests and of routes that are on migrated, and the flips.
 
-The share of routes is computed backwards: from the table in effect, through the history of flips. So a route that was added later
-counts as if it had always been there, on the side from which its first flip took it.
+The share of routes is computed backwards: from the table in effect, through the history of flips. So a route that was
+added later counts as if it had always been there, on the side from which its first flip took it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A report of the migration as one HTML file: progress, routes, gates, differences and flips, for a review or a ticket.
 
-It is made from files and the store, so it works even if no front door runs. The file needs no network and no script: its
-policy allows only its own style sheet. Text from traffic and from people is escaped: it cannot control a terminal or
-reverse the direction of text.
+It is made from files and the store, so it works even if no front door runs. The file needs no network and no script:
+its policy allows only its own style sheet. Text from traffic and from people is escaped: it cannot control a terminal
+or reverse the direction of text.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The history of requests as data for pages and API: series of a route or of all, and the progress of the migration.
 
-Rule: if the store does not answer, `problem` says why, and nothing is raised: pages have other things to show. Percentiles
-come from histograms that were added up. Knows neither Flask nor HTML.
+Rule: if the store does not answer, `problem` says why, and nothing is raised: pages have other things to show.
+Percentiles come from histograms that were added up. Knows neither Flask nor HTML.
 """
 
 from __future__ import annotations

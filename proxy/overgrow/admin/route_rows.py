@@ -28,8 +28,8 @@ FLIPS = ("flip", "rollback")  # actions of the history that change a route
 class RouteRow:
     """One route's row. `route` is None for the default route, and for a name that is no longer in the table.
 
-    `recent` has the counts of each side in the last minute and the last five minutes, without windows that had no requests.
-    `way_back` is the argument of a flip back to legacy, a name or group:NAME; None if there is no way back.
+    `recent` has the counts of each side in the last minute and the last five minutes, without windows that had no
+    requests. `way_back` is the argument of a flip back to legacy, a name or group:NAME; None if there is no way back.
     """
 
     name: str

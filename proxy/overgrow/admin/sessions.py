@@ -1,10 +1,10 @@
 """Logins at the admin pages: cookies that any worker can check, and that logout ends for good.
 
 A session is `v3.<unix expiry>.<id>.<name in hex>.<signature>`, signed with `<state>/secret`; the name is what the
-person wrote into the login form, and may be empty. The signature also covers the token of the login, which determines what the session may do. Logout leaves an empty file
-in `<state>/ended/`, so that a copied cookie is invalid in every worker, also after a restart. A new token
-or a new secret ends all sessions. If no secret can be written (on a full disk), a slow function derives
-the key from the token, so that people can still log in.
+person wrote into the login form, and may be empty. The signature also covers the token of the login, which determines
+what the session may do. Logout leaves an empty file in `<state>/ended/`, so that a copied cookie is invalid in every
+worker, also after a restart. A new token or a new secret ends all sessions. If no secret can be written (on a full
+disk), a slow function derives the key from the token, so that people can still log in.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ STALE = frozenset({"stale-revision", "changed-meanwhile", "not-as-written"})
 def state_json(view: AdminView, name: str | None) -> dict[str, Any]:
     """Return the revision of the file, whether everything is killed, and what the file says of a route or group:NAME.
 
-    `routes` is {name: legacy, migrated, gone or N%}; empty if `name` is None. If the file cannot be read, `revision` is None.
+    `routes` is {name: legacy, migrated, gone or N%}; empty if `name` is None. If the file cannot be read, `revision`
+    is None.
     """
     found: dict[str, Any] = {"revision": None, "killed": False, "routes": {}}
     with suppress(OSError):

@@ -1,6 +1,7 @@
 """The counters, as all pages of one worker show them: totals, and the last minutes. They are read at most once a tick.
 
-Each read adds only what has changed since the one before, so that an open page costs little even with thousands of routes.
+Each read adds only what has changed since the one before, so that an open page costs little even with thousands of
+routes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ Counts = tuple[int, ...]  # errors, then the requests in each bucket of the hist
 class Traffic:
     """The requests of all workers, by route and side: `recent` by window, `totals` since the counters started.
 
-    `last_s` is the unix time of the latest request, exact to some seconds; routes and sides without requests are left out.
+    `last_s` is the unix time of the latest request, exact to some seconds; routes and sides without requests are left
+    out.
     """
 
     recent: Mapping[str, Mapping[Place, RateCounts]]
@@ -83,8 +85,8 @@ class CounterReader:
     def _last_requests(self, now_s: float) -> dict[Place, float]:
         """Return the times of the latest requests.
 
-        After a pause between two reads, lines that nobody has read may be gone from the rates files; then the times in the
-        files of recent counts are used, too.
+        After a pause between two reads, lines that nobody has read may be gone from the rates files; then the times
+        in the files of recent counts are used, too.
         """
         if self._last is None or self._clock() - self._last[0] > PAUSE_S:
             rings = last_requests(self._folder)

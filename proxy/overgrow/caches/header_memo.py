@@ -71,7 +71,8 @@ class SplitHeaders(list[Pair]):
 class PreparedHeaders(list[Pair]):
     """The headers of a response as the client gets them, with their lines.
 
-    Made by proxy/overgrow/forwarding/headers.py. They hold no field that is about the client's connection, and one Content-Length at most.
+    Made by proxy/overgrow/forwarding/headers.py. They hold no field that is about the client's connection, and one
+    Content-Length at most.
     """
 
     __slots__ = ("has_date", "length", "lines")

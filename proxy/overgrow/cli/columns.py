@@ -19,8 +19,8 @@ def columns(
 ) -> str:
     """Return rows as aligned text; the columns whose numbers are in `right` are right-aligned.
 
-    If the rows are wider than `width`, a long cell of the first column gets a line of its own, above the other cells of its
-    row. If the rows are still too wide, long texts are folded.
+    If the rows are wider than `width`, a long cell of the first column gets a line of its own, above the other cells
+    of its row. If the rows are still too wide, long texts are folded.
     """
     table = [list(row) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]

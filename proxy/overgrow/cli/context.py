@@ -141,7 +141,8 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _find_running_table(asked_state: Path | None) -> Path | None:
     """Return the table of the front door that runs on the state folder; print a note that names the table.
 
-    None if the user named a table, if no front door runs, or if the front door runs `routes.yaml` of the current folder.
+    None if the user named a table, if no front door runs, or if the front door runs `routes.yaml` of the current
+    folder.
     """
     if os.environ.get("OVERGROW_CONFIG"):
         return None

@@ -85,8 +85,8 @@ def new_routes(
 ) -> NewRoutes:
     """Return the entries under `routes` for those rules that have no route in the table yet.
 
-    `taken` holds the methods of existing routes by shape and host, `names` their names; the new entries are added to both.
-    Routes named in `without` are left out: it maps a name to the reason.
+    `taken` holds the methods of existing routes by shape and host, `names` their names; the new entries are added to
+    both. Routes named in `without` are left out: it maps a name to the reason.
     """
     lines: list[str] = []
     made: list[str] = []
@@ -138,7 +138,8 @@ def _with_preflight(
 ) -> tuple[str, ...]:
     """Return the methods of a route, with OPTIONS if Flask serves it and the route has unsafe methods.
 
-    A browser that asks for permission then asks the side that will answer. OPTIONS goes to the first such route of a path.
+    A browser that asks for permission then asks the side that will answer. OPTIONS goes to the first such route of a
+    path.
     """
     before = taken[(shape_of(found.rule), found.host)]
     if (

@@ -320,8 +320,8 @@ def _edit_session(call: Invocation, route: str | None) -> Iterator[FileDeadline]
 def _actor_checks(call: Invocation, deadline: FileDeadline, limit_s: float) -> dict[str, Any]:
     """Return the arguments of Actor that say how to check whether migrated can serve more clients.
 
-    The running workers check a change; if no front door runs, the app is imported in this process. A change towards legacy
-    is not checked.
+    The running workers check a change; if no front door runs, the app is imported in this process. A change towards
+    legacy is not checked.
     """
     if is_door_running(call.state):
         return {"ask": deadline.pausing(partial(ask_workers, call, limit_s=limit_s))}

@@ -35,8 +35,8 @@ def report_settings(
 ) -> list[dict[str, Any]]:
     """Return a row for each setting.
 
-    `flags` are the values of the command's flags; None for a flag that the user left out. `passed` names the settings that a socket of
-    the service manager replaces.
+    `flags` are the values of the command's flags; None for a flag that the user left out. `passed` names the settings
+    that a socket of the service manager replaces.
     """
     rows = [_row(each, settings, flags) for each in SETTINGS]
     return [

@@ -1,8 +1,8 @@
 """File calls that are safe on any kind of file, and on file systems that may not answer.
 
-Rule: only regular files are read, and opening one never waits (a FIFO waits for a writer, a device for
-anything). A call that may hang runs in a thread that nobody joins. If the file system hangs, the call occupies
-that thread, and no second thread is started for the same path. A file that others read is replaced as a whole, by a rename.
+Rule: only regular files are read, and opening one never waits (a FIFO waits for a writer, a device for anything). A
+call that may hang runs in a thread that nobody joins. If the file system hangs, the call occupies that thread, and no
+second thread is started for the same path. A file that others read is replaced as a whole, by a rename.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ def within(
 ) -> T:
     """Run `work` in a thread and return its result; wait no longer than `limit_s`.
 
-    While a call for the same path hangs, no other call is started for it. If `work` returns after the time limit, its result
-    goes to `undo`, which can release a lock that `work` took, for instance.
+    While a call for the same path hangs, no other call is started for it. If `work` returns after the time limit, its
+    result goes to `undo`, which can release a lock that `work` took, for instance.
 
     Raises:
         OSError: Silent if the file system does not answer in time; otherwise whatever `work` raises.

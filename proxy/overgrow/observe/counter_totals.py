@@ -1,8 +1,8 @@
 """Reads the requests and errors of all workers from their mapped counters, again and again, cheaply.
 
-The counters are in the files of each slot (overgrow.observe.metrics), which outlive the workers. Each call looks at one
-number for each route and side, the sum of the seconds that requests took, which grows with every request. The others are read only where
-that number has changed. Nothing is asked of the workers, so this costs a request nothing.
+The counters are in the files of each slot (overgrow.observe.metrics), which outlive the workers. Each call looks at
+one number for each route and side, the sum of the seconds that requests took, which grows with every request. The
+others are read only where that number has changed. Nothing is asked of the workers, so this costs a request nothing.
 
 Rule: a file that was removed counts with its last numbers until another file takes its place.
 """

@@ -5,9 +5,10 @@ number of a record (`seq`) comes from a counter file that all workers share and 
 total order over all workers, and a reader that remembers the last one it has seen gets every later record once. Numbers
 without a record are decisions that were overwritten, or that a killed worker did not finish writing.
 
-Rule: a reader takes no lock. The counter holds two numbers: `claimed` is raised before records are written, `committed`
-afterwards. Readers ignore what is not committed. A record has a checksum, because it may be overwritten while it is read.
-Nothing here is mapped into memory, so a full disk or a file that was cut off is an error, never a signal.
+Rule: a reader takes no lock. The counter holds two numbers: `claimed` is raised before records are written,
+`committed` afterwards. Readers ignore what is not committed. A record has a checksum, because it may be overwritten
+while it is read. Nothing here is mapped into memory, so a full disk or a file that was cut off is an error, never a
+signal.
 """
 
 from __future__ import annotations

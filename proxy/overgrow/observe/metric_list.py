@@ -1,6 +1,7 @@
 """The metrics of the front door: each one's name, kind, labels and help, in one list.
 
-Rule: docs/operations.md lists the same names (tested). A label is never a path, so that a client cannot make new series.
+Rule: docs/operations.md lists the same names (tested). A label is never a path, so that a client cannot make new
+series.
 """
 
 from __future__ import annotations

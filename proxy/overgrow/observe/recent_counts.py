@@ -97,8 +97,8 @@ def recent_requests(folder: Path, now_s: float) -> list[Sample]:
 def last_requests(folder: Path) -> dict[tuple[str, str], int]:
     """Return {(route, side): unix seconds} of each route's latest request, over all workers.
 
-    The time is the beginning of a window: the request came at most WINDOW_S later. A window stays in its file until a later
-    request of the same route and side replaces it, so old times are found, too.
+    The time is the beginning of a window: the request came at most WINDOW_S later. A window stays in its file until a
+    later request of the same route and side replaces it, so old times are found, too.
     """
     latest: dict[tuple[str, str], int] = {}
     for path in folder.glob("recent_*.rings"):

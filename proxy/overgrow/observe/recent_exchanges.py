@@ -1,7 +1,7 @@
 """A Sink that remembers what the live list and the list of unrouted paths show, until it is written to their files.
 
-Rule: this is on the path of each request. A request costs an append, and only a request that no route took is counted by
-its path. Everything else happens later, in a thread.
+Rule: this is on the path of each request. A request costs an append, and only a request that no route took is counted
+by its path. Everything else happens later, in a thread.
 """
 
 from __future__ import annotations

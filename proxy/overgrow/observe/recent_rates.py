@@ -78,8 +78,9 @@ def read_all_rates(
 ) -> RecentRates:
     """Return the figures of each route and side, and of each side; routes and sides without requests are left out.
 
-    `bounds_s` are the upper bounds of the histogram's buckets; the last bucket has no upper bound. `began_s` is when the
-    front door started: a window that reaches further back is shorter, unless requests of an earlier start are in it.
+    `bounds_s` are the upper bounds of the histogram's buckets; the last bucket has no upper bound. `began_s` is when
+    the front door started: a window that reaches further back is shorter, unless requests of an earlier start are in
+    it.
     """
     lines = _read_lines(folder, now_s)
     by_route: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)

@@ -1,10 +1,11 @@
 """The busiest paths that no route takes, as templates: what is still to be routed.
 
-Each worker keeps at most MOST templates in a file of its slot; a reader adds up all slots. When a worker finds
-more, it drops the rarest ones, and remembers the most requests that a dropped template can have had. So each count is exact or
-its error is known, and no unlisted template has had more requests than that (as in the space-saving algorithm).
+Each worker keeps at most MOST templates in a file of its slot; a reader adds up all slots. When a worker finds more,
+it drops the rarest ones, and remembers the most requests that a dropped template can have had. So each count is exact
+or its error is known, and no unlisted template has had more requests than that (as in the space-saving algorithm).
 
-Counts are kept for one to two times PERIOD_S, also across restarts. If a worker is killed, the last seconds are missing.
+Counts are kept for one to two times PERIOD_S, also across restarts. If a worker is killed, the last seconds are
+missing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The busiest paths that no route takes, as the page, the API and reports show them, each with the route that would take it.
 
-Pure. Paths that legacy always answers with 404 or 410 are marked and come last: most of them are scanners and dead links.
+Pure. Paths that legacy always answers with 404 or 410 are marked and come last: most of them are scanners and dead
+links.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One request in flight: its client, its reply, and how it ends.
 
-Band 2, beside the front door: it imports only exchange, http and routing. An InFlightRequest owns the reply, watches the client,
-relays and records the exchange. A ReceivedBody is the client's body; reading it also shows a disconnect.
+Band 2, beside the front door: it imports only exchange, http and routing. An InFlightRequest owns the reply, watches
+the client, relays and records the exchange. A ReceivedBody is the client's body; reading it also shows a disconnect.
 """
 
 from __future__ import annotations

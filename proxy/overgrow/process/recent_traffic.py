@@ -1,8 +1,9 @@
 """Writes what one worker recently decided: the ring of its last decisions, and the counts of unrouted paths.
 
-A loop takes both from the sink and writes them in a thread, so no request waits for a file. A few decisions are written at
-the next tick (TICK_S). Many are written once a second while somebody looks at them; else they are written only every
-UNWATCHED_S, which costs a busy worker next to nothing. What cannot be written now waits in memory, at most MOST decisions.
+A loop takes both from the sink and writes them in a thread, so no request waits for a file. A few decisions are
+written at the next tick (TICK_S). Many are written once a second while somebody looks at them; else they are written
+only every UNWATCHED_S, which costs a busy worker next to nothing. What cannot be written now waits in memory, at most
+MOST decisions.
 """
 
 from __future__ import annotations

@@ -94,8 +94,8 @@ class RequestHistory:
     async def finish(self, *, has_waiting_clients: bool = False) -> None:
         """Store the counts of a worker that has left the board, if it was the one that records, or is the last of all.
 
-        If clients wait for the next start of the front door, store nothing, because that may take long. The counters keep
-        the counts, and the next start stores them.
+        If clients wait for the next start of the front door, store nothing, because that may take long. The counters
+        keep the counts, and the next start stores them.
         """
         if has_waiting_clients:
             return

@@ -1,7 +1,7 @@
 """Turns the path of a request into a template, so that paths that differ only in numbers or ids count as one.
 
-Pure, and it knows one path at a time: `/orders/17` becomes `/orders/<int:id>`, in the syntax of routes.yaml. Numbers, UUIDs,
-dates, hashes, tokens and e-mail addresses become variables. Words stay as they are, so slugs are not grouped.
+Pure, and it knows one path at a time: `/orders/17` becomes `/orders/<int:id>`, in the syntax of routes.yaml. Numbers,
+UUIDs, dates, hashes, tokens and e-mail addresses become variables. Words stay as they are, so slugs are not grouped.
 
 Rule: a template and an example contain no hash, token or e-mail address, because these may identify a person or grant
 access.

@@ -541,8 +541,8 @@ class HttpConnection(asyncio.Protocol):
         """End a tunnel, or an event stream between two events, because the server stops and hands its socket back.
 
         An event may come in several pieces, so an event stream is ended if nothing was written since the previous
-        call. A protocol with a closing message sends that first (a mounted app's WebSocket). A tunnel to legacy has none,
-        because its bytes are opaque to the front door.
+        call. A protocol with a closing message sends that first (a mounted app's WebSocket). A tunnel to legacy has
+        none, because its bytes are opaque to the front door.
         """
         if self._upgraded_protocol is not None:
             close = self._transport.close

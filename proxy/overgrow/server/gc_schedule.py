@@ -26,7 +26,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 def freeze_before_fork() -> None:
     """Freeze what the master has imported, so that no worker's collector looks at it.
 
-    So workers start sooner, and share the memory of these objects: a collector would write to each object that it visits.
+    So workers start sooner, and share the memory of these objects: a collector would write to each object that it
+    visits.
     """
     gc.freeze()
 

@@ -1,8 +1,8 @@
 """Fetch whole responses from both sides, for comparison only.
 
-Rule: legacy is the control and migrated the candidate, whichever of them answered the user. A crash or
-timeout of the candidate is a response: a user would have got it. If a side did not respond, or the network between us and the side failed, there is no response, and nothing is
-concluded.
+Rule: legacy is the control and migrated the candidate, whichever of them answered the user. A crash or timeout of the
+candidate is a response: a user would have got it. If a side did not respond, or the network between us and the side
+failed, there is no response, and nothing is concluded.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def _max_unpacked_bytes(response: ResponseSnapshot) -> int:
 class FetchLimits(NamedTuple):
     """The limits for one response.
 
-    A response of up to `response_bytes` is kept; a larger one is hashed, up to `hashed_bytes`. It may take `body_s` longer
-    than the response timeout.
+    A response of up to `response_bytes` is kept; a larger one is hashed, up to `hashed_bytes`. It may take `body_s`
+    longer than the response timeout.
     """
 
     response_bytes: int

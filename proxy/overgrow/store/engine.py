@@ -115,7 +115,8 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 def open_engine(url: URL) -> Engine:
     """Open the store for writing. One process at a time does so.
 
-    The store is created if it does not exist, migrated to this version, and replaced by a new one if its file is damaged.
+    The store is created if it does not exist, migrated to this version, and replaced by a new one if its file is
+    damaged.
 
     Raises:
         StoreError, sqlalchemy.exc.SQLAlchemyError, OSError: if it cannot be used now.

@@ -59,7 +59,8 @@ class DeadWriter(NamedTuple):
 def dead_writers(folder: Path) -> Iterator[DeadWriter]:
     """Yield the counts of each writer that has died; its file stays locked until the next one is asked for.
 
-    Meanwhile the caller records the writer's losses and removes the file (`path`), so that no other process counts them.
+    Meanwhile the caller records the writer's losses and removes the file (`path`), so that no other process counts
+    them.
     """
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         with suppress(FileNotFoundError):

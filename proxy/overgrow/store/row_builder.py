@@ -1,8 +1,8 @@
 """Turns records into rows of the tables. Pure, except that a RowBuilder remembers keys to limit their number.
 
-Rule: clients choose query keys, and bugs create new groups, so their number must be limited. One writer distinguishes at
-most MAX_SHAPES shapes and MAX_GROUPS groups of a route within an hour. Further shapes are counted as one shape named
-OTHER, further groups as one group of high severity that no rule covers.
+Rule: clients choose query keys, and bugs create new groups, so their number must be limited. One writer distinguishes
+at most MAX_SHAPES shapes and MAX_GROUPS groups of a route within an hour. Further shapes are counted as one shape
+named OTHER, further groups as one group of high severity that no rule covers.
 """
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ def migrate(connection: Connection) -> None:
 def _wait_for_turn(connection: Connection) -> None:
     """Wait until no other process migrates the store, so that none fails because the other one has locked a table.
 
-    The session's lock_timeout is meant for locks of tables. It is too short for the migration of another process, so it does
-    not apply here; statement_timeout ends this wait. Afterwards lock_timeout applies again, because a migration that waits
-    long for a table would block everybody who uses that table.
+    The session's lock_timeout is meant for locks of tables. It is too short for the migration of another process, so
+    it does not apply here; statement_timeout ends this wait. Afterwards lock_timeout applies again, because a
+    migration that waits long for a table would block everybody who uses that table.
     """
     connection.execute(text("SET LOCAL lock_timeout = 0"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

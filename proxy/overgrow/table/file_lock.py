@@ -1,7 +1,7 @@
 """A file lock with a deadline; if the wait fails, the error names the holder.
 
-The kernel knows the holder (/proc/locks), so a holder need not write its name anywhere, and other programs that hold the lock are named too.
-On a file system without locks the work goes on without one: a kill must not depend on them.
+The kernel knows the holder (/proc/locks), so a holder need not write its name anywhere, and other programs that hold
+the lock are named too. On a file system without locks the work goes on without one: a kill must not depend on them.
 """
 
 from __future__ import annotations

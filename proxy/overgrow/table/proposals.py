@@ -1,9 +1,9 @@
 """Asks the running workers, through files, whether they would accept a table, before routes.yaml is written.
 
-Whoever wants to send clients to migrated puts the text into `<state>/proposals/`; each worker judges the text with the code
-that judges a changed routes.yaml, against its own app, environment and running table. Then it writes its answer to a
-file beside the text. No port, no token, no lock is needed. Rule: a proposal changes nothing, and workers ignore a
-proposal that is older than a minute.
+Whoever wants to send clients to migrated puts the text into `<state>/proposals/`; each worker judges the text with
+the code that judges a changed routes.yaml, against its own app, environment and running table. Then it writes its
+answer to a file beside the text. No port, no token, no lock is needed. Rule: a proposal changes nothing, and workers
+ignore a proposal that is older than a minute.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _MOST_BYTES = 16 * 1024 * 1024
 class ProposalAnswer(NamedTuple):
     """One worker's answer to a proposal.
 
-    `problems` is empty if the worker would accept the table. `stale` says how the sources of the worker's app differ from
-    the code that the worker imported, None if they do not.
+    `problems` is empty if the worker would accept the table. `stale` says how the sources of the worker's app differ
+    from the code that the worker imported, None if they do not.
     """
 
     slot: int

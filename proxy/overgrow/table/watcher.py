@@ -1,9 +1,9 @@
 """Notices changes of routes.yaml and the kill files, and puts a valid new table into effect.
 
 A timer checks the files; no request waits for it. When a file has changed, the watcher waits until two checks in a
-row find the same signature; then it reads the file, and uses it if the signature is still the same after reading. Signatures show renames, writes in place and
-Kubernetes' symlink swaps. A table that was written in place and lost its end (settling.py) waits until its
-signature has been the same for 3 s; a rename never waits.
+row find the same signature; then it reads the file, and uses it if the signature is still the same after reading.
+Signatures show renames, writes in place and Kubernetes' symlink swaps. A table that was written in place and lost its
+end (settling.py) waits until its signature has been the same for 3 s; a rename never waits.
 
 Rule: every file call runs in a thread beside the loop, one at a time for each file. The table and the two kill files
 are checked independently: a call that hangs stops neither traffic nor the checks of the other files.
@@ -77,8 +77,8 @@ class TableEvent(NamedTuple):
 
     "table": a new table took effect. "rejected": the file is invalid or missing, and the former table runs on.
     "recovered": the file is again the same as the running table. "waiting": somebody may still be writing the file.
-    "certificates": the file of legacy.tls_ca changed. "unseen": the table or a kill file cannot be checked. "seen": that
-    file can be checked again. "killed": a kill file appeared. "resumed": no kill file is left.
+    "certificates": the file of legacy.tls_ca changed. "unseen": the table or a kill file cannot be checked. "seen":
+    that file can be checked again. "killed": a kill file appeared. "resumed": no kill file is left.
     """
 
     kind: Kind

@@ -30,9 +30,9 @@ class WsgiClientDisconnected(ConnectionAbortedError):
 class WsgiInput(io.RawIOBase):
     """The raw stream under `wsgi.input`; wrap it in io.BufferedReader for read and readline.
 
-    `pump` runs on the event loop, `readinto` in a thread. While `waits_for_client` is set, the client
-    causes the pause and not the app, so the response timeout does not count it. `on_first_read`, if set, is called once, in the thread
-    that first finds nothing to read.
+    `pump` runs on the event loop, `readinto` in a thread. While `waits_for_client` is set, the client causes the
+    pause and not the app, so the response timeout does not count it. `on_first_read`, if set, is called once, in the
+    thread that first finds nothing to read.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ Kind = Literal["scalar", "mapping", "list"]
 class Node(NamedTuple):
     """A scalar, a mapping (pairs in file order) or a list, and its place.
 
-    `style` is a scalar's quote ("" for none), or "flow" for `{}` and `[]`. `shared` marks an anchor or alias. `line` and
-    `column` of an alias are those of the alias, but `start` and `end` are those of its anchor's text.
+    `style` is a scalar's quote ("" for none), or "flow" for `{}` and `[]`. `shared` marks an anchor or alias. `line`
+    and `column` of an alias are those of the alias, but `start` and `end` are those of its anchor's text.
     """
 
     kind: Kind

@@ -22,7 +22,8 @@ from overgrow.admin.view import AdminView
 class Parameter:
     """One value that a request gives: in the path if the path names it, else in the query of a GET or the body of a POST.
 
-    A parameter in the path, or with `is_required`, must be given. Any other one has the value `default` if it is absent.
+    A parameter in the path, or with `is_required`, must be given. Any other one has the value `default` if it is
+    absent.
     """
 
     name: str
@@ -36,8 +37,8 @@ class Parameter:
 class ApiCall:
     """One request to an endpoint: a view of the process, the time, the values of all parameters, who asks, and the counters.
 
-    `who` is the author as the history of flips keeps it; it has the name of the login, else that of the parameter `who`.
-    `is_proven` is False if no token is set and anybody on this machine could be the client.
+    `who` is the author as the history of flips keeps it; it has the name of the login, else that of the parameter
+    `who`. `is_proven` is False if no token is set and anybody on this machine could be the client.
     """
 
     view: AdminView

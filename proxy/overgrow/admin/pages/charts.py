@@ -1,7 +1,8 @@
 """Charts as paths of SVG: series in, JSON out. The template draws the frame around them.
 
-Pure. A chart is WIDTH by HEIGHT units, stretched to the width of the page; its labels are text beside it. A value of None
-breaks the line: where nothing was counted there is no line. A single point between two gaps is drawn as a short line.
+Pure. A chart is WIDTH by HEIGHT units, stretched to the width of the page; its labels are text beside it. A value of
+None breaks the line: where nothing was counted there is no line. A single point between two gaps is drawn as a short
+line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One group of differences: both responses side by side, what a rule would hide, and accepting the rule.
 
-Two steps: the preview shows which stored differences the rule would hide, and only the preview has the button that accepts it.
-The form carries the digest of the preview, so what was seen is what is saved.
+Two steps: the preview shows which stored differences the rule would hide, and only the preview has the button that
+accepts it. The form carries the digest of the preview, so what was seen is what is saved.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ NAVIGATION = (
 class Frame:
     """The state of the front door, as every page shows it.
 
-    `tone` is good, warn or bad. `result` says whether all workers follow a change; None unless the page was opened after a change.
+    `tone` is good, warn or bad. `result` says whether all workers follow a change; None unless the page was opened
+    after a change.
     """
 
     status: str
@@ -71,7 +72,8 @@ class Frame:
 def read_frame(view: AdminView, files: FilesReader, looks: int | None = None) -> Frame:
     """Read the board and the files on disk.
 
-    If the page was opened after a change, `looks` is how many more times it checks whether all workers follow; else None.
+    If the page was opened after a change, `looks` is how many more times it checks whether all workers follow; else
+    None.
     """
     living = living_workers(view)
     payload, (killed_since, revision) = readiness(view, living), files.read()

@@ -1,7 +1,7 @@
 """The charts of the overview and of a route. This module turns the history of requests into lines.
 
-Pure except for `progress_charts` and `route_charts`, which read the store. If the store does not answer, the charts are empty, and
-`problem` says why in a sentence.
+Pure except for `progress_charts` and `route_charts`, which read the store. If the store does not answer, the charts
+are empty, and `problem` says why in a sentence.
 """
 
 from __future__ import annotations

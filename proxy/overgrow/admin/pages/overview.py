@@ -1,7 +1,8 @@
 """The overview: what moves now, and one row for each route. Viewers search and sort the rows, and put a route back.
 
-The JSON has every route, so that the open page searches and sorts without asking the server. The HTML, which also works without JavaScript,
-has the routes that its link asks for, at most MOST_SHOWN. A figure that a route does not have is left out of its row.
+The JSON has every route, so that the open page searches and sorts without asking the server. The HTML, which also
+works without JavaScript, has the routes that its link asks for, at most MOST_SHOWN. A figure that a route does not
+have is left out of its row.
 """
 
 from __future__ import annotations

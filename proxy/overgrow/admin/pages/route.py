@@ -1,7 +1,7 @@
 """One route: why it is on its present side, its charts, the gate with its arithmetic, and flips in two steps.
 
-The first step is a link: it shows what would happen, and why it would be refused. The second step is a form that carries
-the revision which the first one showed. The page of the default route has figures and charts only.
+The first step is a link: it shows what would happen, and why it would be refused. The second step is a form that
+carries the revision which the first one showed. The page of the default route has figures and charts only.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ class ListenAddress(NamedTuple):
     def clashes_with(self, other: ListenAddress) -> bool:
         """Whether two listeners cannot have these addresses together.
 
-        They clash if the paths are the same, or if the ports are the same and the hosts are the same or one is a wildcard.
+        They clash if the paths are the same, or if the ports are the same and the hosts are the same or one is a
+        wildcard.
         """
         if self.path is not None or other.path is not None:
             return self.path == other.path

@@ -14,8 +14,9 @@ OPEN_FILES = 65_536  # for 10,000 clients and their upstream connections, with a
 def max_connections_for(files: int) -> int:
     """Return how many clients a listener may accept in a worker that may open `files` files.
 
-    The other file descriptors are for 256 connections to legacy, for files, and for clients that are refused. If clients of
-    the public listener could use all descriptors, none would be left for the admin listener and for legacy.
+    The other file descriptors are for 256 connections to legacy, for files, and for clients that are refused. If
+    clients of the public listener could use all descriptors, none would be left for the admin listener and for
+    legacy.
     """
     if files == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS

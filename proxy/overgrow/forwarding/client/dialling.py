@@ -1,9 +1,9 @@
 """Connects to legacy: looks up its name, tries its addresses, and handles TLS and unix sockets.
 
-Rule: if a name has several addresses, the first one to connect wins (RFC 8305). The next address is tried after a quarter of a
-second, or at once if an attempt is refused; earlier attempts continue meanwhile. The caller limits the total time.
-The name is looked up for every connection, with one look-up at a time. While the resolver hangs, the addresses of its
-last answer are used. Certificates are always verified.
+Rule: if a name has several addresses, the first one to connect wins (RFC 8305). The next address is tried after a
+quarter of a second, or at once if an attempt is refused; earlier attempts continue meanwhile. The caller limits the
+total time. The name is looked up for every connection, with one look-up at a time. While the resolver hangs, the
+addresses of its last answer are used. Certificates are always verified.
 """
 
 from __future__ import annotations

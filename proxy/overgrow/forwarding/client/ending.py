@@ -1,8 +1,8 @@
 """Whether legacy ended its TLS connection itself.
 
 RFC 9112 9.8: anybody on the network between legacy and the front door can forge a FIN, so a FIN proves little. Over
-TLS a peer announces with close_notify that it closes its side. A response whose end is the end of its connection is incomplete
-without close_notify.
+TLS a peer announces with close_notify that it closes its side. A response whose end is the end of its connection is
+incomplete without close_notify.
 """
 
 from __future__ import annotations

@@ -176,8 +176,8 @@ class UpgradeResponse:
     ) -> TunnelSummary:
         """Send the client a 101 with `headers`, then copy bytes until both sides have ended.
 
-        `switch_protocol` is scope["overgrow"].switch_protocol. If it raises because the client is gone, the exception is not
-        caught here.
+        `switch_protocol` is scope["overgrow"].switch_protocol. If it raises because the client is gone, the exception
+        is not caught here.
         """
         tunnel = _TunnelRelay(self._handshake, self._timeouts.stream_idle_s)
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)

@@ -1,7 +1,7 @@
 """Writes a share of the requests to the access log, and always those that somebody will look for.
 
-Always written: a request that failed or was answered 5xx, one that legacy answered instead of migrated, one whose client
-left, and one that took SLOW_S or longer to its first byte.
+Always written: a request that failed or was answered 5xx, one that legacy answered instead of migrated, one whose
+client left, and one that took SLOW_S or longer to its first byte.
 """
 
 from __future__ import annotations

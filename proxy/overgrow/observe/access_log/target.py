@@ -1,10 +1,12 @@
 """What the access log is written to: a stream such as standard output, or a file that can be reopened.
 
-Rule: a write to a pipe holds whole lines and at most PIPE_BUF bytes. POSIX keeps such a write in one piece, so the lines
-of workers that share one pipe do not get mixed. A file is opened for appending; the kernel keeps each write in one piece.
+Rule: a write to a pipe holds whole lines and at most PIPE_BUF bytes. POSIX keeps such a write in one piece, so the
+lines of workers that share one pipe do not get mixed. A file is opened for appending; the kernel keeps each write in
+one piece.
 
-A file is opened again when somebody asks (USR1), and when its path names another file or none. Then the file was rotated
-or removed, and lines would go where nobody looks. No line is lost: the former file stays open until the new one is.
+A file is opened again when somebody asks (USR1), and when its path names another file or none. Then the file was
+rotated or removed, and lines would go where nobody looks. No line is lost: the former file stays open until the new
+one is.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compares two whole responses; each part of a response has a module of its own.
 
-Pure: no I/O, no clock, no randomness; it never raises, whatever the responses contain. Work is bounded and linear
-in their size. The list of differences is bounded, but the verdict does not depend on that bound. A body that is too large or too
-deep to be compared as JSON or HTML is compared as text or bytes, never skipped.
+Pure: no I/O, no clock, no randomness; it never raises, whatever the responses contain. Work is bounded and linear in
+their size. The list of differences is bounded, but the verdict does not depend on that bound. A body that is too
+large or too deep to be compared as JSON or HTML is compared as text or bytes, never skipped.
 """
 
 from __future__ import annotations

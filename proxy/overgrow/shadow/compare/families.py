@@ -39,10 +39,11 @@ def omit_structure(text: str, show: frozenset[str]) -> None:
 class BodyFamily:
     """One family of bodies. Its functions may raise the exceptions in UNREADABLE.
 
-    `includes` returns whether a media type, in lower case, belongs to the family. `compare` reports where two texts differ.
-    `places` yields (shape, path) for each place in a text. `structure` returns what may be kept of a text, or None if
-    nothing may be kept; values at the JSON paths in `show` stay readable. A text that is unreadable or longer than
-    `max_chars` is compared by lines. If `may_be_lines`, rules for single lines may be learned from such a comparison.
+    `includes` returns whether a media type, in lower case, belongs to the family. `compare` reports where two texts
+    differ. `places` yields (shape, path) for each place in a text. `structure` returns what may be kept of a text, or
+    None if nothing may be kept; values at the JSON paths in `show` stay readable. A text that is unreadable or longer
+    than `max_chars` is compared by lines. If `may_be_lines`, rules for single lines may be learned from such a
+    comparison.
     """
 
     name: str

@@ -170,8 +170,8 @@ class _JsonComparer:
     ) -> Pairing:
         """Return which items belong together.
 
-        The first of these ways that applies is used: the rule `how`; equal items, if the two lists have the same items in
-        another order; a member that identifies each item; the position.
+        The first of these ways that applies is used: the rule `how`; equal items, if the two lists have the same
+        items in another order; a member that identifies each item; the position.
         """
         if isinstance(how, KeyedBy):
             first, second = (
@@ -292,8 +292,8 @@ def values_of_identifying_member(
 ) -> tuple[list[object], list[object]] | None:
     """Return the values of the first member that identifies the items of both arrays.
 
-    The members in IDENTITIES are tried first. Any other member is used only if both arrays have the same texts in it, in
-    different orders. No member is used if some other member has the same texts in the same order in both arrays.
+    The members in IDENTITIES are tried first. Any other member is used only if both arrays have the same texts in it,
+    in different orders. No member is used if some other member has the same texts in the same order in both arrays.
     """
     for key in IDENTITIES:
         first, second = unique_member_values(control, key), unique_member_values(candidate, key)

@@ -1,7 +1,8 @@
 """How long a response and its cookies may be kept: absolute times are read against the response's own Date.
 
 Pure. Two responses to one request are sent at two moments, so two expiry times mean the same if each lies equally
-long after its own response (RFC 9111 4.2.1). A max-age needs no clock and takes precedence (RFC 9111 5.3, RFC 6265 5.3).
+long after its own response (RFC 9111 4.2.1). A max-age needs no clock and takes precedence (RFC 9111 5.3, RFC 6265
+5.3).
 """
 
 from __future__ import annotations

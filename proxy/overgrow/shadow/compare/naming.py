@@ -1,7 +1,8 @@
 """Names for one of several siblings: an HTML element by its name or id, an item of a JSON array by a key.
 
 Pure. Rule: a value is used as a name only if a programmer could have written it, if it has no digits (because rows of
-a list have no lasting names), and if no sibling has the same value. A path by name stays right when a sibling is added; an index does not.
+a list have no lasting names), and if no sibling has the same value. A path by name stays right when a sibling is
+added; an index does not.
 """
 
 from __future__ import annotations

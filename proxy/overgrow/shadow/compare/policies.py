@@ -1,8 +1,8 @@
 """Compares two content security policies, directive by directive.
 
-Pure. CSP Level 3, 2.2: the order of directives and of their sources has no meaning, and if a directive occurs
-twice, the first one counts. A directive's path is `header:content-security-policy;script-src`; a rule for the whole header covers
-it, too. Several policies in one header are compared as one text.
+Pure. CSP Level 3, 2.2: the order of directives and of their sources has no meaning, and if a directive occurs twice,
+the first one counts. A directive's path is `header:content-security-policy;script-src`; a rule for the whole header
+covers it, too. Several policies in one header are compared as one text.
 """
 
 from __future__ import annotations

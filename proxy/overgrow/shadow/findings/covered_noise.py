@@ -1,8 +1,8 @@
 """Counts how often rules cover the noise of each side, to find a value that migrated no longer renews.
 
-Pure. Suppose a rule was accepted for a token that both sides renew. If migrated later sends the same token
-each time, the rule hides that fault. So where both sides are asked twice, this module counts for each rule's path the pairs in which
-the rule covered a difference between the two responses of one side.
+Pure. Suppose a rule was accepted for a token that both sides renew. If migrated later sends the same token each time,
+the rule hides that fault. So where both sides are asked twice, this module counts for each rule's path the pairs in
+which the rule covered a difference between the two responses of one side.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Groups compared pairs by their cause: ten thousand mismatches with three causes are three groups.
 
 Pure. Rule: the key of a group is its route and its set of differences, each as kind, shape of the path, and types of
-both values. Values, lengths and indexes do not count, so one cause has one key however often it occurs.
-Differences that a rule covered are left out of the key, so that noise does not split a cause; they are kept
-as parts, so that the group opens again when the rule is removed. Parts may be merged in any order, with the same result.
+both values. Values, lengths and indexes do not count, so one cause has one key however often it occurs. Differences
+that a rule covered are left out of the key, so that noise does not split a cause; they are kept as parts, so that the
+group opens again when the rule is removed. Parts may be merged in any order, with the same result.
 """
 
 from __future__ import annotations

@@ -51,13 +51,14 @@ class NoiseExample(NamedTuple):
 class PathVariation:
     """How one path varies over many pairs.
 
-    `explained` maps a reason to the number of pairs in which it holds for everything that differs at the path. The reasons
-    `order`, `number`, `shape` and `timestamp N` (the two times are at most N seconds apart) may make a difference
-    harmless. `piece N` says that piece N of a text differed, `of N` that the text has N pieces, `plain` that it has none.
-    `keys` are the members that identified the items of reordered arrays; None before any array was reordered. `kinds` maps
-    a kind to the number of pairs that differed in it. `places` holds the same figures for each single place, of the pairs
-    that differ somewhere at the path. `migrated_seen` counts the pairs in which legacy's two
-    responses or migrated's two responses differ here, `migrated_different` those in which migrated's differ.
+    `explained` maps a reason to the number of pairs in which it holds for everything that differs at the path. The
+    reasons `order`, `number`, `shape` and `timestamp N` (the two times are at most N seconds apart) may make a
+    difference harmless. `piece N` says that piece N of a text differed, `of N` that the text has N pieces, `plain`
+    that it has none. `keys` are the members that identified the items of reordered arrays; None before any array was
+    reordered. `kinds` maps a kind to the number of pairs that differed in it. `places` holds the same figures for
+    each single place, of the pairs that differ somewhere at the path. `migrated_seen` counts the pairs in which
+    legacy's two responses or migrated's two responses differ here, `migrated_different` those in which migrated's
+    differ.
     """
 
     seen: int = 0

@@ -44,8 +44,8 @@ class HiddenDifference(NamedTuple):
 class RuleChange:
     """The rules of one route before and after some are added. It says what the change hides, and what it opens again.
 
-    `added` are the names of the new rules. If a route has a rule of its own at a place, rules for every route do not apply
-    there. So a new rule of a route may open a difference that a rule for every route covered.
+    `added` are the names of the new rules. If a route has a rule of its own at a place, rules for every route do not
+    apply there. So a new rule of a route may open a difference that a rule for every route covered.
     """
 
     def __init__(self, before: Rules, after: Rules, added: Collection[str]) -> None:

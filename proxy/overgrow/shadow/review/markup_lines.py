@@ -1,8 +1,8 @@
 """The lines of a stored page, and which of them a difference is about. Pure.
 
 The store keeps a page as tags without values: `<ul><li class>[4]<li>[3]</ul>`. Each tag begins a line. The path of a
-difference, `html:/html/body/ul/li[2]/@class`, is matched step by step. A step that names an element by its `name` or `id`
-matches every element of that tag there, because the value is not stored.
+difference, `html:/html/body/ul/li[2]/@class`, is matched step by step. A step that names an element by its `name` or
+`id` matches every element of that tag there, because the value is not stored.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What new rules would hide in the stored history, computed before they are saved. Pure.
 
-The stored groups of all routes that the rules reach are judged twice: by the rules as they are, and by the rules
-as the file would hold them. So a preview sees exactly what workers will see after the file is written. `digest` identifies what was
-previewed: the file as it was read, the rules, and the differences that they hide, but not how often those occurred.
+The stored groups of all routes that the rules reach are judged twice: by the rules as they are, and by the rules as
+the file would hold them. So a preview sees exactly what workers will see after the file is written. `digest`
+identifies what was previewed: the file as it was read, the rules, and the differences that they hide, but not how
+often those occurred.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ class CoveredGroup(NamedTuple):
 class RulePreview:
     """New rules, the file as it would be, and what the rules would hide.
 
-    `routes` are the routes that the rules reach, None for all. `opens` are groups that are covered now and would be open.
-    `stays_open` are the open paths of the group itself that the rules do not cover.
+    `routes` are the routes that the rules reach, None for all. `opens` are groups that are covered now and would be
+    open. `stays_open` are the open paths of the group itself that the rules do not cover.
     """
 
     target: RuleTarget

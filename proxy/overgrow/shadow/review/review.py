@@ -77,7 +77,8 @@ class DifferenceReview:
     def find(self, text: str) -> list[JudgedGroup]:
         """Return the groups of the one id that begins with `text`; refuse if no id or more than one begins with it.
 
-        These are two groups if the difference occurred both while legacy and while migrated served users; otherwise one.
+        These are two groups if the difference occurred both while legacy and while migrated served users; otherwise
+        one.
         """
         with self._open_store() as reader:
             found = reader.group(text) if _ID.fullmatch(text) else ()

@@ -24,8 +24,8 @@ FOLDER = "compare"  # beside the table
 class RulesFolder:
     """The current rules of each route.
 
-    `names` maps each route of the table to the name of its rules file. `note` is called with each note on a file that is read.
-    A file that cannot be read raises ReviewRefused.
+    `names` maps each route of the table to the name of its rules file. `note` is called with each note on a file that
+    is read. A file that cannot be read raises ReviewRefused.
     """
 
     def __init__(

@@ -44,7 +44,8 @@ class ProposalThreshold(NamedTuple):
 class _Comparator:
     """What all comparators have in common; `word` is the name of the comparator in a rule.
 
-    `argument` is an example of what follows the word. `needs_values`: the decision depends on the values, too, and not only on the kind of the difference.
+    `argument` is an example of what follows the word. `needs_values`: the decision depends on the values, too, and
+    not only on the kind of the difference.
     """
 
     __slots__ = ()

@@ -1,8 +1,8 @@
 """The kinds of differences that a rule may name: those of a Difference, and finer ones.
 
-Pure. Rule: each change of a value's class is a kind of its own, so that a rule for one change does not hide
-another: "sometimes null instead of a number" is one kind, "text instead of a number" another. The change is found from the values
-during a comparison, and from the stored types later; both ways give the same kind.
+Pure. Rule: each change of a value's class is a kind of its own, so that a rule for one change does not hide another:
+"sometimes null instead of a number" is one kind, "text instead of a number" another. The change is found from the
+values during a comparison, and from the stored types later; both ways give the same kind.
 """
 
 from __future__ import annotations

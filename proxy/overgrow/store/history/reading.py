@@ -1,7 +1,7 @@
 """Reads the history of one route, or of all routes together, in steps of equal length.
 
-Rule: gains are added up, never averaged. Rows of minutes and hours hold what is older than `rolled_until` of their front
-door; what is newer is only in the rows of 10 seconds.
+Rule: gains are added up, never averaged. Rows of minutes and hours hold what is older than `rolled_until` of their
+front door; what is newer is only in the rows of 10 seconds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Stores what the counters of one front door gain: exactly once, whatever happens to workers and to the store.
 
-The counters survive a killed worker, and the store holds marks, which say how far it has counted. So a worker that begins reads the
-marks and finds what its predecessor did not store. While the store is away, gains wait in memory by the time at which they
-came; if this worker dies meanwhile, the next one finds them in the counters.
+The counters survive a killed worker, and the store holds marks, which say how far it has counted. So a worker that
+begins reads the marks and finds what its predecessor did not store. While the store is away, gains wait in memory by
+the time at which they came; if this worker dies meanwhile, the next one finds them in the counters.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class CounterSource(Protocol):
 class HistoryWriter(StoreConnection):
     """Stores the gains of one front door. One thread at a time uses it.
 
-    `is_new`: the counters began with this front door, so a store without marks is one that was never written, and not one
-    that has lost them.
+    `is_new`: the counters began with this front door, so a store without marks is one that was never written, and not
+    one that has lost them.
     """
 
     refusals = (IntegrityError, OtherTurnError, UnknownDoorError)

@@ -1,7 +1,7 @@
 """Records in the history that a person accepted rules for a difference.
 
-The rules are in a file of their own; the history only says who wrote them, when, for which group, and why. Rollback does not undo
-such an entry. The lock of the history makes accepts of several people follow one another.
+The rules are in a file of their own; the history only says who wrote them, when, for which group, and why. Rollback
+does not undo such an entry. The lock of the history makes accepts of several people follow one another.
 """
 
 from __future__ import annotations

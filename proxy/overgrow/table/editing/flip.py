@@ -75,13 +75,14 @@ Ask = Callable[[bytes], None]  # whether the running workers would take a text
 class Actor:
     """The author of an edit, its time and reason, and what is consulted: the environment, the app's rules, workers, a gate.
 
-    `rules` and `ask` are called only if a flip sends more clients to migrated than before, so that flips towards legacy
-    work while the app cannot be imported. `rules` returns the app's rules; None skips the check against the app. `ask` is
-    called without a lock, with the text to be written, and raises EditRefused if the running workers would reject that
-    text. Without a gate, a route that requires evidence can be flipped only with a reason (`why`).
+    `rules` and `ask` are called only if a flip sends more clients to migrated than before, so that flips towards
+    legacy work while the app cannot be imported. `rules` returns the app's rules; None skips the check against the
+    app. `ask` is called without a lock, with the text to be written, and raises EditRefused if the running workers
+    would reject that text. Without a gate, a route that requires evidence can be flipped only with a reason (`why`).
 
-    If the file has another revision than `expected_revision`, the edit is refused. `may_go_forward` is called before a
-    flip that sends more clients to migrated than before, or makes a route gone; it raises an exception if this author may not do so.
+    If the file has another revision than `expected_revision`, the edit is refused. `may_go_forward` is called before
+    a flip that sends more clients to migrated than before, or makes a route gone; it raises an exception if this
+    author may not do so.
     """
 
     env: Mapping[str, str]
@@ -156,8 +157,8 @@ def _flip_once(transaction: EditTransaction, actor: Actor, name: str, to: str) -
 def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipResult:
     """Undo the latest flip that is not undone yet: the latest of `name`, a route or group:NAME, or of all if None.
 
-    A second call undoes the flip before the one that the first call has undone. A group moves as a whole. The gate is not
-    consulted, because the route returns to a state that it has been in before.
+    A second call undoes the flip before the one that the first call has undone. A group moves as a whole. The gate is
+    not consulted, because the route returns to a state that it has been in before.
     """
 
     def attempt(actor: Actor) -> FlipResult:
@@ -200,8 +201,8 @@ class EditPlan(NamedTuple):
 def find_members(transaction: EditTransaction, name: str, command: str) -> list[Draft]:
     """Return the route of that name, or all members of group:NAME.
 
-    A member of a group is refused, because the group moves together. The fix names `command`, such as `flip {} migrated`,
-    with the group in place of {}.
+    A member of a group is refused, because the group moves together. The fix names `command`, such as `flip {}
+    migrated`, with the group in place of {}.
     """
     if name.startswith(GROUP):
         return _find_group_members(transaction, name.removeprefix(GROUP))

@@ -1,7 +1,7 @@
 """The history as people and programs read it: the latest first, with what undid each entry, and what still waits to be recorded.
 
-Pure. The command line, the API and the page show the same rows. A kill or resume that could not be recorded yet, because
-another process held the history, is a row too: it took effect.
+Pure. The command line, the API and the page show the same rows. A kill or resume that could not be recorded yet,
+because another process held the history, is a row too: it took effect.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def list_history(
 ) -> list[HistoryRow]:
     """Return the rows of a route or group:NAME, or of all, the latest first.
 
-    `notes` are kills and resumes that may not be recorded yet. With `with_kills`, kills and resumes belong to every route.
+    `notes` are kills and resumes that may not be recorded yet. With `with_kills`, kills and resumes belong to every
+    route.
     """
     undone = {entry.undoes: entry for entry in history.entries if entry.undoes}
     recorded = {entry.id for entry in history.entries if entry.id}

@@ -17,7 +17,8 @@ def judge_beside_last_good(
 ) -> JudgedTable:
     """Judge a table that is about to be written, compared with the last table that took effect.
 
-    `lost` of the result is set only if somebody wrote the file in place a moment ago: then the file may be half-written.
+    `lost` of the result is set only if somebody wrote the file in place a moment ago: then the file may be
+    half-written.
     """
     kept, found = read_last_good_in_time(transaction.state), transaction.found
     former = (

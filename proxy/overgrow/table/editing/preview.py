@@ -32,8 +32,8 @@ from overgrow.yaml_file.tree import YamlSyntaxError
 class FlipPreview:
     """A flip of a route or group:NAME that was not made. `lines` say what would change in the file; empty if nothing would.
 
-    `is_forward`: it takes clients away from legacy. `share` is the share of clients that migrated would serve, in hundredths
-    of a percent. `locked` says why the file cannot be changed here; None if it can, as far as one can see.
+    `is_forward`: it takes clients away from legacy. `share` is the share of clients that migrated would serve, in
+    hundredths of a percent. `locked` says why the file cannot be changed here; None if it can, as far as one can see.
     """
 
     name: str

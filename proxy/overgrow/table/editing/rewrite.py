@@ -114,7 +114,8 @@ def apply_changes(
 def _position_of_change(draft: Draft, change: FieldChange) -> int:
     """Return the offset of a change in the text.
 
-    It orders the changes: they are made from the end of the text to its beginning, so that the other offsets stay valid.
+    It orders the changes: they are made from the end of the text to its beginning, so that the other offsets stay
+    valid.
     """
     node = draft.fields.nodes.get(change.field)
     return node.start if node is not None else draft.fields.nodes.get("target", draft.node).end

@@ -51,7 +51,8 @@ NO_APP = AppRule("", None)
 def blame_stale_app(problems: Sequence[Problem], stale: str | None) -> tuple[Problem, ...]:
     """Return the problems of a table, with another fix for those about the app if the app's code has changed since its import.
 
-    Then the table may be right, and the fix is `overgrow reload`. `stale` is a sentence about the changed code, or None.
+    Then the table may be right, and the fix is `overgrow reload`. `stale` is a sentence about the changed code, or
+    None.
     """
     if stale is None:
         return tuple(problems)
@@ -135,7 +136,8 @@ class AppRules:
 def describe_first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -> str:
     """Describe the first route of a table that may send clients to the app although the app cannot serve it; empty for none.
 
-    A new table is checked when it is read, but a last-good table is used even if the app has lost a rule in the meantime.
+    A new table is checked when it is read, but a last-good table is used even if the app has lost a rule in the
+    meantime.
     """
     known = AppRules(rules)
     for route in table.routes:

@@ -1,8 +1,8 @@
 """Rejects a table that would send requests to legacy although the running table keeps them from legacy for good.
 
-routing/weakening.py finds such routes; this module makes problems of them, with a place and a fix. Rule: every new table
-is compared with the running one. At boot and in `overgrow check` last-good.yaml stands for the running table, so the
-result is the same everywhere.
+routing/weakening.py finds such routes; this module makes problems of them, with a place and a fix. Rule: every new
+table is compared with the running one. At boot and in `overgrow check` last-good.yaml stands for the running table,
+so the result is the same everywhere.
 """
 
 from __future__ import annotations
