@@ -68,9 +68,11 @@ class WebhookNotifier:
         self._files, self._network = FileThread("webhook-file"), FileThread("webhook")
         self._attempt: _SendingCall | None = None
         self._is_failing = False
+        self._began_s = 0.0
 
-    async def run(self) -> None:
-        """Look for changes and send events every second, until cancelled."""
+    async def run(self, began_s: float) -> None:
+        """Look for changes and send events every second, until cancelled; the front door started at `began_s` (unix time)."""
+        self._began_s = began_s
         while True:
             await asyncio.sleep(INTERVAL_S)
             try:
@@ -98,7 +100,7 @@ class WebhookNotifier:
             self._outbox = await self._files.call(Outbox.read, self._state)
         outbox = self._outbox
         await self._files.call(self._read_new_entries)
-        state = FrontDoorState(living, self._entries, utc_now())
+        state = FrontDoorState(living, self._entries, utc_now(), self._began_s)
         events, known = find_events(outbox.known, state)
         dropped = outbox.add(events, time.time())
         for _ in range(dropped):

@@ -209,7 +209,7 @@ class WorkerRuntime:
             if sender := build_sender(self._app.settings):
                 board, speaks = self.presence.living_workers, self._is_first_of
                 notifier = WebhookNotifier(self._app.state, sender, board, speaks, self._metrics)
-                self._tasks.append(asyncio.create_task(notifier.run()))
+                self._tasks.append(asyncio.create_task(notifier.run(self.control.started_s)))
 
     async def _log_boot_problems(self) -> None:
         """Log at boot if the table in force is not the one in routes.yaml, or if the team's app is missing."""

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from overgrow.notify.event import WebhookEvent
@@ -37,6 +38,7 @@ class FrontDoorState:
     living: Sequence[Worker]
     entries: Sequence[HistoryEntry]
     at: str  # RFC 3339
+    began_s: float = 0.0  # when the front door started, as unix time
 
     def as_known(self, *, was_legacy_up: bool) -> dict[str, Any]:
         """Return what to remember of this state, to find the next change; without evidence of legacy, `was_legacy_up` stays."""
@@ -63,7 +65,7 @@ def find_events(
     before = {"is_legacy_up": True, "rejected": None, "breakers": []} | dict(known or {})
     now = state.as_known(was_legacy_up=before["is_legacy_up"])
     events = [
-        *_history_events(before.get("history", now["history"]), state.entries),
+        *_history_events(before.get("history", _last_key_before_start(state)), state.entries),
         *(_legacy_events(state) if now["is_legacy_up"] != before["is_legacy_up"] else ()),
         *_table_events(before["rejected"], state),
         *_breaker_events(before["breakers"], state),
@@ -71,6 +73,16 @@ def find_events(
     ]
     now["gates"] = now["gates"] or before.get("gates", {})  # a new worker has judged none yet
     return events, now
+
+
+def _last_key_before_start(state: FrontDoorState) -> str | None:
+    """Return the key of the last entry that is older than the front door; None if there is none."""
+    old = (e.key for e in reversed(state.entries) if _unix_time(e.at) < state.began_s)
+    return next(old, None)
+
+
+def _unix_time(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
 
 
 def _history_events(

@@ -6,18 +6,20 @@ from overgrow.process.state_changes import FrontDoorState, find_events
 from overgrow.table.editing.history import HistoryEntry
 
 AT = "2026-11-30T08:00:00.000Z"
+BEGAN_S = 1_796_100_000.0  # later than AT
 UP, DOWN = {"up": True, "since_s": 5.0, "at_s": 9.0}, {"up": False, "since_s": 8.0, "at_s": 9.0}
 PROBLEM = {"file": "routes.yaml", "line": 3, "column": 1, "message": "no such key", "code": "key"}
 
 
 def entry(key, action="flip", **more):
     facts = {"route": "orders", "from_": "legacy", "to": "migrated", "before": "r1", "after": "r2"}
-    return HistoryEntry(key, "", AT, "ann", action, **(facts | more))
+    facts |= {"at": AT} | more
+    return HistoryEntry(key, "", who="ann", action=action, **facts)
 
 
 def state(*entries, workers=1, **published):
     worker = {"upstream": UP, "reload_error": None, "breakers": [], **published}
-    return FrontDoorState([worker] * workers, entries, AT)
+    return FrontDoorState([worker] * workers, entries, AT, began_s=BEGAN_S)
 
 
 def told(before, after):
@@ -152,3 +154,9 @@ def test_a_new_worker_without_gates_changes_nothing():
     known = find_events(known, state())[1]
 
     assert types(find_events(known, state(gates=gates(orders=False)))[0]) == ["gate.closed"]
+
+
+def test_what_was_changed_between_the_start_and_the_first_look_is_told():
+    before, after = entry("k1"), entry("k2", at="2026-12-31T08:00:00Z")
+
+    assert [event.id for event in find_events(None, state(before, after))[0]] == ["evt_k2"]

@@ -116,7 +116,8 @@ def test_the_version_before_works_on_with_what_this_one_wrote(site, present, bef
     told = [present.flips(), before.flips()]
 
     assert counted == [3, 6, 9]
-    assert told[0] == told[1]
+    # The version before knows fewer fields.
+    assert [{name: entry[name] for name in told[1][0]} for entry in told[0]] == told[1]
     assert len(told[0]) + notes_of(site) == 9
 
 

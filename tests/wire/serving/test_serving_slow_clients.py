@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import select
 import socket
@@ -39,7 +40,13 @@ def front(tmp_path):
     with running_front(TABLE, tmp_path, 1, data=tmp_path / "unused", **app) as front:
         for _ in range(3):
             front.get("/small")
+        eventually(lambda: has_history(front))  # what the store takes is no answer's memory
         yield front
+
+
+def has_history(front) -> bool:
+    """Whether the worker has written the requests so far into its store."""
+    return bool(json.loads(front.get("/api/history", admin=True)[2])["series"])
 
 
 @pytest.fixture
