@@ -40,6 +40,10 @@ def killed_since_of(view: AdminView) -> str | None:
     for path in kill_files(view.config, view.state):
         with suppress(OSError):
             times.append(within(LOOK_S, path, path.lstat).st_mtime)
+    return _oldest(times)
+
+
+def _oldest(times: Sequence[float]) -> str | None:
     return rfc3339(min(times)) if times else None
 
 
@@ -81,7 +85,7 @@ class FilesReader:
         for path in kill_files(self._view.config, self._view.state):
             with suppress(OSError):
                 times.append(path.lstat().st_mtime)
-        return FilesOnDisk(rfc3339(min(times)) if times else None, self._read_revision())
+        return FilesOnDisk(_oldest(times), self._read_revision())
 
     def _read_revision(self) -> str | None:
         signature = signature_of(self._view.config)
