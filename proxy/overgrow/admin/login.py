@@ -44,18 +44,10 @@ def add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: Wron
         if token is None:
             wrong.record(request.remote_addr)
             return render_template("login.html", wrong=True, page=page), 401
-        response = redirect(own_address(page), 303)
-        key = session_key(view.state, token)
+        response = make_response(redirect(own_address(page), 303))
         name = clean_name(request.form.get("name", ""))
-        cookie = new_session(token, key, int(now()) + SESSION_S, name)
-        response.set_cookie(
-            SESSION_COOKIE,
-            cookie,
-            max_age=SESSION_S,
-            httponly=True,
-            samesite="Strict",
-            secure=request.is_secure,
-        )
+        key = session_key(view.state, token)
+        _set_session_cookie(response, new_session(token, key, int(now()) + SESSION_S, name))
         return response
 
     @app.post("/logout")
@@ -69,6 +61,17 @@ def add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: Wron
             response = _logout_error(failure)
         response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="Strict")
         return response
+
+
+def _set_session_cookie(response: Response, cookie: str) -> None:
+    response.set_cookie(
+        SESSION_COOKIE,
+        cookie,
+        max_age=SESSION_S,
+        httponly=True,
+        samesite="Strict",
+        secure=request.is_secure,
+    )
 
 
 def _token_that_matches(view: AdminView, given: str) -> str | None:

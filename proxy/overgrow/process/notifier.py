@@ -15,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from overgrow.files import Signature, signature_of
 from overgrow.files.thread import FileThread
 from overgrow.notify.delivery import Delivery, WebhookSender
 from overgrow.notify.event import WebhookEvent
@@ -23,7 +22,7 @@ from overgrow.notify.outbox import Outbox
 from overgrow.observe.metrics import Metrics
 from overgrow.process.state_changes import FrontDoorState, find_events
 from overgrow.settings import Settings
-from overgrow.table.editing.history import JOURNAL, HistoryEntry, read_history
+from overgrow.table.editing.history import read_changed_history
 from overgrow.table.live import utc_now
 
 logger = logging.getLogger("overgrow")
@@ -63,8 +62,6 @@ class WebhookNotifier:
         self._state, self._sender = state, sender
         self._read_board, self._is_speaker, self._metrics = read_board, is_speaker, metrics
         self._outbox: Outbox | None = None  # while this worker speaks
-        self._entries: Sequence[HistoryEntry] = ()
-        self._seen: Signature = None  # of the history
         self._files, self._network = FileThread("webhook-file"), FileThread("webhook")
         self._attempt: _SendingCall | None = None
         self._is_failing = False
@@ -99,8 +96,8 @@ class WebhookNotifier:
         if self._outbox is None:
             self._outbox = await self._files.call(Outbox.read, self._state)
         outbox = self._outbox
-        await self._files.call(self._read_new_entries)
-        state = FrontDoorState(living, self._entries, utc_now(), self._began_s)
+        history = await self._files.call(read_changed_history, self._state)
+        state = FrontDoorState(living, history.entries, utc_now(), self._began_s)
         events, known = find_events(outbox.known, state)
         dropped = outbox.add(events, time.time())
         for _ in range(dropped):
@@ -109,12 +106,6 @@ class WebhookNotifier:
             outbox.known = known
             await self._files.call(outbox.write, self._state)
         return outbox
-
-    def _read_new_entries(self) -> None:
-        found = signature_of(self._state / JOURNAL)
-        if found != self._seen:
-            self._entries = read_history(self._state).entries
-            self._seen = found
 
     async def _try_to_send(self, outbox: Outbox, event: WebhookEvent) -> bool:
         """Send an event, or go on waiting for the attempt before it; return whether the receiver took one."""
