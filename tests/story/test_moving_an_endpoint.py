@@ -158,6 +158,12 @@ class Walk:
         return [sum(each.served for each in found), sum(each.comparisons for each in found)]
 
 
+def steady_status(text: str) -> str:
+    """What `status` prints, without figures and without the rates: which sides have some depends on the second."""
+    text = re.sub(r"^SIDE .*?\n\n", "RATES\n\n", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"[\d.]+( m?s\b)?", "N", text)
+
+
 def steady(text: str) -> str:
     """The page without what differs at each run: ages, days, revisions, measured figures, who."""
     text = re.sub(r"\d+ (s|min|h) ago|\bjust now\b", "AGO", text)
@@ -166,7 +172,7 @@ def steady(text: str) -> str:
     text = re.sub(r"AGO by \S+:", "AGO by SOMEBODY:", text)
     text = re.sub(
         r"(ready: revision .*?```)",
-        lambda found: re.sub(r"[\d.]+", "N", found[1]),
+        lambda found: steady_status(found[1]),
         text,
         flags=re.DOTALL,
     )

@@ -75,7 +75,7 @@ def running(site, *arguments: str):
 
 
 def break_app(site, code: str = "import nowhere\n") -> None:
-    (site.folder / "site_under_test.py").write_text(code)
+    site.write_app_code(code)
 
 
 @pytest.mark.parametrize(

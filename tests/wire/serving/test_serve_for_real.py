@@ -46,7 +46,13 @@ class Site:
         self.write_table("migrated")
 
     def write_app(self, word: str) -> None:
-        (self.folder / "site_under_test.py").write_text(APP.replace("{word}", word))
+        self.write_app_code(APP.replace("{word}", word))
+
+    def write_app_code(self, code: str) -> None:
+        """Replace the app's module at once: a worker that starts meanwhile must not import half of it."""
+        beside = self.folder / "site_under_test.new"
+        beside.write_text(code)
+        beside.replace(self.folder / "site_under_test.py")
 
     def write_table(self, target: str) -> None:
         (self.folder / "routes.yaml").write_text(TABLE.replace("{target}", target))

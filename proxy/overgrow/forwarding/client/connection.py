@@ -357,7 +357,7 @@ class UpstreamConnection(asyncio.Protocol):
         """True if it cannot be used any more."""
         return self._transport is None or self._transport.is_closing()
 
-    def is_quiet(self) -> bool:
+    def is_open_without_unexpected_bytes(self) -> bool:
         """Whether the connection is open and its socket holds neither unread bytes nor an unread EOF."""
         transport = self._transport
         if transport is None or transport.is_closing():

@@ -24,7 +24,7 @@ class LoggedInConnection(Protocol):
     login: ConnectionLogin[Any] | None
     exchange: ResponseCycle | None
 
-    def is_quiet(self) -> bool:
+    def is_open_without_unexpected_bytes(self) -> bool:
         """Whether the connection is open and has received no unexpected bytes."""
         ...
 
@@ -81,7 +81,11 @@ class ConnectionLogin(Generic[C]):
 
         """
         connection = self.connection
-        if connection is None or connection.exchange is not None or not connection.is_quiet():
+        if (
+            connection is None
+            or connection.exchange is not None
+            or not connection.is_open_without_unexpected_bytes()
+        ):
             self.end_connection_of_client()
             if connection is not None:
                 connection.login = None

@@ -149,7 +149,7 @@ class ConnectionPool:
             raise RuntimeError(OTHER_LOOP)
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_quiet():
+            if connection.is_open_without_unexpected_bytes():
                 return connection
             connection.close()
         return None

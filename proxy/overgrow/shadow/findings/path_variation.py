@@ -264,8 +264,8 @@ def _absolute_and_relative_gap(finding: Finding) -> tuple[Decimal, Decimal]:
     return gap, min(_ROUND_UP.divide(gap, greatest), Decimal(1)) if greatest else Decimal(0)
 
 
-def _greatest_magnitude(control: object, again: object) -> Decimal:
-    numbers = (numeric_value_of(each) for each in (control, again))
+def _greatest_magnitude(one: object, other: object) -> Decimal:
+    numbers = (numeric_value_of(each) for each in (one, other))
     return max((abs(each) for each in numbers if each is not None), default=Decimal(0))
 
 

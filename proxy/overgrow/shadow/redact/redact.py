@@ -318,7 +318,7 @@ def json_structure(text: str, show: frozenset[str]) -> str:
     return json.dumps(_redact_json(json.loads(text), "$", show, MAX_DEPTH))
 
 
-def html_structure(text: str, show: frozenset[str]) -> str:  # noqa: ARG001  paths of JSON
+def html_structure(text: str, shown_json_paths: frozenset[str]) -> str:  # noqa: ARG001  paths of JSON
     """Return the elements of a page without their texts; raise ValueError for markup that never ends."""
     return html_skeleton(text, looks_like_a_name, MAX_KEPT_CHARS)
 

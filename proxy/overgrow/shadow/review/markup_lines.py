@@ -87,13 +87,13 @@ def markup_lines(text: str) -> list[str]:
 
 def differing_lines(lines: Sequence[str], paths: Iterable[str]) -> set[int]:
     """Return the numbers of the lines that contain the differences at these paths."""
-    wanted = [_steps(path) for path in paths if path.startswith(TREE_PREFIXES)]
+    wanted = [_path_steps(path) for path in paths if path.startswith(TREE_PREFIXES)]
     return {
         number for number, place in _places(lines) if any(_is_at(place, steps) for steps in wanted)
     }
 
 
-def _steps(path: str) -> tuple[Step, ...]:
+def _path_steps(path: str) -> tuple[Step, ...]:
     inner = path.partition(":/")[2].split("/")
     found = (_STEP.match(each) for each in inner if each and each[0] != "@" and each != "text()")
     return tuple(Step(each[1], int(each[2]) if each[2] else None) for each in found if each)
