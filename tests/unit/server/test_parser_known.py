@@ -1,7 +1,7 @@
 """Headers that a connection brings again: read once, and never taken for other ones."""
 
 from gunicorn.asgi.parser import ParseError
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from overgrow.caches.header_memo import HeaderMemo
@@ -76,6 +76,7 @@ def read_by(parser, data):
         max_size=8,
     )
 )
+@example([request(b"GET", b"/", version, BLOCKS[0]) for version in (b"1.1", b"1.0", b"1.1")])
 @settings(deadline=None)
 def test_a_connection_reads_each_request_as_a_new_one_would(requests):
     parser = RequestParser()
