@@ -27,6 +27,7 @@ TABLES = {  # family -> the closed table of its codes
     "errors of the admin API": ("overgrow.admin.api.errors", "ERRORS"),
     "failures of a command": ("overgrow.cli.failures", "FAILURES"),
     "failures of a request": ("overgrow.exchange", "FAILURES"),
+    "problems of data.yaml": ("overgrow.data.problems", "CODES"),
     "problems of a rules file": ("overgrow.shadow.rules.file", "CODES"),
     "metrics": ("overgrow.observe.metric_list", "METRICS"),
 }

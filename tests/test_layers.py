@@ -131,6 +131,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.resilience": part(),
     "overgrow.shadow": part(),
     "overgrow.store": part("sqlalchemy", "alembic"),
+    "overgrow.data": part("sqlalchemy"),
     "overgrow.app_loader": part("flask"),
     "overgrow.notify": part("httpx"),
     "overgrow.traffic": part(),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FAILURES: dict[str, str] = {
     "app-import": "The Flask app cannot be imported.",
     "app-missing": "No app is named, neither in the table nor by --app or OVERGROW_APP.",
+    "data-missing": "data.yaml does not exist beside the route table.",
     "ended": "A process that dev started ended by itself; the other was stopped.",
     "file-exists": "init would write the table to a path where a file already exists.",
     "file-missing": "The table cannot be found or read.",
@@ -44,6 +45,7 @@ FAILURES: dict[str, str] = {
     "state-unwritable": "The state folder cannot be written.",
     "traffic-unreadable": "A file of --traffic cannot be read, or no line of it is a request.",
     "unconfirmed": "The change was made, but not every worker confirmed it in time.",
+    "unknown-table": "data.yaml has no such table, or the table does not come from another one.",
     "unknown-mismatch": "The beginning of an id fits no group of mismatches, or more than one.",
     "unreachable": "The admin listener gave no usable response.",
     "usage": "The command line or a setting cannot be used (exit 2).",
@@ -54,6 +56,7 @@ FAILURES: dict[str, str] = {
 _NEXT: dict[str, tuple[str, ...]] = NEXT_COMMANDS | {
     "app-import": ("overgrow check",),
     "app-missing": ("overgrow init --add --app MODULE:FACTORY",),
+    "data-missing": ("overgrow data check",),
     "ended": ("overgrow dev",),
     "file-exists": ("overgrow init --add",),
     "file-missing": ("overgrow init --legacy URL",),
@@ -72,6 +75,7 @@ _NEXT: dict[str, tuple[str, ...]] = NEXT_COMMANDS | {
     "traffic-unreadable": ("overgrow check",),
     "unconfirmed": ("overgrow status",),
     "unknown-mismatch": ("overgrow diff",),
+    "unknown-table": ("overgrow data status",),
     "unreachable": ("overgrow serve",),
     "usage": ("overgrow --help",),
 }

@@ -38,6 +38,7 @@ COMMANDS = {
     "report": "overgrow.cli.report:report",
     "config": "overgrow.cli.config:config",
     "breaker": "overgrow.cli.breaker:breaker",
+    "data": "overgrow.cli.data.group:data",
     "override": "overgrow.cli.override:override",
 }
 
