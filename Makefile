@@ -32,9 +32,9 @@ $(BIN)/python:
 	  { echo "This Python cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }
 
 # The editable install provides .venv/bin/overgrow; build.txt pins setuptools for it: nothing unpinned.
-$(RUNTIME): requirements/runtime.txt requirements/build.txt pyproject.toml | $(BIN)/python
+$(RUNTIME): requirements/runtime.txt requirements/migrated.txt requirements/build.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the pinned packages into $(VENV) ..."
-	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/migrated.txt -r requirements/build.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

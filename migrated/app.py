@@ -25,8 +25,9 @@ class Shop(Flask):
 
 
 def create_app(config: Mapping[str, object] | None = None) -> Flask:
-    """Return the shop; `config` beats the environment's SHOP_DATA and SHOP_FROZEN."""
+    """Return the shop; `config` beats the environment's SHOP_DB, SHOP_DATA and SHOP_FROZEN."""
     app = Shop(__name__)
+    app.config["SHOP_DB"] = os.environ.get("SHOP_DB") or None
     app.config["SHOP_DATA"] = os.environ.get("SHOP_DATA") or ".shop/shop.sqlite3"
     app.config["SHOP_FROZEN"] = os.environ.get("SHOP_FROZEN", "") == "1"
     app.config.update(config or {})

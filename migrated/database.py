@@ -1,53 +1,87 @@
-"""The shop's SQLite file: one connection for each request that asks for one.
+"""The database of the shop: Flask-SQLAlchemy, over the tables that the legacy shop made.
 
-The legacy shop may write the same file at the same time: WAL, and transactions that take the
-write lock first. A missing file is made and seeded, so that this app also runs without legacy.
+Rule: both shops write to it at the same time. On SQLite that means WAL, and a transaction that writes takes the write
+lock first: one that has read already may not be able to write any more. SHOP_DB names any database, such as a
+PostgreSQL; without it there is an SQLite file, which is made and seeded when missing, so that this app also runs
+without legacy.
 """
 
 from __future__ import annotations
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, current_app, g
+from flask import Flask, has_request_context, request
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
+from sqlalchemy import URL, Connection, Executable, event
+from sqlalchemy.orm import DeclarativeBase, scoped_session
 
 SCHEMA = Path(__file__).with_name("shop.sql")
 BUSY_TIMEOUT_S = 15
+WRITES = {"shop_writes": True}  # marks a connection whose transaction will write
 _PREPARED: set[Path] = set()  # files that this process has prepared
 
 
+class Base(DeclarativeBase):
+    """What all models are made of."""
+
+
+db = SQLAlchemy(model_class=Base)
+if TYPE_CHECKING:
+    Model = Base
+else:
+    Model = db.Model
+
+
 def register(app: Flask) -> None:
-    """Close the connection at the end of every request."""
-    app.teardown_appcontext(close)
+    """Give the app its database; nothing is opened before the first query."""
+    file = None if app.config["SHOP_DB"] else Path(app.config["SHOP_DATA"]).absolute()
+    url = app.config["SHOP_DB"] or URL.create("sqlite", database=str(file))
+    app.config.setdefault("SQLALCHEMY_DATABASE_URI", url)
+    # Threads are few and bounded; none of them should wait for a connection.
+    # A server may have closed one in the meantime; a file has not.
+    options = {"max_overflow": -1, "pool_pre_ping": file is None}
+    app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", options)
+    db.init_app(app)
+    with app.app_context():
+        engine = db.engine
+    weakref.finalize(app, engine.dispose)  # its connections end with the app, not some time later
+    event.listen(engine, "commit", before_commit)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "do_connect", partial(before_connect, file))
+        event.listen(engine, "begin", begin_on_sqlite)
 
 
-def connection() -> sqlite3.Connection:
-    """Return the request's connection, in autocommit mode."""
-    if "database" not in g:
-        g.database = open_database(Path(current_app.config["SHOP_DATA"]))
-    opened: sqlite3.Connection = g.database
-    return opened
-
-
-def close(_error: BaseException | None) -> None:
-    """Close the request's connection if it opened one."""
-    if (opened := g.pop("database", None)) is not None:
-        opened.close()
-
-
-def open_database(path: Path) -> sqlite3.Connection:
-    """Open the file; make and seed it first if it is missing."""
-    if path not in _PREPARED:
+def before_connect(file: Path | None, *connecting: Any) -> None:
+    """Let the driver begin no transactions by itself, and seed the file first if it is missing."""
+    connecting[-1].update(isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    if file is not None and file not in _PREPARED:
         # Not by looking at the file: it has a header before another thread has committed its tables.
-        prepare(path)
-        _PREPARED.add(path)
-    opened = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    opened.row_factory = sqlite3.Row
-    return opened
+        prepare(file)
+        _PREPARED.add(file)
+
+
+def begin_on_sqlite(connection: Connection) -> None:
+    """Begin a transaction, with the write lock if it will write."""
+    writes = connection.get_execution_options().get("shop_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def before_commit(connection: Connection) -> None:
+    """Tell the server about a commit: it then lets nobody else answer the request. See docs/fallback.md."""
+    if has_request_context():
+        try:
+            request.environ.get("overgrow.commit", bool)()
+        except Exception:
+            connection.connection.rollback()
+            raise
 
 
 def prepare(path: Path) -> None:
@@ -62,19 +96,20 @@ def prepare(path: Path) -> None:
         opened.close()
 
 
-def rows(query: str, *values: object) -> list[dict[str, Any]]:
+def rows(query: Executable, values: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
     """Return the rows of a query."""
-    return [dict(row) for row in connection().execute(query, values)]
+    found = db.session.connection().execute(query, values).mappings()
+    return [dict(row) for row in found]
 
 
 @contextmanager
-def transaction() -> Iterator[sqlite3.Connection]:
-    """Commit what is written inside, or nothing of it."""
-    opened = connection()
-    opened.execute("BEGIN IMMEDIATE")
+def transaction() -> Iterator[scoped_session[Session]]:
+    """Commit what is written inside, or nothing of it; what the request read before is read anew."""
+    db.session.rollback()
+    db.session.connection(execution_options=WRITES)
     try:
-        yield opened
+        yield db.session
     except BaseException:
-        opened.execute("ROLLBACK")
+        db.session.rollback()
         raise
-    opened.execute("COMMIT")
+    db.session.commit()

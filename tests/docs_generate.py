@@ -53,6 +53,7 @@ def pins() -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     groups = {
         "runtime": project["project"]["dependencies"],
+        "migrated": project["dependency-groups"]["migrated"],
         "build": project["dependency-groups"]["build"],
         "dev": [each for each in project["dependency-groups"]["dev"] if isinstance(each, str)],
         "bench": project["dependency-groups"]["bench"],

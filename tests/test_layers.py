@@ -158,7 +158,13 @@ ROOT_UNIT = Unit("root", frozenset({"flask", "werkzeug"}), frozenset({*BANDS, *R
 BANDS |= dict.fromkeys(ROOTS, ROOT_UNIT)
 BANDS |= {
     "migrated": Unit(
-        "outside", frozenset({"flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"})
+        "outside",
+        frozenset(
+            {
+                *("flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"),
+                *("flask_sqlalchemy", "sqlalchemy", "alembic"),
+            }
+        ),
     ),
     "legacy_stub": Unit("outside"),
 }

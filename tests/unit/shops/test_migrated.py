@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
+from sqlalchemy import delete, func, select
 
 import migrated
 from migrated import answers, database
+from migrated.orders.models import OrderLine
 from tests.locking import waits_for
 from tests.story.endpoints import ORDER, Endpoint, order
 from tests.story.stub import ROOT, answer_of, running_stub
@@ -62,23 +65,88 @@ def test_every_page_finds_its_stylesheet(app):
 
 def test_a_transaction_that_fails_leaves_nothing(app):
     def fail_half_way() -> None:
-        with database.transaction() as connection:
-            connection.execute("DELETE FROM order_lines")
+        with database.transaction() as session:
+            session.execute(delete(OrderLine))
             raise ZeroDivisionError
 
     with app.test_request_context():
         with pytest.raises(ZeroDivisionError):
             fail_half_way()
 
-        assert database.rows("SELECT count(*) AS lines FROM order_lines") == [{"lines": 5}]
+        assert database.rows(select(func.count().label("lines")).select_from(OrderLine)) == [
+            {"lines": 5}
+        ]
 
 
-def test_the_connection_of_a_request_is_closed_with_it(app):
+def test_the_connection_of_a_request_is_returned_with_it(app):
     with app.test_request_context():
-        opened = database.connection()
+        database.rows(select(1))
+        pool = database.db.engine.pool
+        held = pool.checkedout()
 
-    with pytest.raises(sqlite3.ProgrammingError):
-        opened.execute("SELECT 1")
+    assert (held, pool.checkedout()) == (1, 0)
+
+
+def test_the_connections_of_an_app_are_closed_with_it(tmp_path):
+    app = migrated.create_app({"SHOP_DATA": tmp_path / "shop.sqlite3"})
+    with app.app_context():
+        database.rows(select(1))
+        opened = database.db.engine.raw_connection()
+        driver = opened.driver_connection
+        opened.close()
+
+    del app
+    gc.collect()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        driver.execute("SELECT 1")
+
+
+def test_a_transaction_takes_the_write_lock_before_it_reads(app, tmp_path):
+    """Otherwise what legacy writes in between makes SQLite refuse every write of this one."""
+    with (
+        app.test_request_context(),
+        database.transaction(),
+        closing(sqlite3.connect(tmp_path / "shop.sqlite3", timeout=0)) as legacy,
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        legacy.execute("BEGIN IMMEDIATE")
+
+
+def test_a_request_that_has_read_may_still_write(app, tmp_path):
+    with app.test_request_context():
+        database.rows(select(OrderLine.position))
+        with closing(sqlite3.connect(tmp_path / "shop.sqlite3", isolation_level=None)) as legacy:
+            legacy.execute("DELETE FROM order_lines WHERE order_id = 1")
+
+        with database.transaction() as session:
+            session.execute(delete(OrderLine).where(OrderLine.order_id == 2))
+
+        assert {row["order_id"] for row in database.rows(select(OrderLine.order_id))} == {3}
+
+
+def test_the_server_hears_of_an_order_before_it_is_committed(app, tmp_path):
+    told = []
+
+    def commit():
+        with closing(sqlite3.connect(tmp_path / "shop.sqlite3")) as legacy:
+            told.append(legacy.execute("SELECT count(*) FROM orders").fetchone())
+
+    app.test_client().post("/api/orders", json=ORDER, environ_base={"overgrow.commit": commit})
+
+    assert told == [(3,)]
+
+
+def test_an_order_that_comes_too_late_is_not_written(app):
+    def refuse():
+        raise TimeoutError
+
+    app.testing = False
+    client = app.test_client()
+    answer = client.post("/api/orders", json=ORDER, environ_base={"overgrow.commit": refuse})
+
+    assert answer.status_code == 500
+    assert len(client.get("/api/orders").json["orders"]) == 3
 
 
 @pytest.mark.parametrize(
