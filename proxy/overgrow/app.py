@@ -1,8 +1,8 @@
 """The composition root: the only file that imports every part. It contains no `if` about traffic.
 
-`create_asgi` is the production entry point; `create_app` returns the team's Flask app with the front
-door mounted around it. Nothing here starts a thread or a loop. That happens after the fork in
-`Overgrow.open`, which the server's lifespan calls, or the first request if the server has no lifespan.
+`create_asgi` is the production entry point; `create_app` returns the team's Flask app with the front door
+mounted around it. Nothing here starts a thread or a loop. `Overgrow.open` does that after the fork. The
+server's lifespan calls `open`; if the server has no lifespan, the first request calls it.
 """
 
 from __future__ import annotations
@@ -106,7 +106,10 @@ def create_asgi(settings: Settings | None = None) -> Overgrow:
 
 
 def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
-    """Return the front door without the team's app, because the app's import ended or hung earlier workers, as `why` says."""
+    """Return the front door without the team's app, because earlier workers ended or hung while they imported it.
+
+    `why` says how.
+    """
     log_to_stderr()
     name = settings.app or _app_named_in_table(settings.config) or ""
     why_not = f"{name} is not imported here, for what happened to the last worker that did: {why}"
@@ -114,12 +117,15 @@ def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
 
 
 def with_state_dir(settings: Settings) -> Settings:
-    """Return the settings with the state folder in use. The folder is chosen once, so that its problems are logged once."""
+    """Return the settings with the state folder that is used.
+
+    It is chosen only once, so that its problems are logged once.
+    """
     return replace(settings, state=ensure_state_dir_in_time(settings.config, settings.state))
 
 
 class PrintableFormatter(logging.Formatter):
-    """Formats a log record so that it cannot control a terminal: tracebacks quote what clients sent."""
+    """Formats a log record so that no text in it can control a terminal: tracebacks may quote what clients sent."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Escape control characters except line ends and tabs."""
@@ -140,7 +146,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """Return the team's Flask app with the front door mounted around it, for WSGI servers and tests.
 
     Raises:
-        RuntimeError: if the app cannot be imported; without it nothing could be served here.
+        RuntimeError: if the app cannot be imported, because this process would have nothing to serve.
 
     """
     settings = with_state_dir(settings or settings_from(os.environ))
@@ -156,7 +162,10 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 class FlaskClientDisconnected(WsgiClientDisconnected, exceptions.ClientDisconnected):
-    """The client stopped in the middle of its body. Flask turns this into a 400 and logs no error of the app."""
+    """The client stopped in the middle of its body.
+
+    Flask turns this exception into a 400 and does not log it as the app's error.
+    """
 
     def __init__(self, text: str) -> None:
         WsgiClientDisconnected.__init__(self, text)
@@ -164,7 +173,7 @@ class FlaskClientDisconnected(WsgiClientDisconnected, exceptions.ClientDisconnec
 
 
 class StartCheck(NamedTuple):
-    """The result of check_start: the revision to serve, or problems; `notes` in both cases."""
+    """The result of check_start. A valid table has `revision`, an invalid one `problems`; both may have `notes`."""
 
     revision: str | None
     problems: Sequence[Problem]
@@ -178,10 +187,10 @@ def log_table_not_compared(state: Path) -> None:
 
 
 def check_start(settings: Settings, *, from_last_good: bool = False) -> StartCheck:
-    """Load the table; any problem counts. `overgrow serve` does this before it opens a port.
+    """Load the table and report every problem. `overgrow serve` does this before it opens a port.
 
-    A table that passes is kept as last-good.yaml, so that workers can boot from it. If the file may be
-    half-written, this waits for the rest.
+    A valid table is also written to last-good.yaml, so that workers can boot from it. If the file may be
+    half-written, wait for the rest.
 
     Raises:
         SettingError: if the error pages cannot be used.
@@ -201,7 +210,7 @@ def check_start(settings: Settings, *, from_last_good: bool = False) -> StartChe
 def _check_once(
     settings: Settings, state: Path, *, from_last_good: bool
 ) -> tuple[StartCheck, Problem | None]:
-    """Check once; return (result, note). The note says that the file may be half-written; it is None otherwise."""
+    """Check once; return (result, note). If the file may be half-written, the note says so; else it is None."""
     may_differ = from_last_good or is_killed(settings.config, state)
     team = import_team_to_run(settings) if may_differ else import_team(settings)
     lacking = app_problems(settings, team)
@@ -238,12 +247,15 @@ def boot_live_table(
 
 
 def _legacy_only(settings: Settings) -> bytes | None:
-    """Return the table for a start with --legacy in a folder without a table; None without --legacy."""
+    """Return the text of a table that sends everything to the app of --legacy; None if --legacy is missing."""
     return None if settings.legacy is None else legacy_only_table(settings.legacy)
 
 
 def import_team(settings: Settings) -> TeamApp:
-    """Import the team's app: OVERGROW_APP, else `app:` of the table; an empty app if neither names one."""
+    """Import the team's app: the one that OVERGROW_APP names, else `app:` of the table.
+
+    If neither names an app, return an empty one.
+    """
     return _app_named(settings, settings.app or _app_named_in_table(settings.config))
 
 
@@ -254,7 +266,7 @@ def _app_named(settings: Settings, name: str | None) -> TeamApp:
 def import_team_to_run(settings: Settings) -> TeamApp:
     """Import the app for the table that a process would start with, which may be last-good.yaml.
 
-    If the app cannot be imported, the app that ran before is used, as in other workers.
+    If the app cannot be imported, use the app that ran before; the other workers do the same.
     """
     if settings.app is not None:
         return import_team_app(settings.app, _table_folder(settings))
@@ -277,8 +289,8 @@ def _import_team_for_table(
 ) -> tuple[TeamApp, str | None]:
     """Return (app, name): the app for the table that a process would start with, and the name of the app that ran before.
 
-    The table is judged by the rules of `known`, an app that is imported already; if `known` is None, not against any
-    app.
+    `known` is an app that is imported already: its rules decide which table is valid. If `known` is None, the
+    table is judged without an app.
     """
     rules = None if known is None else app_rules(known)
     found = app_to_start(settings.config, state, env=os.environ, rules=rules)
@@ -312,7 +324,7 @@ def app_rules(team: TeamApp) -> list[AppRule] | None:
 
 
 def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
-    """Return a problem of the table that says why the app cannot be imported; nothing if the app is imported."""
+    """If the app cannot be imported, return a problem of the table that says why; else return an empty list."""
     if team.flask is not None:
         return []
     fix = "Fix the import, or name another app in `app:` or OVERGROW_APP."
@@ -320,7 +332,7 @@ def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
 
 
 def _error_pages(settings: Settings) -> dict[str, str]:
-    """Return the team's error pages; none if they cannot be used.
+    """Return the team's error pages; an empty set if they cannot be used.
 
     `overgrow serve` does not start in this case, but a worker that starts later must run all the same.
     """
@@ -332,7 +344,7 @@ def _error_pages(settings: Settings) -> dict[str, str]:
 
 
 def wrap_with_debugger(flask: Flask) -> Any:
-    """Wrap the team's app for its developer alone: a view that raises shows Werkzeug's debugger."""
+    """Wrap the team's app for the developer on this machine: if a view raises, Werkzeug's debugger shows the error."""
     from werkzeug.debug import DebuggedApplication  # noqa: PLC0415  for development alone
 
     flask.debug = True
@@ -421,7 +433,7 @@ class Overgrow:
         return FrontDoor(self.live, collaborators)
 
     def _facts(self) -> Facts:
-        """Return the facts outside a request that `decide` may use; called once for each request."""
+        """Return the facts besides the request that `decide` uses; called once for each request."""
         return Facts(self.live.killed, self._override_key, time.time(), self._open_breakers)
 
     def _max_body(self) -> int | None:
@@ -446,7 +458,10 @@ class Overgrow:
         await entrance(scope, receive, send)
 
     def entrance(self, listener: str) -> Entrance:
-        """Return the ASGI app for the requests of a listener; call that app only after the lifespan has begun."""
+        """Return the ASGI app for the requests of one listener.
+
+        The returned app must be called only after the lifespan has begun.
+        """
         return self._entrances[listener]
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -525,14 +540,15 @@ class Overgrow:
 
     @property
     def app_problem(self) -> str:
-        """Why the team's app could not be imported; empty if it could."""
+        """Why the team's app could not be imported; empty if it was imported."""
         return self._team.why
 
     @property
     def boot_problem(self) -> str:
-        """Why this worker should leave the traffic to the workers that run already; empty if this worker can serve.
+        """Why this worker cannot take over traffic from the workers that run already; empty if it can.
 
-        Either the app cannot be imported, or it has no rule for a route of the table in effect.
+        The reason is that the app cannot be imported, or that it lacks a rule for a route of the table in
+        effect.
         """
         live = self.live
         lacking = (
@@ -545,7 +561,7 @@ class Overgrow:
 
     @property
     def app_note(self) -> str:
-        """Which app could not be imported and was replaced by this one, and why; empty if there is none."""
+        """Why the app that the table names was replaced by an earlier app; empty if it was not replaced."""
         return self._team.note
 
     @property
@@ -554,18 +570,18 @@ class Overgrow:
         return self._team.name
 
     def hints_from_legacy(self) -> LegacyTraits:
-        """Return what legacy's responses reveal about legacy."""
+        """Return what legacy's responses show: its software, and whether a login came over a shared connection."""
         return LegacyTraits(
             self._forwarder.get_identifying_headers_and_ask_for_newer(),
             self._forwarder.has_seen_shared_login(),
         )
 
     def take_legacy_outcome(self) -> LegacyOutcome | None:
-        """Return what requests to legacy showed since the previous call: an answer, else the latest failure; None if nothing."""
+        """Return what requests to legacy showed since the last call: an answer, else the latest failure, else None."""
         return self._forwarder.take_new_outcome_of_legacy()
 
     async def probe_legacy(self) -> Failure | None:
-        """Return why legacy does not answer a probe; None if it does."""
+        """Return why legacy does not answer a probe; None if legacy answers."""
         return await probe_legacy(self.live.matcher.table.legacy, transport_for)
 
     def build_watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
@@ -599,11 +615,11 @@ class Overgrow:
     # The WSGI mount calls these (overgrow.embedded.mount.MountedFrontDoor).
 
     def head_of(self, scope: Scope) -> Head:
-        """Read the head of a request, station 1, for the mount."""
+        """Read the head of a request, for the front door mounted in a Flask app (the first step of a request)."""
         return read_head(scope, scope["overgrow"], self.live.matcher.table.trusted_proxies)
 
     def decide(self, head: Head) -> Decision:
-        """Decide who answers, station 2, for the mount."""
+        """Decide which side answers, for the front door mounted in a Flask app (the second step of a request)."""
         return self._front.decide(head)
 
     def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
@@ -611,7 +627,7 @@ class Overgrow:
         return self._front.add_own_headers(decision, head, headers)
 
     def record(self, exchange: Exchange) -> None:
-        """Record a finished exchange, for the front door mounted in a Flask app (step `record` of a request)."""
+        """Record a finished exchange, for the front door mounted in a Flask app (the last step of a request)."""
         self._front.record(exchange)
 
 

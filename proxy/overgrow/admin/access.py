@@ -1,8 +1,9 @@
 """Who makes the current request, and what they may do.
 
-Rule: a token determines what its holder may do: one token allows changes, the other one only reading. Where no token
-is set, everybody who reaches the listener may send clients back to legacy. But to take clients away from legacy needs
-proof of who asks: a token, or a unix socket that only the front door's owner can use.
+Rule: a token determines what its holder may do: one token allows changes, the read-only token allows reading.
+If no token is set, everybody who reaches the listener may send clients back to legacy. Only a caller with a
+proven identity may take clients away from legacy: the proof is a token, or a unix socket that only the owner of
+the front door can use.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ MOST_NAME = 64
 class Access:
     """What the client of a request may do, and who they say they are.
 
-    `session` is the cookie of a login. `is_proven` is False if no token is set and anybody on this machine could be
-    the client.
+    `session` is the cookie of a login. `is_proven` is False if there is no token and anybody on this machine
+    could be the client.
     """
 
     may_change: bool
@@ -73,7 +74,7 @@ def _access_by_session(view: AdminView, now: Callable[[], float]) -> Access | No
 
 
 def current_access() -> Access:
-    """Return what the current request may do, as `refusal` found it before the view was called."""
+    """Return the access that `refusal` found for the current request before the view was called."""
     found: Access = g.access
     return found
 

@@ -65,8 +65,9 @@ class FilesOnDisk(NamedTuple):
 class FilesReader:
     """Reads the kill files and the table's revision for open pages, which ask every few seconds.
 
-    One thread reads all of them. If that fails or takes too long, each file is read by itself, so that a file that
-    hangs does not hide the others. The table is read again only if its signature has changed.
+    One thread reads all of them. If this joint read fails or takes too long, each file is read by itself, so
+    that one file that hangs does not hide the other files. The table is read again only if its signature has
+    changed.
     """
 
     def __init__(self, view: AdminView) -> None:
@@ -107,7 +108,7 @@ def lag_sentences(
 ) -> tuple[str, ...]:
     """Return a sentence for each worker that does not follow the table on disk or the kill file.
 
-    A worker that rejects the table is not mentioned for that, because it has an alert of its own.
+    A rejected table alone adds no sentence, because it has an alert of its own.
     """
     found = []
     for worker in living:
@@ -147,13 +148,16 @@ def readiness_alerts(
 
 
 def is_well(payload: Mapping[str, Any]) -> bool:
-    """Whether the body of /readyz contains nothing that is wrong."""
+    """Whether /readyz reports that all is well: ready, legacy up, not killed, and no errors."""
     wrong = payload["killed"] or payload["reload_error"] or payload["boot_error"]
     return payload["status"] == "ready" and payload["upstream"]["up"] and not wrong
 
 
 def split_notes(view: AdminView, payload: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return (notes on the table, other notes); a note on the table begins with its place, the others are about the app."""
+    """Return (notes on the table, other notes).
+
+    A note on the table begins with its place; the other notes are about the app.
+    """
     notes = payload.get("notes", ())
     on_file = [each for each in notes if each.startswith(f"{view.config}:")]
     return on_file, [each for each in notes if each not in on_file]
@@ -173,7 +177,7 @@ def _reload_alert(error: Mapping[str, Any]) -> Alert:
 
 
 def _boot_alert(error: Mapping[str, Any]) -> Alert:
-    """Return the alert that new workers do not start: they exit before they serve, or soon afterwards."""
+    """Return the alert for new workers that exit before they serve, or soon after they begin to serve."""
     what = "New workers do not start. The running ones keep serving, and starts are retried."
     times = f"{error['failures']} failed starts in a row; the latest reported:"
     fix = "Fix that; SIGHUP retries at once."
@@ -187,7 +191,7 @@ def _problem_text(problem: Mapping[str, Any]) -> str:
 
 
 def breaker_alerts(living: Sequence[Worker]) -> Iterable[Alert]:
-    """Yield an alert for each route, side and state of breakers that are not closed."""
+    """Yield an alert for each combination of route, side and state that open or half-open breakers have."""
     found: defaultdict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for worker in living:
         for each in worker.get("breakers", ()):

@@ -1,8 +1,8 @@
 """The admin app: a Flask app of its own, served on the admin listener only.
 
 It reads an AdminView and the files of the board and the metrics; changes.py makes changes in the same way as
-the command line. Any worker may serve a request, so responses are made from what all workers have written, never
-from the memory of one process alone.
+the command line. Any worker may serve a request, so that responses are always made from what all workers have
+written to files.
 """
 
 from __future__ import annotations
@@ -111,13 +111,13 @@ def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
 
 
 def _refuse_long_body() -> None:
-    """Refuse a body that is too long although it declares no length: Werkzeug would cut it and pass it on."""
+    """Refuse a body that is too long and has no Content-Length: Werkzeug would cut it and pass on the part."""
     if request.content_length is None and len(request.get_data()) >= MOST_BODY:
         raise RequestEntityTooLarge
 
 
 def _http_error(found: HTTPException) -> ResponseReturnValue:
-    """Return an error that Flask raised as a response in our format; the text of a 404 lists the pages."""
+    """Return an error that Flask raised as a response in our format. For a 404, the text lists the pages."""
     status = found.code or 500
     text = found.description or found.name
     fix = _FIXES.get(status, "")

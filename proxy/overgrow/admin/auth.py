@@ -32,8 +32,8 @@ def refusal(
 ) -> ResponseReturnValue | None:
     """Return the response that refuses the current request; None if the request may pass.
 
-    Probes need no Host and no token. `reading_posts` are the endpoints that a read-only token may POST to: those
-    whose POST changes nothing, and `/logout`.
+    Probes pass without a known Host and without a token. `reading_posts` are the endpoints that accept a POST
+    with a read-only token: every endpoint whose POST changes nothing, and `/logout`.
     """
     if request.path in PROBES:
         return None
@@ -93,7 +93,10 @@ def _auth_refusal(
 
 
 def _login_address() -> str:
-    """Return the address of the login with the page to lead back to: the page that was asked for, or that a form was on."""
+    """Return the address of the login page.
+
+    Its query names the page to return to: the requested page, or the page of the form.
+    """
     if request.method in READING:
         page = own_address(request.full_path.removesuffix("?"))
     else:
@@ -104,7 +107,7 @@ def _login_address() -> str:
 def _change_refusal(
     view: AdminView, access: Access | None, reading_posts: Collection[str]
 ) -> ResponseReturnValue | None:
-    """Return the refusal of a POST whose token only reads, or whose form is not from our page; None if it may pass."""
+    """Refuse a POST whose token only reads, or whose form comes from another site; return None if the POST may pass."""
     if request.routing_exception or access is None:  # such a request gets 404 or 405
         return None
     if not access.may_change and request.endpoint not in reading_posts:

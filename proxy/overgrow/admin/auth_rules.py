@@ -1,9 +1,8 @@
 """Rules of access to the admin listener. Pure.
 
-A page of any web site can make its visitor's browser send requests to this port. Three checks stop it:
-Host must be a known name, because a
-site could point its own name at 127.0.0.1 (DNS rebinding). Origin must be this listener's for each change. The token
-must be right if one is set.
+A page of any web site can make its visitor's browser send requests to this port. Three checks stop such
+requests. Host must be a known name, because a site could point its own name at 127.0.0.1 (DNS rebinding). Every
+change must have the Origin of this listener. If a token is set, the request must have the right token.
 """
 
 from __future__ import annotations

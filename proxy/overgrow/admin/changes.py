@@ -1,7 +1,8 @@
-"""Changes through the admin listener: flips, rollbacks, the kill switch, breakers. The page and the API use them alike.
+"""Changes through the admin listener: flips, rollbacks, the kill switch, breakers.
 
-As with the command line, the file is edited and workers follow. Only the command line may overrule a closed gate. A
-flip forward, which takes clients away from legacy, needs proof of who asks and a reason; a flip back needs neither.
+Both the page and the API use this module. As with the command line, the file is edited and workers follow. Only
+the command line may overrule a closed gate. A flip forward takes clients away from legacy: it needs a reason,
+and proof of who asks. A flip back is allowed without reason and proof.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ def flip(view: AdminView, name: str, to: str, order: ChangeOrder) -> edit.FlipRe
 def rollback(
     view: AdminView, name: str | None, order: ChangeOrder, *, shown: str | None = None
 ) -> edit.FlipResult:
-    """Undo the latest flip of a route or group, or of all; `shown` is the key of the flip that the author saw as the latest."""
+    """Undo the latest flip of a route or group, or of all routes.
+
+    `shown` is the key of the flip that the author saw as the latest.
+    """
     if shown is not None:
         latest = find_undoable(history_of(view).entries, name)
         if latest is None or latest.key != shown:
@@ -93,7 +97,7 @@ def kill(view: AdminView, order: ChangeOrder) -> Path:
 
 
 def resume(view: AdminView, order: ChangeOrder) -> tuple[Path, ...]:
-    """Remove the kill files, so that workers follow the table again; return those that were there."""
+    """Remove the kill files, so that workers follow the table again; return the paths of the removed files."""
     _refuse_stale(view, order)
     return kill_switch.resume_and_report(
         view.config, view.state, who=order.who, why=order.why
@@ -112,7 +116,7 @@ def close_breakers(view: AdminView, route: str, order: ChangeOrder) -> None:
 
 
 def _refuse_stale(view: AdminView, order: ChangeOrder) -> None:
-    """Refuse a change that does not edit the table, if its author saw another revision of the table."""
+    """Refuse a change of something other than the table, if its author saw another revision of the table."""
     revision = revision_on_disk(view)
     if order.expected_revision not in (None, revision):
         what = f"the table is {revision or 'unreadable'} now, not {order.expected_revision}"
@@ -125,7 +129,7 @@ def _edit_table(
 ) -> edit.FlipResult:
     """Edit the table. If another process holds the lock, or the file system hangs, this thread waits only for a short time.
 
-    `asks_s` is how long the edit may wait for answers of the store and the workers.
+    `asks_s` limits how long the edit waits for the store and the workers to answer.
     """
 
     def work() -> edit.FlipResult:
@@ -136,7 +140,7 @@ def _edit_table(
 
 
 def _require_permission(order: ChangeOrder) -> None:
-    """Refuse a flip forward if nothing proves who asks, or if no reason is given."""
+    """Refuse a flip forward without a reason, and a flip forward without proof of who asks."""
     if not order.is_proven:
         what = "A flip forward needs a token, even on this machine."
         fix = "Start the front door with OVERGROW_ADMIN_TOKEN and send that token, or use overgrow flip."
@@ -159,7 +163,10 @@ def _require_open_gate(view: AdminView, name: str, clean: int) -> edit.Readiness
 
 
 def _ask_gate(view: AdminView, question: GateQuestion) -> GateReport:
-    """Ask the gate, for at most GATE_S: a later flip would be made after the client was told that it failed."""
+    """Ask the gate, for at most GATE_S.
+
+    After that time the client is told that the flip failed, so that it must not happen later.
+    """
     try:
         return within(GATE_S, view.state / "store", partial(view.ask_gate, question))
     except OSError as error:

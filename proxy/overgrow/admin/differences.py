@@ -49,7 +49,10 @@ class EvidenceUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ListedDifferences:
-    """The groups of a list; `missing` says why there is no store to read, `notes` what is wrong with rules files."""
+    """The groups of a list.
+
+    `missing` says why the store cannot be read, and `notes` say what is wrong with rules files.
+    """
 
     listing: GroupListing
     groups: tuple[JudgedGroup, ...]  # those that were asked for, at most MOST_LISTED
@@ -65,7 +68,10 @@ class ListedDifferences:
 
 @dataclass(frozen=True, slots=True)
 class ShownDifference:
-    """One group with its samples; there are two judged groups if it occurred while legacy and while migrated served users."""
+    """One group with its samples.
+
+    If the group occurred both while legacy and while migrated served users, it has two judged groups.
+    """
 
     judged: tuple[JudgedGroup, ...]
     samples: tuple[ComparedPair, ...]
@@ -75,7 +81,7 @@ class ShownDifference:
 
     @property
     def group(self) -> Group:
-        """The group with the most pairs."""
+        """The judged group with the most pairs."""
         return self.judged[0].group
 
     @property
@@ -85,7 +91,7 @@ class ShownDifference:
 
     @property
     def is_open(self) -> bool:
-        """Whether no current rule covers the group."""
+        """Whether the group has differences that no current rule covers."""
         return any(each.is_open for each in self.judged)
 
 
@@ -99,7 +105,10 @@ class AcceptOrder(NamedTuple):
 
 
 class AcceptResult(NamedTuple):
-    """Rules that were written; `unrecorded` says why the history has no entry for them; empty if it has one."""
+    """The written rules.
+
+    `unrecorded` says why the history has no entry for them; it is empty if the history has one.
+    """
 
     preview: RulePreview
     open_groups: int
@@ -107,7 +116,10 @@ class AcceptResult(NamedTuple):
 
 
 class PreviewChanged(EditRefused):
-    """The file, the rules or what they hide have changed since the person saw the preview; `preview` is a new one."""
+    """The file, the rules or the hidden differences have changed since the person saw the preview.
+
+    `preview` is the new preview.
+    """
 
     def __init__(self, preview: RulePreview) -> None:
         what = "the rules file, or what the rule would hide, has changed since the preview"
@@ -122,10 +134,10 @@ class PreviewChanged(EditRefused):
 def list_differences(
     view: AdminView, now_s: float, route: str | None, *, everything: bool, limit: int = MOST_LISTED
 ) -> ListedDifferences:
-    """Return the open groups of one route or of all, or with `everything` also those that rules cover.
+    """Return the open groups of one route or of all routes; with `everything`, also the groups that rules cover.
 
     Raises:
-        EditRefused: unknown-route, unless the table has the route or the store has groups of it.
+        EditRefused: unknown-route, if neither the table has the route nor the store a group of it.
 
     """
     notes: list[str] = []
@@ -167,7 +179,7 @@ def show_difference(view: AdminView, now_s: float, text: str) -> ShownDifference
 def find_difference(
     view: AdminView, now_s: float, text: str, notes: list[str]
 ) -> tuple[JudgedGroup, ...]:
-    """Return the groups of one id, the most frequent first; notes on rules files go to `notes`."""
+    """Return the groups of one id, the most frequent first; append notes on rules files to `notes`."""
     found = _ask(view, lambda: _review(view, now_s, notes).find(text))
     return tuple(sorted(found, key=lambda each: -each.group.count))
 
@@ -182,7 +194,7 @@ def _preview(review: DifferenceReview, text: str, wish: RuleWish) -> RulePreview
 
 
 def _review(view: AdminView, now_s: float, notes: list[str]) -> DifferenceReview:
-    """Return a review of what the store holds now, under the rules as they are on disk now."""
+    """Return a review of the groups in the store under the rules that are on disk now."""
     routes = view.table.routes if view.table else ()
     today = datetime.fromtimestamp(now_s, UTC).date()
     folder = TolerantRulesFolder(
@@ -199,7 +211,7 @@ def _review(view: AdminView, now_s: float, notes: list[str]) -> DifferenceReview
 
 
 def _ask(view: AdminView, question: Callable[[], T]) -> T:
-    """Answer a question from the store, in a thread that nobody joins, because a disk or a database may never answer.
+    """Run a query on the store, in a thread that nobody joins, because a disk or a database may never answer.
 
     Raises:
         EvidenceUnavailable: if there is no store, or it cannot be read in time.

@@ -24,7 +24,7 @@ def is_for_browser() -> bool:
 def error_response(
     status: int, code: str, text: str, fix: str = "", next_commands: Sequence[str] | None = None
 ) -> Response:
-    """Return an error: as JSON if the path is under /api, else as a page for a browser, else as text."""
+    """Return an error as JSON for a path under /api, as a page for a browser, and as text for any other client."""
     if is_of_api():
         response = jsonify(error_json(code, text, fix, next_commands))
     elif is_for_browser():

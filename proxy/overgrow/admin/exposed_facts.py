@@ -1,4 +1,4 @@
-"""The facts for /metrics that no worker counts: the version, the history of flips, and the table in effect."""
+"""Values for /metrics that do not come from the workers: the version, the history of flips, the table in effect."""
 
 from __future__ import annotations
 

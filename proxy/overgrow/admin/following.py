@@ -1,4 +1,4 @@
-"""Waits for a short time until all workers follow a change, by what they report on the board."""
+"""Waits for a short time until the board shows that all workers follow a change."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Following(NamedTuple):
 def wait_for_workers(
     view: AdminView, follows: Callable[[Worker], bool], limit_s: float = FOLLOW_S
 ) -> Following:
-    """Wait until each living worker follows; workers that are leaving do not count."""
+    """Wait until each living worker follows the change; do not wait for workers that are leaving."""
     deadline = time.monotonic() + limit_s
     while True:
         living = [each for each in living_workers(view) if not each.get("leaving")]
@@ -59,7 +59,7 @@ def wait_for_kill(view: AdminView, *, killed: bool) -> Following:
 
 
 def wait_for_breakers(view: AdminView, route: str) -> Following:
-    """Wait until no worker has a breaker of a route that is not closed."""
+    """Wait until the breakers of a route are closed in all workers."""
     return wait_for_workers(
         view, lambda worker: all(each["route"] != route for each in worker.get("breakers", ()))
     )

@@ -1,7 +1,7 @@
 """The forms of the page that change something. A program with the token may post them too, and gets JSON.
 
-Each form sends the revision of the table that its page showed. Afterwards the browser goes back to the page it came
-from. That page checks a few times whether all workers follow.
+Each form sends the revision of the table that its page showed. After the change, the browser goes back to the
+page of the form, and that page checks a few times whether all workers follow.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _apply_form(
 
 
 def _edit_refusal(view: AdminView, refused: EditRefused) -> ResponseReturnValue:
-    """Return the response to a refused edit; if its author saw another table, the response has the state now."""
+    """Return the response to a refused edit. If its author saw another table, the response shows the present state."""
     error, lines = api_error_of(refused), [str(each) for each in refused.problems]
     if lines:
         lines.append('"Everything to legacy" on the overview page works anyway.')
@@ -85,7 +85,7 @@ def _flip(view: AdminView, form: Form, order: ChangeOrder) -> dict[str, Any]:
 
 
 def _rollback(view: AdminView, form: Form, order: ChangeOrder) -> dict[str, Any]:
-    """Undo the flip that the page showed as the latest flip; refuse if there has been another flip since."""
+    """Undo the flip that the page showed as the latest. If there is a later flip by now, refuse."""
     name = form.get("route") or None
     return _flip_json(changes.rollback(view, name, order, shown=form.get("flip", "")))
 

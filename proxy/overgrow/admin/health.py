@@ -44,7 +44,7 @@ SIDES = ("legacy", "migrated")
 class LiveCounters:
     """Reads the counters for answers that must be fresh.
 
-    The folder of the counters is another one while the state folder cannot be used.
+    While the state folder cannot be used, the workers write the counters to another folder.
     """
 
     def __init__(self, view: AdminView) -> None:
@@ -52,7 +52,7 @@ class LiveCounters:
         self._reader = CounterReader(view.metrics)
 
     def read(self, now_s: float) -> Traffic:
-        """Return the counts until now; only what is new in the files is read.
+        """Return the counts until now. Of each file, read only what was added since the last call.
 
         Raises:
             OSError: if the state folder does not respond.
@@ -118,7 +118,7 @@ def _read_rates(view: AdminView, now_s: float) -> RecentRates:
 
 
 def sides_json(traffic: Traffic, view: AdminView, now_s: float) -> dict[str, Any]:
-    """Return the figures of both sides over all routes; a window without requests is absent."""
+    """Return the figures of both sides over all routes; leave out windows without requests."""
     found: dict[str, Any] = {side: {} for side in SIDES}
     for name, places in traffic.recent.items():
         window_s = traffic.window_s(name, now_s, started_s(view.server))
@@ -145,7 +145,7 @@ def _figures_json(counts: RateCounts, window_s: int) -> dict[str, Any]:
 
 
 def _sums_by_side(places: Mapping[tuple[str, str], RateCounts]) -> dict[str, RateCounts]:
-    """Return the sums over all routes of each side, so that percentiles are those of all requests together."""
+    """Return the counts of each side, added up over all routes. Percentiles then cover all requests together."""
     sums: dict[str, RateCounts] = {}
     for (_, side), counts in places.items():
         before = sums.get(side)
@@ -159,14 +159,14 @@ def _sum_of(one: RateCounts, other: RateCounts) -> RateCounts:
 
 
 def server_json(server: Mapping[str, Any] | None, now_s: float) -> dict[str, Any] | None:
-    """Return what is known of the server, with its uptime; None under another server than `overgrow serve`."""
+    """Return what is known of the server, with its uptime; None if the server is not `overgrow serve`."""
     if server is None:
         return None
     return {**server, "uptime_s": max(0, int(now_s - (started_s(server) or now_s)))}
 
 
 def read_load(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:
-    """Return how much all workers together hold now.
+    """Return how many connections and calls all workers together have now.
 
     Raises:
         OSError: if the state folder does not respond.
@@ -176,7 +176,7 @@ def read_load(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:
 
 
 def load_json(living: Sequence[Worker], gauges: Mapping[int, WorkerGauges]) -> dict[str, Any]:
-    """Return how much all workers together hold now, and the most that they can hold; 0 if that is unknown."""
+    """Return how many connections and calls all workers together have now, and the limits (0 if a limit is unknown)."""
     figures = [gauges[each["slot"]] for each in living]
 
     def most(name: str) -> int:

@@ -1,7 +1,7 @@
 """Login and logout at the admin pages.
 
-A login takes the token that changes or the one that reads, and the person's name, which the history keeps beside what
-they do. The name is not checked: whoever has the token may write any name.
+A login takes one of the two tokens and the person's name, and the history keeps this name with each change that
+the person makes. The name is not checked: whoever has the token may write any name.
 """
 
 from __future__ import annotations

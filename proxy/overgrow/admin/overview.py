@@ -1,6 +1,7 @@
 """What the overview shows, read at one moment: alerts of its own, the rows of the routes, and the latest flip.
 
-A file that cannot be read leaves the page without its figures, and becomes an alert. Knows neither Flask nor HTML.
+If a file cannot be read, the page shows an alert in place of the file's figures. Nothing here knows Flask or
+HTML.
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ def read_overview(view: AdminView, traffic: CounterReader, now_s: float) -> Over
 
 
 def _read_or_reason(read: Callable[[], T], name: str) -> tuple[T | None, str]:
-    """Return (result, ""): what `read` returns. If it fails, return (None, reason), because the page must work all the same."""
+    """Return (result of `read`, "").
+
+    If `read` fails, return (None, reason), because the page must work all the same.
+    """
     try:
         return read(), ""
     except OSError as error:
@@ -82,14 +86,14 @@ def _read_or_reason(read: Callable[[], T], name: str) -> tuple[T | None, str]:
 
 
 def open_groups_of(view: AdminView) -> Mapping[str, int]:
-    """Return the number of open groups by route; none if the store does not respond."""
+    """Return the number of open groups of each route; an empty mapping if the store does not respond."""
     with suppress(OSError):
         return within(ANSWER_S, view.state / "store", view.open_groups)
     return {}
 
 
 def read_samples(view: AdminView, now_s: float) -> list[Counted]:
-    """Return what all workers counted in total and in the last minute."""
+    """Return the counts of all workers: in total, and in the last minute."""
     return [*sum_samples(view.metrics), *recent_requests(view.metrics, now_s)]
 
 

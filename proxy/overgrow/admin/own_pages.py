@@ -1,6 +1,7 @@
-"""The addresses of our own pages that a form or a link may lead back to; any other address is replaced by the overview's.
+"""The addresses to which a form or a link may lead back: our own pages.
 
-Pure. Rule: an address has one leading slash and no character that could make a browser read it as another host.
+The overview's address replaces any other address. Pure. Rule: an address has one leading slash and no character
+that could make a browser read it as another host.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ _OWN_ADDRESS = re.compile(_PATH + r"(?:\?[a-z0-9._~%&=+:,/-]{0,500})?", re.ASCII
 
 
 def own_path(asked: str) -> str:
-    """Return a path if it is one of our pages; else the overview's."""
+    """Return a path if it is one of our pages; else return the path of the overview."""
     return asked if _OWN_PATH.fullmatch(asked) else OVERVIEW
 
 
 def own_address(asked: str) -> str:
-    """Return a path with its query if it is one of our pages; else the overview's."""
+    """Return a path with its query if it is one of our pages; else return the address of the overview."""
     return asked if _OWN_ADDRESS.fullmatch(asked) else OVERVIEW

@@ -1,7 +1,7 @@
 """The progress of the migration over time: the share of requests and of routes that are on migrated, and the flips.
 
-The share of routes is computed backwards: from the table in effect, through the history of flips. So a route that was
-added later counts as if it had always been there, on the side from which its first flip took it.
+The share of routes is computed backwards: from the table in effect, through the history of flips. A route that
+was added later therefore counts from the beginning, on the side that it had before its first flip.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOVED = ("migrated", "gone")
 
 @dataclass(frozen=True, slots=True)
 class RoutesMoved:
-    """From the moment `at_s` on, `moved` of `routes` routes are moved to migrated or gone. A canary of 10% counts as 0.1."""
+    """How many of all routes are moved to migrated or gone from `at_s` on. A canary of 10% counts as 0.1 of a route."""
 
     at_s: float
     moved: float
@@ -35,13 +35,13 @@ class RoutesMoved:
 
     @property
     def share(self) -> float | None:
-        """The share of the routes that is moved, from 0 to 1; None if there are no routes."""
+        """The share of moved routes, from 0 to 1; None if the table has no routes."""
         return round(self.moved / self.routes, 4) if self.routes else None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress in a period: the requests of all routes, unrouted requests, the routes that are moved, and the flips."""
+    """The progress in a period: the requests of all routes, the unrouted requests, the moved routes, and the flips."""
 
     requests: SidesHistory
     unrouted: SidesHistory
@@ -50,7 +50,9 @@ class Progress:
 
 
 def progress(view: StateFolder, question: HistoryQuestion, now_s: float) -> Progress:
-    """Return the progress in the period of a question; the question's route is ignored.
+    """Return the progress in the period that `question` names.
+
+    The result covers all routes, even if `question` names one.
 
     Raises:
         OSError: if the history of flips cannot be read.
@@ -94,7 +96,7 @@ def routes_moved(
 
 
 def _routes_of(entry: HistoryEntry, routes: Sequence[Route]) -> list[str]:
-    """Return the names of those routes of the table that a flip moved."""
+    """Return the names of the routes that a flip moved, as far as the table still has these routes."""
     moved = entry.route or ""
     if moved.startswith(GROUP):
         return [route.name for route in routes if f"{GROUP}{route.group}" == moved]
@@ -106,7 +108,7 @@ def _part_of(route: Route) -> float:
 
 
 def _part_before(entry: HistoryEntry) -> float:
-    """Return how much of a route was moved before a flip, from 0 to 1, as the flip's `from` in the history says."""
+    """Return how much of a route was moved before a flip, from 0 to 1, according to `from` in the flip's entry."""
     before = entry.from_ or ""
     if before in MOVED:
         return 1.0

@@ -54,7 +54,7 @@ class ReportFolder:
 
 @dataclass(frozen=True, slots=True)
 class ReportFindings:
-    """What the command found: gates and differences, and sentences on what is unknown or wrong.
+    """What the command read: gates, differences, and sentences that say what is unknown or wrong.
 
     `known_groups` counts the groups of differences that are stored, including those that rules cover.
     """
@@ -164,7 +164,7 @@ def _flips_of(folder: ReportFolder) -> list[HistoryEntry]:
 
 
 def _damage_of(folder: ReportFolder) -> list[str]:
-    """Return what is wrong with the history of flips, in a sentence; nothing if it is whole."""
+    """Return a sentence on the damage of the history of flips; an empty list if the history is intact."""
     broken = history_of(folder).broken
     return [f"The history of flips is damaged: {' '.join(broken)}"] if broken else []
 
@@ -175,7 +175,7 @@ def _is_about(entry: HistoryEntry, route: str) -> bool:
 
 
 def _distinct(sentences: Sequence[str]) -> list[str]:
-    """Return the sentences, except those that are part of another sentence."""
+    """Return the sentences; leave out each sentence that another sentence contains."""
     known = list(dict.fromkeys(sentences))
     return [each for each in known if not any(each != other and each in other for other in known)]
 
@@ -204,7 +204,7 @@ def _summary(
 
 
 def _chart(found: Progress, requests: SidesHistory, route: str | None) -> dict[str, Any] | None:
-    """Return the shares over time as lines, and the flips as marks; None without any requests."""
+    """Return a chart with the shares over time as lines and the flips as marks; None if there were no requests."""
     span = ChartSpan(requests.since_s, requests.until_s)
     steps = range(int(requests.since_s), int(requests.until_s), requests.step_s)
     shares: Points = [(at, requests.share(at)) for at in steps]
@@ -221,7 +221,7 @@ def _chart(found: Progress, requests: SidesHistory, route: str | None) -> dict[s
 
 
 def _steps(points: Points) -> Points:
-    """Return the points of a line in steps: each value holds until the next point."""
+    """Return the points of a step line: each value holds until the next point."""
     found: list[tuple[float, float | None]] = []
     for at_s, value in points:
         if found:
@@ -262,7 +262,7 @@ def _median(buckets: Sequence[int]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _ReportSources:
-    """What the rows of the routes are made from."""
+    """The values from which the rows of the routes are made."""
 
     traffic: Traffic
     gates: Mapping[str, GateReport]
@@ -349,7 +349,7 @@ def _flip_json(entry: HistoryEntry) -> dict[str, Any]:
 
 
 def counts_text(data: Mapping[str, Any]) -> str:
-    """Return in words how much a report holds."""
+    """Return a text that says how many routes, flips and groups a report has."""
     routes = count_text(len(data["routes"]), "route")
     groups = count_text(len(data["differences"]), "group")
     return f"{routes}, {groups} of differences, {count_text(len(data['flips']), 'flip')}"

@@ -26,7 +26,7 @@ SERVING = ("legacy", "migrated")
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuestion:
-    """What is asked: a route (None: all routes together), from when to when, in which steps.
+    """A query on the history of requests: a route (None: all routes together), a period, and the length of a step.
 
     Times are unix seconds. If `step_s` is None, the step depends on the length of the period.
     """
@@ -39,7 +39,10 @@ class HistoryQuestion:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """The requests of one step. `share` is migrated's share, from 0 to 1, of the requests that either side served."""
+    """The requests of one step.
+
+    `share` is migrated's share of the requests that legacy and migrated served, from 0 to 1.
+    """
 
     at_s: int
     requests: int
@@ -64,10 +67,10 @@ class HistoryPoint:
 
 @dataclass(frozen=True, slots=True)
 class SidesHistory:
-    """The counts of each side by the beginning of a step; steps without requests are left out.
+    """The counts of each side, by the time at which a step begins. Steps without requests are left out.
 
-    `problem` says why the store cannot be read or written now; None if it can. `is_known` is False if the store has
-    never counted a request of the route.
+    `problem` says why the store cannot be read or written now; it is None if reading and writing work.
+    `is_known` is False if the store has never counted a request of the route.
     """
 
     since_s: float
@@ -91,7 +94,7 @@ class SidesHistory:
         return HistoryPoint(at_s, requests, errors, p50_s, p95_s, p99_s, share)
 
     def share(self, at_s: int) -> float | None:
-        """Return migrated's share, in one step, of the requests that either side served; None if neither served any."""
+        """Return migrated's share of the requests of a step; None if neither side served any."""
         legacy, migrated = (self.requests(side, at_s) for side in SERVING)
         served = legacy + migrated
         return round(migrated / served, 4) if served else None
@@ -150,7 +153,7 @@ def _nothing(question: HistoryQuestion, problem: str) -> SidesHistory:
 
 
 def recording_problem(living: Iterable[Worker]) -> str | None:
-    """Return why the history is not stored now, as the worker that records says it; None if it is stored."""
+    """Return the reason that a worker reports for not storing the history now; None if no worker reports one."""
     told = (worker.get("history_problem") for worker in living)
     reason = next(filter(None, told), None)
     return f"What is counted now is not stored yet: {reason}" if reason else None

@@ -73,7 +73,7 @@ def route_detail(view: AdminView, name: str, now_s: float) -> dict[str, Any]:
 
 
 def find_route(view: AdminView, name: str) -> Route | None:
-    """Return the route of the table in effect; None if there is none of that name."""
+    """Return the route with this name in the table in effect; None if the table has no such route."""
     return next((each for each in _routes_of(view) if each.name == name), None)
 
 
@@ -82,12 +82,12 @@ def _routes_of(view: AdminView) -> tuple[Route, ...]:
 
 
 def has_gate(route: Route | None) -> TypeGuard[Route]:
-    """Whether the route has a gate: it exists and can go to the other side."""
+    """Whether the route exists and has a gate. A route has a gate if it can go to the other side."""
     return route is not None and route.reversible and route.target in SIDES
 
 
 def ask_gate_in_time(view: AdminView, route: Route, now_s: float) -> GateReport:
-    """Return the gate's answer; if the store does not respond, that of a gate without evidence."""
+    """Return the gate's answer. If the store does not respond in time, judge without evidence."""
     question = question_for(route)
     try:
         return within(ANSWER_S, view.state / "store", partial(view.ask_gate, question))
@@ -109,7 +109,10 @@ def _differences_json(view: AdminView, name: str, now_s: float) -> dict[str, Any
 
 
 def flips_json(view: AdminView, name: str | None, last: int) -> dict[str, Any]:
-    """Return the latest changes of a route or group:NAME, or of all, the latest first; `broken` says where the history is damaged."""
+    """Return the latest changes, the latest first: of a route, of group:NAME, or of all.
+
+    `broken` says where the history is damaged.
+    """
     history = history_of(view)
     read_notes = partial(waiting_notes, view.config, view.state)
     notes = within(ANSWER_S, view.state / FOLDER, read_notes)
@@ -122,7 +125,10 @@ def flips_json(view: AdminView, name: str | None, last: int) -> dict[str, Any]:
 
 
 def last_hit_json(view: AdminView, name: str, now_s: float) -> dict[str, str | None]:
-    """Return when each side last answered a request of a route, exact to ten seconds; None for a side that never did."""
+    """Return when each side last answered a request of a route, exact to ten seconds.
+
+    None for a side that has never answered one.
+    """
     latest = within(ANSWER_S, view.metrics, partial(last_requests, view.metrics))
     return {side: _time_json(latest.get((name, side)), now_s) for side in SIDES}
 

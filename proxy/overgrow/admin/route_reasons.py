@@ -1,6 +1,6 @@
-"""Why a route is on its present side, in sentences: what the table says, and what overrules it now.
+"""Explains in sentences why a route is on its present side: what the table says, and what overrules the table now.
 
-Pure. A sentence comes after the sentences that it overrules.
+Pure. If one sentence overrules another, it comes after that other sentence.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from overgrow.text import count_text, percent_text
 def reasons_of(
     row: RouteRow, members: Sequence[str], killed_since: str | None, *, is_rejected: bool
 ) -> Iterator[str]:
-    """Yield the sentences. `members` are the routes of its group; `is_rejected`: the file on disk is not in effect."""
+    """Yield the sentences.
+
+    `members` are the routes of the route's group. `is_rejected` says that the file on disk is not in effect.
+    """
     route = row.route
     if route is None:
         yield _of_no_route(row)

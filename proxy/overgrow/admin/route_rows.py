@@ -28,8 +28,9 @@ FLIPS = ("flip", "rollback")  # actions of the history that change a route
 class RouteRow:
     """One route's row. `route` is None for the default route, and for a name that is no longer in the table.
 
-    `recent` has the counts of each side in the last minute and the last five minutes, without windows that had no
-    requests. `way_back` is the argument of a flip back to legacy, a name or group:NAME; None if there is no way back.
+    `recent` has the counts of each side in the last minute and in the last five minutes; a window is left out
+    if it had no requests. `way_back` is the argument of a flip back to legacy, a name or group:NAME; it is None
+    if the route cannot go back.
     """
 
     name: str
@@ -52,7 +53,10 @@ class RouteRow:
 
     @property
     def flip_name(self) -> str | None:
-        """The name by which the route is flipped: its own, or group:NAME; None if the table does not have it."""
+        """The name by which the route is flipped: its own name or group:NAME.
+
+        None if the table does not have the route.
+        """
         if self.route is None:
             return None
         return f"{GROUP}{self.route.group}" if self.route.group else self.name
@@ -65,7 +69,7 @@ class RouteRow:
 
 @dataclass(frozen=True, slots=True)
 class RowSources:
-    """What rows are made from, as it was read."""
+    """The values from which rows are made, as they were read."""
 
     routes: Sequence[Route]
     traffic: Traffic
@@ -76,7 +80,7 @@ class RowSources:
 
 
 def rows_of(sources: RowSources) -> Iterator[RouteRow]:
-    """Yield a row for each route in matching order, then for the default route, then for removed routes that have counts."""
+    """Yield the rows: first the routes in matching order, then the default route, then removed routes with counts."""
     breakers, flips = breaker_states(sources.living), last_flips(sources.entries)
     routes = {route.name: route for route in sources.routes}
     recent, last = _recent_by_route(sources.traffic), _last_by_route(sources.traffic)
@@ -110,7 +114,7 @@ def _last_by_route(traffic: Traffic) -> dict[str, dict[str, float]]:
 
 
 def last_flips(entries: Sequence[HistoryEntry]) -> dict[str, HistoryEntry]:
-    """Return the latest flip or rollback of each route; that of a group counts for each of its routes."""
+    """Return the latest flip or rollback of each route. The flip of a group counts for each route of that group."""
     found: dict[str, HistoryEntry] = {}
     for entry in reversed(entries):
         if entry.action in FLIPS:
@@ -128,7 +132,7 @@ def describe_matched_requests(route: Route) -> str:
 
 
 def marks_of(row: RouteRow) -> Iterator[str]:
-    """Yield facts about a route for the page, such as its group, in a few words each."""
+    """Yield short facts about a route for the page, such as its group."""
     route = row.route
     if row.target is None:
         yield "no longer in the table"
@@ -151,7 +155,7 @@ def way_back_of(route: Route) -> str | None:
 
 
 def breaker_states(living: Sequence[Worker]) -> dict[str, dict[str, str]]:
-    """Return {route: {side: state}} of breakers that are not closed: open if a breaker is open in any worker, else half-open."""
+    """Return {route: {side: state}} of open and half-open breakers. If the workers differ, open wins."""
     found: dict[str, dict[str, str]] = {}
     breakers = [each for worker in living for each in worker.get("breakers", ())]
     for each in sorted(breakers, key=lambda one: one["state"] == "open"):

@@ -1,4 +1,4 @@
-"""What a person writes about a new rule, read and checked: path, how, kinds; author, reason, day of expiry. Pure.
+"""Reads and checks what a person writes about a new rule: path, how, kinds, author, reason, day of expiry. Pure.
 
 The API and the form of the page give the same fields.
 """
@@ -24,7 +24,10 @@ MOST_CHARS = 500  # of a path or a comparator
 
 
 class BadField(ValueError):
-    """A field of a rule that cannot be used: its name, and the words that continue "it must be"."""
+    """A field of a rule has an invalid value.
+
+    It has the field's name, and words that complete the sentence "it must be ...".
+    """
 
     def __init__(self, name: str, wanted: str) -> None:
         super().__init__(wanted)
@@ -32,7 +35,7 @@ class BadField(ValueError):
 
 
 def read_wish(fields: Mapping[str, Any], *, everywhere: bool) -> RuleWish:
-    """Return what a person wants a rule to be: `path`, `how` and `kinds`, each of which may be left out.
+    """Return the rule that a person wants. Each of the fields `path`, `how` and `kinds` may be left out.
 
     Raises:
         BadField: with the name of the field.
@@ -76,7 +79,7 @@ def _read_kinds(given: Any) -> Any:
 
 
 def read_terms(author: str, reason: str, expires: str | None, now_s: float) -> Terms:
-    """Return the terms of a rule; without `expires` the rule expires after DEFAULT_DAYS.
+    """Return author, reason and expiry of a rule. If `expires` is missing, the rule expires after DEFAULT_DAYS.
 
     Raises:
         BadField: with the name of the field.
@@ -94,7 +97,7 @@ def read_terms(author: str, reason: str, expires: str | None, now_s: float) -> T
 
 
 def default_expiry(now_s: float) -> date:
-    """Return the day on which a new rule expires if nobody says when."""
+    """Return the day on which a new rule expires if nobody names a day."""
     return _day_of(now_s) + timedelta(days=DEFAULT_DAYS)
 
 

@@ -1,10 +1,11 @@
-"""Logins at the admin pages: cookies that any worker can check, and that logout ends for good.
+"""Logins at the admin pages: cookies that every worker can check. A logout makes the cookie invalid for good.
 
-A session is `v3.<unix expiry>.<id>.<name in hex>.<signature>`, signed with `<state>/secret`; the name is what the
-person wrote into the login form, and may be empty. The signature also covers the token of the login, which determines
-what the session may do. Logout leaves an empty file in `<state>/ended/`, so that a copied cookie is invalid in every
-worker, also after a restart. A new token or a new secret ends all sessions. If no secret can be written (on a full
-disk), a slow function derives the key from the token, so that people can still log in.
+A session is `v3.<unix expiry>.<id>.<name in hex>.<signature>`, signed with `<state>/secret`; the name is what
+the person wrote into the login form, and may be empty. The signature also covers the token of the login, which
+determines what the session may do. Logout leaves an empty file in `<state>/ended/`, so that a copied cookie is
+invalid in every worker, also after a restart. A new token or a new secret ends all sessions. If the secret
+cannot be written (on a full disk, for instance), a slow function derives the key from the token, so that people
+can still log in.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def is_valid_session(cookie: str, token: str, key: bytes, now_s: float) -> bool:
 def find_session(cookies: Iterable[str], token: str, state: Path, now_s: float) -> str | None:
     """Return the first cookie that is a valid session; None if no cookie is valid.
 
-    There may be several, because other servers on this host may set cookies of the same name.
+    A request may have several cookies of this name, because other servers on this host may set such cookies
+    too.
     """
     given = [cookie for cookie in cookies if _COOKIE.fullmatch(cookie)]
     if not given:
@@ -98,12 +100,18 @@ def is_session_ended(state: Path, cookie: str) -> bool:
 
 
 def _marker_name(cookie: str) -> str:
-    """Return the name of the file for an ended session: its expiry and id, from which nobody can make the cookie."""
+    """Return the name of the file that marks an ended session: expiry and id.
+
+    Nobody can make the cookie from these two.
+    """
     return ".".join(cookie.split(".")[1:3])
 
 
 def session_key(state: Path, token: str) -> bytes:
-    """Return the key that signs sessions: the secret or, if no secret can be written, a key derived from the token."""
+    """Return the key that signs sessions: the secret.
+
+    If the secret cannot be written, return a key derived from the token.
+    """
     try:
         return signing_key(state)
     except OSError:
@@ -116,7 +124,7 @@ def _derive_key(token: str) -> bytes:
 
 
 def form_token(key: bytes, session_cookie: str) -> str:
-    """Return the CSRF token of a session's forms, which no other page knows."""
+    """Return the CSRF token for the forms of a session. Pages of other sites do not know it."""
     return hmac.new(key, f"form.{session_cookie}".encode(errors="replace"), "sha256").hexdigest()
 
 
@@ -130,7 +138,7 @@ def is_valid_form_token(given: str, key: bytes, session_cookie: str) -> bool:
 def signing_key(state: Path) -> bytes:
     """Return the key in `<state>/secret`; the first worker that needs it makes the file (0600).
 
-    An empty file, which a power cut can leave, is replaced: anybody could sign with an empty key.
+    A power cut can leave an empty file. Such a file is replaced, because anybody could sign with an empty key.
     """
     path = state / "secret"
     return within(ANSWER_S, path, partial(_read_or_make_key, path))

@@ -1,4 +1,4 @@
-"""What the table says now, for the answer to somebody whose change is refused because they saw an older table."""
+"""The present state of the table, for a client whose change is refused because it saw an older table."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ STALE = frozenset({"stale-revision", "changed-meanwhile", "not-as-written"})
 
 
 def state_json(view: AdminView, name: str | None) -> dict[str, Any]:
-    """Return the revision of the file, whether everything is killed, and what the file says of a route or group:NAME.
+    """Return the revision of the file, whether there is a kill file, and what the file says of a route or group:NAME.
 
-    `routes` is {name: legacy, migrated, gone or N%}; empty if `name` is None. If the file cannot be read, `revision`
-    is None.
+    `routes` maps each route's name to legacy, migrated, gone or N%. If `name` is None, `routes` is empty. If
+    the file cannot be read, `revision` is None.
     """
     found: dict[str, Any] = {"revision": None, "killed": False, "routes": {}}
     with suppress(OSError):

@@ -1,7 +1,7 @@
 """The counters, as all pages of one worker show them: totals, and the last minutes. They are read at most once a tick.
 
-Each read adds only what has changed since the one before, so that an open page costs little even with thousands of
-routes.
+Each read adds only what has changed since the previous read, so that an open page costs little even with
+thousands of routes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ Counts = tuple[int, ...]  # errors, then the requests in each bucket of the hist
 class Traffic:
     """The requests of all workers, by route and side: `recent` by window, `totals` since the counters started.
 
-    `last_s` is the unix time of the latest request, exact to some seconds; routes and sides without requests are left
-    out.
+    `last_s` has the unix time of the latest request of each route and side, exact to some seconds. Routes and
+    sides without requests are left out.
     """
 
     recent: Mapping[str, Mapping[Place, RateCounts]]
@@ -49,7 +49,7 @@ NO_TRAFFIC = Traffic({MINUTE: {}, MINUTES: {}}, {}, {})
 
 
 class CounterReader:
-    """Reads the counters in one folder. `clock` returns seconds that are never set back."""
+    """Reads the counters in one folder. `clock` returns monotonic seconds."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._clock = folder, clock
@@ -85,8 +85,8 @@ class CounterReader:
     def _last_requests(self, now_s: float) -> dict[Place, float]:
         """Return the times of the latest requests.
 
-        After a pause between two reads, lines that nobody has read may be gone from the rates files; then the times
-        in the files of recent counts are used, too.
+        After a long pause between two reads, the rates files may have lost lines that were never read. In that
+        case the times in the files of recent counts are used, too.
         """
         if self._last is None or self._clock() - self._last[0] > PAUSE_S:
             rings = last_requests(self._folder)

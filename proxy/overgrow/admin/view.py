@@ -22,7 +22,7 @@ Worker = Mapping[str, Any]
 
 
 class StateFolder(Protocol):
-    """The files of one front door, which tell what happened even if the front door no longer runs."""
+    """The files of one front door. They show what happened, even if the front door no longer runs."""
 
     @property
     def board(self) -> Path:
@@ -38,7 +38,7 @@ class StateFolder(Protocol):
 
     @property
     def table(self) -> RouteTable | None:
-        """The table in effect; if no front door runs, the last table; None if there is none."""
+        """The table in effect. If no front door runs, the last table that was in effect; None if there is none."""
 
 
 class AdminView(Protocol):
@@ -58,7 +58,7 @@ class AdminView(Protocol):
 
     @property
     def boot_error(self) -> Mapping[str, Any] | None:
-        """Why new workers do not start: {"at": RFC 3339, "reason", "failures"}; None if they do start."""
+        """Why new workers do not start: {"at": RFC 3339, "reason", "failures"}. None if new workers start."""
 
     @property
     def server(self) -> Mapping[str, Any] | None:
@@ -114,13 +114,16 @@ class AdminView(Protocol):
         """Return the gate's answer under the current rules; this reads the store."""
 
     def ask_workers(self, data: bytes) -> None:
-        """Ask all workers whether they would accept a text of the table; raise EditRefused if one would not."""
+        """Ask all workers whether they would accept a text of the table. If one rejects it, raise EditRefused."""
 
     def open_groups(self) -> Mapping[str, int]:
-        """Return how many groups of mismatches no current rule covers, by route."""
+        """Return the number of open groups of each route. A group is open if no current rule covers it."""
 
     def route_of(self, method: str, path: str) -> str | None:
-        """Return the name of the route that takes a request without headers or query; None if no route does."""
+        """Return the name of the route that takes a request without headers and query.
+
+        None if the request is unrouted.
+        """
 
     @property
     def is_loopback_only(self) -> bool:
@@ -128,7 +131,7 @@ class AdminView(Protocol):
 
 
 def readiness(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:
-    """Return the body of /readyz; it has `irreversible` and `notes` only if they are not empty."""
+    """Return the body of /readyz. The keys `irreversible` and `notes` are left out if they are empty."""
     table = view.table
     revision = table.revision if table else None
     payload: dict[str, Any] = {
@@ -150,7 +153,7 @@ def readiness(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:
 
 
 def notes_of(workers: Sequence[Worker]) -> list[str]:
-    """Return the notes of all living workers, each once."""
+    """Return the notes of all living workers, without duplicates."""
     notes = (note for worker in workers for note in worker.get("notes", ()))
     return list(dict.fromkeys(notes))
 
@@ -181,7 +184,7 @@ def started_s(server: Mapping[str, Any] | None) -> float | None:
 
 
 def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:
-    """Return those breakers of all workers that are not closed, each with the worker's slot."""
+    """Return the open and half-open breakers of all workers, each with the worker's slot."""
     return [
         {"slot": worker.get("slot"), **breaker}
         for worker in workers

@@ -1,1 +1,1 @@
-"""The team's Flask app: found, imported, its URL rules read."""
+"""Finds and imports the team's Flask app, and reads its URL rules."""

@@ -1,7 +1,7 @@
-"""The team's own Flask app: found by name, imported, its URL rules read as plain data.
+"""Finds the team's own Flask app by name, imports it, and reads its URL rules as plain data.
 
-Root's helper: the only module that imports user code. A failed import is a value, so that legacy traffic,
-flips to legacy and the kill file work without the app.
+Only the composition root uses this module, and no other module imports user code. A failed import is a value,
+so that legacy traffic, flips to legacy and the kill file work without the app.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _UNWRAP = (
 class TeamApp(NamedTuple):
     """The app behind migrated routes. If it cannot be imported, `flask` is None and `why` gives the reason.
 
-    `mounts` are the ASGI apps it names in `extensions["asgi"]`: prefix and app. `note` names the app
-    that this one replaces because that app cannot be imported.
+    `mounts` are the pairs of prefix and ASGI app in its `extensions["asgi"]`. If this app replaces an app that
+    cannot be imported, `note` names the app that it replaces.
     """
 
     name: str  # MODULE:FACTORY; empty where no app is named
@@ -92,7 +92,7 @@ def _import_app(name: str) -> Flask:
 
 
 def _describe_candidates(module: ModuleType) -> str:
-    """List the names in the module that could have been meant: those of Flask apps, and of functions that look like a factory."""
+    """Return a list of names in the module that may be the app: Flask apps, and functions that look like factories."""
     members = [pair for pair in vars(module).items() if not pair[0].startswith("_")]
     apps = [name for name, value in members if isinstance(value, Flask)]
     factories = [
@@ -109,7 +109,7 @@ def _describe_candidates(module: ModuleType) -> str:
 
 
 def _takes_arguments(factory: Callable[..., Any]) -> bool:
-    """Whether a factory cannot be called without arguments."""
+    """Whether a factory has required arguments."""
     try:
         inspect.signature(factory).bind()
     except TypeError:
@@ -120,7 +120,10 @@ def _takes_arguments(factory: Callable[..., Any]) -> bool:
 
 
 def _mounts_of(flask: Flask) -> tuple[tuple[str, Any], ...]:
-    """Return the ASGI apps of `app.extensions["asgi"]`: a plain attribute, so the app need not import us."""
+    """Return the ASGI apps of `app.extensions["asgi"]`.
+
+    The app sets this plain attribute, so that it need not import overgrow.
+    """
     named = flask.extensions.get("asgi", {})
     if not isinstance(named, Mapping):
         raise TypeError('extensions["asgi"] is not a mapping of prefixes to ASGI apps')
@@ -135,7 +138,7 @@ def _mounts_of(flask: Flask) -> tuple[tuple[str, Any], ...]:
 
 
 def _import_error(name: str, error: BaseException) -> str:
-    """Return a line that says what was raised, and at which place in the team's code."""
+    """Return a line that says which exception was raised, and at which place in the team's code."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -1,7 +1,7 @@
 """Finds the source files below a folder, whether imported or not, for the automatic reload during development.
 
-The files are found on disk and not among the imported modules, because a module that fails during its import is not
-among these, and yet its next change must cause a reload.
+The files are found on disk, because the list of imported modules lacks a module whose import failed. The next
+change of such a module must cause a reload.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SourceTimes = Mapping[str, int]  # path -> when it was changed, in ns
 
 
 def scan_sources(folder: Path) -> SourceTimes:
-    """Return the time of the last change of each source file below a folder; of at most MOST_FILES files."""
+    """Return the time of the last change of each source file below a folder, for at most MOST_FILES files."""
     times: dict[str, int] = {}
     for path in _source_files(folder):
         with suppress(OSError):  # removed while we looked

@@ -17,7 +17,10 @@ _NOT_THE_TEAMS = ("site-packages", "dist-packages")
 
 
 class ChangedSource(NamedTuple):
-    """A file that has changed since it was imported; `changed_s` is the time of the change, None if the file is gone."""
+    """A file that has changed since it was imported.
+
+    `changed_s` is the time of the change; it is None if the file is gone.
+    """
 
     path: Path
     changed_s: float | None
@@ -50,7 +53,10 @@ class ImportedSources:
         return changed_s is not None and self.began_s < changed_s <= self.imported_s
 
     def describe_change(self) -> str | None:
-        """Return a sentence on when the app was imported and what has changed since; None if nothing has."""
+        """Return a sentence that says when the app was imported and which file has changed since.
+
+        None if all files are unchanged.
+        """
         found = self.find_changed()
         if found is None:
             return None

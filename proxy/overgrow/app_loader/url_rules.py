@@ -1,7 +1,8 @@
 """Which paths the team's app serves, as plain data: its URL rules, and those of apps that it wraps or mounts.
 
 A Flask app may be wrapped (`app.wsgi_app = ProxyFix(app.wsgi_app)`) or share its paths with other apps by
-Werkzeug's DispatcherMiddleware. Objects with `mounts` or `app` are searched for apps; nothing is called.
+Werkzeug's DispatcherMiddleware. Apps are found through the attributes `mounts` and `app` of such objects. No
+object is called.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from flask import Flask
 class TeamRule(NamedTuple):
     """One URL rule; `methods` is None for all.
 
-    `is_loose`: a trailing slash makes no difference. `is_open`: the rule is a prefix, and an unknown app takes
-    every path at and below it; the empty prefix stands for a wrapper whose inside is unknown.
+    `is_loose`: a trailing slash makes no difference. `is_open`: the rule is a prefix, and an app with unknown
+    rules takes every path at and below it. An empty prefix stands for a wrapper around an unknown app.
     """
 
     rule: str
@@ -26,7 +27,7 @@ class TeamRule(NamedTuple):
 
 
 def rules_of(flask: Flask) -> list[TeamRule]:
-    """Return the rules of an app and of what wraps it, each with the prefix it is mounted at."""
+    """Return the rules of an app and of the apps around it, each with the prefix of its mount."""
     return list(_rules_of(flask, "", set()))
 
 
@@ -69,7 +70,7 @@ def _wrapped_app(wsgi: Any) -> Any:
 
 
 def wraps_flask(wsgi: Any) -> bool:
-    """Whether a WSGI app, which is not a Flask app itself, wraps one."""
+    """Whether a WSGI app that is not a Flask app wraps a Flask app."""
     for _ in range(20):
         if wsgi is None or isinstance(wsgi, Flask):
             break

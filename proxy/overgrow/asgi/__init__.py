@@ -1,1 +1,1 @@
-"""ASGI apps that are mounted: called on the event loop."""
+"""Calls ASGI apps that the Flask app mounts, on the event loop."""

@@ -47,7 +47,7 @@ class HttpCall:
         return since_s + self._timeouts.response_s
 
     async def receive(self) -> Message:
-        """ASGI receive: chunks of the body, their end, then the disconnect once the exchange is over."""
+        """Return the next message of ASGI's receive: a chunk of the body, its end, or the disconnect."""
         if self.response.over.is_set():
             return dict(_DISCONNECT)
         if self._body is not None:
@@ -68,14 +68,14 @@ class HttpCall:
         self._stop_reading()
 
     def close(self) -> None:
-        """Note that the exchange is over, so that the rest of the response is not wanted."""
+        """Note that the exchange is over and nobody needs the rest of the response."""
         self.response.close()
         self._stop_reading()
 
     def _stop_reading(self) -> None:
         """Cancel a pending read of the body, because the call is over.
 
-        The cancelled read ends the body, so from then on the other side cannot answer the request instead.
+        The cancelled read ends the body, so that the request can no longer fall back to legacy.
         """
         if self._reading is None or self._reading.done():
             return

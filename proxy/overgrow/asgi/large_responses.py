@@ -1,4 +1,4 @@
-"""Which calls of mounted apps make large responses in one piece, and how many of those run at once.
+"""Limits how many calls of mounted apps may build large responses in one piece at the same time.
 
 Rule: the size of a response is not known before it is made, but a route that made a large response is expected to
 make another. While unsent responses fill their memory limit, the calls of such routes run one by one, and calls of
@@ -25,7 +25,10 @@ class MemoryRoom(Protocol):
 
 
 class LargeResponseShare:
-    """The bytes counted for one call while its response is being generated. `finish` may be called more than once."""
+    """The number of bytes counted for one call while the app generates its response.
+
+    `finish` may be called more than once.
+    """
 
     __slots__ = ("_calls", "_expected_bytes", "_route", "_size")
 
@@ -36,7 +39,7 @@ class LargeResponseShare:
         self._size = 0
 
     def note_piece(self, size: int) -> None:
-        """Count a large piece of the response when it has come, and expect the next piece to be as large."""
+        """Count a large piece of the response that has come, and expect a next piece of the same size."""
         if self._calls is None or size < LARGE_BYTES:
             return
         self._size = max(self._size, size)
@@ -45,7 +48,7 @@ class LargeResponseShare:
         self._calls.expect(self._route, self._size, more)
 
     def finish(self) -> None:
-        """Stop counting the call, because its response is now counted elsewhere, or is not wanted any more."""
+        """Stop counting the call: its response is counted elsewhere from now on, or nobody needs it any more."""
         calls, self._calls = self._calls, None
         if calls is not None and self._expected_bytes:
             calls.finish(self._route, self._expected_bytes, self._size)
@@ -62,7 +65,7 @@ class LargeResponseQueue:
     async def begin(
         self, route: str, memory_room: MemoryRoom | None, within_s: float
     ) -> LargeResponseShare | None:
-        """Wait until a call may run, and count it; return None if that takes too long."""
+        """Wait until a call may run, and count it. If the wait takes too long, return None."""
         if memory_room is None or route not in self._sizes:
             return LargeResponseShare(self, route, 0)
         try:
@@ -84,7 +87,10 @@ class LargeResponseQueue:
         self._making_bytes += more
 
     def finish(self, route: str, expected: int, size: int) -> None:
-        """Stop counting a call; if its response was small, halve the size that is expected of its route."""
+        """Stop counting a call.
+
+        If its response was small, halve the size that is expected of the route's next response.
+        """
         self._making_bytes -= expected
         if size < LARGE_BYTES and route in self._sizes:
             self._sizes[route] = expected // 2

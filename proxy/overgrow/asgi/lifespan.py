@@ -14,13 +14,13 @@ SHUTDOWN_S = 5.0
 
 
 class LifespanStartupFailed(RuntimeError):
-    """The app reported that it cannot start; its requests are answered 500."""
+    """The app reported that it cannot start. Its requests get 500."""
 
 
 class Lifespan:
     """The lifespan of one app. `state` is shared with the app's requests; `failure` is set if the app could not start.
 
-    An app that raises or returns when it is called with a lifespan scope has no lifespan; ASGI allows that.
+    If the app raises or returns when it is called with a lifespan scope, it has no lifespan; ASGI allows that.
     """
 
     def __init__(self, app: Callable[[Any, Any, Any], Awaitable[None]]) -> None:
@@ -62,7 +62,7 @@ class Lifespan:
     async def _send_and_wait(
         self, event: str, seconds: float, task: asyncio.Task[None] | None = None
     ) -> None:
-        """Send one event, and wait for the app's reply or for its end."""
+        """Send one event, and wait until the app replies or ends."""
         task = task or self._task
         if task is None or self._inbox is None or self._replies is None:
             return

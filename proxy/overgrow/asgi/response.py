@@ -3,8 +3,8 @@
 Rule: a response that is complete in the next iteration of the loop becomes a Reply with a body in bytes. Any
 other becomes a stream that runs at most 64 KiB ahead of its reader. A larger piece counts in the memory of all
 unsent responses. If that memory is full, the piece goes to the spool; if the spool is full too, the app's send
-waits. An app that fails before its head was sent gives 500 `migrated-crash`; after the head the stream breaks,
-so that a short body is never taken for a whole one.
+waits. If an app fails before its head was sent, the client gets 500 `migrated-crash`. If it fails later, the
+stream breaks, so that a client recognises a short body as incomplete.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class AsgiClientDisconnected(OSError):
 
 
 def sanitize_headers(headers: Iterable[Iterable[bytes]]) -> Pairs:
-    """Return an app's headers, names in lower case, without hop-by-hop headers and X-Overgrow-*.
+    """Return an app's headers with names in lower case; leave out hop-by-hop headers and X-Overgrow-*.
 
     Raises:
         RuntimeError: for a name or value that could end a line.
@@ -69,7 +69,7 @@ def sanitize_headers(headers: Iterable[Iterable[bytes]]) -> Pairs:
 
 
 def crash_failure(error: BaseException | None, stage: Any = "head") -> Failure:
-    """Return the failure of an app that raised, or returned too early."""
+    """Return the failure of an app that raised, or that returned before its response was complete."""
     detail = "it returned without an answer" if error is None else _describe_error(error)
     return Failure("migrated-crash", stage, "migrated", detail)
 
@@ -83,7 +83,7 @@ def _describe_error(error: BaseException) -> str:
 
 
 class AsgiResponse:
-    """One response: `take_message` takes the app's messages; `reply` is set as soon as there is one."""
+    """One response. The app's messages go to `take_message`; `reply` is None until the response has a Reply."""
 
     def __init__(
         self,
@@ -139,7 +139,10 @@ class AsgiResponse:
         self.fail(crash_failure(error, "body" if self.reply.done() else "head"))
 
     def fail(self, failure: Failure) -> None:
-        """Record a failure: before the head it replaces the response; after the head it ends the body with an error."""
+        """Record a failure.
+
+        Before the head, the failure replaces the response; after the head, it ends the body with an error.
+        """
         if self.is_complete:
             return
         if not self.reply.done():
@@ -149,7 +152,7 @@ class AsgiResponse:
         self._release_app()
 
     def close(self) -> None:
-        """Release the app and drop the waiting pieces, because the rest of the body is not wanted."""
+        """Release the app and drop the waiting pieces, because nobody needs the rest of the body."""
         self._release_app()
         self._chunks.clear()
         self._held_bytes = 0
@@ -158,7 +161,7 @@ class AsgiResponse:
             self._spooled.close()
 
     def take_reply(self) -> Reply:
-        """Return the reply, which must exist, and forget it here, so that the two objects do not form a reference cycle."""
+        """Return the reply, which must exist. Drop the reference to it, so that the two objects form no cycle."""
         reply = self.reply.result()
         self.reply = self._loop.create_future()
         self.reply.set_result(_HANDED_OVER)
@@ -297,7 +300,7 @@ class AsgiResponse:
         return data
 
     def _release_claimed(self) -> None:
-        """Release the claimed bytes, because they were sent or dropped."""
+        """Release the claimed bytes: they were sent or dropped."""
         claimed, self._claimed_bytes = self._claimed_bytes, 0
         if claimed and self._response_memory is not None:
             self._response_memory.release(claimed)

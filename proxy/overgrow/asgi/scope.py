@@ -1,9 +1,9 @@
-"""From a Head to the ASGI scope of a mounted app. Pure.
+"""Builds the ASGI scope of a mounted app from a Head. Pure.
 
-Rule: the app sees the client, scheme and host that the front door found, so it needs no middleware for forwarding
-headers. X-Forwarded-For, -Proto, -Host and the like do not reach the app. If the peer is trusted, its other
-X-Forwarded-* headers do, such as X-Forwarded-User. `path` and `raw_path` are the whole path and `root_path` is the
-mounted prefix, as ASGI defines them.
+Rule: the app sees the client, scheme and host that the front door found, so it needs no middleware for
+forwarding headers. X-Forwarded-For, -Proto, -Host and similar headers do not reach the app. If the peer is
+trusted, its other X-Forwarded-* headers, such as X-Forwarded-User, reach the app. `path` and `raw_path` are the
+whole path and `root_path` is the mounted prefix, as ASGI defines them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def http_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
 
 
 def websocket_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
-    """Return the scope of a WebSocket; the app may refuse it with a response of its own."""
+    """Return the scope of a WebSocket. The scope lets the app reject the handshake with a response of its own."""
     head = inbound.head
     scope: dict[str, Any] = {
         "type": "websocket",
@@ -71,7 +71,7 @@ def _common_scope(head: Head, prefix: str, state: dict[str, Any]) -> dict[str, A
 
 
 def _visible_headers(head: Head) -> Iterator[tuple[bytes, bytes]]:
-    """Yield Host as the client asked for it, then the headers without those that a client could forge."""
+    """Yield Host as the client sent it, then the other headers except those that a client could forge."""
     if head.host:
         yield b"host", head.host.encode("latin-1")
     for name, value in head.headers:

@@ -1,8 +1,8 @@
 """A Server for the ASGI apps that are mounted in the team's Flask app: it finds the app by the prefix of the path.
 
 Band 1: asyncio and `websockets`. Rule: an app runs on the worker's own event loop, in a task of its own, so
-that it may go on after its response. When its client is gone, the app gets a disconnect, and is cancelled if it
-has not ended ABANDONED_S later. This module must not know routes.yaml, Flask or who calls it.
+that it may go on after its response. If its client leaves, the app gets a disconnect; ABANDONED_S later the
+task is cancelled. This module must not know routes.yaml, Flask or who calls it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class AsgiCall(Protocol):
 
 
 class AsgiMounts:
-    """A Server that calls the app whose prefix the path has; for any other path it calls the Server `otherwise`.
+    """A Server that calls the app whose prefix the path has. If no prefix fits, it calls the Server `otherwise`.
 
     `mounts` are pairs of a prefix of whole segments and an ASGI 3 app; the longest prefix wins. `response_memory`
     bounds the memory in which large responses wait for slow clients.
@@ -86,7 +86,7 @@ class AsgiMounts:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Start the apps: call each once with a lifespan scope; an app without a lifespan is fine."""
+        """Start the apps: call each of them once with a lifespan scope. An app may do without a lifespan."""
         for _, lifespan in self._mounts:
             await lifespan.start()
 
@@ -102,7 +102,7 @@ class AsgiMounts:
             await lifespan.stop()
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Call the app; cancelling this, or closing the Reply, tells the app that its client is gone."""
+        """Call the app. If this call is cancelled, or the Reply is closed, the app learns that its client is gone."""
         if not self._mounts:
             return await self._otherwise.serve(inbound, decision)
         mount = self._find_mount(inbound.head.target)
@@ -157,7 +157,7 @@ class AsgiMounts:
 
 
 async def _run_app(app: AsgiApp, call: AsgiCall) -> None:
-    """Call the app, and tell the call how the app ended; an exception of the app is not raised again."""
+    """Call the app, and tell the call how the app ended. An exception of the app goes no further."""
     try:
         await app(call.scope, call.receive, call.send)
     except asyncio.CancelledError as error:
@@ -191,7 +191,7 @@ async def _close(call: AsgiCall, task: asyncio.Task[None]) -> None:
 
 
 def _release_call(call: AsgiCall, task: asyncio.Task[None]) -> None:
-    """Tell the app that its client is gone; an app whose response is complete may go on."""
+    """Tell the app that its client is gone. If the app's response is complete, the app may go on."""
     is_complete = call.response.is_complete
     call.close()
     if not is_complete and not task.done():
@@ -200,7 +200,10 @@ def _release_call(call: AsgiCall, task: asyncio.Task[None]) -> None:
 
 
 def _bad_handshake_reply() -> Reply:
-    """Return 400 for an invalid handshake; the response names the only version of WebSocket there is (RFC 6455 4.4)."""
+    """Return 400 for an invalid handshake.
+
+    The response names the only version of WebSocket that exists (RFC 6455 4.4).
+    """
     reply = failure_reply(Failure("bad-request", "read", "client", "no WebSocket handshake"))
     reply.headers.append((b"sec-websocket-version", b"13"))
     return reply

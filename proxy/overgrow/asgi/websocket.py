@@ -29,7 +29,7 @@ EndedBy = Literal["client", "migrated", "idle"]
 
 
 class WebSocketConnection(asyncio.Protocol):
-    """One open WebSocket. `lost` is set when its connection is gone; the app calls `close`."""
+    """One open WebSocket. The event `lost` fires when the connection is gone; the app calls `close`."""
 
     transport: asyncio.Transport
 
@@ -57,7 +57,7 @@ class WebSocketConnection(asyncio.Protocol):
     # From the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to send what the app sends."""
+        """Send the messages of the app to the client from now on."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=BUFFER_BYTES)
         self._is_connected = True
@@ -75,7 +75,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._flush_and_check_end()
 
     def eof_received(self) -> bool:
-        """Close the WebSocket, because the client sends no more and there is no half-closed state."""
+        """Close the WebSocket: the client sends no more, and WebSocket has no half-closed state."""
         self._protocol.receive_eof()
         self._note_ended_by("client")
         self._flush_and_check_end()
@@ -93,7 +93,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._writable.set()
 
     def pause_writing(self) -> None:
-        """Let the app's `send` wait, and read no more pings, because the client does not keep up."""
+        """Make the app's `send` wait, and stop reading from the client, because the client does not keep up."""
         self._writable.clear()
         self._update_reading()
 
@@ -106,7 +106,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the WebSocket has ended, so that the app gets the disconnect after the waiting messages."""
+        """Whether the WebSocket has ended. If so, the app gets the disconnect after the waiting messages."""
         return self._disconnect is not None
 
     async def next_message(self) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class WebSocketConnection(asyncio.Protocol):
         await self._writable.wait()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Start the closing handshake, unless it has started; drop what the app has not read.
+        """If the closing handshake has not started, start it; drop the messages that the app has not read.
 
         Raises:
             websockets.exceptions.ProtocolError: a code or reason that cannot be sent.
@@ -217,7 +217,7 @@ class WebSocketConnection(asyncio.Protocol):
                 self._end_sending()
 
     def _end_sending(self) -> None:
-        """Close after a complete closing handshake (RFC 6455 7.1.1); else half-close, and read on for a while.
+        """If the closing handshake is complete, close (RFC 6455 7.1.1); else half-close, and read on for a while.
 
         Closing with unread bytes of the client could reset the connection, and our close frame would
         be lost.

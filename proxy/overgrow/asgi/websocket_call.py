@@ -85,7 +85,7 @@ class WebSocketCall:
         }
 
     async def receive(self) -> Message:
-        """ASGI receive: the connect, then messages, then the disconnect."""
+        """Implement ASGI's receive: return the connect, then messages, then the disconnect."""
         if not self._is_connect_sent:
             self._is_connect_sent = True
             return {"type": "websocket.connect"}

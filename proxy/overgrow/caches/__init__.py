@@ -1,1 +1,1 @@
-"""Bounded caches of computed results. Nothing that is made per request is ever cached."""
+"""Bounded caches of computed results. A value that belongs to a single request is never cached."""

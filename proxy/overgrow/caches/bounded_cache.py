@@ -1,7 +1,7 @@
-"""A cache of what a pure function returns, bounded in number and in the size of what it keeps.
+"""A cache of the results of a pure function. It limits the number of entries and the size of each entry.
 
-Clients and upstreams choose the keys (names of headers, hosts, values), so both bounds are needed: the
-value of a key longer than `max_length` is computed each time and never kept. A full cache is emptied.
+Clients and upstreams choose the keys (names of headers, hosts, values), so that both limits are needed. If a
+key is longer than `max_length`, its value is computed each time. A full cache is emptied.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ V = TypeVar("V")
 
 
 class BoundedCache(dict[K, V]):
-    """`cache[key]` is `compute(key)`. A hit costs one dict look-up. If `compute` raises, nothing is kept."""
+    """`cache[key]` is `compute(key)`. A hit costs one dict look-up. If `compute` raises, the key is not cached."""
 
     __slots__ = ("_compute", "_length_of", "_max_entries", "_max_length")
 

@@ -1,18 +1,18 @@
 """A cache of the values computed from a block of headers, so that a repeated block is processed only once.
 
 A client repeats its headers with every request of a connection. One HeaderMemo holds values that depend on
-those bytes alone; it is also the list of the headers. The connection owns it: the parser
-(proxy/overgrow/server/request_parser.py) makes the memo when the same block comes twice in a row, gives
-it to every request that repeats the block, and drops it at the first request that does not. Two
-connections never share a memo.
+those bytes alone; it is also the list of the headers. The connection owns the memo. The parser
+(proxy/overgrow/server/request_parser.py) makes it when the same block comes twice in a row, gives it to every
+request that repeats the block, and drops it at the first request with another block. Two connections never
+share a memo.
 
-Rule: a memo holds only what follows from the block itself, or from the block and values that are kept
-with it and compared before use (ForwardedHeaders). It must not hold anything made per request: a
-trace or request id of our own, an identity or client id, a decision, a side, a time. The memo would
-repeat it with every later request. Forwarder.serve adds a header that is made per request behind the
-remembered ones. docs/architecture.md has the table of fields.
+Rule: a memo holds only what follows from the block itself, or from the block and values that are kept with it
+and compared before use (ForwardedHeaders). It must not hold anything that belongs to a single request: a trace
+or request id of our own, an identity or client id, a decision, a side, a time. The memo would repeat such a
+value with every later request. If a header differs from request to request, Forwarder.serve adds it behind the
+remembered headers. docs/architecture.md has the table of fields.
 
-The headers of a response are lists of the same kind. They are made once for each response and not kept.
+The headers of a response are lists of the same kind. They are made once for each response and are not cached.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ForwardedHeaders(list[Pair]):
 
 # An __init__ of Python's costs more than making the list: whoever makes one of these two sets all its fields.
 class SplitHeaders(list[Pair]):
-    """The headers of a response as read, with names and values apart. Made by `split_headers`."""
+    """The headers of a response as they were read, in two lists: names and values. Made by `split_headers`."""
 
     __slots__ = ("are_checked", "names", "values")
 
@@ -71,8 +71,8 @@ class SplitHeaders(list[Pair]):
 class PreparedHeaders(list[Pair]):
     """The headers of a response as the client gets them, with their lines.
 
-    Made by proxy/overgrow/forwarding/headers.py. They hold no field that is about the client's connection, and one
-    Content-Length at most.
+    Made by proxy/overgrow/forwarding/headers.py. They contain no field about the client's connection, and at
+    most one Content-Length.
     """
 
     __slots__ = ("has_date", "length", "lines")
@@ -83,7 +83,7 @@ class PreparedHeaders(list[Pair]):
 
 
 def split_headers(pairs: Sequence[Pair], *, are_checked: bool = False) -> SplitHeaders:
-    """Split the headers of a response into names and values."""
+    """Split the headers of a response into a list of names and a list of values."""
     split = SplitHeaders(pairs)
     split.names, split.values = zip(*pairs, strict=True) if pairs else _NONE
     split.are_checked = are_checked

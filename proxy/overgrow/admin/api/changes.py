@@ -43,7 +43,7 @@ FOLLOWED = {
 class FlipGoal(Text):
     """Where a flip sends clients: legacy, migrated, gone or N%.
 
-    Any text is read; the flip refuses a text that is none of these, and names the nearest valid one.
+    This class accepts any text. The flip itself refuses an invalid target and names the nearest valid one.
     """
 
     @property
@@ -96,7 +96,7 @@ def _answer_close(call: ApiCall) -> dict[str, Any]:
 
 
 def _name_of_target(call: ApiCall) -> str | None:
-    """Return the route, or group:NAME; None if the request names neither."""
+    """Return the name of the route, or group:NAME for a group; None if the request names neither of the two."""
     return f"{GROUP}{call['group']}" if call["group"] else call["route"]
 
 

@@ -1,4 +1,4 @@
-"""The words of the API: an endpoint, its parameters, and one call of it. Knows no Flask.
+"""The classes that describe the API: an endpoint, its parameters, and one call of an endpoint. Nothing here uses Flask.
 
 Rule: an endpoint is declared once. The same declaration reads and checks a request (reading.py), registers the
 endpoint (blueprint.py) and describes it in the OpenAPI document (openapi.py).
@@ -20,10 +20,11 @@ from overgrow.admin.view import AdminView
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One value that a request gives: in the path if the path names it, else in the query of a GET or the body of a POST.
+    """One value of a request.
 
-    A parameter in the path, or with `is_required`, must be given. Any other one has the value `default` if it is
-    absent.
+    If the path names the value, it is in the path; else it is in the query of a GET or the body of a POST. A
+    request must contain every parameter of the path and every parameter with `is_required`. If another
+    parameter is absent, it has the value `default`.
     """
 
     name: str
@@ -37,8 +38,9 @@ class Parameter:
 class ApiCall:
     """One request to an endpoint: a view of the process, the time, the values of all parameters, who asks, and the counters.
 
-    `who` is the author as the history of flips keeps it; it has the name of the login, else that of the parameter
-    `who`. `is_proven` is False if no token is set and anybody on this machine could be the client.
+    `who` is the author as the history of flips stores it. It contains the name given at the login; without a
+    login, it contains the value of the parameter `who`. `is_proven` is False if there is no token and anybody
+    on this machine could be the client.
     """
 
     view: AdminView
@@ -49,7 +51,7 @@ class ApiCall:
     is_proven: bool = False
 
     def __getitem__(self, name: str) -> Any:
-        """Return the value of a parameter; its default if the request does not give it."""
+        """Return the value of a parameter. If the request does not contain the parameter, return its default."""
         return self.values[name]
 
 
@@ -57,11 +59,11 @@ class ApiCall:
 class Endpoint:
     """One path and method of the API.
 
-    `path` is written as in OpenAPI: /api/routes/{name}. `answer` returns the JSON of a 200, or raises ApiError or
-    EditRefused. `response` is the schema of that JSON. `errors` are the codes of `answer`'s own errors (errors.py);
-    the codes of access, parameters and files belong to every endpoint. A POST with `is_change` False only reads, so a
-    read-only token is enough for it. A request gives at most one of the parameters in `either`; if
-    `needs_either` is set, exactly one.
+    `path` is written as in OpenAPI: /api/routes/{name}. `answer` returns the JSON of a 200, or raises ApiError
+    or EditRefused. `response` is the schema of that JSON. `errors` are the codes of `answer`'s own errors
+    (errors.py); the codes of access, parameters and files belong to every endpoint. A POST with `is_change`
+    False only reads, so that a read-only token is enough for it. A request may contain at most one of the
+    parameters in `either`. If `needs_either` is True, it must contain exactly one of them.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""All endpoints of the API, in the order of the OpenAPI document. A module of endpoints is named here."""
+"""All endpoints of the API, in the order of the OpenAPI document. A new module of endpoints is added here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The errors of the API: a closed table of codes and their statuses, and the body of every error.
 
-A body is `{"error": {code, message, fix, next}}`: what and why, what to do, and the commands that help. Refusals of
-a flip (REFUSALS of the table) are errors of the API too.
+A body is `{"error": {code, message, fix, next}}`. `message` says what is wrong and why, `fix` what to do, and
+`next` has commands that help. Refusals of a flip (REFUSALS of the table) are errors of the API too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from overgrow.table.reading.problems import NEXT_COMMANDS, REFUSALS, EditRefused
 
 
 class ErrorKind(NamedTuple):
-    """The status of one code, what it means, and the commands or requests that help."""
+    """One code of an error: its HTTP status, its meaning, and the commands or requests that help."""
 
     status: int
     meaning: str
@@ -106,9 +106,10 @@ OF_POSTS = (  # codes that every POST may answer, too
 
 
 class ApiError(Exception):
-    """An error answer of the API: a code of ERRORS, what and why, the fix, and commands that help.
+    """An error response of the API: a code of ERRORS, a message with the reason, the fix, and commands that help.
 
-    `more` are further keys of the error, such as the state that a stale request did not know.
+    `more` has further keys of the error, such as the present state of the table for a client that saw an older
+    table.
     """
 
     def __init__(
@@ -140,7 +141,10 @@ def error_json(
     next_commands: Sequence[str] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return the body of an error. Without `next_commands`, the body has the commands of the code."""
+    """Return the body of an error.
+
+    If `next_commands` is missing, the body has the commands that ERRORS lists for the code.
+    """
     if next_commands is None:
         next_commands = ERRORS[code].next_commands if code in ERRORS else ()
     error = {"code": code, "message": message, "fix": fix, "next": list(next_commands), **more}

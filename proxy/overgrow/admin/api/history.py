@@ -1,4 +1,4 @@
-"""The history of requests: how many, how many errors, how fast, and which part migrated served, over time."""
+"""The history of requests over time: requests, errors, latency, and the share that migrated served."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _answer_history(call: ApiCall) -> dict[str, Any]:
 
 
 def _within_history(at_s: float) -> float:
-    """Return the time, but not before 1970, because nothing was counted before, and not after the last one of RFC 3339."""
+    """Return the time, moved into the range from 1970 to the last time that RFC 3339 can express."""
     return min(max(0.0, at_s), float(LAST_S))
 
 

@@ -1,4 +1,7 @@
-"""Strict JSON from a client: no name twice, no NaN, no nesting that no field needs. Pure."""
+"""Parses JSON from a client strictly: it refuses duplicate names, NaN, and deeper nesting than any field needs.
+
+Pure.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of values that a parameter of the API takes: how one is read, and its JSON schema. Pure.
+"""The kinds of values that parameters of the API accept: how each kind is parsed, and its JSON schema. Pure.
 
 A value from a query or a form is text; a value from a JSON body has JSON's types. A wrong value raises
 ValueError, whose message continues the words "it must be".
@@ -91,7 +91,7 @@ class Word(_WrittenAsText):
 
 @dataclass(frozen=True, slots=True)
 class Pattern(_WrittenAsText):
-    """A text that a regular expression matches as a whole; `words` say in English which texts those are."""
+    """A text that a regular expression matches from beginning to end. `words` describe the expression in English."""
 
     pattern: str
     words: str
@@ -137,7 +137,8 @@ class Integer:
 class Time(_WrittenAsText):
     """A time in RFC 3339, such as 2026-11-30T17:02:00Z; its value is unix time in seconds.
 
-    A time before 1970 counts as the first moment of 1970, one after 9999 as the last of 9999.
+    A time before 1970 counts as the first moment of 1970, and a time after 9999 counts as the last moment of
+    9999.
     """
 
     @property
@@ -182,7 +183,7 @@ class SpanKind(_WrittenAsText):
 class JsonObject:
     """A JSON object; in a form or a query it is written as JSON text.
 
-    `members` are the JSON schemas of all names that it may have; None allows any content.
+    `members` maps each name that the object may have to the JSON schema of its value; None allows any content.
     """
 
     members: Mapping[str, Any] | None = None

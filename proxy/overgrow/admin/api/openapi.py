@@ -92,7 +92,7 @@ def _request_body(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _either_schema(endpoint: Endpoint) -> dict[str, Any]:
-    """Return the part of the schema that says which parameters a request may not give together."""
+    """Return the part of the schema that says which parameters exclude each other."""
     given: list[Schema] = [{"required": [name]} for name in endpoint.either]
     none: Schema = {"not": {"anyOf": given}}
     if not given:

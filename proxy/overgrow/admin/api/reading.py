@@ -133,7 +133,7 @@ def _unknown_parameter(name: str, known: Sequence[str]) -> ApiError:
 
 
 def _show(value: Any) -> str:
-    """Return a value for a message: in quotes, cut, and without control characters."""
+    """Return a value for a message: in quotes, shortened, and without control characters."""
     if isinstance(value, str):
         return f'"{printable(value[:MOST_SHOWN], keep="")}"'
     if isinstance(value, dict | list):  # repr of a deep one would go as deep

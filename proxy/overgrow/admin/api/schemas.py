@@ -1,6 +1,6 @@
 """Short functions that return JSON schemas of answers. Pure.
 
-Answers may get new keys, so a record never forbids others.
+Later versions may add keys to a response, so that the schema of a record always allows additional keys.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def map_of(schema: Schema) -> Schema:
 def record(
     properties: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None
 ) -> Schema:
-    """Return the schema of an object that always has `properties`, and sometimes `optional` ones."""
+    """Return the schema of an object that always has the keys of `properties`, and may have those of `optional`."""
     return {
         "type": "object",
         "properties": {**properties, **(optional or {})},

@@ -1,8 +1,8 @@
-"""Charts as paths of SVG: series in, JSON out. The template draws the frame around them.
+"""Turns series of numbers into charts: JSON with paths of SVG. The template draws the frame around a chart.
 
-Pure. A chart is WIDTH by HEIGHT units, stretched to the width of the page; its labels are text beside it. A value of
-None breaks the line: where nothing was counted there is no line. A single point between two gaps is drawn as a short
-line.
+Pure. A chart is WIDTH by HEIGHT units, stretched to the width of the page; its labels are text beside it. A
+value of None means that nothing was counted: the line has a gap there. A single point between two gaps is drawn
+as a short line.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class ChartSpan:
     to_s: float
 
     def x(self, at_s: float) -> float:
-        """Return where a time is, in units from the left."""
+        """Return the horizontal position of a time, in units from the left."""
         return round(WIDTH * (at_s - self.from_s) / (self.to_s - self.from_s), 1)
 
     def labels(self) -> list[str]:
-        """Return evenly spaced times in UTC, of the same form: `08:15`, or `11-28` for more than two days."""
+        """Return evenly spaced times in UTC: all as `08:15`, or all as `11-28` if the span is longer than two days."""
         step_s = (self.to_s - self.from_s) / (X_LABELS - 1)
         times = [rfc3339(self.from_s + step_s * number) for number in range(X_LABELS)]
         if self.to_s - self.from_s > 2 * _DAY_S:
@@ -48,7 +48,10 @@ def chart_json(
     text_of: Callable[[float], str],
     top: float | None = None,
 ) -> dict[str, Any]:
-    """Return a chart: `paths` by line, labels, and the latest value of each line. Without `top`, the highest value decides."""
+    """Return a chart: `paths` by line, labels, and the latest value of each line.
+
+    `top` is the value at the top of the chart; if it is missing, the highest value determines it.
+    """
     values = [value for points in lines.values() for _, value in points if value is not None]
     top = top or nice_top(max(values, default=0))
     latest = {name: latest_value(points) for name, points in lines.items()}
@@ -63,7 +66,7 @@ def chart_json(
 
 
 def line_path(span: ChartSpan, points: Points, top: float) -> str:
-    """Return the `d` of a line."""
+    """Return the SVG attribute `d` of a line."""
     parts, pen_is_down = [], False
     for index, (at_s, value) in enumerate(points):
         if value is None:
@@ -78,7 +81,7 @@ def line_path(span: ChartSpan, points: Points, top: float) -> str:
 
 
 def band_path(span: ChartSpan, points: Points, top: float) -> str:
-    """Return the `d` of the area between a line and the bottom, closed at each gap."""
+    """Return the SVG attribute `d` of the area below a line. Where the line has a gap, the area has one too."""
     areas: list[list[tuple[float, float]]] = [[]]
     for at_s, value in points:
         if value is None:
@@ -107,7 +110,10 @@ def latest_value(points: Points) -> float | None:
 
 
 def nice_top(highest: float) -> float:
-    """Return the least number not below the highest value that is 1, 2 or 5 times a power of ten; 1 if no value is above 0."""
+    """Return a round number (1, 2 or 5 times a power of ten) that is at least the highest value.
+
+    1 if all values are 0.
+    """
     if highest <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(highest))
@@ -115,6 +121,6 @@ def nice_top(highest: float) -> float:
 
 
 def marks_path(span: ChartSpan, times: Iterable[float]) -> str:
-    """Return the `d` of an upright line at each time inside the span."""
+    """Return the SVG attribute `d` of vertical lines, one for each time inside the span."""
     inside = (at_s for at_s in times if span.from_s <= at_s < span.to_s)
     return "".join(f"M{span.x(at_s):g} 0V{HEIGHT}" for at_s in inside)

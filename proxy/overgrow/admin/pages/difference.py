@@ -1,7 +1,7 @@
-"""One group of differences: both responses side by side, what a rule would hide, and accepting the rule.
+"""The page of one group of differences: both responses side by side, the preview of a rule, and a form to accept it.
 
-Two steps: the preview shows which stored differences the rule would hide, and only the preview has the button that
-accepts it. The form carries the digest of the preview, so what was seen is what is saved.
+Two steps: the preview shows which stored differences the rule would hide, and only the preview has the button
+that accepts it. The form carries the digest of the preview, so that exactly the rule of the preview is saved.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class DifferencePages:
         return self._render_preview(shown, key, request.args, {})
 
     def accept(self, key: str) -> ResponseReturnValue:
-        """Write the rule that was previewed; if the preview would be different now, show the new one instead."""
+        """Write the previewed rule. If the preview would be different now, show the new preview instead."""
         form = request.form
         try:
             done = self._accept(key, form)
@@ -104,7 +104,7 @@ class DifferencePages:
         return accept_rule(self._view, now_s, key, _wish_of(form), order)
 
     def _render_refusal(self, key: str, text: str, status: int = 409) -> ResponseReturnValue:
-        """Show the preview as it is now, with the reason why the rule was not accepted and what the person had written."""
+        """Show the present preview with the reason why the rule was refused, and with what the person had written."""
         shown = self._find(key)
         written = {name: request.form.get(name, "") for name in TERMS}
         page = self._render_preview(shown, key, request.form, {**written, "refused": text})
@@ -123,7 +123,7 @@ class DifferencePages:
         fields: Mapping[str, str],
         written: Mapping[str, str],
     ) -> RenderedPage:
-        """Return the preview of a rule; if there is none, the page of the group with the reason."""
+        """Return the preview of a rule. If there cannot be a preview, return the page of the group with the reason."""
         now_s = self._site.now_s()
         try:
             preview = preview_rule(self._view, now_s, key, _wish_of(fields))
@@ -176,7 +176,7 @@ class DifferencePages:
 
 
 def page_of(judged: Iterable[JudgedGroup]) -> PageData:
-    """Return what changes while the page is open: how often and when the difference was seen, and whether it is open."""
+    """Return what may change while the page is open: how often and when the group occurred, and whether it is open."""
     return {"groups": [group_row(each) for each in judged]}
 
 
@@ -198,7 +198,7 @@ def _wish_of(given: Mapping[str, str]) -> RuleWish:
 
 
 def _rule_text(rule: Rule) -> str:
-    """Return the rule as the file will have it, without its terms."""
+    """Return the rule as it will stand in the file, but without author, reason and expiry."""
     lines = render_rule_as_yaml(rule).splitlines()
     return "\n".join(line for line in lines if line.split()[0] not in _TERM_LINES)
 

@@ -57,7 +57,7 @@ _TONES = {"high": "bad", "medium": "warn", "low": ""}
 
 
 def _summary(found: ListedDifferences, *, everything: bool) -> str:
-    """Return how many groups there are; empty if that is not known."""
+    """Return a text that says how many groups there are; return "" if the number is unknown."""
     if found.missing:
         return ""
     of_all = f" of {found.listing.looked_at:,} stored" if not everything else ""
@@ -66,7 +66,7 @@ def _summary(found: ListedDifferences, *, everything: bool) -> str:
 
 
 def _cut_text(found: ListedDifferences) -> str:
-    """Return what the list leaves out; empty if nothing."""
+    """Return a text that says what the list leaves out; return "" if the list is complete."""
     texts = []
     if found.matching > len(found.groups):
         texts.append(f"The first {len(found.groups):,} of {found.matching:,} groups are listed.")

@@ -1,4 +1,4 @@
-"""Figures as the pages write them. Rule: a share always stands with the number of requests that it is a share of.
+"""Formats figures for the pages. Rule: a share is always shown together with the total number of requests.
 
 Pure, and knows no HTML.
 """
@@ -9,12 +9,15 @@ from typing import Any
 
 
 def percent_of(part: int, whole: int) -> str:
-    """Return a share with its number of requests: `12.5% of 1,234`."""
+    """Return a share together with the total number of requests: `12.5% of 1,234`."""
     return f"{percent_figure(part, whole)} of {whole:,}"
 
 
 def percent_figure(part: int, whole: int) -> str:
-    """Return a share to three digits; only the share of all is shown as 100%, and only the share of none as 0%."""
+    """Return a share to three digits.
+
+    Only a share of exactly 1 is shown as 100%, and only a share of exactly 0 as 0%.
+    """
     percent = 100 * part / whole
     if part and percent < 0.01:
         return "<0.01%"
@@ -34,7 +37,10 @@ def rate_text(per_second: float) -> str:
 
 
 def split_bar(legacy: int, migrated: int) -> dict[str, Any]:
-    """Return the width of migrated's part of the bar, out of 100, and the share as text; an empty dict if there were no requests."""
+    """Return the width of migrated's part of the bar, out of 100, and the share as text.
+
+    Without requests, return an empty dict.
+    """
     both = legacy + migrated
     if not both:
         return {}

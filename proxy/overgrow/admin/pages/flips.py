@@ -1,4 +1,4 @@
-"""The history of flips, kills and resumes: who moved what, when, why, on which evidence, and what undid it."""
+"""The page of the history of flips, kills and resumes: who moved what, when and why, and which entry undid it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _change_json(row: HistoryRow) -> dict[str, Any]:
 
 
 def _facts_of(row: HistoryRow) -> list[str]:
-    """Return sentences on the evidence of a flip, on what it overruled, and on what became of it."""
+    """Return sentences about a flip: its evidence, what it overruled, and whether it was undone."""
     evidence = row.entry.evidence
     facts = [_gate_text(*each) for each in evidence.items()] if evidence else []
     facts += [f"Flipped although: {sentence}" for sentence in row.entry.overruled]
@@ -64,7 +64,7 @@ def _facts_of(row: HistoryRow) -> list[str]:
 
 
 def _gate_text(route: str, figures: object) -> str:
-    """Return what the gate saw; a part that an earlier version did not record is left out."""
+    """Return the evidence that the gate found at the flip; leave out what an earlier version did not record."""
     known = figures if isinstance(figures, Mapping) else {}
     parts = [f"{known.get('compared', '?')} compared, {known.get('mismatched', '?')} mismatched"]
     bound, allowed = known.get("rate_bound"), known.get("allowed_rate")

@@ -41,8 +41,8 @@ NAVIGATION = (
 class Frame:
     """The state of the front door, as every page shows it.
 
-    `tone` is good, warn or bad. `result` says whether all workers follow a change; None unless the page was opened
-    after a change.
+    `tone` is good, warn or bad. If the page was opened after a change, `result` says whether all workers follow
+    that change; else it is None.
     """
 
     status: str
@@ -72,8 +72,8 @@ class Frame:
 def read_frame(view: AdminView, files: FilesReader, looks: int | None = None) -> Frame:
     """Read the board and the files on disk.
 
-    If the page was opened after a change, `looks` is how many more times it checks whether all workers follow; else
-    None.
+    If the page was opened after a change, `looks` is the number of remaining checks whether all workers follow;
+    else it is None.
     """
     living = living_workers(view)
     payload, (killed_since, revision) = readiness(view, living), files.read()
@@ -96,7 +96,7 @@ def read_frame(view: AdminView, files: FilesReader, looks: int | None = None) ->
 
 
 def state_of(payload: Mapping[str, Any], killed_since: str | None) -> tuple[str, str]:
-    """Return (words, tone) for the state of the front door; if several states are true, the words name the worst one."""
+    """Return (words, tone) for the state of the front door. If several states are true, return the worst one."""
     if payload["status"] != "ready":
         return payload["status"], "bad"
     if killed_since or payload["killed"]:
@@ -128,7 +128,7 @@ def result_text(lagging: Sequence[str]) -> str:
 
 
 def alerts_text(count: int) -> str:
-    """Return how many alerts there are; empty for none."""
+    """Return a text that says how many alerts there are; return "" if there are none."""
     return f"{count} alert{'' if count == 1 else 's'}" if count else ""
 
 

@@ -26,7 +26,7 @@ def create_health_page(traffic: CounterReader) -> Page:
 
 
 class HealthData:
-    """Makes the data of the page; what takes long to read is read once for all viewers."""
+    """Makes the data of the page. Slow reads are made once for all viewers."""
 
     def __init__(self, traffic: CounterReader) -> None:
         self._traffic = traffic
@@ -45,7 +45,7 @@ class HealthData:
 
 
 def page_data(health: Mapping[str, Any]) -> PageData:
-    """Return the health as the page shows it; figures are texts."""
+    """Return the health as the page shows it: all figures as texts."""
     return {
         "facts": _facts(health),
         "upstream": health["upstream"],
@@ -78,7 +78,7 @@ def _facts(health: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def connections_text(connections: Mapping[str, int]) -> str:
-    """Return a text that says how many connections are open, and how many may be."""
+    """Return a text that says how many connections are open, and how many are allowed."""
     most = f" of at most {connections['most']:,}" if connections["most"] else ""
     return f"{connections['open']:,} open{most}"
 
@@ -98,7 +98,7 @@ def stuck_text(calls: Mapping[str, int]) -> str:
 
 
 def side_rows(sides: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return a row for each side and window; a window without requests has dashes."""
+    """Return a row for each side and window. If a window has no requests, the row shows dashes."""
     return [
         {"id": f"{side} {name}", "side": side, "window": words, **_window_texts(windows.get(name))}
         for side, windows in sides.items()

@@ -35,7 +35,7 @@ ValueOf = Callable[[HistoryPoint], float | None]
 
 
 def known_range(text: str) -> str:
-    """Return the range that a link asks for; the usual range if the link names none that is known."""
+    """Return the range that a link names; if that range is unknown or missing, return the default range."""
     return text if text in RANGES else USUAL_RANGE
 
 
@@ -103,7 +103,7 @@ def _span(range_name: str, now_s: float) -> ChartSpan:
 def _by_side(
     found: SidesHistory, steps: Sequence[int], value_of: ValueOf, empty: float | None = None
 ) -> Mapping[str, Points]:
-    """Return the line of each side; steps without requests have the value `empty`."""
+    """Return the line of each side. A step without requests has the value `empty`."""
     lines = {}
     for side in SIDES:
         known = {point.at_s: value_of(point) for point in found.points(side) if point.requests}
@@ -112,7 +112,7 @@ def _by_side(
 
 
 def _steps(found: SidesHistory, span: ChartSpan) -> list[int]:
-    """Return the beginnings of all steps; the last step may not have ended yet."""
+    """Return the times at which steps begin. The last step may still be in progress."""
     first = int(found.since_s) // found.step_s * found.step_s
     return list(range(first, int(span.to_s) + 1, found.step_s))
 

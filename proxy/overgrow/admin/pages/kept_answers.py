@@ -1,4 +1,4 @@
-"""Answers that take long, such as those of the store: each is kept for some seconds, for all viewers together."""
+"""Keeps slow answers, such as those of the store, for some seconds, so that all viewers share them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_KEPT = 32
 
 
 class KeptAnswers:
-    """Keeps answers for some seconds. `clock` returns seconds that are never set back."""
+    """Keeps answers for some seconds. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -20,7 +20,7 @@ class KeptAnswers:
         self._lock = Lock()  # for two viewers at once the answer is made once
 
     def get(self, key: Hashable, keep_s: float, make: Callable[[], T]) -> T:
-        """Return the answer for a key; make it if none is kept, or the kept one is too old."""
+        """Return the answer for a key. If no answer is kept, or the kept answer is too old, make a new one."""
         with self._lock:
             until_s, answer = self._kept.get(key, (0.0, None))
             if key not in self._kept or self._clock() >= until_s:

@@ -46,7 +46,7 @@ def live_data(view: AdminView, _now_s: float, query: Query) -> PageData:
 
 
 def _problem_of(given: Query) -> str:
-    """Return what is wrong with a filter; empty if nothing is."""
+    """Return a text that says what is wrong with a filter; return "" if the filter is valid."""
     if not is_status_filter(given.get("status", "200")):
         return f"The status must be {STATUS_WORDS}."
     if given.get("side") not in (None, *SIDES):

@@ -1,8 +1,8 @@
 """The overview: what moves now, and one row for each route. Viewers search and sort the rows, and put a route back.
 
-The JSON has every route, so that the open page searches and sorts without asking the server. The HTML, which also
-works without JavaScript, has the routes that its link asks for, at most MOST_SHOWN. A figure that a route does not
-have is left out of its row.
+The JSON has every route, so that the open page can search and sort by itself. The HTML also works without
+JavaScript; it has the routes that its link asks for, at most MOST_SHOWN. If a route lacks a figure, its row
+leaves that figure out.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def create_overview(traffic: CounterReader) -> Page:
 
 
 class OverviewBuilder:
-    """Makes the data of the page. The row of a route is made anew only if something in it has changed."""
+    """Makes the data of the page. It makes the row of a route again only if something in the row has changed."""
 
     def __init__(self, traffic: CounterReader) -> None:
         self._traffic = traffic
@@ -91,7 +91,7 @@ class OverviewBuilder:
 
 
 def narrow(data: PageData, query: Query) -> PageData:
-    """Return the data without the rows that do not match `find`, in the order of `sort`; both come from the link."""
+    """Return the data with only the rows that match `find`, in the order of `sort`. Both values come from the link."""
     find, sort = query.get("find", "").strip(), query.get("sort", "")
     rows = sort_rows([row for row in data["rows"] if is_match(row, find)], sort)
     return {
@@ -149,7 +149,7 @@ def _side_json(side: str, counts: RateCounts | None) -> dict[str, Any]:
 
 
 def canary_text(row: RouteRow) -> str:
-    """Return the canary of a route, and whether it is dormant; empty without one."""
+    """Return the canary of a route, and whether it is dormant; return "" if the route has no canary."""
     route = row.route
     if route is None or not route.canary:
         return ""
@@ -178,7 +178,10 @@ def per_second(row: RouteRow) -> float:
 
 
 def error_difference(row: RouteRow) -> float | None:
-    """Return by how many percentage points migrated fails more often than legacy; None unless both sides had requests."""
+    """Return by how many percentage points migrated fails more often than legacy.
+
+    None if one of them had no requests.
+    """
     legacy, migrated = (row.recent.get((side, MINUTES)) for side in SIDES)
     if legacy is None or migrated is None:
         return None
@@ -206,12 +209,15 @@ def _sort_numbers(row: RouteRow) -> dict[str, float]:
 
 
 def is_match(row: Mapping[str, Any], find: str) -> bool:
-    """Whether the text `find` is in one of the row's texts that a search looks in; case does not matter."""
+    """Whether one of the row's searchable texts contains the text `find`, in upper or lower case."""
     return find.lower() in " ".join(str(row.get(name, "")) for name in FOUND_IN).lower()
 
 
 def sort_rows(rows: Sequence[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
-    """Return the rows by name, or with the highest or latest value of `sort` first; rows without a value come last."""
+    """Return the rows sorted by name, or by the value of `sort` with the highest or latest first.
+
+    Rows without a value come last.
+    """
     if sort == "name":
         return sorted(rows, key=lambda row: row["name"])
     if sort == "flipped":
@@ -222,7 +228,7 @@ def sort_rows(rows: Sequence[dict[str, Any]], sort: str) -> list[dict[str, Any]]
 
 
 def found_text(found: int, routes: int) -> str:
-    """Return a text that says how many of the routes are shown."""
+    """Return a text that says how many routes are shown, and how many there are."""
     if found > MOST_SHOWN:
         return f"The first {MOST_SHOWN} of {count_text(found, 'route')}. Search to find the others."
     return (
@@ -236,7 +242,7 @@ def found_text(found: int, routes: int) -> str:
 
 
 def summary_json(rows: Sequence[RouteRow]) -> dict[str, Any]:
-    """Return what happens now: the share of requests and of routes on migrated, and what no route takes."""
+    """Return the present state: migrated's share of requests and of routes, and the unrouted requests."""
     legacy, migrated = (sum(requests_of(row, side) for row in rows) for side in SIDES)
     both = legacy + migrated
     unrouted = sum(requests_of(row, side) for row in rows if row.name == DEFAULT for side in SIDES)

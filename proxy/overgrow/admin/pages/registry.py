@@ -1,4 +1,4 @@
-"""All pages of the navigation, in one place: a new page is one line here and one in frame.py."""
+"""Lists all pages of the navigation. To add a page, add a line here and a line in frame.py."""
 
 from __future__ import annotations
 

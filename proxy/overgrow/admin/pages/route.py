@@ -1,7 +1,8 @@
 """One route: why it is on its present side, its charts, the gate with its arithmetic, and flips in two steps.
 
-The first step is a link: it shows what would happen, and why it would be refused. The second step is a form that
-carries the revision which the first one showed. The page of the default route has figures and charts only.
+The first step is a link: it shows what the flip would do, or why the flip would be refused. The second step is
+a form. It carries the revision of the table that the first step showed. The page of the default route has
+figures and charts only.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ def _undo_json(entry: HistoryEntry | None) -> dict[str, Any] | None:
 
 
 def steps_of(row: RouteRow) -> list[dict[str, Any]]:
-    """Return the states that the page offers to flip to; the present one is marked."""
+    """Return the states that the page offers as targets of a flip; the present state is marked."""
     route = row.route
     if route is None:
         return []
@@ -216,7 +217,10 @@ def steps_of(row: RouteRow) -> list[dict[str, Any]]:
 
 
 def plan_json(view: AdminView, row: RouteRow, to: str) -> dict[str, Any] | None:
-    """Return what a flip to a state would do, before anybody makes it; None if the link asks for no flip."""
+    """Return what the flip of the link would do, before anybody makes it.
+
+    None if the link asks for no flip, or if the table does not have the route.
+    """
     if not to or row.flip_name is None:
         return None
     ask = partial(preview_flip, view.config, view.state, os.environ, row.flip_name, to)
@@ -256,7 +260,7 @@ def _locked_text(found: FlipPreview) -> str:
 
 
 def effects_of(row: RouteRow, found: FlipPreview) -> Sequence[str]:
-    """Return in sentences what a flip does."""
+    """Return sentences that say what a flip does."""
     if not found.lines:
         return []
     told = [_effect_on_clients(found)]

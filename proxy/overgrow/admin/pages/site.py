@@ -1,8 +1,8 @@
 """How a page is registered and served: as HTML, and as the JSON that keeps the open page up to date.
 
-A page is one Page value: its path, its template, and `build`, which returns the page's data as JSON values. The same
-data goes into both answers, so that they cannot differ. static/live.js asks for the JSON every two seconds and puts
-its texts into the elements that name them; docs/architecture.md describes the attributes.
+A page is one Page value: its path, its template, and `build`, which returns the page's data as JSON values. The
+HTML and the JSON contain the same data. static/live.js asks for the JSON every two seconds and puts its texts
+into the elements that name them; docs/architecture.md describes the attributes.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ PageData = Mapping[str, Any]
 class Page:
     """One page: `build(view, now_s, query, **parts of the path)` returns its data.
 
-    `build` gets only those query parameters that `parameters` names, so the data depends on no others. `narrow(data,
-    query)` returns what the HTML shows of the data, if that is not everything. `build` raises an HTTPException for a
-    page that does not exist. Texts are shown as they are; times are RFC 3339.
+    `build` gets only the query parameters that `parameters` names. If the HTML shows only a part of the data,
+    `narrow(data, query)` returns that part. `build` raises an HTTPException for a page that does not exist.
+    Texts are shown as they are; times are RFC 3339.
     """
 
     path: str

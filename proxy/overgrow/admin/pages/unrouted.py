@@ -1,4 +1,7 @@
-"""The busiest paths that only the default route serves, as templates; paths that legacy does not have are listed apart."""
+"""The busiest paths that only the default route serves, as templates.
+
+Paths that legacy does not have are in a separate list.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def unrouted_data(view: AdminView, now_s: float, _query: Query) -> PageData:
 
 
 def _limits(found: UnroutedList) -> list[dict[str, str]]:
-    """Return sentences on what the list does not show, and how exact it is."""
+    """Return sentences that say what the list leaves out, and how exact its counts are."""
     counts, sentences = found.counts, []
     if counts and counts.missing_at_most:
         most = count_text(counts.missing_at_most, "request")
