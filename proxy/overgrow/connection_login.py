@@ -1,9 +1,9 @@
-"""Logins that are valid for a connection instead of a request: which headers carry such a login, and whose login it is.
+"""Recognises logins that are valid for a whole connection: which headers carry such a login, and whose login it is.
 
-Pure. NTLM and Negotiate (RFC 4559) authenticate a connection once; every later request on that
-connection counts as the same user's, without credentials. So such a connection may serve nobody else.
-Rule: in doubt, a header carries a login. A wrong guess costs a connection; a missed login would show a
-user another user's data.
+Pure. NTLM and Negotiate (RFC 4559) authenticate a connection once. Every later request on that connection
+counts as a request of the same user, without credentials, so that the connection must not serve anybody else.
+Rule: in doubt, a header carries a login. A wrong guess costs a connection; a missed login would show a user the
+data of another user.
 """
 
 from __future__ import annotations
@@ -63,20 +63,23 @@ class ClientConnection(Protocol):
 
     @property
     def rate_if_too_slow(self) -> float | None:
-        """The client's rate in bytes per second if it is below the minimum, else None."""
+        """The client's rate in bytes per second if the rate is below the minimum, else None."""
         ...
 
     def end_slow_request(self) -> None:
-        """End the request of this connection because others wait: with 408 before the response's head, else by a broken response."""
+        """End the request of this connection because others wait.
+
+        Before the response's head, send 408; later, break the response off.
+        """
         ...
 
     def close_after_response(self) -> None:
-        """Close the connection after the current response, or now if there is none."""
+        """Close the connection after the current response. If there is no current response, close it now."""
         ...
 
 
 def names_login(value: bytes) -> bool:
-    """Whether a challenge or credentials use a scheme that logs the connection in."""
+    """Whether a challenge or credentials use a scheme that authenticates the whole connection."""
     lowered = value.lower()
     if not any(word in lowered for word in _LOGIN_SCHEMES):
         return False
@@ -86,12 +89,15 @@ def names_login(value: bytes) -> bool:
 
 
 def _hide_quoted(quoted: re.Match[bytes]) -> bytes:
-    """Blank out a quoted string; an unclosed one stays, so that it cannot hide a scheme."""
+    """Return a blank in place of a quoted string.
+
+    If the quote has no end, keep its text, because it must not hide a scheme.
+    """
     return b" " if quoted[1] == b'"' else b" " + quoted[0][1:]
 
 
 def response_carries_login(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether one of these response headers belongs to a login of the response's connection."""
+    """Whether one of these response headers belongs to a login that is valid for the connection."""
     for name, value in pairs:
         lowered = name.lower()
         if lowered in LOGIN_RESPONSE_NAMES and (
@@ -102,10 +108,10 @@ def response_carries_login(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def request_carries_login(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a request, names in lower case, carries credentials that log its connection in."""
+    """Whether a request carries credentials that log its connection in. Header names must be in lower case."""
     return any(name == b"authorization" and names_login(value) for name, value in pairs)
 
 
 def comes_through_a_proxy(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a request, names in lower case, came through a reverse proxy."""
+    """Whether a request came through a reverse proxy. Header names must be in lower case."""
     return any(name in _PROXY_NAMES for name, _ in pairs)

@@ -18,7 +18,10 @@ _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 
 
 def parse_duration_s(text: str, *units: str) -> float | None:
-    """Return a whole number with one of some units in seconds; None for any other text."""
+    """Return the seconds of a text such as `90s`: a whole number and one of the given units.
+
+    None for any other text.
+    """
     found = _DURATION.fullmatch(text)
     if found is None or found[2] not in units:
         return None

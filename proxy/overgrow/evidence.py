@@ -1,11 +1,11 @@
-"""The values of evidence: what shadowing finds out, what the store keeps and gives back, what the gate judges.
+"""The values of evidence: what shadowing finds, what the store keeps and returns, and what the gate judges.
 
 Pure. All parts share these values: a part that finds something out builds a Record and passes it on; only the
 store knows how a record is kept. A new kind of record is a class here, a member of Record, and a table with its row in
 overgrow/store/tables.py.
 
-Every value here is already redacted; no later step hides anything. Times are unix seconds. `control` is the side
-whose response the client got.
+Every value here is already redacted: later steps do not hide anything. Times are unix seconds. `control` is the
+side whose response the client got.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ SEVERAL = "*"  # what the pairs of one group do not share
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One kind of difference within a group. `gap` and `gap_s` are the widest gaps seen; None if no bound is known.
+    """One kind of difference within a group.
 
-    `path` has `[*]` for every index; `control` and `candidate` are the types of both values. `rule` names the rule
-    that covered the difference when it was captured. `alike` says that in every pair the two values have the same
-    shape, `one_type` that they have the same type. Three fields are SEVERAL if the pairs differ in them: `place`, the
-    path with its indexes; `other`, another path that rules may use for the place; `paired`, the rules that paired the
-    items of the arrays above the path, one per line.
+    `gap` and `gap_s` are the widest distances in numbers and in time; None if unknown. `path` has `[*]` for
+    every index; `control` and `candidate` are the types of both values. `rule` names the rule that covered the
+    difference when it was captured. `alike` says that the two values have the same shape in every pair;
+    `one_type` says the same of their type. Three fields are SEVERAL if they are not the same for all pairs:
+    `place` is the path with its indexes. `other` is another path that rules may use for the same place.
+    `paired` has the rules that paired the items of arrays above the path, one per line.
     """
 
     kind: str
@@ -71,8 +72,8 @@ UNLISTED = Part("untold", "$", "", "", "high")
 class Example:
     """A redacted pair as JSON data.
 
-    `rank` is a hash of the pair's content. Of each group, the store keeps the examples with the lowest ranks. So which
-    ones it keeps is arbitrary, but does not depend on the order in which workers store them.
+    `rank` is a hash of the pair's content. Of each group, the store keeps the examples with the lowest ranks.
+    The choice of examples is arbitrary, but does not depend on the order in which workers store them.
     """
 
     rank: str
@@ -82,7 +83,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class PairGroup:
-    """The group of one pair whose responses differ; `example` is that pair."""
+    """The group of one pair of responses that differ. `example` is that pair."""
 
     key: str
     title: str
@@ -93,7 +94,7 @@ class PairGroup:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One comparison. `rules` names the rules that covered a difference; `group` is None if nothing differs."""
+    """One comparison. `rules` names the rules that covered a difference. If nothing differs, `group` is None."""
 
     route: str
     control: str
@@ -106,7 +107,10 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One request to which a client got a response. Coverage is the share of such requests whose shape was compared."""
+    """One request to which a client got a response.
+
+    Coverage is the share of these requests whose shape was compared.
+    """
 
     route: str
     control: str
@@ -127,7 +131,7 @@ class NotCompared:
 
 @dataclass(frozen=True, slots=True)
 class NoiseLearned:
-    """All that one writer learned of a route's noise within the hour of `at`, as JSON data.
+    """Everything that one writer learned about a route's noise within the hour of `at`, as JSON data.
 
     It replaces the figures that the same writer stored earlier for the same hour.
     """
@@ -158,7 +162,7 @@ Record = Compared | Served | NotCompared | NoiseLearned | FallbackRecord
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """One line of flips.jsonl, as the index keeps it; `number` is the line's number, `key` its hash."""
+    """One line of flips.jsonl as the store has it: `number` is the line's number, and `key` is its hash."""
 
     number: int
     key: str
@@ -192,7 +196,7 @@ class ShapeCounts:
 class Group:
     """A group of pairs that differ in the same way.
 
-    `count` is the number of all pairs, `recent` that of the pairs in the window that was asked for.
+    `count` is the number of all pairs. `recent` is the number of pairs in the window of the query.
     """
 
     route: str
@@ -210,7 +214,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class StoredGroups:
-    """The most severe and most frequent groups, without examples; `total` counts those that were left out, too."""
+    """The most severe and most frequent groups, without examples. `total` also counts the groups that are left out."""
 
     groups: tuple[Group, ...]
     total: int
@@ -248,7 +252,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class RouteStatus:
-    """One route in `overgrow shadow status`: its comparisons, counted by the verdict that each got when it was made."""
+    """The comparisons of one route in `overgrow shadow status`, counted by their verdicts when they were made."""
 
     route: str
     control: str
@@ -267,7 +271,10 @@ class RouteStatus:
 
 @dataclass(frozen=True, slots=True)
 class RuleHits:
-    """How often a rule covered a difference, and when it did so last. A rule that never covers one may be removed."""
+    """How often a rule covered a difference, and when it last did.
+
+    If a rule never covers a difference, it may be removed.
+    """
 
     route: str
     rule: str
@@ -277,7 +284,7 @@ class RuleHits:
 
 @dataclass(frozen=True, slots=True)
 class Fallbacks:
-    """Requests of one hour that fell back with the same two outcomes."""
+    """The fallbacks of one hour that have the same outcome on migrated and the same outcome on legacy."""
 
     route: str
     method: str
@@ -301,7 +308,7 @@ class EvidenceReset:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """How many records did not reach the store: `lost` by processes that were killed, `dropped` by full queues."""
+    """How many records did not reach the store: killed processes `lost` them, and full queues `dropped` them."""
 
     lost: int
     dropped: int

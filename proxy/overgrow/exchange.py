@@ -1,7 +1,8 @@
 """The values of one request: Inbound, Reply, Failure, Exchange; the protocols Server and Sink.
 
-Band 0: it imports the standard library and routing only. A Server never raises for the network: it returns a Reply
-whose `failure` names the code. The table FAILURES is closed; docs/wire.md#answers-of-the-front-door lists it.
+Band 0: it imports the standard library and routing only. If the network fails, a Server does not raise: it
+returns a Reply whose `failure` names the code. The table FAILURES is closed;
+docs/wire.md#answers-of-the-front-door lists it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ FAILURES: dict[str, tuple[int, str]] = {
 
 
 class TunnelSummary(NamedTuple):
-    """The record of an upgraded connection: the bytes from the client to legacy and back, and who ended the connection."""
+    """The record of an upgraded connection: bytes to legacy, bytes to the client, and who ended the connection."""
 
     sent_bytes: int
     received_bytes: int
@@ -86,7 +87,7 @@ class SendResponse(Protocol):
 
 
 class NativeScope(Protocol):
-    """What `scope["overgrow"]` offers: facts about one request, and calls that our own server or the WSGI mount carries out.
+    """The type of `scope["overgrow"]`: facts about one request, and calls that the server carries out.
 
     Beyond ASGI it has the target byte for byte, the client's connection, and control over how the
     request ends. On any other ASGI server `overgrow.path.plain_scope` takes its place.
@@ -97,7 +98,10 @@ class NativeScope(Protocol):
 
     @property
     def is_native(self) -> bool:
-        """Whether the server itself provides these attributes; False for the substitute on other servers."""
+        """Whether the server itself provides these attributes.
+
+        False for PlainScope, the substitute on other servers.
+        """
         ...
 
     @property
@@ -107,12 +111,12 @@ class NativeScope(Protocol):
 
     @property
     def peer(self) -> str:
-        """The address at the socket; "unix" for a unix socket, "" if unknown."""
+        """The address of the peer; "unix" for a unix socket, "" if unknown."""
         ...
 
     @property
     def decision(self) -> Decision | None:
-        """The decision, if it was made before the front door was called; else None."""
+        """The decision, if it was made before the call of the front door; else None."""
         ...
 
     @property
@@ -127,7 +131,7 @@ class NativeScope(Protocol):
 
     @property
     def can_switch_protocol(self) -> bool:
-        """Whether the request is an upgrade whose connection can be handed over."""
+        """Whether the request is an upgrade whose connection the server can hand over."""
         ...
 
     @property
@@ -137,7 +141,7 @@ class NativeScope(Protocol):
 
     @property
     def ended_as(self) -> Failure | None:
-        """Why the server itself ended the request; None if it did not."""
+        """Why the server itself ended the request; None if the server has not ended it."""
         ...
 
     @property
@@ -165,7 +169,7 @@ class ClientGone(Exception):
 class BodyBroken(Exception):
     """A reply's body ended early: the client must see a broken connection, not a short body.
 
-    Raised by a Reply's `body` iterator; `failure` blames the party.
+    Raised by a Reply's `body` iterator; `failure` names the party that caused it.
     """
 
     def __init__(self, failure: Failure) -> None:
@@ -177,8 +181,8 @@ class BodyBroken(Exception):
 class Inbound:
     """A request as it arrives: its head, and its body as a stream that can be read once.
 
-    `body` yields non-empty chunks and raises ClientGone when the client breaks off. It is None when
-    the request has no body (neither Content-Length above 0 nor Transfer-Encoding).
+    `body` yields non-empty chunks and raises ClientGone when the client breaks off. A request has a body if it
+    has Transfer-Encoding or a Content-Length above 0; otherwise `body` is None.
     """
 
     head: Head
@@ -208,7 +212,10 @@ USUAL_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 @lru_cache(maxsize=256)
 def custom_reason(status: int, phrase: bytes | None) -> bytes | None:
-    """Return the reason phrase for a Reply: None if the phrase is the usual one of the status, or cannot be sent."""
+    """Return the reason phrase for a Reply.
+
+    Return None for the usual phrase of the status, and for a phrase that cannot be sent.
+    """
     if phrase is None or phrase == USUAL_REASONS.get(status, b""):
         return None
     return None if _UNSENDABLE.search(phrase) is not None else phrase
@@ -222,7 +229,7 @@ async def close_nothing() -> None:
 
 
 class FellBack(NamedTuple):
-    """What migrated returned for a request that fell back to legacy. `detail` is for logs only."""
+    """The outcome of migrated for a request that fell back to legacy. `detail` is for logs only."""
 
     code: str  # of FAILURES, or the status where the app itself answered
     status: int
@@ -233,8 +240,8 @@ class FellBack(NamedTuple):
 class Reply:
     """A response: status, headers as ordered pairs, body as bytes (whole) or as a stream.
 
-    `close` must be called once when the exchange ends, also if the body was not read; it releases
-    connections and cancels what still runs. `trailers` are read after the end of the body.
+    `close` must be called once when the exchange ends, even if nobody read the body. It releases connections
+    and cancels running tasks. `trailers` are read after the end of the body.
     """
 
     status: int
@@ -267,13 +274,13 @@ class Exchange(NamedTuple):
 
 
 class Server(Protocol):
-    """One side, which answers inbound requests. It never raises for the network, and keeps its time limits.
+    """One side, which answers inbound requests. It returns network failures as replies, and keeps its time limits.
 
     The caller owns the Reply and calls `close` exactly once.
     """
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Return a reply; `Reply.failure` says why if there is no proper one."""
+        """Return a reply. If the side did not answer properly, `Reply.failure` says why."""
         ...
 
 
@@ -288,7 +295,7 @@ class Sink(Protocol):
 class SpooledBody(Protocol):
     """The bytes of one body on disk, first in, first out. Its methods block: call them in threads.
 
-    One thread appends, another one takes. `close` may be called by any thread and does not block.
+    One thread appends bytes and another thread takes them. Any thread may call `close`, which does not block.
     """
 
     @property
@@ -302,11 +309,11 @@ class SpooledBody(Protocol):
         ...
 
     def append(self, data: bytes | memoryview) -> bool:
-        """Add bytes; return False, and add nothing, if there is no room."""
+        """Add bytes. If there is no room for all of them, add none and return False."""
         ...
 
     def take(self, max_bytes: int) -> bytes:
-        """Return the oldest bytes; nothing if there are none. Raises OSError if they cannot be read."""
+        """Return the oldest bytes; b"" if no bytes are left. Raises OSError if they cannot be read."""
         ...
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Adds routes to the text of a table, for rules of the app that have no route yet. Pure; every other byte stays.
+"""Adds routes for rules of the app to the text of a table, and keeps every other byte of the text. Pure.
 
-Rule: no request changes its side. A new route has the target legacy. Suppose a new route would match a request of an
-existing route that sends clients to migrated: then the new route is left out, and the reason is reported. A table that
-cannot be edited safely is refused.
+Rule: no request changes its side. A new route has the target legacy. If a new route would take requests from an
+existing route that sends clients to migrated, the new route is left out, and the reason is reported. A table
+that cannot be edited safely is refused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class AddedRoutes(NamedTuple):
 
 
 def with_app(text: str, app: str, in_place_of: str) -> str:
-    """Return the text with a line `app:`, which replaces the line `in_place_of` or, without that line, follows `version`."""
+    """Return the text with a line `app:`.
+
+    It replaces the line `in_place_of`; if the text has no such line, it follows `version`.
+    """
     placeholder = re.search(rf"(?m)^{re.escape(in_place_of)}(?=\r?$)", text)
     if placeholder is not None:
         return f"{text[: placeholder.start()]}app: {app}{text[placeholder.end() :]}"
@@ -47,9 +50,10 @@ def with_app(text: str, app: str, in_place_of: str) -> str:
 
 
 def add_routes(text: str, table: RouteTable, rules: Sequence[FoundRule], read: Read) -> AddedRoutes:
-    """Return the text of the table with new routes: one for each of the app's rules whose requests no route takes yet.
+    """Return the text of the table with a new route for each rule of the app that needs one.
 
-    Each new route has target legacy, and the path and methods of its rule.
+    A rule needs a route if no route takes its requests yet. A new route has target legacy, and the path and
+    methods of its rule.
 
     Raises:
         EditRefused: if the routes are written in a way that cannot be edited safely.
@@ -94,7 +98,7 @@ def _taken_methods(table: RouteTable) -> dict[Any, set[str]]:
 
 
 def _skipped_rules_to_report(found: NewRoutes) -> tuple[SkippedRule, ...]:
-    """Return the skipped rules to report: those that were not skipped because the table already has a route for them."""
+    """Return the rules that were skipped for another reason than that the table has a route for them already."""
     return tuple(each for each in found.skipped if each.why != TAKEN)
 
 
@@ -118,7 +122,7 @@ def _find_invalid_new_routes(loaded: ParsedTable, found: NewRoutes) -> dict[str,
 def _find_new_routes_in_the_way(
     after: RouteTable | None, before: RouteTable, names: Sequence[str]
 ) -> dict[str, str]:
-    """Return {name: reason} for the new routes that would match requests of a later route which sends clients to migrated."""
+    """Return {name: reason} for each new route that would take requests from a later route with clients on migrated."""
     order = {route.name: place for place, route in enumerate(after.routes if after else ())}
     moved = [route for route in before.routes if route.target != "legacy" or route.canary]
     added = [route for route in (after.routes if after else ()) if route.name in names]

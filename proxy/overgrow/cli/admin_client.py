@@ -19,7 +19,10 @@ _HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # wildcards 
 
 
 class Unreachable(Exception):
-    """The admin listener gave no usable response: says why, and the fix; `code` is that of the API's error, if it sent one."""
+    """The admin listener gave no usable response. The message says why, and the fix.
+
+    `code` is the code of the API's error, if the listener sent one.
+    """
 
     def __init__(self, message: str, fix: str = "", code: str = "unreachable") -> None:
         super().__init__(f"{message} {fix}".rstrip())
@@ -27,7 +30,7 @@ class Unreachable(Exception):
 
 
 class Refused(Unreachable):
-    """The admin listener answered with an error: asking again does not help."""
+    """The admin listener answered with an error that stays the same if the command asks again."""
 
 
 class AdminClient:
@@ -45,7 +48,7 @@ class AdminClient:
         self._host, self._port = _place_of(address)
 
     def get(self, path: str, keys: frozenset[str] = READINESS_KEYS) -> dict[str, Any]:
-        """Return the JSON object at `path`, which must have all `keys`; /readyz sends one with status 503 too.
+        """Return the JSON object at `path`; it must have all `keys`. A 503 of /readyz counts as a response too.
 
         Raises:
             Unreachable: if nobody answers, or the response is not such an object; Refused for an error of the API.

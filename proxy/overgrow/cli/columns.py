@@ -1,4 +1,7 @@
-"""Text tables for people, at most as wide as the terminal. In a pipe or a file each row is one line of any length."""
+"""Formats text tables for people, at most as wide as the terminal.
+
+In a pipe or a file, each row is one line of any length.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def columns(
 
 
 def _fit_widths(widths: list[int], right: Collection[int], width: int) -> list[int]:
-    """Return the columns' widths so that a row fits if possible: first shrink the first column, then the widest text columns."""
+    """Return widths at which a row fits if possible: shrink the first column, then the widest columns of text."""
     first, *others = widths
     spare = width - sum(others) - len(GAP) * len(others)
     if first <= spare:
@@ -58,7 +61,7 @@ def _lines(row: list[str], widths: list[int], right: Collection[int]) -> list[st
 
 
 def _fold_cell(cell: str, width: int) -> list[str]:
-    """Return a cell as lines no wider than its column, broken between words if it has any."""
+    """Return a cell as lines that are no wider than its column; break lines at blanks where possible."""
     return textwrap.wrap(cell, width, break_on_hyphens=False) if len(cell) > width else [cell]
 
 

@@ -1,7 +1,7 @@
 """Shell completion: route names, groups and targets after Tab.
 
-It runs each time that Tab is pressed, so it reads only the table: no app, no state, no store. On any error it offers
-nothing.
+It runs at each press of Tab, so that it reads only the table, and neither the app, the state nor the store. If
+an error occurs, it offers nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`overgrow config`: every setting in force, where it came from, and what a change of it needs."""
+"""`overgrow config`: every setting in force, the source of its value, and what is needed to change it."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _text_row(row: Mapping[str, Any]) -> tuple[str, ...]:
 def _differences(
     here: Sequence[Mapping[str, Any]], running: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield each setting that is set in this shell, with another value than the running front door has."""
+    """Yield each setting of this shell whose value differs from that of the running front door."""
     by_name = {row["name"]: row for row in running}
     for row in here:
         other = by_name.get(row["name"])

@@ -55,14 +55,17 @@ class Invocation(NamedTuple):
 
     @property
     def state(self) -> Path:
-        """The state folder, made if it does not exist."""
+        """The state folder; created if it does not exist."""
         asked = self.settings.state
         with file_deadline(self):
             return _state_dir(self.config.absolute(), asked.absolute() if asked else None)
 
     @property
     def state_wanted(self) -> Path:
-        """The path of the state folder as asked for: that of --state, or else the folder beside the table. It may not exist."""
+        """The path of the state folder: the value of --state, or else the folder beside the table.
+
+        The folder may not exist.
+        """
         return (self.settings.state or self.config.parent / ".overgrow").absolute()
 
     @property
@@ -109,7 +112,7 @@ def non_blank_reason(_ctx: click.Context, _param: click.Parameter, value: str | 
 
 @cache
 def _state_dir(config: Path, asked: Path | None) -> Path:
-    """Return the state folder, cached, so that a problem with it is logged only once."""
+    """Return the state folder. The result is cached, so that a problem with the folder is logged only once."""
     return ensure_state_dir(config, asked)
 
 
@@ -141,7 +144,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _find_running_table(asked_state: Path | None) -> Path | None:
     """Return the table of the front door that runs on the state folder; print a note that names the table.
 
-    None if the user named a table, if no front door runs, or if the front door runs `routes.yaml` of the current
+    Return None if the user named a table, if no front door runs, or if it runs `routes.yaml` of the current
     folder.
     """
     if os.environ.get("OVERGROW_CONFIG"):
@@ -157,7 +160,7 @@ def _find_running_table(asked_state: Path | None) -> Path | None:
 
 @contextmanager
 def _fail_on_errors() -> Iterator[None]:
-    """Turn ReviewRefused, and an OSError that no command expected, into a failure with a reason instead of a traceback."""
+    """Turn ReviewRefused and unexpected OSErrors into failures with a reason, so that no traceback is printed."""
     try:
         yield
     except ReviewRefused as refused:
@@ -171,7 +174,7 @@ def _fail_on_errors() -> Iterator[None]:
 
 
 def settings_of(flags: dict[str, Any]) -> Settings:
-    """Return the settings and put the table's folder first on sys.path; exit 2 for a bad setting."""
+    """Return the settings and put the table's folder first on sys.path. If a setting is invalid, exit 2."""
     try:
         settings = settings_from(os.environ, flags)
     except SettingError as error:
@@ -183,7 +186,7 @@ def settings_of(flags: dict[str, Any]) -> Settings:
 
 
 def read_table(call: Invocation) -> bytes:
-    """Return the bytes of the table; exit 1 with the fix if it cannot be read."""
+    """Return the bytes of the table. If it cannot be read, exit 1 with the fix."""
     try:
         with file_deadline(call):
             return read_table_file(call.config)
@@ -198,7 +201,7 @@ def load_table(call: Invocation, rules: Sequence[AppRule] | None) -> ParsedTable
 
 
 def load_valid_table(call: Invocation) -> RouteTable:
-    """Return the table without importing the app; exit 1 with every problem if it is not valid."""
+    """Return the table without importing the app. If the table is invalid, exit 1 with every problem."""
     loaded = load_table(call, None)
     if loaded.table is None:
         raise InvalidTable(call.config, loaded.problems)
@@ -206,7 +209,7 @@ def load_valid_table(call: Invocation) -> RouteTable:
 
 
 def drafts(call: Invocation) -> list[Draft]:
-    """Return the routes of the table, valid or not; exit 1 with the problem if it is not YAML."""
+    """Return the entries under `routes`, valid or not. If the file is not YAML, exit 1 with the problem."""
     try:
         return parse_drafts(decode_text(read_table(call)), os.environ)
     except YamlSyntaxError:
@@ -214,7 +217,7 @@ def drafts(call: Invocation) -> list[Draft]:
 
 
 def require_route(call: Invocation, name: str) -> None:
-    """Exit 1 with the nearest names unless the table, valid or not, has a route with this name."""
+    """If the table, valid or not, has no route with this name, exit 1 with the nearest names."""
     names = [draft.name for draft in drafts(call) if draft.name]
     if name not in names:
         raise unknown_route(call.config, name, names)

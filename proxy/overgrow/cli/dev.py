@@ -1,7 +1,7 @@
 """`overgrow dev`: the legacy app and the front door in one terminal, until Ctrl-C.
 
-Each runs in a process group of its own, so that Ctrl-C reaches only this process, which decides what stops
-first. Each line of their output is shown with the name of the process before it; lines of the access log are shortened.
+Each of the two runs in a process group of its own, so that Ctrl-C reaches only this process, which decides what
+stops first. Each line of output is shown after the name of its process. Lines of the access log are shortened.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DevProcess(NamedTuple):
-    """A child process: the name before its lines, and the signal that stops it."""
+    """A child process, the name that is printed before its lines, and the signal that stops it."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -75,7 +75,7 @@ def dev(legacy_command: str | None, **flags: Any) -> None:
 
 
 def _command_in_table(config: Path) -> str | None:
-    """Return `dev.legacy` of the table; None without a table or this field."""
+    """Return `dev.legacy` of the table; None if there is no table or it lacks this field."""
     try:
         return find_dev_legacy(read_table_file(config), os.environ)
     except OSError:
@@ -85,7 +85,10 @@ def _command_in_table(config: Path) -> str | None:
 def _commands(
     legacy: str | None, serve: Sequence[str], folder: Path
 ) -> Iterator[Callable[[], DevProcess]]:
-    """Yield a function for each process that starts the process, in the order in which they must start."""
+    """Yield one function for each process, in the order in which the processes must start.
+
+    The function starts the process.
+    """
     if legacy is not None:
         yield lambda: DevProcess(
             "legacy", _start(["/bin/sh", "-c", legacy], folder, {}), signal.SIGTERM
@@ -138,7 +141,7 @@ def _wait_for_end(running: Sequence[DevProcess]) -> DevProcess:
 
 
 def _stop_all(running: Sequence[DevProcess]) -> None:
-    """End all processes, in the reverse order of their start; a second Ctrl-C changes nothing."""
+    """End all processes, in the reverse order of their start. A second Ctrl-C changes nothing."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     for each in reversed(running):
@@ -154,7 +157,7 @@ def _stop_all(running: Sequence[DevProcess]) -> None:
 
 @contextmanager
 def _stop_on_signals() -> Iterator[None]:
-    """Raise Interrupted at SIGINT (Ctrl-C), SIGTERM and SIGHUP inside the block, even if the shell set these to be ignored."""
+    """Raise Interrupted at SIGINT (Ctrl-C), SIGTERM and SIGHUP inside the block, even if the shell ignores them."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise Interrupted
@@ -168,7 +171,7 @@ def _stop_on_signals() -> Iterator[None]:
 
 
 def _show_output(child: DevProcess) -> threading.Thread:
-    """Print a child's lines in a thread, its name before each."""
+    """Print the lines of a child in a thread, each after the child's name."""
 
     def show(stream: IO[bytes]) -> None:
         for line in stream:
@@ -182,7 +185,7 @@ def _show_output(child: DevProcess) -> threading.Thread:
 
 
 def short_access_line(line: str) -> str | None:
-    """Return a line of the access log in short, as `GET /products 200 migrated 3.1 ms`; None if it is no such line."""
+    """Return a line of the access log in short: `GET /products 200 migrated 3.1 ms`. Return None for any other line."""
     if not line.startswith('{"@timestamp"'):
         return None
     try:

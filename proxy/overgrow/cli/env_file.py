@@ -31,7 +31,7 @@ def env_file_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def env_file_of(name: str) -> Path | None:
-    """Return which file given by --env-file set this environment variable; None if none did."""
+    """Return the file of --env-file that set this environment variable; None if no such file set it."""
     context = click.get_current_context(silent=True)
     found: Path | None = None if context is None else context.meta.get(_SET_BY, {}).get(name)
     return found
@@ -61,7 +61,7 @@ def _load(ctx: click.Context, _param: click.Parameter, value: Path | None) -> No
 
 
 def _require_readable(file: Path, text: str) -> None:
-    """Exit 2 and name the line if a line of the file is not NAME=VALUE; the library would only log it and go on."""
+    """If a line of the file is not NAME=VALUE, exit 2 and name the line; the library would only log it."""
     from dotenv.parser import parse_stream  # noqa: PLC0415 - as above
 
     for each in parse_stream(StringIO(text)):

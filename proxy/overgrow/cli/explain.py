@@ -1,4 +1,7 @@
-"""`overgrow explain`: which side would serve one request, decided by the code that serves requests."""
+"""`overgrow explain`: says which side would serve one request.
+
+The code that decides real requests decides this one too.
+"""
 
 from __future__ import annotations
 
@@ -159,8 +162,8 @@ def explain(
 ) -> None:
     """Show which side would serve a request to PATH or URL, and why each other route does not match.
 
-    The code that decides real requests decides here too, and reads the kill file. PATH may be *, as in
-    OPTIONS *; a URL also gives host and scheme.
+    The code that decides real requests decides here too, and reads the kill file. PATH may be *, as in OPTIONS
+    *. A URL also determines host and scheme.
     """
     explanation = _explain_request(call, target, method, headers, ip)
     call.print_result(_as_json(explanation), _as_text(explanation))
@@ -193,7 +196,10 @@ def _explain_request(
 
 
 def _matcher(call: Invocation, rules: list[AppRule] | None, *, killed: bool) -> Matcher:
-    """Return the matcher of the table. If the table is invalid but a kill file exists, return that of the last good table."""
+    """Return the matcher of the table.
+
+    If the table is invalid but a kill file exists, return the matcher of the last good table.
+    """
     loaded = load_table(call, rules)
     if loaded.table is not None:
         return Matcher(loaded.table, loaded.paths)
@@ -263,7 +269,7 @@ def _why(explanation: Explanation) -> str:
 
 
 def _cohort(explanation: Explanation) -> list[str]:
-    """Return lines with the bucket and cohort of the client if the canary decided; none otherwise."""
+    """Return lines with the bucket and cohort of the client if the canary decided; else return no lines."""
     decision = explanation.decision
     route = decision.route
     if route is None or decision.side not in ("legacy", "migrated"):

@@ -119,7 +119,7 @@ class Failed(click.ClickException):
 
 
 class BadUsage(Failed):
-    """The command's arguments cannot be used, whatever the table contains; exit 2."""
+    """The command's arguments are invalid for every table; exit 2."""
 
     exit_code = 2
 
@@ -136,7 +136,7 @@ class InvalidTable(Failed):
         super().__init__("invalid-table", f"{config} has {count}.", "Fix them all.", problems)
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002  click's signature
-        """Print only the problems, without a sentence before them."""
+        """Print only the problems, and no sentence before them."""
         for problem in self.problems:
             echo_safe(str(problem), err=True)
 
@@ -148,7 +148,10 @@ def failure_of(refused: EditRefused) -> Failed:
 
 
 def failure_of_client(error: Unreachable) -> Failed:
-    """Return what the admin client raised as a failure of the command; codes that only the API has are `unreachable`."""
+    """Return an exception of the admin client as a failure of the command.
+
+    Codes that only the API has become `unreachable`.
+    """
     code = error.code if error.code in FAILURES or error.code in REFUSALS else "unreachable"
     return Failed(code, error.message, error.fix)
 

@@ -28,7 +28,10 @@ BRAKE = "overgrow rollback --all works as long as one of the two responds."
 
 
 class FileCommand(Protocol):
-    """A command that calls the file system. If that does not respond, the error names these paths."""
+    """A command that calls the file system.
+
+    If the file system does not respond, the error names the paths of this command.
+    """
 
     @property
     def json(self) -> bool:
@@ -47,7 +50,7 @@ class FileCommand(Protocol):
 
 
 class AnyPath(click.ParamType[Path]):
-    """A path as it was given. Not click.Path, which calls stat while it reads the command line."""
+    """A path as the user gave it. click.Path is not used, because it calls stat while it reads the command line."""
 
     name = "path"
 
@@ -94,7 +97,7 @@ class FileDeadline:
 
 @contextmanager
 def file_deadline(call: FileCommand, limit_s: float = LIMIT_S) -> Iterator[FileDeadline]:
-    """Limit the file calls inside: the command ends with exit 1 if they do not return in time."""
+    """Limit the time of the file calls inside the block. If the time runs out, the command ends with exit 1."""
     deadline = FileDeadline(call, limit_s)
     deadline.start()
     try:

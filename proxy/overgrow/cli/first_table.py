@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"[\w/<>:.,()=*-]+")
 
 
 class FoundRule(NamedTuple):
-    """One URL rule of the app: its text, its methods (None: all), and its host."""
+    """One URL rule of the app: its text, its methods (None stands for all), and its host."""
 
     rule: str
     methods: frozenset[str] | None
@@ -50,7 +50,7 @@ def rules_in(app: Any) -> list[FoundRule]:
 
 
 def _host(app: Any, rule: Any) -> str | None:
-    """Return the host of a rule, from host matching or from a subdomain of SERVER_NAME."""
+    """Return the host of a rule. It comes from host matching or from a subdomain of SERVER_NAME."""
     if app.url_map.host_matching:
         return rule.host or None
     server = (app.config["SERVER_NAME"] or "").partition(":")[0]
@@ -68,7 +68,7 @@ class NewRoutes(NamedTuple):
 def first_table(rules: Iterable[FoundRule], without: Mapping[str, str] = NOTHING) -> FirstTable:
     """Return the part `routes:` of a table: a route with target legacy for each rule that a table can express.
 
-    Routes named in `without` are left out: it maps a name to the reason why an earlier attempt failed.
+    `without` maps the names of routes to leave out to the reasons why an earlier attempt with them failed.
     """
     found = new_routes(rules, without, taken={}, names=set())
     lines = [f"  {line}" for line in found.lines]
@@ -83,10 +83,10 @@ def new_routes(
     taken: dict[Any, set[str]],
     names: set[str],
 ) -> NewRoutes:
-    """Return the entries under `routes` for those rules that have no route in the table yet.
+    """Return new entries for `routes`, one for each rule without a route in the table.
 
-    `taken` holds the methods of existing routes by shape and host, `names` their names; the new entries are added to
-    both. Routes named in `without` are left out: it maps a name to the reason.
+    `taken` holds the methods of existing routes by shape and host, and `names` holds their names. Both get the
+    new entries too. Routes named in `without` are left out: it maps a name to the reason.
     """
     lines: list[str] = []
     made: list[str] = []
@@ -117,7 +117,10 @@ def _skip_reason(found: FoundRule) -> str | None:
 
 
 def _free_methods(found: FoundRule, taken: dict[Any, set[str]]) -> tuple[str, ...] | None:
-    """Return the methods of a rule that no route or earlier rule of this shape has; () for all methods, None if none is left."""
+    """Return the methods of a rule that are still free: no route and no earlier rule of this shape has them.
+
+    Return () if all methods are free, and None if none is free.
+    """
     before = taken.setdefault((shape_of(found.rule), found.host), set())
     methods = _own_methods(found)
     left = tuple(method for method in methods if method not in before)
@@ -128,7 +131,7 @@ def _free_methods(found: FoundRule, taken: dict[Any, set[str]]) -> tuple[str, ..
 
 
 def _own_methods(found: FoundRule) -> tuple[str, ...]:
-    """Return the rule's methods without those that Flask adds itself; () if the rule has all methods."""
+    """Return the rule's methods without those that Flask adds; () stands for all methods."""
     methods = found.methods or frozenset()
     return tuple(sorted(methods - FLASKS_OWN or methods))
 
@@ -136,10 +139,10 @@ def _own_methods(found: FoundRule) -> tuple[str, ...]:
 def _with_preflight(
     found: FoundRule, methods: tuple[str, ...], taken: dict[Any, set[str]]
 ) -> tuple[str, ...]:
-    """Return the methods of a route, with OPTIONS if Flask serves it and the route has unsafe methods.
+    """Return the methods of a route. Add OPTIONS if Flask serves OPTIONS there and the route has unsafe methods.
 
-    A browser that asks for permission then asks the side that will answer. OPTIONS goes to the first such route of a
-    path.
+    A browser that asks for permission (CORS preflight) then asks the side that will answer. If several routes
+    of a path have unsafe methods, the first one gets OPTIONS.
     """
     before = taken[(shape_of(found.rule), found.host)]
     if (
@@ -163,7 +166,10 @@ def _route(name: str, found: FoundRule, methods: Sequence[str]) -> Iterator[str]
 
 
 def _name(found: FoundRule, methods: Sequence[str], names: set[str]) -> str:
-    """Return a name derived from methods and path, with -2, -3 and so on if the name is already used; add it to `names`."""
+    """Return a route name made from methods and path, and add it to `names`.
+
+    If it is used already, append -2, -3 and so on.
+    """
     name = derived = derived_name(methods, found.rule)
     number = 1
     while name in names:

@@ -1,8 +1,8 @@
 """`overgrow flip`, `rollback`, `resume`: move a route, move it back, move everything back.
 
-These commands must work in an emergency. They import the app only when a change sends more clients
-to migrated while no front door runs, read the evidence only where the table requires it, and use the
-network only for --admin.
+These commands must work in an emergency. They import the app only if a change sends more clients to migrated
+while no front door runs. They read evidence only for routes that require it, and use the network only for
+--admin.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def flip(  # noqa: PLR0913  click's
 
 
 def _require_goal(to: str, route: str) -> None:
-    """Exit 2 for a target that does not exist."""
+    """If the target is not a valid one, exit 2."""
     try:
         parse_goal(to)
     except EditRefused as refused:
@@ -112,7 +112,10 @@ def _is_goal(text: str) -> bool:
 
 
 def _ask_gate(call: Invocation, name: str, clean: int, *, forced: bool) -> Readiness:
-    """Ask the gate whether a route that requires evidence may be flipped; exit 1 with the reasons if not, unless `forced`."""
+    """Ask the gate whether a route that requires evidence may be flipped.
+
+    If it may not and `forced` is False, exit 1 with the reasons.
+    """
     from overgrow.cli.evidence.gate import readiness  # noqa: PLC0415  the store is slow to import
 
     answer = readiness(call, name, clean)
@@ -185,10 +188,10 @@ def _kill_everything(call: Invocation, waiting: MakeWaiting, limit_s: float) -> 
 def _wait_for_kill(
     board: Path, waiting: AnyWaiting | None, limit_s: float
 ) -> tuple[str | None, bool | None]:
-    """Return (late, all_seen): which workers have not seen the kill file (None if all have), and whether all have.
+    """Return (late, all_seen): the workers that have not seen the kill file (None if all have), and whether all have.
 
-    Without --wait this reads only the workers' board, which needs neither port nor token. Both values
-    are None with --no-wait, and if no running worker uses this state folder.
+    Without --wait this reads only the workers' board, which needs neither port nor token. With --no-wait, and
+    if no running worker uses this state folder, both values are None.
     """
     if waiting is None:
         return None, None
@@ -203,7 +206,7 @@ def _wait_for_kill(
 
 
 def _note_unrecorded(why: str | None) -> None:
-    """Print a note that the history does not have the change yet, because the kill switch does not wait for the lock."""
+    """Print a note that the history lacks the change so far, because the kill switch does not wait for the lock."""
     if why is not None:
         echo_safe(
             f"note: not in the history yet ({why}); the next command that writes it adds this entry",
@@ -212,9 +215,9 @@ def _note_unrecorded(why: str | None) -> None:
 
 
 def _fail_unseen_kill(call: Invocation, made: KillResult) -> None:
-    """Fail because no running front door uses the state folder of the kill file, so none has seen that file.
+    """Fail, because no running front door uses the state folder of the kill file and so none has seen the file.
 
-    A kill file in a temporary folder, where no front door looks for it, is removed again.
+    If the kill file is in a temporary folder, remove it, because no front door looks for it there.
     """
     if call.state != call.state_wanted:
         # The history has the kill already, so it gets the end of it, too.
@@ -238,7 +241,7 @@ def _refusal_text(made: KillResult) -> str:
 
 
 def _require_known_table(call: Invocation) -> None:
-    """Fail if neither the table nor a last-good table exists: in a wrong folder a kill file has no effect."""
+    """If there is neither a table nor a last-good table, fail: in a wrong folder a kill file has no effect."""
     last_good = call.state_wanted / "last-good.yaml"
     if not _may_exist(call.config) and not _may_exist(last_good):
         what = (
@@ -284,9 +287,9 @@ def resume(call: Invocation, waiting: MakeWaiting, limit_s: float) -> None:  # n
 
 
 def _wait_for_resume(state: Path, waiting: AnyWaiting | None) -> tuple[str | None, bool | None]:
-    """Return (late, all_follow): which workers do not follow the table again yet (None if all do), and whether all do.
+    """Return (late, all_follow): the workers that still obey the kill file (None: no worker), and whether all follow.
 
-    Both values are None with --no-wait, and if no front door runs on the state folder.
+    With --no-wait, and if no front door runs on the state folder, both values are None.
     """
     if waiting is None or isinstance(waiting, Nobody):
         return None, None
@@ -307,7 +310,7 @@ def _resumed_text(call: Invocation, removed: Sequence[str], confirmed: bool | No
 
 @contextmanager
 def _edit_session(call: Invocation, route: str | None) -> Iterator[FileDeadline]:
-    """Hold the deadline for file calls while the block edits files; end with exit 1 and the reason if an edit is refused."""
+    """Inside the block, limit the time of file calls. If an edit is refused, exit 1 with the reason."""
     try:
         with file_deadline(call, LIMIT_S + 2 * WAIT_S) as deadline:
             yield deadline
@@ -329,7 +332,7 @@ def _actor_checks(call: Invocation, deadline: FileDeadline, limit_s: float) -> d
 
 
 def _app_rules(call: Invocation) -> Any:
-    """Return the app's rules; called only if a change sends more clients to migrated."""
+    """Return the app's rules. It is called only for a change that sends more clients to migrated."""
     return rules_of(call.settings, UNCHANGED)
 
 
@@ -356,7 +359,10 @@ def _report_flip(call: Invocation, flipped: FlipResult, make_waiting: MakeWaitin
 
 
 def _lag(call: Invocation, flipped: FlipResult, readyz: Mapping[str, Any]) -> str:
-    """Return a text on the workers that do not follow the flip yet; "" if all run its table, or a newer one that contains it."""
+    """Return a text on the workers that still run an older table.
+
+    "" if all run the table of the flip or a newer one.
+    """
     late = revision_lag(readyz, flipped.revision)
     data = read_table(call) if late else b""
     if not late or revision_lag(readyz, revision_of(data)):

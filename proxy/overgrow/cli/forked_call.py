@@ -1,7 +1,7 @@
-"""Calls into the team's app, made in a forked process.
+"""Calls the team's app in a forked process.
 
-Rule: what the app starts while it is imported (threads, for instance) does not stay in the process of the command. A
-call that takes long is reported, and is ended when the command is.
+Rule: what the app starts during its import (threads, for instance) does not stay in the process of the command.
+A call that takes long is reported. When the command ends, the call ends too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class EndedApartError(Exception):
 
 
 def call_in_fork(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
-    """Return what `call` returns. It runs in a forked process, so that what it imports does not stay in this process.
+    """Run `call` in a forked process and return its result. What `call` imports does not stay in this process.
 
     If the call takes long, `on_long` is called with the seconds waited so far. An exception of the call is raised here.
 
@@ -58,7 +58,10 @@ def call_in_fork(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
 
 
 def _run_in_fork(call: Callable[[], Any], sender: Connection) -> NoReturn:
-    """Send what the call returns or raises, and exit without waiting for threads, because a thread of the app may never end."""
+    """Send what the call returns or raises.
+
+    Then exit without waiting for threads, because a thread of the app may never end.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         try:
@@ -73,7 +76,7 @@ def _run_in_fork(call: Callable[[], Any], sender: Connection) -> NoReturn:
 def _wait_for_outcome(
     receiver: Connection, process: multiprocessing.process.BaseProcess, limit_s: float
 ) -> bool:
-    """Return whether the outcome arrived in time.
+    """Wait for the outcome; return False if the time runs out.
 
     EOF on the pipe does not prove that the process ended: a process that the app forked may hold it open.
 

@@ -33,9 +33,9 @@ LAST = 20
 def history(call: Invocation, route: str | None, last: int) -> None:
     """Show flips, rollbacks, kills, resumes and accepted rules, the latest first.
 
-    With ROUTE, show only what was done to that route, by flips of its group too; with group:NAME, only
-    what was done to that group. Each line of the history contains the hash of the line before. Exit 1
-    if a line was changed or removed later.
+    With ROUTE, show only changes of that route, including flips of its group. With group:NAME, show only
+    changes of that group. Each line of the history contains the hash of the line before. Exit 1 if a line was
+    changed or removed later.
     """
     with file_deadline(call):
         found = read_history(call.state_to_read)
@@ -48,7 +48,7 @@ def history(call: Invocation, route: str | None, last: int) -> None:
 
 
 def _report_broken(call: Invocation, found: History) -> None:
-    """Print a note on a line that a crash cut short; fail if a line was changed or removed."""
+    """If a crash cut the last line short, print a note; if a line was changed or removed, fail."""
     place = call.state_to_read / JOURNAL
     if len(found.broken) == len(found.torn):
         for sentence in found.broken:
@@ -62,7 +62,10 @@ def _report_broken(call: Invocation, found: History) -> None:
 
 
 def _text(row: HistoryRow) -> str:
-    """Return an entry for people: when, who and what. Lines below it say why, which gates were overruled, and what became of it."""
+    """Return an entry for people: when, who and what.
+
+    Further lines say why, which gates were overruled, and whether the change was undone.
+    """
     entry = row.entry
     moved = f" {entry.route}: {entry.from_} -> {entry.to}" if entry.route else ""
     lines = [f"{entry.at}  {entry.who}  {entry.action}{moved}"]

@@ -72,7 +72,7 @@ NO_APP_YET = (
 
 
 class InitOptions(NamedTuple):
-    """The checked options; `written` is the URL with its variables, `url` the URL with their values."""
+    """The checked options. `written` is the URL as written, with variables; `url` is the URL with their values."""
 
     written: str
     url: str
@@ -132,7 +132,7 @@ def _note_skipped(skipped: Sequence[SkippedRule]) -> None:
 
 
 def _print_legacy_response(call: Invocation, url: str, answer: LegacyAnswer) -> None:
-    """Print legacy's response. A missing response is only a note, since the table may be right anyway."""
+    """Print legacy's response. A missing response is only a note, because the table may be right anyway."""
     if answer.error is not None:
         what = f"legacy does not respond at {url} now: {answer.error}"
         echo_safe(
@@ -143,7 +143,7 @@ def _print_legacy_response(call: Invocation, url: str, answer: LegacyAnswer) -> 
 
 
 class Schema(NamedTuple):
-    """The schema that a table's first line names, and whether this command wrote it."""
+    """The schema that the first line of a table names, and whether this command wrote the schema."""
 
     path: Path
     is_new: bool
@@ -199,7 +199,10 @@ def _check_options(call: Invocation, legacy: str | None, app: str | None) -> Ini
 
 
 def _legacy_that_runs(call: Invocation) -> str | None:
-    """Return the legacy URL of the running front door if it was started with --legacy instead of a table."""
+    """Return the legacy URL of the last-good table, which a front door started with --legacy writes.
+
+    None if there is none.
+    """
     with file_deadline(call):
         kept = read_last_good(call.state_wanted)
     table = None if kept is None else parse_last_good(kept, call.config, os.environ)
@@ -210,7 +213,7 @@ def _legacy_that_runs(call: Invocation) -> str | None:
 
 
 def _add(call: Invocation, legacy: str | None, app: str | None) -> None:
-    """Add a route for each rule that has none, and the line `app:` if the table lacks it."""
+    """Add a route for each rule without a route. If the table has no line `app:`, add that line too."""
     table = load_valid_table(call)
     _require_same(call, table, legacy, app)
     name = app or call.settings.app or table.app
@@ -236,7 +239,7 @@ def _add(call: Invocation, legacy: str | None, app: str | None) -> None:
 
 
 def _require_same(call: Invocation, table: RouteTable, legacy: str | None, app: str | None) -> None:
-    """Exit 2 if --legacy or --app names something else than the table."""
+    """If --legacy or --app differs from the table, exit 2."""
     for option, given, stands in (
         ("--legacy", legacy and _check_options(call, legacy, None).url, table.legacy.url),
         ("--app", app and _check_options(call, table.legacy.url, app).app, table.app),
@@ -288,7 +291,7 @@ def _import_flask_app(call: Invocation, name: str) -> Any:
 
 
 def _schema_for(config: Path) -> str:
-    """Return the path of the schema that the table's first line names.
+    """Return the path of the schema that the first line of a new table names.
 
     In a checkout of Overgrow it is the schema in the package, otherwise a copy beside the table.
 
@@ -320,7 +323,7 @@ def _valid_table(
 
 
 def _write(config: Path, text: str) -> Schema:
-    """Write the table and the schema that its first line names; both or neither."""
+    """Write the table and the schema that its first line names. If one cannot be written, write neither."""
     schema = config.parent / _schema_for(config)
     made: list[Path] = []
     try:

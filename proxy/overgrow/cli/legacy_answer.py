@@ -1,7 +1,7 @@
 """Sends one request to the legacy app. The result is shown after a first table has been written.
 
-Rule: a mistyped address is the most common mistake, so it is reported at once. It does not stop the
-command, since legacy may be down for now. The wait is bounded, whatever legacy sends.
+Rule: a mistyped address is the most common mistake, so it is reported at once. A missing answer does not stop
+the command, because legacy may be down for a moment. The wait is bounded, whatever legacy sends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LATE = "no answer in time"
 
 
 class LegacyAnswer(NamedTuple):
-    """The head of the response to GET /; if there is none, `error` says why."""
+    """The head of the response to GET /. If there was no response, `error` says why."""
 
     status: int | None = None
     reason: str = ""

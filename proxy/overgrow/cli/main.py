@@ -44,7 +44,10 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """A group that imports only the module of the command that runs, so that `flip` does not import gunicorn."""
+    """A command group that imports only the module of the command that runs.
+
+    For instance, `flip` does not import gunicorn.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """Return the commands' names in the order in which a migration needs them."""
@@ -61,12 +64,12 @@ class Commands(click.Group):
         return command  # type: ignore[no-any-return]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Remember whether --json was given, because bad usage is found before a command could look."""
+        """Remember whether --json was given: bad usage may be found before the command itself reads its options."""
         ctx.meta["json"] = "--json" in args
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; with --json print bad usage as JSON too."""
+        """Run the command. With --json, print bad usage as JSON too."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:

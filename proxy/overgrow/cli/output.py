@@ -11,5 +11,5 @@ from overgrow.text import printable
 
 
 def echo_safe(text: str, *, err: bool = False) -> None:
-    """Print text with control characters escaped, line by line; with `err` on standard error."""
+    """Print text line by line with control characters escaped. With `err`, print it on standard error."""
     click.echo(printable(text), err=err)

@@ -1,6 +1,6 @@
-"""How the process of a command ends: in time, even if a thread that the team's app started still runs.
+"""Ends the process of a command at once, even if threads that the team's app started still run.
 
-Rule: it imports nothing that a command does not need anyway, because every command imports it.
+Rule: every command imports this module, so that this module imports only what every command needs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def end_process(code: str | int | None) -> NoReturn:
 
 
 def exit_now(code: int) -> NoReturn:
-    """End this process without waiting for its threads; flush what it has printed."""
+    """Flush the output and end this process without waiting for its threads."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # the app may have closed them
             stream.flush()

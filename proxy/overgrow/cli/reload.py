@@ -1,4 +1,4 @@
-"""`overgrow reload`: replaces the workers by new ones that run the current code, without losing a request.
+"""`overgrow reload`: replaces the workers by new workers with the current code, without losing a request.
 
 Rule: code that cannot run changes nothing. This command imports the app first, in a forked process. Then it
 sends SIGHUP to the master, and the board shows when every worker has the new code.
@@ -81,7 +81,7 @@ def reload_app(call: Invocation, timeout: float) -> None:
 
 
 def _require_master(call: Invocation) -> int:
-    """Return the process id of the front door's master; exit 1 if it cannot be found."""
+    """Return the process id of the front door's master. If it cannot be found, exit 1."""
     with file_deadline(call):
         master = find_master(call.state_to_read)
     if master is None:
@@ -112,7 +112,7 @@ def _send_hup(master: int) -> None:
 
 
 def _require_code(call: Invocation, running: Sequence[Worker]) -> None:
-    """Exit 1 if the current code cannot serve the table in effect."""
+    """If the current code cannot serve the table in effect, exit 1."""
     try:
         why = call_in_fork(partial(_why_unusable, call, running), _note_long)
     except EndedApartError:
@@ -122,7 +122,7 @@ def _require_code(call: Invocation, running: Sequence[Worker]) -> None:
 
 
 def _why_unusable(call: Invocation, running: Sequence[Worker]) -> str:
-    """Import the app, and return why it cannot serve the table in effect; empty if it can serve that table."""
+    """Import the app, and return why it cannot serve the table in effect; return "" if it can."""
     from overgrow.app import app_rules  # noqa: PLC0415  imports Flask
     from overgrow.app_loader.source_tree import remove_stale_bytecode  # noqa: PLC0415  as above
     from overgrow.cli.team_rules import import_app  # noqa: PLC0415  as above
@@ -161,7 +161,7 @@ def _now() -> str:
 def _wait_for_workers(
     call: Invocation, before: Sequence[Worker], began: str, limit_s: float
 ) -> Reloaded:
-    """Wait until as many new workers run the new code as there were workers before, and no old worker accepts clients."""
+    """Wait until as many new workers as before run the new code, and no old worker accepts clients any more."""
     wanted = sum(not each.get("leaving") for each in before) or 1
     old = {each["pid"] for each in before}
     known = _boot_error(before)
@@ -194,7 +194,7 @@ def _pause() -> None:
 
 
 def _boot_error(workers: Sequence[Worker]) -> Any:
-    """Return why workers do not start, as the living workers report it."""
+    """Return the reason that the living workers report for failed starts of new workers."""
     return next((each["boot_error"] for each in workers if each.get("boot_error")), None)
 
 

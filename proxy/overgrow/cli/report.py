@@ -1,7 +1,7 @@
 """`overgrow report --html FILE`: the state of the migration as one self-contained file, for a review or a ticket.
 
-It reads the table, the state folder and the store, never the front door, so that it works while that is stopped. What
-cannot be read is named in the report.
+It reads the table, the state folder and the store, and never asks the front door, so that it works while the
+front door is stopped. The report names what cannot be read.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ STOPPED = "No front door runs on this state folder: what happens now is unknown,
 def report(call: Invocation, target: Path, route: str | None, *, force: bool) -> None:
     """Write one self-contained HTML file of progress, routes, gates, differences and flips.
 
-    The file needs no network and no script. It is made from the table, the state folder and the
-    store, so it also works while the front door is stopped; it names what is unknown then. FILE is
-    replaced in one step, and only if it is a report: name another file, or give --force.
+    The file needs no network and no script. It is made from the table, the state folder and the store, so that
+    it also works while the front door is stopped. It names what is unknown. FILE is replaced in one step, and
+    only if it is a report: name another file, or give --force.
     """
     from overgrow.admin.report import ReportFolder, counts_text, render_report, report_data  # noqa: PLC0415  loads Flask's templates
 
@@ -86,7 +86,7 @@ def report(call: Invocation, target: Path, route: str | None, *, force: bool) ->
 
 
 def _require_replaceable(target: Path, *, force: bool) -> None:
-    """Exit 1 if the file exists and is no report, so that a mistyped name never destroys a table."""
+    """If the file exists but is not a report, exit 1, so that a mistyped name never destroys a table."""
     from overgrow.admin.report import MARK  # noqa: PLC0415  as above
 
     if target == STDOUT or not os.path.lexists(target):
@@ -103,7 +103,10 @@ def _require_replaceable(target: Path, *, force: bool) -> None:
 
 
 def _find_table(call: Invocation) -> tuple[RouteTable | None, list[str]]:
-    """Return (table, sentences): the table on disk, else the last one that took effect; and why it is not the one on disk."""
+    """Return (table, sentences): the table on disk, else the last table in effect.
+
+    In the second case, the sentences say why.
+    """
     loaded = load_table(call, None)
     if loaded.table is not None:
         return loaded.table, []
@@ -121,7 +124,7 @@ def _find_table(call: Invocation) -> tuple[RouteTable | None, list[str]]:
 def _find(
     call: Invocation, table: RouteTable | None, route: str | None, unknown: list[str]
 ) -> ReportFindings:
-    """Read gates and differences; say what cannot be read."""
+    """Read gates and differences; collect sentences about everything that cannot be read."""
     from overgrow.admin.report import ReportFindings  # noqa: PLC0415  as above
 
     with file_deadline(call):
@@ -140,14 +143,14 @@ def _find(
 
 
 def _routes_with_gate(table: RouteTable | None, route: str | None) -> Iterator[Route]:
-    """Yield the routes that a gate has something to say about."""
+    """Yield the routes for which the gate has figures: those with a shadow or with `require`."""
     for each in table.routes if table else ():
         if route in (None, each.name) and (each.shadow or each.require_clean):
             yield each
 
 
 def _write(target: Path, text: str) -> None:
-    """Write the report in one step: a reader never sees half of it, and if that fails, the former file stays."""
+    """Write the report in one step: no reader sees half of it. If that fails, the former file stays."""
     if target == STDOUT:
         echo_safe(text)
         return

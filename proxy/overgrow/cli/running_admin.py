@@ -13,7 +13,7 @@ from overgrow.table.running import find_admin
 
 
 def admin_address(call: Invocation) -> str:
-    """Return the admin listener's address: as the user set it, else that of the front door on the state folder, else the default."""
+    """Return the address of the admin listener: the setting, else that of the running front door, else the default."""
     source = click.get_current_context().get_parameter_source("admin")
     if source is click.core.ParameterSource.COMMANDLINE or os.environ.get("OVERGROW_ADMIN"):
         return call.settings.admin
@@ -22,6 +22,6 @@ def admin_address(call: Invocation) -> str:
 
 
 def reading_client(call: Invocation) -> AdminClient:
-    """Return a client of the running front door's admin listener; a token that may only read is enough for it."""
+    """Return a client of the running front door's admin listener. A read-only token is enough for it."""
     settings = call.settings
     return AdminClient(admin_address(call), settings.admin_token or settings.admin_read_token)

@@ -1,4 +1,4 @@
-"""The settings in force, for people: each value, where it came from, and never a secret.
+"""Reports the settings in force, for people: each value and its source, but never a secret.
 
 The master of `overgrow serve` writes this report into the state folder, so that a command in another shell can
 show what the front door runs with. Rule: a value is written as the environment would write it; the report
@@ -35,7 +35,7 @@ def report_settings(
 ) -> list[dict[str, Any]]:
     """Return a row for each setting.
 
-    `flags` are the values of the command's flags; None for a flag that the user left out. `passed` names the settings
+    `flags` are the values of the command's flags: None if the user left a flag out. `passed` names the settings
     that a socket of the service manager replaces.
     """
     rows = [_row(each, settings, flags) for each in SETTINGS]
@@ -85,7 +85,7 @@ def _value_text(setting: Setting, settings: Settings) -> str | None:
 
 
 def _read_table(config: Path) -> bytes:
-    """Return the bytes of the table; no bytes if it cannot be read, because other commands report that."""
+    """Return the bytes of the table. If it cannot be read, return b"", because other commands report that."""
     try:
         return within(ANSWER_S, config, partial(read_table_file, config))
     except OSError:
@@ -99,7 +99,7 @@ def _app_in_table(config: Path) -> str | None:
 def publish_settings(
     settings: Settings, flags: Mapping[str, Any], passed: Collection[str] = ()
 ) -> None:
-    """Write the report of this front door into its state folder. If that fails, the start goes on."""
+    """Write the report of this front door into its state folder. If that fails, the front door starts all the same."""
     assert settings.state is not None  # noqa: S101 - serve has found it
     report = {
         "pid": os.getpid(),
@@ -116,7 +116,10 @@ def publish_settings(
 
 
 def read_published_settings(state: Path, pid: int) -> dict[str, Any] | None:
-    """Return the report of the front door whose master has the process id `pid`; None if that front door wrote no report that can be read."""
+    """Return the report of the front door whose master has the process id `pid`.
+
+    None if there is no readable report of it.
+    """
     try:
         report = json.loads((state / REPORT).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -126,7 +129,7 @@ def read_published_settings(state: Path, pid: int) -> dict[str, Any] | None:
 
 
 def _is_report(report: Mapping[str, Any]) -> bool:
-    """Whether a report has the shape in which `publish_settings` writes one; more fields are fine."""
+    """Whether a report has the fields that `publish_settings` writes; further fields are allowed."""
     rows = report.get("settings")
     return (
         isinstance(report.get("version"), str)
@@ -144,7 +147,7 @@ def _is_row(row: Mapping[str, Any]) -> bool:
 
 
 def find_front_door(state: Path) -> tuple[int | None, dict[str, Any] | None]:
-    """Return (pid, report) of the front door that runs on a state folder; None for what is not known."""
+    """Return (pid, report) of the front door that runs on a state folder. A value is None if it is unknown."""
     pid = find_described_pid(state)
     return pid, None if pid is None else read_published_settings(state, pid)
 

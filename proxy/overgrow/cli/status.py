@@ -32,8 +32,8 @@ def status(call: Invocation, *, watch: bool) -> None:
 
     With --watch the routes with most requests in the last minute come first, with their p95.
 
-    Exit 1 if the listener cannot be reached, the front door is not ready, the table on disk is
-    refused, or legacy does not answer; with --watch, if this was so when the command ended.
+    Exit 1 if the listener cannot be reached, the front door is not ready, the table on disk is refused, or
+    legacy does not answer. With --watch, the state at the end of the command counts.
     """
     if watch:
         _require_terminal(call)
@@ -50,7 +50,7 @@ def status(call: Invocation, *, watch: bool) -> None:
 
 
 def _require_terminal(call: Invocation) -> None:
-    """Exit 2 with --json, and if standard output is no terminal."""
+    """If --json is given, or standard output is not a terminal, exit 2."""
     if call.json:
         raise click.UsageError(
             "--watch shows a screen, and --json prints once. Leave one of them out."

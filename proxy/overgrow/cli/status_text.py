@@ -71,7 +71,10 @@ def health_text(payload: Mapping[str, Any]) -> str:
 
 
 def _load_lines(payload: Mapping[str, Any]) -> list[str]:
-    """Return how many connections and calls there are; nothing if a front door of an earlier version does not send that."""
+    """Return lines with the numbers of connections and calls.
+
+    No lines if the front door is an earlier version that omits them.
+    """
     if "connections" not in payload:
         return []
     open_now, calls = payload["connections"], payload["local_calls"]
@@ -84,7 +87,10 @@ def _load_lines(payload: Mapping[str, Any]) -> list[str]:
 
 
 def sides_table(sides: Mapping[str, Mapping[str, Any]], width: int | None = None) -> str:
-    """Return the rates of both sides as a table, with a row for each window with requests; "" if there were none."""
+    """Return the rates of both sides as a table, one row for each window with requests.
+
+    "" if there were no requests.
+    """
     head = ("SIDE", "WINDOW", "REQUESTS", "REQ/S", "ERRORS", "SHARE", "P50", "P95", "P99")
     rows = [
         (side, words, *_window_cells(windows[name]))
@@ -116,7 +122,7 @@ def error_share(errors: int, requests: int) -> str:
 
 
 def upstream_error(payload: Mapping[str, Any]) -> str:
-    """Return since when legacy does not answer, and why; "" if it answers."""
+    """Return since when legacy has not answered, and why; "" if it answers."""
     upstream = payload.get("upstream")  # an earlier version's front door does not send it
     if upstream is None or upstream["up"]:
         return ""
@@ -128,7 +134,7 @@ def upstream_error(payload: Mapping[str, Any]) -> str:
 
 
 def breakers_text(breakers: Sequence[Mapping[str, Any]]) -> str:
-    """Return a line for each route, side and state with breakers that are not closed; "" if all are closed."""
+    """Return a line for each route, side and state of open or half-open breakers; "" if all breakers are closed."""
     by_breaker: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for each in breakers:
         by_breaker.setdefault((each["route"], each["side"], each["state"]), []).append(each)
@@ -146,7 +152,7 @@ def _breaker(route: str, side: str, state: str, found: Sequence[Mapping[str, Any
 
 
 def error_text(payload: Mapping[str, Any]) -> str:
-    """Return why the file on disk is refused, with its problems; "" if it is not."""
+    """Return why the file on disk is refused, with its problems; "" if it is accepted."""
     error = payload["reload_error"]
     if error is None:
         return ""
@@ -159,7 +165,7 @@ def error_text(payload: Mapping[str, Any]) -> str:
 
 
 def boot_error_text(payload: Mapping[str, Any]) -> str:
-    """Return why new workers do not start; "" if they do."""
+    """Return why new workers do not start; "" if they start."""
     error = payload.get("boot_error")  # an earlier version's front door does not send it
     if error is None:
         return ""

@@ -44,7 +44,7 @@ from overgrow.yaml_file.problem import Problem
 
 
 class CheckResult(NamedTuple):
-    """The result of `check`: problems of the app first, then of the table."""
+    """The result of `check`: first the problems of the app, then the problems of the table."""
 
     problems: Sequence[Problem]
     notes: Sequence[str]
@@ -92,10 +92,10 @@ def check(
 ) -> None:
     """Report every problem of FILE (default: the table of --config), in file order.
 
-    The command also imports the app and checks that it has a rule for each route that may send clients
-    to it. It checks that no request can reach legacy if an irreversible route of the last table in effect,
-    or of --against, kept it from legacy. With --traffic it also compares a valid table with that
-    one by recorded requests. Exit 1 if there is a problem; notes do not count.
+    The command also imports the app and checks that it has a rule for each route that may send clients to it.
+    It checks that no request can reach legacy if an irreversible route of the last table in effect, or of
+    --against, kept it from legacy. With --traffic it also compares a valid table with that former table by
+    recorded requests. Exit 1 if there is a problem; notes do not count.
     """
     if file is not None:
         call = call._replace(settings=replace(call.settings, config=file))
@@ -123,7 +123,10 @@ def check(
 def _read_traffic(
     call: Invocation, traffic: Path | None, former: RouteTable | None, found: CheckResult
 ) -> TrafficReport | None:
-    """Compare the table with the former one by recorded requests; None without --traffic, or if the table has problems."""
+    """Compare the table with the former one by recorded requests.
+
+    Return None without --traffic, or if the table has problems.
+    """
     if traffic is None or found.problems or found.table is None:
         return None
     if former is None:
@@ -143,7 +146,7 @@ def _already_printed(failure: Failed) -> AlreadyPrinted:
 
 
 def _require_readable(call: Invocation) -> None:
-    """Report a file that cannot be read as a problem too, in the same JSON shape."""
+    """Report an unreadable file as a problem too, in the same JSON shape."""
     try:
         read_table(call)
     except Failed as failure:
@@ -156,9 +159,9 @@ def _require_readable(call: Invocation) -> None:
 
 
 def _table_to_compare(call: Invocation, against: Path | None) -> RouteTable | None:
-    """Return the table to compare with: that of --against, else the last good one.
+    """Return the table to compare with: the one that --against names, else the last good one.
 
-    None if there is no last good table, or if its text is that of the table to check.
+    Return None if there is no last good table, or if its text equals that of the table to check.
     """
     if against is not None:
         return load_valid_table(call._replace(settings=replace(call.settings, config=against)))
@@ -169,7 +172,7 @@ def _table_to_compare(call: Invocation, against: Path | None) -> RouteTable | No
 
 
 def _note_partial_write(call: Invocation, former: RouteTable | None) -> None:
-    """Print a note if the file looks half-written, by the same check that a running front door makes."""
+    """Print a note if the file looks half-written. A running front door makes the same check."""
     waiting = (
         None if former is None else find_half_written(call.config, call.state_to_read, os.environ)
     )
@@ -196,7 +199,7 @@ def _with_app(call: Invocation, former: RouteTable | None) -> CheckResult:
 
 
 def _parse_as_running(call: Invocation, rules: Sequence[AppRule] | None) -> ParsedTable:
-    """Parse the table as the running workers would, which keep the app that they started with even if `app` changes."""
+    """Parse the table as running workers do: they keep the app that they started with, even if `app` changes."""
     running: Sequence[Mapping[str, Any]] = ()
     with (
         suppress(OSError),

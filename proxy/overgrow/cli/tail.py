@@ -1,7 +1,7 @@
 """`overgrow tail`: prints one line for each finished request, until Ctrl-C.
 
-It polls /api/decisions, and asks each time for what came after the last answer. So it shows each decision once, and
-knows how many it missed. If the front door restarts, it waits and goes on.
+It polls /api/decisions, and asks each time for the decisions after the last answer. The command therefore shows
+each decision once, and knows how many it missed. If the front door restarts, the command waits and goes on.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def tail(call: Invocation, last: int, **wanted: str | None) -> None:
 
 
 def _follow(call: Invocation, filters: Query, last: int) -> Iterator[dict[str, Any]]:
-    """Yield the decisions that are kept, then new ones as they come; end when nobody reads the output."""
+    """Yield the stored decisions, then new decisions as they come. End when nobody reads the output."""
     page = _first_page(call, {**filters, "limit": max(1, last)})
     if not last:
         page["decisions"] = []
@@ -132,7 +132,7 @@ def _next_page(call: Invocation, query: Query) -> dict[str, Any]:
 
 
 def _ask(call: Invocation, query: Query) -> dict[str, Any]:
-    """Ask the front door that runs now: after a restart it may have another address."""
+    """Ask the front door that runs now. After a restart, its address may have changed."""
     client = reading_client(call)
     return client.get(f"/api/decisions?{urlencode(query)}", _KEYS)
 
@@ -161,7 +161,7 @@ def _print_page(call: Invocation, page: Mapping[str, Any]) -> None:
 
 
 def _line(decision: Mapping[str, Any], width: int | None) -> str:
-    """Return a decision in one line; on a terminal, the path is cut where the line would be too long."""
+    """Return a decision as one line. On a terminal, cut the path if the line would be too long."""
     method, reason = decision["method"], decision["reason"]
     begin = (
         f"{decision['at'][11:19]} {decision['status']:>3} {duration_text(decision['duration_s']):>7} "
@@ -179,6 +179,6 @@ def _line(decision: Mapping[str, Any], width: int | None) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    """Return a text that fits into some columns; one that was cut ends in `...`."""
+    """Return a text that fits into some columns. If it is cut, it ends in `...`."""
     width = max(width, len(CUT))
     return text if cut_to_width(text, width) == text else cut_to_width(text, width - len(CUT)) + CUT

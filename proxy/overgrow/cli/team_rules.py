@@ -1,4 +1,4 @@
-"""Imports the team's app, only where a command needs its rules, because the import is slow and may fail.
+"""Imports the team's app, for commands that need its rules. The import is slow and may fail.
 
 What the app prints goes to standard error, so that --json stays JSON. If the app exits during the
 import, the command ends with that reason.
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def import_app(settings: Settings) -> TeamApp:
-    """Import the app that OVERGROW_APP names, or else `app:` of the table; `why` of the result says why that failed."""
+    """Import the app that OVERGROW_APP names, or else `app:` of the table.
+
+    If that fails, `why` of the result says why.
+    """
     from overgrow.app import import_team  # noqa: PLC0415  imports Flask and the team's app
 
     with redirect_stdout(sys.stderr):
@@ -27,7 +30,7 @@ def import_app(settings: Settings) -> TeamApp:
 
 
 def rules_of(settings: Settings, consequence: str) -> list[AppRule]:
-    """Return the app's URL rules; if the import fails, exit 1 with the reason and with the text `consequence`."""
+    """Return the app's URL rules. If the import fails, exit 1 with the reason and with the text `consequence`."""
     from overgrow.app import app_rules  # noqa: PLC0415  as above
 
     team = import_app(settings)

@@ -1,7 +1,8 @@
-"""A full screen of text in a terminal, which is given back as it was, however the command ends.
+"""Shows a full screen of text in a terminal, and restores the terminal however the command ends.
 
-Rule: a signal never ends the process while the screen is taken. Handlers raise, and `finally` restores the terminal:
-its modes, its cursor and what it showed before. After SIGKILL nothing is restored; the command `reset` does that.
+Rule: while the command uses the whole screen, a signal never ends the process directly. Handlers raise, and
+`finally` restores the terminal: its modes, its cursor and what it showed before. After SIGKILL nothing is
+restored; the command `reset` does that.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class TerminalScreen:
 
     @contextmanager
     def take(self) -> Iterator[TerminalScreen]:
-        """Take the whole screen inside the block."""
+        """Use the whole screen inside the block, and restore it afterwards."""
         with ExitStack() as undo:
             undo.callback(self._close)
             undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(self._wake_write))
@@ -74,7 +75,7 @@ class TerminalScreen:
                 termios.tcsetattr(self._keys, termios.TCSAFLUSH, self._modes)
 
     def _pause(self, number: int, _frame: object) -> None:
-        """Give the terminal back while this process is stopped (Ctrl-Z)."""
+        """Restore the terminal while this process is stopped (Ctrl-Z)."""
         self._leave()
         signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
@@ -92,14 +93,14 @@ class TerminalScreen:
         return UNKNOWN_SIZE
 
     def show(self, lines: Sequence[str]) -> None:
-        """Show lines, cut to the size of the terminal; no character of them can control it."""
+        """Show lines, cut to the size of the terminal and without characters that control it."""
         width, height = self.size
         cut = [cut_to_width(printable(line, ""), width) for line in lines[:height]]
         body = "\r\n".join(f"{line}{_CLEAR_LINE}" for line in cut)
         _write(f"{_HOME}{body}{_CLEAR_BELOW if len(cut) < height else ''}")
 
     def wait_for_keys(self, seconds: float) -> bytes:
-        """Return the keys that were pressed; nothing when the time is up, after `wake`, or when the size changed."""
+        """Return the pressed keys; an empty result if the time is up, `wake` was called, or the size changed."""
         sources = [self._wake_read] + ([] if self._keys is None else [self._keys])
         ready, _, _ = select.select(sources, [], [], max(0.0, seconds))
         if self._wake_read in ready:
@@ -118,7 +119,7 @@ def _end(number: int, _frame: object) -> None:
 
 
 def _ignore(_number: int, _frame: object) -> None:
-    """Do nothing: the signal has ended the wait for keys."""
+    """Do nothing. The arrival of the signal alone ends the wait for keys."""
 
 
 def _write(text: str) -> None:
@@ -128,7 +129,10 @@ def _write(text: str) -> None:
 
 
 def cut_to_width(text: str, width: int) -> str:
-    """Return as much of a text as fits into some columns; East Asian characters take two, combining ones none."""
+    """Return the beginning of a text that fits into some columns.
+
+    An East Asian character takes two, a combining one none.
+    """
     if text.isascii():
         return text[:width]
     used = 0

@@ -1,4 +1,4 @@
-"""`overgrow check --traffic FILE`: which recorded requests change side when a table takes effect."""
+"""`overgrow check --traffic FILE`: shows which recorded requests would change side if a table took effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ MAX_EXAMPLE_LENGTH = 60
 
 
 class TrafficReport(NamedTuple):
-    """The result of comparing two tables by the recorded requests of a file: `before` is in effect, `after` is to be checked."""
+    """The result of comparing two tables by recorded requests.
+
+    `before` is the table in effect, `after` the table to check.
+    """
 
     file: Path
     before: RouteTable | None  # None: no table has taken effect, legacy answers everything
@@ -32,7 +35,7 @@ class TrafficReport(NamedTuple):
 
 
 def read_traffic(file: Path, before: RouteTable | None, after: RouteTable) -> TrafficReport:
-    """Run a file's requests through both tables; exit 1 if it cannot be read or has none."""
+    """Run the requests of a file through both tables. If the file cannot be read or has no requests, exit 1."""
     reader = TrafficReader(file)
     former = None if before is None else Matcher(before)
     try:
@@ -106,7 +109,7 @@ def _row(comparison: TrafficComparison, change: SideChange, count: int) -> tuple
 
 
 def traffic_notes(report: TrafficReport) -> Iterator[str]:
-    """Yield notes for the reader on lines that were not read, and on conditions of routes that a log does not show."""
+    """Yield notes on lines that could not be used, and on conditions of routes that a log does not show."""
     if report.first_unread is not None:
         number, line = report.first_unread
         plural = "lines" if report.unit == "line" else "entries"

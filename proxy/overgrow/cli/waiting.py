@@ -1,6 +1,6 @@
-"""Waits until every worker follows a change, by the board or by /readyz (--admin).
+"""Waits until every worker follows a change. It asks the board or, with --admin, /readyz.
 
-If the time runs out, the result says which workers do not follow it.
+If the time runs out, the result names the workers that do not follow the change.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ ReadyzJson = Mapping[str, Any]  # what /readyz says
 
 
 class BoardWaiting:
-    """A wait for the workers of a state folder, by what they write on the board."""
+    """A wait for the workers of a state folder. It reads what they write on the board."""
 
     def __init__(self, state: Path, limit_s: float) -> None:
         self._state, self._limit_s = state, limit_s
 
     def lag(self, late: Callable[[ReadyzJson], str]) -> str | None:
-        """Wait, and return None as soon as `late` returns ""; if the time runs out, return what `late` said last.
+        """Wait until `late` returns "", then return None. If the time runs out, return the last result of `late`.
 
-        `late` gets what the workers report, and returns a text on the workers that do not follow the change yet.
+        `late` gets the reports of the workers, and returns a text on those workers that do not follow the
+        change yet.
 
         Ctrl-C ends the wait; the change itself stays.
         """
@@ -56,25 +57,26 @@ class BoardWaiting:
 
 
 class Nobody:
-    """Stands for a wait if no front door runs on this state folder, so that there is nobody to wait for."""
+    """Takes the place of a wait if no front door runs on this state folder."""
 
     def lag(self, _late: Callable[[ReadyzJson], str]) -> None:
         """Return None at once."""
 
 
 class Waiting:
-    """A wait for the workers of a front door, by /readyz of its admin listener."""
+    """A wait for the workers of a front door. It asks /readyz of the admin listener."""
 
     def __init__(self, client: AdminClient, limit_s: float) -> None:
         self._client = client
         self._limit_s = limit_s
 
     def lag(self, late: Callable[[ReadyzJson], str]) -> str | None:
-        """Wait, and return None as soon as `late` returns ""; if the time runs out, return what `late` said last.
+        """Wait until `late` returns "", then return None. If the time runs out, return the last result of `late`.
 
-        `late` gets what the workers report, and returns a text on the workers that do not follow the change yet.
+        `late` gets the reports of the workers, and returns a text on those workers that do not follow the
+        change yet.
 
-        An unreachable front door and Ctrl-C end the wait; the change itself stays.
+        Ctrl-C and a front door that cannot be reached end the wait. The change itself stays.
         """
         from overgrow.cli.admin_client import Unreachable  # noqa: PLC0415  only for --wait
 
@@ -94,7 +96,10 @@ class Waiting:
 
 
 def revision_lag(readyz: ReadyzJson, revision: str) -> str:
-    """Return a text on the workers that do not run the revision, and on why they reject the file; "" if all run it."""
+    """Return a text on the workers that run another revision, and on why they reject the file.
+
+    "" if all run this one.
+    """
     workers = readyz["workers"]
     late = [each for each in workers if each["revision"] != revision]
     if workers and not late:
@@ -110,9 +115,9 @@ def revision_lag(readyz: ReadyzJson, revision: str) -> str:
 
 
 def kill_lag(readyz: ReadyzJson, board: Path) -> str:
-    """Return which workers have not seen the kill file; "" if all have.
+    """Return a text on the workers that have not seen the kill file; "" if all have seen it.
 
-    /readyz says whether the worker that answers it has seen the file; the board says that of all workers.
+    /readyz reports on the worker that answers it, and the board reports on all workers.
     """
     from overgrow.observe.board import workers  # noqa: PLC0415  only for --wait
 
@@ -124,9 +129,10 @@ def kill_lag(readyz: ReadyzJson, board: Path) -> str:
 
 
 def resume_lag(readyz: ReadyzJson, state: Path) -> str:
-    """Return which workers still obey a kill file; "" if all follow the table.
+    """Return a text on the workers that still obey a kill file; "" if all follow the table.
 
-    The board says that of all workers; /readyz says it of the worker that answers, whose board may be elsewhere.
+    The board reports on all workers. /readyz reports on the worker that answers it, and that worker may use
+    another board.
     """
     late = [each for each in living_workers(state) if each.get("killed")]
     if not late and readyz["workers"] and not readyz.get("killed"):
@@ -138,9 +144,9 @@ def resume_lag(readyz: ReadyzJson, state: Path) -> str:
 
 
 def kill_lag_on_board(board: Path, limit_s: float) -> str | None:
-    """Wait until all living workers have seen a kill file, by the board; if the time runs out, return which have not.
+    """Wait until the board shows that all living workers have seen a kill file; then return None.
 
-    Returns None if all have seen it.
+    If the time runs out, return a text on the workers that have not seen it.
 
     Raises:
         LookupError: if no living worker uses this board.
@@ -208,8 +214,9 @@ MakeWaiting = Callable[
 def _make_waiting(call: Invocation, wait: bool | None, limit_s: float) -> MakeWaiting:  # noqa: FBT001  three values
     """Return a function that makes the wait, or returns None with --no-wait.
 
-    The wait asks the admin listener if --admin is given; else it reads the board of the front door on the state folder.
-    If there is no such front door, it asks the listener with --wait, and waits for nobody without --wait.
+    If --admin is given, the wait asks the admin listener. Otherwise it reads the board of the front door that
+    runs on the state folder. If no front door runs there, it asks the admin listener with --wait, and waits for
+    nobody without --wait.
     """
     if wait is False:
         return lambda: None

@@ -1,7 +1,7 @@
 """`overgrow status --watch`: the state of the front door, kept up to date on the terminal.
 
-A thread asks the front door, so that keys work while it does not answer. If the front door stops, the last figures
-stay on the screen with their time; when it is back, new figures replace them.
+A thread asks the front door, so that keys work even if the front door does not answer. If the front door stops,
+the last figures stay on the screen with their time. When it answers again, new figures replace them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Payload = Mapping[str, Any]
 
 
 class Seen(NamedTuple):
-    """What the front door said last, when, and why it does not answer now."""
+    """The last answer of the front door, its time, and the reason why the front door does not answer now."""
 
     payload: Payload
     at_s: float
@@ -78,7 +78,10 @@ class Poller:
 
 
 def watch_status(first: Payload, read: Callable[[], Payload]) -> int:
-    """Show the state until q or Ctrl-C; return the exit code of `overgrow status` for what was seen last."""
+    """Show the state until q or Ctrl-C.
+
+    Return the exit code that `overgrow status` would have for the last state shown.
+    """
     screen = TerminalScreen()
     poller = Poller(first, read, screen.wake)
     try:
@@ -125,7 +128,10 @@ def _silence(seen: Seen) -> list[str]:
 
 
 def _route_lines(routes: Sequence[Payload], width: int, room: int) -> list[str]:
-    """Return the table of routes, at most `room` lines; the busiest of the last minute first, then in the table's order."""
+    """Return the table of routes in at most `room` lines.
+
+    The busiest of the last minute come first, then the order of the table.
+    """
     if room < 3:
         return []
     busiest = sorted(routes, key=_last_minute_requests, reverse=True)

@@ -1,4 +1,4 @@
-"""The running workers, as a command sees them through the state folder, without a port or a token.
+"""Gives commands access to the running workers through the state folder, without a port or a token.
 
 A command asks them whether they would accept a table (table/proposals.py), and reads the board until they
 follow.
@@ -25,7 +25,7 @@ Worker = Mapping[str, Any]
 
 
 def living_workers(state: Path) -> Sequence[Worker]:
-    """Return the reports of the living workers; none if the folder does not respond in time."""
+    """Return the reports of the living workers; an empty list if the folder does not respond in time."""
     from overgrow.observe.board import workers  # noqa: PLC0415  only where somebody asks
 
     board = state / "board"
@@ -49,7 +49,7 @@ def ask_workers(call: Invocation, data: bytes, limit_s: float) -> None:
     """Ask each running worker whether it would accept a table.
 
     Raises:
-        EditRefused: if a worker would not accept it, or did not respond in time.
+        EditRefused: if a worker would reject it, or did not respond in time.
 
     """
     try:
@@ -60,7 +60,10 @@ def ask_workers(call: Invocation, data: bytes, limit_s: float) -> None:
 
 
 def find_refusal(call: Invocation, data: bytes, limit_s: float = ASKED_S) -> str | None:
-    """Return why the running workers would reject a table; None if they would accept it, or if none runs."""
+    """Return why the running workers would reject a table.
+
+    Return None if they would accept it, or if no worker runs.
+    """
     if not is_door_running(call.state_to_read):
         return None
     try:
@@ -74,13 +77,13 @@ def find_refusal(call: Invocation, data: bytes, limit_s: float = ASKED_S) -> str
 
 
 def _with_given_path(problem: Problem, config: Path) -> Problem:
-    """Return the problem with the table's path as the user gave it, in place of the absolute path that workers report."""
+    """Return the problem with the path as the user gave it. Workers report an absolute path."""
     is_of_table = problem.file == str(config.absolute())
     return replace(problem, file=str(config)) if is_of_table else problem
 
 
 def note_other_table(state: Path, revision: str) -> str | None:
-    """Return a note if the running workers do not run the table that a command has read."""
+    """If the running workers run another table than the one that a command has read, return a note."""
     others = [each for each in living_workers(state) if each.get("revision") != revision]
     if not others:
         return None

@@ -1,8 +1,8 @@
 """The one background event loop of a process, for asynchronous work under a WSGI server.
 
-Rule: the loop is created on first use, never at import. A forked child drops it and creates its own (so
-`--preload` works). It is closed at exit. Its thread is a daemon, because Python joins other threads before it
-runs the atexit functions, and one of these closes the loop properly.
+Rule: the loop is created on first use, never at import. A forked child drops the loop and creates its own, so
+that `--preload` works. An atexit function closes the loop properly. The loop's thread is a daemon, because
+Python joins all other threads before it runs the atexit functions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ class BackgroundLoop:
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def start_lifespan(self, asgi: AsgiApp) -> FrontDoorLifespan:
-        """Start the lifespan of an ASGI app here; return when it is ready, or has no lifespan."""
+        """Start the lifespan of an ASGI app here.
+
+        Return when the app is ready, or has shown that it has no lifespan.
+        """
         lifespan = FrontDoorLifespan(self.loop, asgi)
         self._lifespans.add(lifespan)
         running = self.submit(lifespan.run_app())
@@ -119,7 +122,7 @@ class FrontDoorLifespan:
 
 
 class _Process:
-    """What belongs to this process alone; a forked child starts with a new one."""
+    """What belongs to this process alone. A forked child starts with a new object."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()

@@ -1,8 +1,9 @@
 """The WSGI mount: the front door around a Flask app under any WSGI server.
 
-For tests, `flask run` and servers such as gunicorn gthread; in production use ASGI. Rule: a request for migrated is
-plain Flask in the caller's own thread with the caller's environ. Any other request is answered by the ASGI front door
-on the one background loop of the process. In both cases the front door's own `decide` makes the decision.
+For tests, `flask run` and servers such as gunicorn gthread; in production use ASGI. Rule: a request for
+migrated is plain Flask in the caller's own thread with the caller's environ. Any other request is answered by
+the ASGI front door on the one background loop of the process. The front door's own `decide` makes the decision
+for every request.
 """
 
 from __future__ import annotations
@@ -60,13 +61,12 @@ class MountedFrontDoor(Protocol):
 class WsgiMount:
     """A WSGI callable to put in the place of a Flask app's `wsgi_app`.
 
-    Every request, including migrated ones, makes sure that the background loop runs and that the
-    front door's lifespan has started on it, so that the route table is watched.
+    Every request, also one for migrated, first makes sure that the background loop runs and that the front
+    door's lifespan has started there. This lifespan watches the route table.
 
-    Limits: no upgrades, trailers or 1xx; repeated request headers arrive as WSGI joins them; an
-    early response to an upload waits until the piece (64 KiB) that is being read has come; the server's
-    Date and Server replace legacy's; fallback and shadow do not wrap migrated responses; it works
-    at the root of the server only.
+    Limits: no upgrades, trailers or 1xx; repeated request headers arrive as WSGI joins them; an early response
+    to an upload waits until the current piece (64 KiB) has been read; the server's Date and Server replace
+    legacy's; fallback and shadow do not wrap migrated responses; it works at the root of the server only.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class WsgiMount:
         self._lifespan: FrontDoorLifespan | None = None
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, in this thread or through the background loop."""
+        """Answer one request: in this thread if it is for migrated, else through the background loop."""
         background = self._ensure_started()
         extension = MountExtension(target_of(environ), peer_of(environ))
         scope = build_scope(environ, extension)

@@ -1,8 +1,9 @@
-"""One request that the ASGI front door answers on the background loop, passed to a WSGI server.
+"""Passes the response to one request from the ASGI front door on the background loop to a WSGI server.
 
-Rule: the caller's thread reads from the client and writes to it; the loop does the rest. Each side waits for
-the other, so at most 256 KiB of a response wait between them. A request body that breaks off is a disconnect
-for the app; a response that breaks off is a ResponseBroken for the server: neither ever looks complete.
+Rule: the caller's thread reads from the client and writes to it; the loop does the rest. The two wait for each
+other, so that at most 256 KiB of a response are in memory. If a request body breaks off, the app gets a
+disconnect. If a response breaks off, the server gets ResponseBroken. In both cases the body never looks
+complete.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class ResponseBroken(ConnectionError):
 
 
 class RelayStep(Enum):
-    """What the loop asks of the caller's thread, or passes to it."""
+    """What the loop sends to the caller's thread: a part of the response, or a request to read more of the body."""
 
     READ = auto()
     HEAD = auto()
@@ -63,7 +64,7 @@ class MountExtension:
         self.is_lost = False
 
     def switch_protocol(self, _protocol: object, _head: bytes) -> None:
-        """Refuse: a WSGI server keeps its connections."""
+        """Refuse, because a WSGI server does not give connections away."""
         raise RuntimeError("A WSGI server cannot hand over a client's connection")
 
     def on_disconnect(self, callback: Callable[[], object] | None) -> None:
@@ -81,7 +82,7 @@ class MountExtension:
         return callback is not None
 
     def abort(self) -> None:
-        """Do nothing, because a response that ends before its last chunk is already recognisable as broken."""
+        """Do nothing: a response that ends before its last chunk is recognisably broken."""
 
 
 class WsgiRelay:
@@ -131,7 +132,10 @@ class WsgiRelay:
         return self
 
     def __next__(self) -> bytes:
-        """Return the next chunk; at the first call, an empty one if none has come, so that the server sends the head."""
+        """Return the next chunk.
+
+        If no chunk has come at the first call, return an empty one, so that the server sends the head.
+        """
         if self._over:
             raise StopIteration
         first, self._first = self._first, False
@@ -147,7 +151,7 @@ class WsgiRelay:
         raise StopIteration
 
     def close(self) -> None:
-        """End the exchange; if the response is not complete, the client has left."""
+        """End the exchange. If the response is not complete, the client has left."""
         if not self._over:
             self._over = True
             self._loop.call_soon_threadsafe(self._cancel)
@@ -161,7 +165,7 @@ class WsgiRelay:
             self._loop.call_soon_threadsafe(self._add_message, self._body.next_message())
 
     def _send_refusal(self, start_response: StartResponse) -> None:
-        """Answer 400 because the app sent nothing; an app sends nothing if it believes that the client has left."""
+        """Answer 400, because the app ended without a response. It does so if it believes that the client has left."""
         reply = failure_reply(Failure("bad-request", "read", "client"))
         start_response(*_wsgi_head(reply.status, reply.headers))
         self._steps.put((RelayStep.CHUNK, reply.body))
@@ -222,7 +226,7 @@ class WsgiRelay:
             self._room.set()
 
     def _cancel(self) -> None:
-        """Cancel the request: by the callback that the app set, else by its task."""
+        """Cancel the request by the callback that the app set. If there is no callback, cancel the task."""
         self._message_came.set()
         self._room.set()
         if self._complete:
@@ -234,7 +238,7 @@ class WsgiRelay:
 def _wsgi_head(
     status: int, headers: list[tuple[bytes, bytes]], own_reason: bytes | None = None
 ) -> tuple[str, list[tuple[str, str]]]:
-    """Return status line and headers as PEP 3333 wants them; the server itself decides the framing."""
+    """Return status line and headers in the form of PEP 3333. Leave the framing of the body to the server."""
     reason = (own_reason or USUAL_REASONS.get(status) or b"Unknown").decode("latin-1")
     pairs = [
         (name.decode("latin-1"), value.decode("latin-1"))

@@ -1,7 +1,7 @@
 """The body of a request as a WSGI server provides it, for either side.
 
-Rule: half an upload never looks like a complete one. gunicorn's `wsgi.input` simply ends where the client stopped,
-and sets wsgi.input_terminated, so Flask would take the part received for the complete body.
+Rule: half an upload never looks complete. If the client stops, gunicorn's `wsgi.input` just ends there, and
+gunicorn sets wsgi.input_terminated, so that Flask would mistake the part for the complete body.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ DISCONNECT = {"type": "http.disconnect"}
 class EnvironBody:
     """The request's body as ASGI messages, read from `wsgi.input` piece by piece.
 
-    A body without Content-Length can be read only if the server ends the input itself (wsgi.input_terminated). Under
-    any other server, such a chunked body counts as broken from the start, because otherwise it would look empty.
+    A body without Content-Length can be read only if the server ends the input itself (wsgi.input_terminated).
+    Under any other server a body without Content-Length counts as broken from the start, because otherwise it
+    would look empty.
     """
 
     def __init__(self, environ: Environ) -> None:
@@ -36,7 +37,7 @@ class EnvironBody:
         self._left_bytes = environ_length(environ)
 
     def next_message(self) -> Message:
-        """Read the next piece; the message says whether more pieces follow, or that the client broke off."""
+        """Read the next piece. The message says whether more pieces follow, or that the client broke off."""
         try:
             if self._chunked:
                 return self._read_unknown_length()
@@ -62,7 +63,7 @@ class EnvironBody:
 class CheckedInput(io.RawIOBase):
     """A `wsgi.input` that raises if the body ends before its declared length.
 
-    ConnectionAbortedError is an OSError, which Werkzeug reports as its ClientDisconnected.
+    It raises ConnectionAbortedError, which is an OSError; Werkzeug reports it as ClientDisconnected.
     """
 
     def __init__(self, source: IO[bytes], length: int) -> None:
@@ -86,7 +87,10 @@ class CheckedInput(io.RawIOBase):
 
 
 class CountedInput(io.RawIOBase):
-    """A `wsgi.input` of unknown length that counts the bytes read, and never reads more than asked for."""
+    """A `wsgi.input` of unknown length.
+
+    It counts the bytes that are read, and never reads more than the caller asked for.
+    """
 
     def __init__(self, source: IO[bytes]) -> None:
         super().__init__()
@@ -120,7 +124,8 @@ class CountedInput(io.RawIOBase):
 def wrap_input(environ: Environ) -> Callable[[], int]:
     """Replace `wsgi.input` by a stream that raises an error when the body breaks off.
 
-    Return a function that returns the size of the body: the declared size, or without one the bytes read so far.
+    Return a function that returns the size of the body: the declared size or, if none was declared, the bytes
+    read so far.
     """
     length = environ_length(environ)
     if length:

@@ -1,7 +1,7 @@
-"""Between two forms of one request: a WSGI environ and an ASGI scope. Pure.
+"""Translates between two forms of one request: a WSGI environ and an ASGI scope. Pure.
 
-Rule: the target is kept byte for byte if the server provides it (RAW_URI or REQUEST_URI). Headers arrive as
-WSGI has them: in upper case, joined and without their order.
+Rule: the target is kept byte for byte if the server provides it (RAW_URI or REQUEST_URI). WSGI changes headers:
+names in upper case, repeated headers joined, and the order lost.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ def build_scope(environ: Environ, extension: NativeScope) -> Scope:
 
 
 def target_of(environ: Environ) -> bytes:
-    """Return the request target as the client sent it; if the server does not provide that, rebuild it."""
+    """Return the request target as the client sent it.
+
+    If the server does not provide it, build it from the other values.
+    """
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if raw:
         return _latin1_bytes(raw)
@@ -59,7 +62,7 @@ def target_of(environ: Environ) -> bytes:
 
 
 def peer_of(environ: Environ) -> str:
-    """Return the address at the socket: "unix" for a unix socket, "" if the server does not say."""
+    """Return the peer's address: "unix" for a unix socket, "" if the server does not provide an address."""
     peer: str = environ.get("REMOTE_ADDR", "")
     return "unix" if "REMOTE_ADDR" in environ and peer in _UNIX else peer
 
@@ -81,7 +84,7 @@ def headers_of(environ: Environ) -> list[tuple[bytes, bytes]]:
 
 
 def sanitize_environ(environ: Environ, head: Head) -> None:
-    """Set in the caller's environ what the front door found, and remove what a client could forge."""
+    """Set the caller's environ to what the front door found, and remove headers that a client could forge."""
     for key in [key for key in environ if _is_forgeable(key, trusted=head.peer_trusted)]:
         del environ[key]
     environ["wsgi.url_scheme"] = head.scheme
@@ -102,7 +105,7 @@ def _is_forgeable(key: str, *, trusted: bool) -> bool:
 
 
 def _drop_own_cookies(environ: Environ) -> None:
-    """Remove the front door's own cookies, such as the testers' override."""
+    """Remove the front door's own cookies, such as the override of testers."""
     cookies = environ.get("HTTP_COOKIE", "")
     if not any(name in cookies for name in _OWN_COOKIES):
         return
@@ -115,7 +118,7 @@ def _drop_own_cookies(environ: Environ) -> None:
 
 
 def _latin1_bytes(text: str) -> bytes:
-    """Return the bytes of an environ's text, which is latin-1 (PEP 3333)."""
+    """Return the bytes of an environ's text, which stands for bytes in latin-1 (PEP 3333)."""
     return text.encode("latin-1", "replace")
 
 

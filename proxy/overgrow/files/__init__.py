@@ -1,8 +1,8 @@
 """File calls that are safe on any kind of file, and on file systems that may not answer.
 
-Rule: only regular files are read, and opening one never waits (a FIFO waits for a writer, a device for anything). A
-call that may hang runs in a thread that nobody joins. If the file system hangs, the call occupies that thread, and no
-second thread is started for the same path. A file that others read is replaced as a whole, by a rename.
+Rule: only regular files are read. Opening a file never waits: opening a FIFO could wait for a writer. A call
+that may hang runs in a thread that nobody joins. If the file system hangs, the call occupies that thread, and
+no second thread is started for the same path. A file that others read is replaced as a whole, by a rename.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class NotRegular(OSError):
 
 
 class Silent(OSError):
-    """The file system that holds the path does not answer."""
+    """The file system of the path does not answer."""
 
     def __init__(self, path: Path, limit_s: float) -> None:
         what = f"the file system has not answered for {limit_s:g} s"
@@ -74,7 +74,10 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 
 def is_same_file(descriptor: int, path: Path) -> bool:
-    """Return whether the path still leads to the open file. If not, a lock on the open file excludes nobody."""
+    """Return whether the path still leads to the open file.
+
+    If it leads elsewhere, a lock on the open file has no effect.
+    """
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -90,10 +93,10 @@ def write_draft(
     suffix: str = "",
     prepare: Callable[[int], object] | None = None,
 ) -> Path:
-    """Write a new file beside `target` and wait until it is on disk; the caller renames or links it to `target`.
+    """Write a new file beside `target` and wait until it is on disk. The caller then renames or links it to `target`.
 
-    The file has `mode` without the bits of the umask; `prepare` gets its descriptor, to set a mode or an owner.
-    If the file cannot be written, nothing is left behind.
+    The file has `mode` without the bits of the umask. `prepare` gets the descriptor of the file, to set a mode
+    or an owner. If writing fails, the new file is removed.
     """
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}{suffix}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -118,7 +121,7 @@ def replace_file(
     mode: int = 0o600,
     prepare: Callable[[int], object] | None = None,
 ) -> None:
-    """Replace `target` by a whole new file: readers see the old one or the new one, never half."""
+    """Replace `target` by a whole new file: readers see the old content or the new content, never a mixture."""
     draft = write_draft(target, data, mode=mode, prepare=prepare)
     try:
         draft.replace(target)
@@ -153,7 +156,7 @@ def within(
     *,
     undo: Callable[[T], object] = _undo_nothing,
 ) -> T:
-    """Run `work` in a thread and return its result; wait no longer than `limit_s`.
+    """Run `work` in a thread and return its result; wait at most `limit_s`.
 
     While a call for the same path hangs, no other call is started for it. If `work` returns after the time limit, its
     result goes to `undo`, which can release a lock that `work` took, for instance.

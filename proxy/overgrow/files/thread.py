@@ -1,7 +1,7 @@
 """Runs file calls beside an event loop: in order, one at a time, in a thread that nobody joins.
 
-Not `asyncio.to_thread`: its threads are joined when the process ends, so a call that hangs in a mount
-would block the end of the process for ever, and each call that hangs would take another thread.
+`asyncio.to_thread` is not used. Its threads are joined at the end of the process, so that a call that hangs in
+a mount would block that end for ever. Each such call would also occupy another thread.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ class FileThread:
         self._thread: threading.Thread | None = None
 
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what `work` returns, or raise what it raises. A cancelled call that has not begun is not run."""
+        """Return what `work` returns, or raise what it raises.
+
+        If the call is cancelled before it begins, `work` does not run.
+        """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         self._calls.put(_FileCall(loop, answer, partial(work, *args, **kwargs)))
@@ -66,7 +69,7 @@ class FileThread:
             del call  # an idle thread holds nothing
 
     def _may_end(self) -> bool:
-        """Return whether this thread may end: only if no call waits. In this case the next call starts a new thread."""
+        """Return whether this thread may end: it may if no call waits. The next call then starts a new thread."""
         with self._lock:
             if self._calls.empty():
                 self._thread = None

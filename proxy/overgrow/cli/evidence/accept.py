@@ -92,11 +92,11 @@ def accept(
 ) -> None:
     """Accept a difference: write a rule for it into compare/ROUTE.yaml beside the table.
 
-    GROUP is the beginning of an id from overgrow diff top, PROPOSAL an id from overgrow diff
-    proposals. The rule contains your login name, the reason and the day on which it expires; review
-    and commit it like code. The command lists the other stored differences that the rule hides, on all
-    routes to which it applies. With --preview it only lists them, and writes nothing.
-    The rule applies at once to what is stored, and within a second in running workers.
+    GROUP is the beginning of an id from overgrow diff top. PROPOSAL is an id from overgrow diff proposals. The
+    rule contains your login name, the reason and the day on which it expires; review and commit it like code.
+    The command lists the other stored differences that the rule hides, on all routes to which it applies. With
+    --preview the command only lists these differences, and writes nothing. The rule applies at once to what is
+    stored, and within a second in running workers.
     """
     from overgrow.shadow.review.drafting import RuleWish, Terms  # noqa: PLC0415  reads YAML
 
@@ -120,7 +120,7 @@ def accept(
 
 
 def _refuse_mixed_options(group: str | None, **given: Any) -> None:
-    """Exit 2 if options are given that do not go together."""
+    """If options exclude each other, exit 2."""
     if (group is None) is not given["proposed"]:
         raise click.UsageError(
             "Name a GROUP or a PROPOSAL, or write --proposals for all proposals."
@@ -170,7 +170,7 @@ def _preview_json(preview: RulePreview) -> dict[str, Any]:
 
 
 def _preview_lines(preview: RulePreview) -> list[str]:
-    """Return for people what rules would hide: the group itself, and the differences of other groups."""
+    """Return lines for people that say what rules would hide: the group itself, and differences of other groups."""
     from overgrow.shadow.review.hiding import hidden_lines  # noqa: PLC0415  reads YAML
 
     count = count_text(len(preview.rules), "rule")
@@ -190,7 +190,7 @@ def _rule_lines(preview: RulePreview) -> list[str]:
 
 
 def _bounded_note(preview: RulePreview) -> list[str]:
-    """Return a note if not all stored groups were looked at."""
+    """Return a note if only a part of the stored groups was examined."""
     if not preview.is_bounded:
         return []
     return [f"Only {preview.looked_at:,} of {preview.known:,} stored groups were looked at."]
@@ -235,9 +235,9 @@ def _print_result(call: Invocation, done: RulePreview, *, restart: bool) -> None
 
 
 def _group_verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
-    """Return a line that says whether a group is covered now, or else which paths keep it open.
+    """Return a line that says whether rules cover a group now, or which paths keep it open.
 
-    `own` are the open paths of the group, `ruled` the paths of the new rules.
+    `own` are the open paths of the group, and `ruled` are the paths of the new rules.
     """
     if not own:
         return [f"{key[:SHORT_ID]} is accepted."]
@@ -246,7 +246,7 @@ def _group_verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
 
 
 def _undecided_note(paths: set[str]) -> list[str]:
-    """Return a note on open paths that have a new rule: the rule cannot be applied to pairs whose values are not stored."""
+    """Return a note on open paths with a new rule: the rule cannot be applied to pairs without stored values."""
     note = (
         f"Pairs found before stay open: too little of {', '.join(sorted(paths))} is stored to apply the "
         "rule to them. It applies to new pairs; overgrow shadow restart deletes the old ones."

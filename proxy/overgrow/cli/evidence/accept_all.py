@@ -38,7 +38,7 @@ class AcceptAllOptions(NamedTuple):
 
 
 class WrittenFile(NamedTuple):
-    """The rules that were written into one file, and for each rule that could not be added, why."""
+    """The rules that were written into one file, and the reason for each rule that could not be added."""
 
     route: str
     file: str
@@ -54,7 +54,10 @@ class WrittenFile(NamedTuple):
 
 
 def accept_proposals(call: Invocation, choice: AcceptAllOptions) -> None:
-    """Show all proposals and ask once; then write the rules and, if that was chosen, reset the evidence of their routes."""
+    """Show all proposals and ask once.
+
+    Then write the rules and, if the person chose that, reset the evidence of their routes.
+    """
     rules = current_rules(call)
     found, notes = find_proposals(call, choice.route, rules)
     for note in notes:
@@ -81,9 +84,9 @@ def accept_proposals(call: Invocation, choice: AcceptAllOptions) -> None:
 def _ask_what_to_write(
     choice: AcceptAllOptions, found: Sequence[RouteProposal], *, to_errors: bool
 ) -> str:
-    """Return what to do: write the rules, write them and reset the evidence, or neither.
+    """Return what to do: nothing, write the rules, or write the rules and reset the evidence.
 
-    Ask one question about it, or none with --yes.
+    Ask the person once; with --yes, do not ask.
     """
     if choice.yes:
         return BOTH if choice.restart else WRITE
@@ -125,7 +128,7 @@ def _path_of(each: RouteProposal, rules: RulesFolder, choice: AcceptAllOptions) 
 
 
 def _distinct_rules(rules: Iterable[Rule]) -> list[Rule]:
-    """Return the rules without duplicates, because routes that share a file may have the same proposal."""
+    """Return the rules without duplicates. Routes that share a file may have the same proposal."""
     from overgrow.shadow.rules.file import overlaps  # noqa: PLC0415  reads YAML: not for --help
 
     kept: list[Rule] = []

@@ -1,6 +1,6 @@
 """`overgrow diff`: the groups of mismatches, and the rules that accept them.
 
-A group holds all pairs of responses that differ in the same way. It is open while no current rule covers
+A group holds all pairs of responses that differ in the same way. A group is open while no current rule covers
 its differences. Accepting a group writes such a rule, and every command then applies it.
 """
 
@@ -171,7 +171,7 @@ def _part_cells(part: Part) -> tuple[str, str, str]:
 
 
 def _latest_examples(group: Group) -> Sequence[Example]:
-    """Return the latest examples of a group; a pair that was too large to store is left out."""
+    """Return the latest examples of a group, except pairs that were too large to store."""
     whole = (each for each in group.examples if each.pair)
     return sorted(whole, key=lambda each: -each.at)[:SHOWN_PAIRS]
 

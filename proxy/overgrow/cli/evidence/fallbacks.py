@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RouteFallbacks(NamedTuple):
-    """The fallbacks of one route: how many, for which responses of migrated, and the slowest."""
+    """The fallbacks of one route: their number, the outcomes of migrated that caused them, and the slowest one."""
 
     route: str
     times: int

@@ -1,4 +1,4 @@
-"""`overgrow gate`: says whether all clients may be moved, with the evidence, the arithmetic and what is missing."""
+"""`overgrow gate`: says whether all clients of a route may be moved, with the evidence and the arithmetic."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _unknown_group(call: Invocation, name: str, groups: set[str]) -> Failed:
 
 
 def judge_route(call: Invocation, question: GateQuestion, rules: RulesFolder) -> GateReport:
-    """Judge the stored evidence by the current rules; without a store there is no evidence."""
+    """Judge the stored evidence of a route by the current rules. If there is no store, judge without evidence."""
     try:
         with open_store(call) as reader:
             return judge_gate(reader, question, rules, time.time())
@@ -112,7 +112,7 @@ def _add_notes(call: Invocation, report: GateReport, rules: RulesFolder) -> Gate
 
 
 def readiness(call: Invocation, name: str, clean: int) -> Readiness:
-    """Return the gate's answer for a flip to migrated, with the figures that the history keeps with the flip."""
+    """Return the gate's answer for a flip to migrated, with the figures that the history stores with the flip."""
     report = judge_route(call, GateQuestion(name, clean), current_rules(call))
     return Readiness(report.reasons, gate_figures(report))
 

@@ -32,7 +32,7 @@ NOTHING = "No noise was found that would justify a rule."
 
 
 class RouteProposal(NamedTuple):
-    """A proposed rule of a route, with the id by which it is accepted, and the differences that it would hide."""
+    """A proposed rule of a route, with the id to accept it by, and the differences that the rule would hide."""
 
     route: str
     proposal: RuleProposal
@@ -81,7 +81,7 @@ class RouteProposal(NamedTuple):
 
 
 class OneSidedNote(NamedTuple):
-    """A path at which two responses of migrated differ, while two responses of legacy never do."""
+    """A path at which responses of migrated differ from each other, while responses of legacy never do."""
 
     route: str
     found: MigratedOnlyNoise
@@ -95,7 +95,7 @@ class OneSidedNote(NamedTuple):
 
 
 class TooWideNote(NamedTuple):
-    """A path at which two responses of legacy differ, but at which a rule would hide the whole response."""
+    """A path at which responses of legacy differ from each other, but a rule there would hide the whole response."""
 
     route: str
     found: PathTooWideForRule
@@ -109,7 +109,7 @@ class TooWideNote(NamedTuple):
 
 
 class ConstantNote(NamedTuple):
-    """A rule that covers a value which changes in legacy, but never in migrated."""
+    """A rule for a value that changes in responses of legacy, but never in responses of migrated."""
 
     route: str
     found: HiddenConstant
@@ -178,7 +178,8 @@ def find_proposals(
 ) -> tuple[list[RouteProposal], list[Note]]:
     """Return (proposals, notes) of one route, or of all routes if `route` is None.
 
-    The proposals are those that no rule covers yet; the notes are on noisy paths for which no rule is proposed.
+    A proposal that a rule covers already is left out. The notes are about noisy paths for which no rule is
+    proposed.
     """
     if route is not None:
         require_route(call, route)
@@ -194,7 +195,7 @@ def find_proposals(
 
 
 def constant_notes(reader: Reader, route: str, rules: RulesFolder) -> list[ConstantNote]:
-    """Return a note for each rule of a route that may hide a fault: migrated's value never changes, although legacy's does."""
+    """Return a note for each rule of a route that may hide a fault, because only legacy's value ever changes."""
     from overgrow.shadow.findings.covered_noise import find_hidden_constants  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)
@@ -211,7 +212,7 @@ def _sum_noise(reader: Reader, route: str) -> Noise:
 
 
 def _hourly_noise(reader: Reader, route: str) -> list[Noise]:
-    """Return the noise of a route, hour by hour."""
+    """Return the noise of a route, one entry for each hour."""
     from overgrow.shadow.findings.noise import Noise  # noqa: PLC0415  only where there is evidence
 
     return [*map(Noise.from_json, reader.noise(route))]
@@ -245,7 +246,7 @@ def _as_rule(proposal: RuleProposal) -> Rule:
 
 
 def _without_covered_kinds(proposal: RuleProposal, today: Rules) -> RuleProposal | None:
-    """Return the proposal without the kinds that a rule at its path covers already; None if no kind is left."""
+    """Return the proposal without the kinds of difference that a rule covers already; None if no kind is left."""
     from overgrow.shadow.findings.proposing import default_rule_kind  # noqa: PLC0415  only where there is evidence
 
     there = today.rules_at(proposal.path)

@@ -26,7 +26,7 @@ HEAD = ("PATH", "RULE", "ROUTE", "COVERED", "LAST", "AUTHOR", "UNTIL")
 
 
 class ListedRule(NamedTuple):
-    """One entry of a rules file, and how often it applied; `how` is None for a path under `show`."""
+    """One entry of a rules file, and how often it applied. An entry under `show` has `how` None."""
 
     route: str
     where: str
@@ -108,7 +108,7 @@ def _rules_of_route(route: str, today: RulesFolder, hits: Hits) -> Sequence[List
 
 
 def _rules_of_all_routes(today: RulesFolder, hits: Hits) -> Sequence[ListedRule]:
-    """Return the entries of the file that applies to every route, each with how often it covered something in any route."""
+    """Return the entries of the file that applies to every route. Each has the number of its uses, over all routes."""
     from overgrow.evidence import RuleHits  # noqa: PLC0415  only where there is evidence
 
     total: Hits = {}

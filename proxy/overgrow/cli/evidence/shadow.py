@@ -46,7 +46,7 @@ def shadow() -> None:
 
 
 class ShadowRow(NamedTuple):
-    """The counts of what was compared for one route while one side served its clients."""
+    """The counts of the comparisons of one route while one of the sides served its clients."""
 
     route: str
     answered_by: str
@@ -103,9 +103,9 @@ HEAD = (
 def status(call: Invocation) -> None:
     """Show the comparisons of each route with a shadow or evidence, and their results.
 
-    ANSWERED BY is the side that served users; the other side got the copy. IGNORED counts pairs that
-    differ only where a current rule allows it, DIFFER the other differing pairs; OPEN counts the groups
-    of these. Below the table: requests that were drawn but not compared, by reason; records that did not
+    ANSWERED BY is the side that served users; the other side got the copy. IGNORED counts pairs that differ
+    only where a current rule allows a difference. DIFFER counts the other differing pairs, and OPEN counts
+    their groups. Below the table: requests that were drawn but not compared, by reason; records that did not
     reach the store; requests that fell back to legacy in the last 30 days; and resets of evidence.
     """
     table = load_valid_table(call)
@@ -137,7 +137,7 @@ def _loss_lines(dropped: Mapping[str, int], lost: int) -> list[str]:
 
 
 class EvidenceSummary(NamedTuple):
-    """What the store knows; empty without a store."""
+    """What the store contains for `overgrow shadow status`. Without a store, all fields are empty."""
 
     counted: Sequence[RouteStatus] = ()
     open_groups: Mapping[tuple[str, str], int] = {}
@@ -186,7 +186,7 @@ def _restart_line(begun: EvidenceReset) -> str:
 
 
 def _count_dropped(metrics: Path) -> dict[str, int]:
-    """Return {reason: number} of requests that were drawn for a comparison but not compared, most frequent first."""
+    """Return {reason: number} of requests that were drawn but not compared, the most frequent reason first."""
     from overgrow.observe.metrics import sum_samples  # noqa: PLC0415  prometheus_client is slow to import
 
     counts = {
@@ -198,7 +198,7 @@ def _count_dropped(metrics: Path) -> dict[str, int]:
 
 
 def _rows(table: RouteTable, known: EvidenceSummary) -> list[ShadowRow]:
-    """Return a row for each route and side with evidence: routes of the table in matching order, then routes that left it."""
+    """Return a row for each route and side with evidence: routes in matching order, then removed routes."""
     by_owner = {(each.route, each.control): each for each in known.counted}
     routes = {route.name: route for route in table.routes}
     owners = [
@@ -248,7 +248,7 @@ def restart(call: Invocation, route: str | None, everything: bool, reason: str) 
 
 
 def _routes_with_evidence(call: Invocation) -> list[str]:
-    """Return the routes that have a shadow or evidence: those of the table in its order, then those that left the table."""
+    """Return the routes that have a shadow or evidence: first routes of the table in its order, then removed routes."""
     with open_store(call) as reader:
         counted = {each.route for each in reader.shadow_status()}
     drafted = [each.route for each in drafts(call) if each.route]

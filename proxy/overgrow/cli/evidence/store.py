@@ -29,7 +29,7 @@ class NoEvidence(Failed):
 
 
 def open_store(call: Invocation) -> Reader:
-    """Open the evidence store for reading; exit 1 with the reason if there is none."""
+    """Open the evidence store for reading. If there is no store, exit 1 with the reason."""
     from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
     from overgrow.store.reader import open_reader  # noqa: PLC0415  as above
 
@@ -43,7 +43,7 @@ def open_store(call: Invocation) -> Reader:
 
 
 def current_rules(call: Invocation) -> RulesFolder:
-    """Return the current rules of each route; notes on the files that are read are printed."""
+    """Return the current rules of each route, and print notes on the rules files that were read."""
     from overgrow.shadow.review.rules_folder import FOLDER, RulesFolder, compare_names  # noqa: PLC0415  reads YAML: not for --help
 
     names = compare_names(draft.route for draft in drafts(call) if draft.route)
@@ -63,10 +63,10 @@ def review_of(call: Invocation, rules: RulesFolder) -> DifferenceReview:
 
 
 def time_json(at: float | None) -> str | None:
-    """Return a unix time as RFC 3339; None stands for never, and stays None."""
+    """Return a unix time as RFC 3339. None stands for "never", and the result is None then, too."""
     return None if at is None else rfc3339(at)
 
 
 def ago_text(at: float | None) -> str:
-    """Return how long ago a unix time was, for people; `-` if the time is None, which stands for never."""
+    """Return how long ago a unix time was, for people. The time None stands for "never" and gives `-`."""
     return "-" if at is None else ago(time.time() - at)

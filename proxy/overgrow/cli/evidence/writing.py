@@ -25,7 +25,10 @@ ATTEMPTS = 5  # while others write to the same file
 def write_preview(
     call: Invocation, preview_again: Callable[[], RulePreview], terms: Terms
 ) -> RulePreview:
-    """Write the rules of a preview; if somebody else wrote to the file meanwhile, preview again and write that."""
+    """Write the rules of a preview.
+
+    If somebody else changed the file meanwhile, make a new preview and write its rules.
+    """
     for left in reversed(range(ATTEMPTS)):
         preview = preview_again()
         try:
@@ -43,7 +46,7 @@ def write_preview(
 def write_rules(
     call: Invocation, path: Path, route: str, rules: Sequence[Rule], terms: Terms
 ) -> None:
-    """Append rules to a file, and record that; `route` is empty for rules of several routes."""
+    """Append rules to a file, and record this in the history. `route` is empty if the rules are for several routes."""
     from overgrow.shadow.review.rules_text import append_rules  # noqa: PLC0415  reads YAML
 
     with _recording(call, terms) as record:
@@ -56,7 +59,7 @@ Recorder = Callable[[str, str | None, Path, Sequence["Rule"]], None]
 
 @contextmanager
 def _recording(call: Invocation, terms: Terms) -> Iterator[Recorder]:
-    """Hold the lock under which rules are written; exit 1 if another process holds it for too long."""
+    """Hold the lock for writing rules inside the block. If another process holds the lock for too long, exit 1."""
     try:
         with lock_for_accept(call.state) as record_in_history:
 

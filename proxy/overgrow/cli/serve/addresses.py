@@ -1,4 +1,4 @@
-"""The addresses on which `overgrow serve` listens: how they are written, and which ones are refused.
+"""Parses and checks the addresses on which `overgrow serve` listens.
 
 Rule: an address is tried before gunicorn binds it, because gunicorn would retry for seconds and say less.
 """
@@ -41,7 +41,7 @@ class ListenAddress(NamedTuple):
             return False
 
     def clashes_with(self, other: ListenAddress) -> bool:
-        """Whether two listeners cannot have these addresses together.
+        """Whether this address and another one cannot be bound at the same time.
 
         They clash if the paths are the same, or if the ports are the same and the hosts are the same or one is a
         wildcard.
@@ -82,7 +82,10 @@ def require_separate(public: ListenAddress, admin: ListenAddress, *, token: str 
 
 
 def require_free_addresses(*addresses: ListenAddress) -> None:
-    """Bind each address for a moment; raise InUse if one is in use. gunicorn would retry for seconds and say less."""
+    """Bind each address for a moment.
+
+    If an address is in use, raise InUse; gunicorn would retry for seconds and say less.
+    """
     with ExitStack() as taken:
         for address in addresses:
             if address.path is None:
@@ -105,7 +108,7 @@ def _bind_socket(address: ListenAddress) -> socket.socket:
 
 
 def _require_unused_socket(path: str) -> None:
-    """Raise InUse if a server uses the socket file. A file that no server uses is fine, because gunicorn replaces it."""
+    """If a server uses the socket file, raise InUse. An unused socket file is allowed, because gunicorn replaces it."""
     if not Path(path).exists():
         return
     if not Path(path).is_socket():

@@ -169,10 +169,10 @@ def serve(**flags: Any) -> None:
 
 
 def _for_development(settings: Settings, public: ListenAddress) -> Settings:
-    """Return the settings as --reload changes them; without --reload they stay the same.
+    """Return the settings with the changes of --reload; without --reload, return them unchanged.
 
-    There is one worker unless another number was asked for, and Werkzeug's debugger if only this machine can reach the
-    public listener.
+    The default is then one worker. If there is one worker, and it listens on a loopback address, Werkzeug's
+    debugger is on.
     """
     if not settings.reload:
         return settings
@@ -183,7 +183,7 @@ def _for_development(settings: Settings, public: ListenAddress) -> Settings:
 
 
 def _without_a_table(settings: Settings) -> Settings:
-    """Return the settings for --legacy; refuse --legacy if there is a table."""
+    """Return the settings for --legacy. If there is a table, refuse --legacy."""
     if settings.legacy is None:
         return settings
     if os.path.lexists(settings.config):

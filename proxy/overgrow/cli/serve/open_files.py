@@ -1,4 +1,4 @@
-"""How many files a worker may open, and how many clients it therefore accepts."""
+"""Computes how many clients a worker accepts from the number of files that it may open."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def max_connections_for(files: int) -> int:
 
 
 def raise_file_limit() -> int:
-    """Raise the limit of open files as far as allowed; return the limit."""
+    """Raise the limit of open files as far as the system allows, and return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -45,7 +45,10 @@ def _redirect_stdout_to(descriptor: int) -> None:
 
 
 def _ensure_open(descriptor: int) -> None:
-    """If a descriptor is closed, open it on /dev/null; otherwise a socket could get its number and receive printed text."""
+    """If a descriptor is closed, open it on /dev/null.
+
+    Otherwise a socket could get its number and receive printed text.
+    """
     try:
         os.fstat(descriptor)
     except OSError:

@@ -1,4 +1,4 @@
-"""Which of the sockets that a service manager passed is which listener of `overgrow serve`."""
+"""Finds out which socket that a service manager passed belongs to which listener of `overgrow serve`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why `overgrow serve` does not start: wrong usage or table (exit 2), or something that is in use (exit 1)."""
+"""The reasons why `overgrow serve` does not start: wrong usage or table (exit 2), or a resource in use (exit 1)."""
 
 from __future__ import annotations
 

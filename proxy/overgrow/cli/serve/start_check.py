@@ -55,16 +55,17 @@ def _problem_text(problem: Problem, config: Path, named: Path) -> str:
 
 
 def note_slow_import(seconds: float) -> None:
-    """Print that the import of the app is slow, because until it ends nobody is served, not even by legacy."""
+    """Print that the import of the app is slow. Until it ends no request is served, not even by legacy."""
     what = f"the app has been loading for {seconds:g} s, and nothing listens before it is imported"
     fix = "If it hangs, check what it does during the import; Ctrl-C cancels the start."
     echo_safe(f"note: {what}. {fix}", err=True)
 
 
 def require_writable_log(file: Path | None) -> None:
-    """Open the file of the access log; raise CannotStart if that is not possible.
+    """Open the file of the access log. If it cannot be opened, raise CannotStart.
 
-    A named pipe stays open as long as this process runs: its reader would take a close for the end of the log.
+    A named pipe stays open as long as this process runs, because its reader would mistake a close for the end
+    of the log.
     """
     if file is None:
         return

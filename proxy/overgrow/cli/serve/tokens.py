@@ -1,4 +1,4 @@
-"""The tokens of the admin listener: those of `overgrow serve` must differ, and must not be guessable."""
+"""Checks the tokens of the admin listener: the two tokens of `overgrow serve` must differ and be hard to guess."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIN_TOKEN_LENGTH = 16
 
 
 def require_tokens_that_differ(token: str | None, read_token: str | None) -> None:
-    """Refuse a read-only token without a token that allows changes, and two tokens that are equal."""
+    """Refuse two equal tokens, and a read-only token without a token that allows changes."""
     if read_token is not None and read_token == token:
         raise CannotStart(
             "OVERGROW_ADMIN_READ_TOKEN is the same as OVERGROW_ADMIN_TOKEN, so it could change everything. "
@@ -26,7 +26,10 @@ def require_tokens_that_differ(token: str | None, read_token: str | None) -> Non
 
 
 def note_short_tokens(admin: ListenAddress, tokens: Mapping[str, str | None]) -> None:
-    """Warn about each short token, by the name of its variable. A token must be long, because guessing is not slowed down."""
+    """Warn about each short token, by the name of its variable.
+
+    A short token can be guessed: attempts are not slowed down.
+    """
     for name, token in tokens.items():
         if token is not None and len(token) < MIN_TOKEN_LENGTH and not admin.is_local:
             what = f"{name} has {len(token)} characters and can be guessed from other machines."
