@@ -134,6 +134,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.data": part("sqlalchemy"),
     "overgrow.app_loader": part("flask"),
     "overgrow.notify": part("httpx"),
+    "overgrow.telemetry": part("sentry_sdk", "opentelemetry"),
     "overgrow.traffic": part(),
     "overgrow.path": Unit("path", frozenset(), WORDS | TOOLS),
 }

@@ -76,6 +76,11 @@ METRICS: dict[str, MetricInfo] = {
         "Attempts to send a notification, by outcome: sent, retry or refused; dropped: given up unsent.",
         ("outcome",),
     ),
+    "overgrow_telemetry_failures_total": MetricInfo(
+        "counter",
+        "Attempts to send telemetry that failed, by receiver: otel, sentry or webhook.",
+        ("receiver",),
+    ),
     "overgrow_shadow_waiting": MetricInfo("gauge", "Copies of requests that wait to be sent."),
     "overgrow_connections": MetricInfo("gauge", "Open client connections."),
     "overgrow_local_threads_busy": MetricInfo(

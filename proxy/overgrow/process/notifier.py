@@ -1,7 +1,7 @@
 """Tells the webhook what has changed: one worker does it for all, beside everything else.
 
 Rule: nothing waits for the receiver. Events are sent in a thread of its own, each for at most LIMIT_S; events that the
-receiver has not taken wait in a file. Each change of the receiver's state is logged once, and each attempt is counted.
+receiver has not taken wait in a file. Each attempt is counted; process/receiver_watch.py logs when the receiver fails.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from overgrow.process.state_changes import FrontDoorState, find_events
 from overgrow.settings import Settings
 from overgrow.table.editing.history import read_changed_history
 from overgrow.table.live import utc_now
+from overgrow.telemetry.receivers import ReceiverStatus
 
 logger = logging.getLogger("overgrow")
 
@@ -51,20 +52,21 @@ def build_sender(settings: Settings) -> WebhookSender | None:
 class WebhookNotifier:
     """The notifications of one worker. `is_speaker` says whether this worker speaks for all of `living`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what one worker lends it
         self,
         state: Path,
         sender: WebhookSender,
         read_board: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]],
         is_speaker: Callable[[Sequence[Mapping[str, Any]]], bool],
         metrics: Metrics,
+        receiver: ReceiverStatus,
     ) -> None:
         self._state, self._sender = state, sender
         self._read_board, self._is_speaker, self._metrics = read_board, is_speaker, metrics
         self._outbox: Outbox | None = None  # while this worker speaks
         self._files, self._network = FileThread("webhook-file"), FileThread("webhook")
         self._attempt: _SendingCall | None = None
-        self._is_failing = False
+        self._receiver = receiver
         self._began_s = 0.0
 
     async def run(self, began_s: float) -> None:
@@ -130,12 +132,7 @@ class WebhookNotifier:
         else:
             outbox.remove(event)
             await self._files.call(outbox.write, self._state)
-        self._log_change(found)
-
-    def _log_change(self, found: Delivery) -> None:
-        is_failing = found.outcome != "sent"
-        if is_failing and not self._is_failing:
-            logger.error("webhook-fails why=%r", found.why)
-        if self._is_failing and not is_failing:
-            logger.info("webhook-works-again")
-        self._is_failing = is_failing
+        if found.outcome == "sent":
+            self._receiver.note_success()
+        else:
+            self._receiver.note_failure(found.why)

@@ -29,6 +29,7 @@ from overgrow.process.gate_watch import build_gate_watch
 from overgrow.process.hints import LegacyHints, LegacyTraits
 from overgrow.process.notifier import WebhookNotifier, build_sender
 from overgrow.process.presence import Presence
+from overgrow.process.receiver_watch import BOARD_FIELD, ReceiverWatch
 from overgrow.process.recent_traffic import RecentTraffic
 from overgrow.process.request_history import RequestHistory
 from overgrow.process.source_watch import POLL_S as SOURCES_POLL_S
@@ -46,6 +47,7 @@ from overgrow.table.reading.parse import revision_of
 from overgrow.table.reading.table_file import read_table_file
 from overgrow.table.state_dir import temporary_state_dir
 from overgrow.table.watcher import TableEvent, Watcher
+from overgrow.telemetry.receivers import Receivers
 from overgrow.text import rfc3339
 from overgrow.wsgi.server import WsgiServer
 from overgrow.yaml_file.problem import Problem
@@ -65,6 +67,7 @@ CHANGES = {
     "resumed": "the kill file is gone: revision {revision} decides again",
 }
 HEARTBEAT_S = 1.0
+RECEIVER_FAILURES = "overgrow_telemetry_failures_total"
 # How long a thread that computes may keep the others from running. With Python's default of 5 ms the
 # loop waits 5 ms in every iteration while a view computes; a request takes several iterations.
 SWITCH_S = 0.001
@@ -157,6 +160,8 @@ class WorkerRuntime:
             getattr(control, "access_log", None) or sys.stdout,
             lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
         )
+        self.receivers = Receivers(lambda name: self._metrics.add(RECEIVER_FAILURES, name))
+        self._receiver_watch, self._published_receivers = ReceiverWatch(), dict[str, str]()
         self._files = FileThread("state")
         self._history = HistoryKeeper(app.settings.config, app.state, utc_now)
         self._resets: ResetWatcher | None = None
@@ -208,7 +213,10 @@ class WorkerRuntime:
             self._tasks.append(asyncio.create_task(self._gates.run()))
             if sender := build_sender(self._app.settings):
                 board, speaks = self.presence.living_workers, self._is_first_of
-                notifier = WebhookNotifier(self._app.state, sender, board, speaks, self._metrics)
+                webhook = self.receivers.status_of("webhook")
+                notifier = WebhookNotifier(
+                    self._app.state, sender, board, speaks, self._metrics, webhook
+                )
                 self._tasks.append(asyncio.create_task(notifier.run(self.control.started_s)))
 
     async def _log_boot_problems(self) -> None:
@@ -330,6 +338,7 @@ class WorkerRuntime:
             "breakers": self._published_breakers,
             "upstream": self._upstream.as_json(),
             "gates": self._gates.gates,
+            BOARD_FIELD: self._published_receivers,
             "history_problem": self._request_history.problem,
             "notes": [*self._waiting_notes(), *self._notes, *self._hint_notes()],
         }
@@ -441,6 +450,17 @@ class WorkerRuntime:
             self._published_breakers = published
             self.publish()
 
+    async def _check_receivers(self) -> None:
+        """Publish which receivers of telemetry fail; log each change if this worker speaks."""
+        if not self.receivers.are_configured:
+            return
+        published = self.receivers.problems()
+        if published != self._published_receivers:
+            self._published_receivers = published
+            self.publish()
+        living = await self.presence.living_workers()
+        self._receiver_watch.follow(living, is_speaker=self._is_first_of(living))
+
     async def _heartbeat(self) -> None:
         """Every second: publish breakers, set gauges, and replace a worker whose threads are stuck."""
         while True:
@@ -456,6 +476,7 @@ class WorkerRuntime:
         self._check_boots()
         self._check_leaving()
         await self._check_legacy_hints()
+        await self._check_receivers()
         await self._app.shadowing.do_housekeeping()
         self._log.report_drops()
         local = self._app.local

@@ -397,6 +397,7 @@ def everything(folder):
     metrics.add("overgrow_shadow_total", "orders", "matched")
     metrics.add("overgrow_shadow_dropped_total", "stale")
     metrics.add("overgrow_webhook_total", "sent")
+    metrics.add("overgrow_telemetry_failures_total", "sentry")
     breaker = {"route": "orders", "side": "migrated", "state": "open"}
     gates = {
         "orders": {"value": 0.97, "threshold": 0.99, "is_open": False, "at_s": 1.0, "newest_s": 9.0}
