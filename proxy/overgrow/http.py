@@ -1,6 +1,6 @@
 """Facts of HTTP that more than one part needs, about headers, methods and cookies. Pure.
 
-Rule: each fact is here once, with its source; facts that only one part needs are in that part.
+Rule: each fact is here once, with its source. A fact that only one part needs belongs to that part.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ OWN_COOKIES = (b"overgrow_override", b"overgrow_admin")
 
 
 def is_own_header(name: bytes) -> bool:
-    """Whether a header, its name in lower case, belongs to the front door: `X-Overgrow` or `X-Overgrow-*`."""
+    """Whether a header is the front door's own: `X-Overgrow` or `X-Overgrow-*`. The name must be in lower case."""
     return name[:11] in OWN_HEADERS
 
 
 @lru_cache(maxsize=256)  # called for every response
 def is_event_stream(content_type: bytes) -> bool:
-    """Return whether a body of this type is a stream of events, which has no end of its own."""
+    """Return whether a body of this type is a stream of events. Such a stream has no end of its own."""
     return content_type[:17].lower() == b"text/event-stream"
 
 
@@ -54,7 +54,10 @@ def streams_events(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def declared_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """Return the length in bytes that headers, names in lower case, declare for a body; 0 without one."""
+    """Return the length in bytes that headers declare for a body; 0 if they declare none.
+
+    Names must be in lower case.
+    """
     for name, value in headers:
         if name == b"content-length" and value.isdigit():
             return int(value)

@@ -1,8 +1,8 @@
-"""A response of legacy on its way to a client that may be slower than legacy.
+"""Passes a response of legacy to a client that may be slower than legacy.
 
 Rule: as long as no request waits for a connection to legacy, the response is read at the client's pace. While
-requests wait, the rest of the response goes to the spool, so that the connection is free soon; the client gets
-it from there at its own pace. An error that breaks legacy's response is mapped to BodyBroken.
+requests wait, the rest of the response goes to the spool, so that the connection is free soon. The client gets
+this rest from the spool at its own pace. An error that breaks legacy's response is mapped to BodyBroken.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ SPOOLED_BYTES = 64 * 1024 * 1024  # of one response: an endless one must not fil
 
 
 class Download:
-    """The body of one response; `spool` is None if the response must not be delayed, such as an event stream."""
+    """The body of one response.
+
+    `spool` is None if the response must not be delayed, as in the case of an event stream.
+    """
 
     __slots__ = (
         "_error",
@@ -53,7 +56,7 @@ class Download:
 
     @property
     def is_arriving_from_legacy(self) -> bool:
-        """Whether legacy has not sent the whole body yet."""
+        """Whether legacy is still sending the body."""
         return not getattr(self._stream, "is_complete", False)
 
     def __aiter__(self) -> Download:
@@ -81,11 +84,11 @@ class Download:
 
     @property
     def is_spilling(self) -> bool:
-        """Whether the rest is on its way to the spool."""
+        """Whether the rest of the body is going to the spool."""
         return self._spilling is not None
 
     def start_spilling_if_held_back(self, on_done: Callable[[], None] = lambda: None) -> bool:
-        """Start to move the rest to the spool if the client keeps legacy waiting; return whether the move was started.
+        """If the client keeps legacy waiting, start to move the rest to the spool and return True; else return False.
 
         `on_done` is called when everything has been moved, or when that has failed.
         """

@@ -1,4 +1,4 @@
-"""Maps each exception of httpx to a Failure: everything that can go wrong with a request to legacy.
+"""Maps each exception of httpx to a Failure. The table covers everything that can go wrong with a request to legacy.
 
 A row of the table has type, code, stage and party. The first row whose type fits is used.
 """
@@ -34,8 +34,8 @@ FOREIGN: tuple[type[Exception], ...] = (*(row[0] for row in _ROWS), OSError)
 def failure_of(error: Exception, *, stage: Stage | None = None) -> Failure:
     """Return the Failure for an exception that a transport raised.
 
-    Its stage is `stage` if the caller passes one, else the stage that our transport noted on the exception, else the
-    stage in the table's row.
+    The stage of the Failure is `stage` if the caller passes one. Otherwise it is the stage that our transport
+    noted on the exception, or else the stage in the table's row.
     """
     stage = stage or getattr(error, "stage", None)
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):

@@ -1,7 +1,7 @@
 """The legacy side: a Server that forwards through an `httpx.AsyncBaseTransport`.
 
-A request goes through three steps: headers (pure) -> transport -> headers (pure). It calls
-`handle_async_request`, never `Client.send`, which keeps a cookie jar and reads Location. Any
+A request goes through three steps: headers (pure) -> transport -> headers (pure). The Forwarder calls
+`handle_async_request`. It never calls `Client.send`, because that keeps a cookie jar and follows Location. Any
 transport fits: ours, `httpx.AsyncHTTPTransport`, `httpx.MockTransport`.
 """
 
@@ -77,7 +77,7 @@ class Forwarder:
     """Server for the legacy side. Belongs to the event loop that first uses it.
 
     A table with another legacy address gets a transport of its own at its first request. The former transport
-    finishes its requests in flight; it is closed when the Forwarder is closed.
+    finishes its requests in flight. It is closed together with the Forwarder.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Forwarder:
     async def serve(
         self, inbound: Inbound, decision: Decision, *, is_admitted: bool = False
     ) -> Reply:
-        """Forward one request; every network failure is returned as a Reply with a failure.
+        """Forward one request. A network failure is returned as a Reply with a failure.
 
         If `is_admitted` is True, the body may be sent to legacy while it is still arriving.
         """
@@ -237,7 +237,7 @@ class Forwarder:
         self.schedule_scarcity_relief()
 
     def _spill_bodies_of_slow_clients(self) -> None:
-        """Move some of the responses that wait for their clients to the spool."""
+        """Start to move some of the responses that wait for slow clients to the spool."""
         room = MAX_SPILLING - sum(body.is_spilling for body in self._downloads)
         for body in self._downloads:
             if room <= 0:
@@ -245,7 +245,7 @@ class Forwarder:
             room -= body.start_spilling_if_held_back(self._spill_more_if_scarce)
 
     def _spill_more_if_scarce(self) -> None:
-        """Start to move the next response to the spool, because one move has ended; do nothing unless connections are scarce."""
+        """If connections are still scarce after a move to the spool has ended, start to move the next response."""
         upstream = self._upstream
         if upstream is not None and getattr(upstream.transport, "are_connections_scarce", False):
             self._spill_bodies_of_slow_clients()
@@ -266,14 +266,14 @@ class Forwarder:
             return failure_of(error)
 
     def get_identifying_headers_and_ask_for_newer(self) -> bytes:
-        """Return what the last examined response says about legacy's software; examine legacy's next response too."""
+        """Return what the last examined response says about legacy's software, and ask to examine the next response."""
         self._note_answer_if_any()
         current = self._upstream
         is_current = current is not None and current.legacy == self._table_of().legacy
         return self._identifying_headers if is_current else b""
 
     def note_failure(self, failure: Failure, legacy: Legacy) -> Failure:
-        """Return the failure; count it if legacy caused it, and if it is the legacy app of the current table."""
+        """Return the failure. Count it if the legacy app of the current table caused it."""
         if failure.party == "legacy" and legacy.url == self._table_of().legacy.url:
             self._note_answer_if_any()
             if self._has_answered:
@@ -290,7 +290,7 @@ class Forwarder:
             self._has_answered = True
 
     def take_new_outcome_of_legacy(self) -> LegacyOutcome | None:
-        """Return the outcome of requests since the last call: an answer, or the latest failure; None if there is no new one."""
+        """Return the outcome of requests since the last call: an answer, else the latest failure, else None."""
         self._note_answer_if_any()
         if not self._has_answered:
             return self._streak.take_new()
@@ -299,7 +299,7 @@ class Forwarder:
         return LegacyOutcome(None)
 
     def _note_answer_if_any(self) -> None:
-        """Note whether a response came since the last call, and look for the next response."""
+        """If a response came since the last call, note it. Then watch for the next response."""
         self._has_answered = self._has_answered or not self._reads_next_response
         self._reads_next_response = True
 
@@ -309,13 +309,16 @@ class Forwarder:
         return isinstance(transport, LegacyTransport) and transport.has_seen_shared_login
 
     def renew_connections(self) -> None:
-        """Use new connections from now on, because the certificates changed; requests in flight finish on the old ones."""
+        """Use new connections from now on, because the certificates changed.
+
+        Requests in flight finish on the old connections.
+        """
         current, self._upstream = self._upstream, None
         if current is not None:
             self._former.append(current.transport)
 
     def _get_or_build_upstream(self, legacy: Legacy) -> Upstream:
-        """Return the upstream of this table's legacy app; build a new one only if its settings changed."""
+        """Return the upstream of this table's legacy app. If the app's settings changed, build a new upstream."""
         current = self._upstream
         if current is None or current.legacy is not legacy:
             current = self._upstream = self._build_upstream(legacy, current)
@@ -347,7 +350,7 @@ class Forwarder:
 
 
 def _loop_or_last_hop_reply(head: Head, via: str) -> Reply | None:
-    """Return 508 for a request in a loop, or the last hop's response to Max-Forwards: 0 (RFC 9110 7.6.2); else None."""
+    """Return 508 for a forwarding loop, the last hop's response for Max-Forwards: 0 (RFC 9110 7.6.2), or None."""
     if is_forwarding_loop(head.headers, via):
         return failure_reply(Failure("loop", "read", "front"))
     if max_forwards(head) == 0:
@@ -369,7 +372,7 @@ def _build_last_hop_reply(head: Head) -> Reply:
 
 
 def _find_remembered_headers(head: Head, upstream: Upstream) -> Pairs | None:
-    """Return the headers that were built for the client's last request; None if they do not fit this request.
+    """Return the headers that were built for the client's last request, if they fit this request; else return None.
 
     They fit if the upstream and the client's address, scheme and host are still the same.
     """
@@ -387,7 +390,7 @@ _CLIENT = slice(3, 8)
 
 
 def _build_and_remember_headers(inbound: Inbound, upstream: Upstream) -> Pairs:
-    """Build the headers for legacy; if the client repeats its headers, remember the result in its HeaderMemo."""
+    """Build the headers for legacy. If the client repeats its headers, keep the result in their HeaderMemo."""
     head = inbound.head
     pairs = headers_for_legacy(
         head,
@@ -431,7 +434,7 @@ def _build_request(
 
 
 def login_of(inbound: Inbound, legacy: Legacy) -> ConnectionLogin[Any] | None:
-    """Return the login that the client's connection has at this legacy app; None if it has none.
+    """Return the login of the client's connection at this legacy app; None if there is none.
 
     A login whose connection has ended is returned too.
     """
@@ -446,7 +449,7 @@ def login_of(inbound: Inbound, legacy: Legacy) -> ConnectionLogin[Any] | None:
 
 @lru_cache(maxsize=1024)
 def _timeout_extensions(timeouts: Timeouts) -> dict[str, Any]:
-    """Return the timeouts in two forms: as our transport reads them, and as httpx's own transport reads them."""
+    """Return the timeouts in two forms: one for our transport, and one for httpx's own transport."""
     limits = UpstreamTimeouts(
         connect_s=timeouts.connect_s,
         response_s=timeouts.response_s,
@@ -469,7 +472,10 @@ async def _forward_interim_response(
     status: int,
     headers: Headers,
 ) -> None:
-    """Pass on any 1xx but a 100, which concerns only legacy and us; apply the header rules to it."""
+    """Apply the header rules to a 1xx and pass it on.
+
+    A 100 is not passed on, because it concerns only legacy and us.
+    """
     if status not in {100, 101}:
         headers = headers_for_client(headers, via=via, head=head, private=None)
         await inform(status, [pair for pair in headers if pair[0] != b"content-length"])

@@ -1,8 +1,8 @@
-"""Header rules of a reverse proxy, for requests and responses. Pure: pairs of bytes in, pairs of bytes out.
+"""Applies the header rules of a reverse proxy to requests and responses. Pure: pairs of bytes in, pairs of bytes out.
 
-RFC 9110 7.6 (hop-by-hop, Via, Max-Forwards), RFC 7239 (Forwarded), de facto X-Forwarded-*. Names
-are lower case on the way in; order and duplicates are kept. Nothing is invented beyond the
-forwarding headers: no User-Agent, Accept or Accept-Encoding.
+RFC 9110 7.6 (hop-by-hop, Via, Max-Forwards), RFC 7239 (Forwarded), de facto X-Forwarded-*. Names are lower case
+on the way in; order and duplicates are kept. The forwarding headers are the only ones that this module adds: it
+adds no User-Agent, Accept or Accept-Encoding.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MAX_CACHED_BYTES = 255  # of a text that clients choose; a longer one is worked
 
 
 class PrivateAddress(NamedTuple):
-    """Legacy's private address, as it may appear in its responses: scheme, host, port."""
+    """Legacy's private address as its responses may contain it: scheme, host, port."""
 
     scheme: str
     host: str
@@ -61,13 +61,13 @@ def private_address_of(url: str) -> PrivateAddress | None:
 
 
 def connection_options(headers: Headers) -> frozenset[bytes]:
-    """Return the header names that Connection lists, in lower case; headers that it must not remove are left out."""
+    """Return the header names that Connection lists, in lower case, except those that it must not remove."""
     lines = [value for name, value in headers if name == b"connection"]
     return _connection_options[b",".join(lines)] if lines else _NOTHING
 
 
 def _parse_connection_options(value: bytes) -> frozenset[bytes]:
-    """Return the header names that one Connection value lists; cached, because clients repeat the same few values."""
+    """Return the header names that one Connection value lists. Cached, because clients repeat the same few values."""
     tokens = {token.strip().lower() for token in value.split(b",")}
     return frozenset(
         name
@@ -116,9 +116,9 @@ def headers_for_legacy(  # noqa: PLR0913 - settings of legacy, by keyword
 ) -> list[Pair]:
     """Return the headers of the request to legacy.
 
-    `upstream_host` replaces Host where the table says `host: upstream`; None keeps the public one.
-    `has_body` without a Content-Length means that the body is sent chunked. `forwarded` adds the Forwarded
-    header (RFC 7239). `rewrite_headers` lets X-Original-URL and X-Rewrite-URL through.
+    If the table says `host: upstream`, `upstream_host` replaces Host. If `upstream_host` is None, Host stays
+    the public one. `has_body` without a Content-Length means that the body is sent chunked. `forwarded` adds
+    the Forwarded header (RFC 7239). `rewrite_headers` lets X-Original-URL and X-Rewrite-URL through.
     """
     host = upstream_host if upstream_host is not None else head.host.encode("latin-1")
     named = connection_options(head.headers)
@@ -178,7 +178,7 @@ def _forwarding_headers(head: Head) -> tuple[Pair, ...]:
 
 
 def _build_own_forwarding_headers(facts: tuple[str, str, str]) -> tuple[Pair, ...]:
-    """Return our own forwarding headers, made from peer, scheme and host; cached, because a client repeats these."""
+    """Return our own forwarding headers for a peer, scheme and host. Cached, because a client repeats these."""
     peer, scheme, host = facts
     known = () if peer in {"", "unix"} else ((b"x-forwarded-for", peer.encode()),)
     return (
@@ -202,7 +202,7 @@ _own_claims = BoundedCache(
 
 
 def _build_forwarded_element(facts: tuple[str, str, str]) -> bytes:
-    """Return our own element of Forwarded; the elements of a trusted peer stand in a header line before ours.
+    """Return our own element of Forwarded. The elements of a trusted peer are in an earlier header line.
 
     An IPv6 address is bracketed and quoted, and a peer without an address is "unknown" (RFC 7239 6).
     """
@@ -236,7 +236,7 @@ def _public_port(scheme: str, host: str, claims: Iterable[Pair]) -> bytes:
 
 
 def _with_decremented_max_forwards(pair: Pair, head: Head) -> Pair:
-    """Return Max-Forwards decremented by one; any other header unchanged."""
+    """Return Max-Forwards reduced by one. Return any other header unchanged."""
     left = max_forwards(head)
     if pair[0] != b"max-forwards" or left is None:
         return pair
@@ -246,7 +246,7 @@ def _with_decremented_max_forwards(pair: Pair, head: Head) -> Pair:
 def headers_for_client(
     headers: Iterable[Pair], *, via: str, head: Head, private: PrivateAddress | None
 ) -> list[Pair]:
-    """Return the response headers for the client: no hop-by-hop ones, private address rewritten, Via added."""
+    """Return the response headers for the client: hop-by-hop headers removed, private address rewritten, Via added."""
     fields = headers if type(headers) is SplitHeaders else split_headers(list(headers))
     names, values = fields.names, fields.values
     plan = _header_plans[names]
@@ -272,7 +272,7 @@ def headers_for_client(
 def _prepare_headers(
     plan: _HeaderPlan, values: tuple[bytes, ...], via: tuple[Pair, bytes]
 ) -> PreparedHeaders:
-    """Return headers whose values need no check, together with the header lines made from them."""
+    """Return headers whose values need no check, together with the lines for the wire."""
     if len(values) != len(plan.kept_at):
         values = tuple([values[at] for at in plan.kept_at])
     prepared = PreparedHeaders(zip(plan.names, values, strict=True))
@@ -285,13 +285,13 @@ def _prepare_headers(
 
 @lru_cache(maxsize=64)
 def _via_entry(name: str) -> tuple[Pair, bytes]:
-    """Return our entry in Via (RFC 9110 7.6.3), as a pair and as a line."""
+    """Return our entry in Via (RFC 9110 7.6.3) in two forms: as a pair, and as a header line."""
     value = b"1.1 " + name.encode()
     return (b"via", value), b"via: %b\r\n" % value
 
 
 class _HeaderPlan(NamedTuple):
-    """What happens to a response's headers, as far as it depends only on their names."""
+    """What happens to a response's headers, as far as their names alone determine it."""
 
     names: tuple[bytes, ...]  # of those that are kept, in lower case
     kept_at: tuple[int, ...]  # where they stood
@@ -304,7 +304,7 @@ class _HeaderPlan(NamedTuple):
 
 
 def _header_plan_of(names: tuple[bytes, ...]) -> _HeaderPlan:
-    """Return what happens to a response's headers, by their names; cached, as an app repeats a few lists of names."""
+    """Return the plan for a list of header names. Cached, because an app repeats a few lists of names."""
     lower = [name.lower() for name in names]
     kept = [
         (at, name)
@@ -332,8 +332,9 @@ _header_plans = BoundedCache(_header_plan_of, max_entries=256, max_length=_MAX_C
 def trailers_for_client(trailers: Iterable[Pair], headers: Iterable[Pair] = ()) -> list[Pair]:
     """Return the trailers that the client may see; `headers` are those of legacy's response.
 
-    A trailer must not frame, route or authenticate (RFC 9110 6.5.1). Fields that could reveal the private
-    address or seem to come from the front door are dropped too, and so are those that Connection names (7.6.1).
+    A trailer must not frame, route or authenticate (RFC 9110 6.5.1). Three more kinds of trailers are dropped:
+    those that could reveal the private address, those that seem to come from the front door, and those that
+    Connection names (7.6.1).
     """
     listed = [(name.lower(), value) for name, value in trailers]
     named = connection_options([(name.lower(), value) for name, value in headers])
@@ -389,7 +390,7 @@ _REFRESH = re.compile(
 def _rewrite_private_address(
     name: bytes, value: bytes, head: Head, private: PrivateAddress
 ) -> Pair:
-    """Return Location, Content-Location, Refresh or Set-Cookie with the public address in place of the private one."""
+    """Return Location, Content-Location, Refresh or Set-Cookie with the private address replaced by the public one."""
     if not head.host:
         return (name, value)
     if name == b"set-cookie":
@@ -400,7 +401,7 @@ def _rewrite_private_address(
 
 
 def _rewrite_location(value: bytes, head: Head, private: PrivateAddress) -> bytes:
-    """Replace the private address in an absolute or //network-path reference by the public one."""
+    """Replace the private address by the public one in an absolute or //network-path reference."""
     try:
         parts = urlsplit(value.decode("latin-1"))
         port = parts.port or DEFAULT_PORTS.get(parts.scheme or private.scheme)

@@ -1,7 +1,8 @@
-"""What requests to legacy have shown since the last call of `take_new_outcome_of_legacy`: an answer, or failures in a row.
+"""Remembers what requests to legacy have shown since the last call of `take_new_outcome_of_legacy`.
 
-Rule: a request that is answered costs nothing extra. The Forwarder notes only the first answer after each call of
-`take_new_outcome_of_legacy`, and counts only failures.
+The outcome is an answer, or a number of failures in a row. The outcome is an answer, or a number of failures in
+a row. Rule: a request that is answered costs nothing extra. The Forwarder notes only the first answer after
+each call of `take_new_outcome_of_legacy`, and counts only failures.
 """
 
 from __future__ import annotations
@@ -40,6 +41,6 @@ class FailureStreak:
         self._count, self._new = 0, None
 
     def take_new(self) -> LegacyOutcome | None:
-        """Return the latest failure; None if there is none, or if it was returned before."""
+        """Return the latest failure; None if there is no failure, or if an earlier call has returned it."""
         failure, self._new = self._new, None
         return None if failure is None else LegacyOutcome(failure, self._count)

@@ -1,7 +1,7 @@
-"""One attempt to reach legacy without a user: a connection alone, or a GET of the table's `legacy.probe`.
+"""Tries to reach legacy without a user's request: by a connection alone, or by a GET of the table's `legacy.probe`.
 
-Any response is an answer, whatever its status: an error page comes from an app that answers. Each attempt uses a new
-connection, because an existing connection does not show whether legacy accepts new ones.
+Every response counts as an answer, because even an error page comes from an app that runs. Each attempt uses a
+new connection, because an existing connection does not show whether legacy accepts new ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RESPONSE_LIMIT_S = 5.0
 async def probe_legacy(
     legacy: Legacy, transport_for: Callable[[Legacy], httpx.AsyncBaseTransport]
 ) -> Failure | None:
-    """Return why legacy does not answer; None if it does."""
+    """Return why legacy does not answer; None if legacy answers."""
     try:
         if legacy.probe is None:
             await _connect(legacy)
@@ -51,7 +51,7 @@ class _ProbeProtocol(asyncio.Protocol):
 
 
 async def _connect(legacy: Legacy) -> None:
-    """Connect, TLS included, and close the connection."""
+    """Connect, including TLS, and close the connection."""
     limit_s = min(legacy.timeouts.connect_s, CONNECT_LIMIT_S)
     async with asyncio.timeout(limit_s):
         dialler = dialler_of(legacy.url, legacy.tls_ca, legacy.tls_name)

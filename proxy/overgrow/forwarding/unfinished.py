@@ -1,8 +1,8 @@
-"""A limit for requests whose body is still arriving: they hold at most half of the connections to one upstream.
+"""Limits requests whose body is still arriving: together they hold at most half of the connections to one upstream.
 
-Rule: requests that wait for a client's body must leave connections for those that do not wait. Each request whose
-body is arriving has a slot. A free slot goes to the request that has waited longest. Releasing a slot a second time
-does nothing.
+Rule: requests that wait for a client's body must leave connections for all other requests. Each request whose
+body is arriving has a slot. A free slot goes to the request that has waited longest. Releasing a slot a second
+time does nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class UploadSlot:
         self.client = client
 
     def release(self) -> None:
-        """Free the slot, because the body has arrived or is not wanted any more."""
+        """Free the slot: the body has arrived, or nobody needs it any more."""
         unfinished, self._unfinished = self._unfinished, None
         if unfinished is not None:
             unfinished.release(self)
 
 
 class UnfinishedUploads:
-    """At most `maximum` slots for requests whose body is still arriving; an object belongs to one event loop."""
+    """At most `maximum` slots for requests whose body is still arriving. Each object belongs to one event loop."""
 
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum
@@ -53,7 +53,7 @@ class UnfinishedUploads:
         return len(self._stays) + self._promised < self._maximum
 
     def try_acquire(self, client: ClientConnection | None) -> UploadSlot | None:
-        """Take a slot; None if none is free."""
+        """Take a slot and return it; None if no slot is free."""
         if not self.has_free_slot():
             return None
         slot = UploadSlot(self, client)
@@ -63,7 +63,7 @@ class UnfinishedUploads:
     async def wait_for_slot(
         self, client: ClientConnection | None, within_s: float
     ) -> UploadSlot | None:
-        """Take a slot as soon as one is free; None if that takes too long."""
+        """Take a slot as soon as one is free, and return it; None if that takes too long."""
         slot = self.try_acquire(client)
         if slot is not None:
             return slot

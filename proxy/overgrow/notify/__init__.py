@@ -1,1 +1,1 @@
-"""Notifications: a signed POST to a webhook for each change that people want to hear of."""
+"""Notifications: for each change that people want to know about, a signed POST to a webhook."""

@@ -1,7 +1,7 @@
-"""Sends one event to the webhook, and says whether the event was delivered, refused, or must be sent again.
+"""Sends one event to the webhook, and reports whether it was delivered, was refused, or must be sent again.
 
-A blocking call, for a thread of its own. Redirects are not followed, because the receiver could send the event, and the
-signature, anywhere. The body of the answer is not read.
+Sending blocks, so that it needs a thread of its own. Redirects are not followed, because the receiver could
+redirect the event and its signature to any address. The body of the response is not read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TOO_EARLY, _TOO_MANY, _REQUEST_TIMEOUT = 425, 429, 408
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How an attempt ended: `sent`, `retry` or `refused`, with the reason, and how long the receiver asked to wait."""
+    """The outcome of one attempt: `sent`, `retry` or `refused`, the reason, and the wait that the receiver wants."""
 
     outcome: Literal["sent", "retry", "refused"]
     why: str = ""
@@ -37,7 +37,7 @@ class WebhookSender:
         self._client: httpx.Client | None = None
 
     def send(self, event: WebhookEvent, now_s: float) -> Delivery:
-        """Send an event once; return how that ended. It raises nothing, whatever the receiver does."""
+        """Send an event once, and return the outcome. Whatever the receiver does, this method does not raise."""
         body = event.body_for(self._url, self._host)
         headers = self._headers | signature_headers(event.id, int(now_s), body, self._secret)
         try:
@@ -52,14 +52,17 @@ class WebhookSender:
             return Delivery("retry", f"{_CANNOT_BE_USED} ({type(error).__name__})")
 
     def close(self) -> None:
-        """Close the connection, even if `send` is waiting on it in another thread; the next `send` opens a new one."""
+        """Close the connection, even if `send` waits on it in another thread.
+
+        The next `send` opens a new connection.
+        """
         client, self._client = self._client, None
         if client is not None:
             client.close()
 
 
 def describe_error(error: httpx.HTTPError) -> str:
-    """Return why a request failed, without the address, which may contain a secret."""
+    """Return why a request failed. The text omits the address, which may contain a secret."""
     words = {
         httpx.ConnectError: "no connection",
         httpx.TimeoutException: "no answer in time",
@@ -69,7 +72,10 @@ def describe_error(error: httpx.HTTPError) -> str:
 
 
 def judge_response(status: int, retry_after: str | None) -> Delivery:
-    """Return what a status means: 2xx is a delivery; 5xx, 408, 425 and 429 are worth another attempt; nothing else is."""
+    """Return the outcome that a status means: 2xx is `sent`; 5xx, 408, 425 and 429 are `retry`.
+
+    Any other is `refused`.
+    """
     if 200 <= status < 300:
         return Delivery("sent")
     why = f"status {status}"

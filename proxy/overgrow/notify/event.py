@@ -1,8 +1,8 @@
 """One event for the webhook, and the body that a receiver gets.
 
-Pure. The body follows Standard Webhooks 1.0 (type, timestamp, data) and has a sentence for people beside it, in
-`text`, which Slack and compatible chats show. Microsoft Teams wants an Adaptive Card instead; the
-address shows whether a webhook belongs to Teams.
+Pure. The body follows Standard Webhooks 1.0 (type, timestamp, data). It also has a sentence for people in
+`text`, which Slack and compatible chats show. Microsoft Teams wants an Adaptive Card instead; the address shows
+whether a webhook belongs to Teams.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TEAMS_HOSTS = (".logic.azure.com", ".powerplatform.com", ".webhook.office.com")
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """What happened: a type such as `route.flipped`, when (RFC 3339), a sentence, and the facts in it."""
+    """One event: a type such as `route.flipped`, the time (RFC 3339), a sentence, and the facts as data."""
 
     id: str  # the same for each attempt to send it
     type: str
@@ -31,7 +31,7 @@ class WebhookEvent:
     data: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the event as plain JSON values, for the file of events that wait."""
+        """Return the event as plain JSON values, for the file of waiting events."""
         return {
             "id": self.id,
             "type": self.type,
@@ -42,11 +42,9 @@ class WebhookEvent:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the event that as_json made.
+        """Return the event that `as_json` turned into JSON.
 
-        Raises:
-            KeyError, TypeError: if `stored` is not such an event.
-
+        Raises: KeyError, TypeError: if `stored` is not such an event.
         """
         names = (stored["id"], stored["type"], stored["at"], stored["sentence"])
         if not all(isinstance(name, str) for name in names):
@@ -74,7 +72,7 @@ def is_teams_address(url: str) -> bool:
 
 
 def _chat_text(text: str) -> str:
-    """Return text that a chat shows as it is: without control characters, mentions and links.
+    """Return a text without control characters, mentions and links, so that a chat shows it as it is.
 
     Slack wants `&`, `<` and `>` as entities (its page "Formatting text for app surfaces"); `<!channel>` would call
     everybody.
@@ -88,7 +86,7 @@ def _shorten(value: Any) -> Any:
 
 
 def _teams_card(text: str) -> dict[str, Any]:
-    """Return a message with one Adaptive Card, as the Workflows of Teams take it."""
+    """Return a message with one Adaptive Card in the form that the Workflows of Teams accept."""
     content = {
         "type": "AdaptiveCard",
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -100,6 +98,6 @@ def _teams_card(text: str) -> dict[str, Any]:
 
 
 def _without_markdown(text: str) -> str:
-    """Return text in which Adaptive Cards find no link and no emphasis."""
+    """Return a text in which Adaptive Cards find neither links nor emphasis."""
     plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     return "".join(f"\\{each}" if each in "\\`*_[]()#~|" else each for each in plain)

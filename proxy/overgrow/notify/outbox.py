@@ -1,7 +1,7 @@
-"""The events that wait to be sent, and what the receiver has been told: kept in a file, so that both survive a worker.
+"""Keeps the waiting events and what the receiver has been told in a file, so that both survive a worker.
 
-One worker reads and writes the file: the one with the lowest slot. If two workers do so for a moment, an event may be
-sent twice, with the same id.
+One worker reads and writes the file: the one with the lowest slot. If two workers do so for a moment, an event
+may be sent twice, with the same id.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 
 @dataclass(slots=True)
 class Outbox:
-    """The waiting events, in order, and the state of the front door for which events were made last."""
+    """The waiting events in order, and the last state of the front door for which events were made."""
 
     known: Mapping[str, Any] | None = None  # None: nothing was ever told
     waiting: list[tuple[float, WebhookEvent]] = field(default_factory=list)  # since when (unix)
@@ -34,7 +34,7 @@ class Outbox:
 
     @classmethod
     def read(cls, state: Path) -> Outbox:
-        """Read the file of a state folder; if the file is missing or unreadable, return a new outbox."""
+        """Read the file of a state folder. If the file is missing or unreadable, return a new outbox."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             stored = json.loads(read_regular(state / FILE, _MAX_BYTES))
             waiting = [(float(at), WebhookEvent.from_json(each)) for at, each in stored["waiting"]]
@@ -50,7 +50,7 @@ class Outbox:
         replace_file(state / FILE, json.dumps(stored).encode())
 
     def add(self, events: Iterable[WebhookEvent], now_s: float) -> int:
-        """Add events; return how many were dropped for being too many or too old."""
+        """Add events; return how many were dropped because there were too many or they were too old."""
         self.waiting += [(now_s, each) for each in events]
         fresh = [each for each in self.waiting if 0 <= now_s - each[0] <= MAX_AGE_S]
         dropped = len(self.waiting) - len(fresh[-MAX_WAITING:])
@@ -58,12 +58,12 @@ class Outbox:
         return dropped
 
     def due(self, now_s: float) -> WebhookEvent | None:
-        """Return the event to send now; None if none waits, or if the next attempt comes later."""
+        """Return the event to send now. Return None if no event waits, or if the next attempt is due later."""
         is_later = 0 < self.next_attempt_s - now_s <= _LONGEST_WAIT_S
         return self.waiting[0][1] if self.waiting and not is_later else None
 
     def remove(self, event: WebhookEvent) -> None:
-        """Remove an event that was sent or refused; the next one is due at once."""
+        """Remove an event that was sent or refused. The next event is due at once."""
         self.waiting = [each for each in self.waiting if each[1].id != event.id]
         self.failed_attempts, self.next_attempt_s = 0, 0.0
 

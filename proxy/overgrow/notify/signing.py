@@ -11,7 +11,7 @@ PREFIX = "whsec_"  # before a key in base64
 
 
 def signature_headers(event_id: str, at_s: int, body: bytes, secret: str | None) -> dict[str, str]:
-    """Return the headers that identify and sign one request; without a secret there is no signature."""
+    """Return the headers that identify and sign one request. If there is no secret, leave the signature out."""
     headers = {"webhook-id": event_id, "webhook-timestamp": str(at_s)}
     if secret is not None:
         signed = f"{event_id}.{at_s}.".encode() + body

@@ -1,8 +1,8 @@
 """One connection to the upstream: an asyncio protocol that carries one exchange at a time.
 
-Rule: it knows transports, deadlines and back-pressure, and nothing of HTTP; bytes go to the exchange in progress. If
-bytes or an EOF come while no exchange is in progress, the connection is closed at once (RFC 9112 9.3), so that such
-bytes are never mistaken for the response to a later request.
+Rule: this module knows transports, deadlines and back-pressure, but not HTTP. Bytes go to the exchange in
+progress. If bytes or an EOF come while no exchange is in progress, the connection is closed at once (RFC 9112
+9.3), so that such bytes are never mistaken for the response to a later request.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ConnectionOwner(Protocol):
         """Take back a connection that can serve another request."""
 
     def remove_connection(self, connection: UpstreamConnection) -> None:
-        """Give up a connection that will serve no further request, and free its slot."""
+        """Give up a connection that can serve no further request, and free its slot."""
 
     def stop_counting(self, connection: UpstreamConnection) -> None:
         """Free the slot of a connection that carries an endless stream or a login."""
@@ -49,10 +49,10 @@ class ConnectionOwner(Protocol):
         """Take note that the socket of a connection is closed."""
 
     def suspend_reuse(self) -> None:
-        """Reuse no connection for a while: the upstream sent bytes that nobody had asked for."""
+        """Do not reuse connections for a while, because the upstream sent bytes that nobody had asked for."""
 
     def try_admit_login(self, connection: UpstreamConnection) -> bool:
-        """Return whether a connection with a login may stay open for its client; if it may, count it."""
+        """If a connection with a login may stay open for its client, count it and return True; else return False."""
 
     def set_timer_no_later_than(self, deadline: float) -> None:
         """Check the deadlines of all connections at this time or earlier."""
@@ -121,7 +121,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._owner.on_socket_open(self)
 
     def data_received(self, data: bytes) -> None:
-        """Give bytes to the exchange in progress; if there is none, close the connection."""
+        """Give bytes to the exchange in progress. If no exchange is in progress, close the connection."""
         if self.exchange is None:
             if not data.startswith(b"HTTP/1.1 408"):  # an idle connection's ordinary farewell
                 self._owner.suspend_reuse()
@@ -136,12 +136,15 @@ class UpstreamConnection(asyncio.Protocol):
             self._yield_to_other_downloads()
 
     def _yield_to_other_downloads(self) -> None:
-        """Stop reading until it is this connection's turn, if other large responses are arriving too."""
+        """If other large responses are arriving too, stop reading until it is this connection's turn."""
         if not self._awaits_turn and self._transport is not None and not self._ask_for_read_turn():
             self._transport.pause_reading()
 
     def _ask_for_read_turn(self) -> bool:
-        """Return whether this connection may be read now; if not, ask for a turn. An event stream may always be read."""
+        """Return whether this connection may be read now.
+
+        If it may not, ask for a turn. An event stream may always be read.
+        """
         self._awaits_turn = self._is_taken_in_turns and not self._owner.read_scheduler.may_read_now(
             self
         )
@@ -180,8 +183,8 @@ class UpstreamConnection(asyncio.Protocol):
     def _read_response_after_reset(self, exchange: ResponseCycle) -> None:
         """Read the response that arrived before a reset and is still unread (RFC 9112 9.6).
 
-        An upstream that refuses an upload responds and closes. The unread upload makes its kernel
-        reset the connection, and our next write may fail because of the reset before the loop reads the response.
+        An upstream that refuses an upload responds and closes. The unread upload makes the upstream's kernel
+        reset the connection. Our next write may then fail before the loop has read the response.
         """
         if self._transport is None or self._transport.get_extra_info("ssl_object") is not None:
             return
@@ -211,7 +214,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """How much is written but not yet taken by the kernel."""
+        """How many written bytes the kernel has not taken yet."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     # The exchange's side.
@@ -229,7 +232,7 @@ class UpstreamConnection(asyncio.Protocol):
         return exchange
 
     def write(self, data: bytes) -> None:
-        """Send bytes; bytes that the upstream does not take yet are buffered."""
+        """Send bytes. Bytes that the upstream does not take yet stay in a buffer."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
@@ -264,7 +267,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._owner.stop_counting(self)
 
     def release_or_close(self, *, reusable: bool) -> None:
-        """Go back to the pool if the connection is `reusable` and young enough; else close."""
+        """If the connection is `reusable` and young enough, return it to the pool; else close it."""
         self.exchange = None
         self.is_reused = True
         if self._paused or self._awaits_turn:
@@ -284,10 +287,10 @@ class UpstreamConnection(asyncio.Protocol):
     def reserve_for_client(
         self, owner: Callable[[], ClientConnection | None] | None, *, said_by_upstream: bool
     ) -> None:
-        """From now on, serve only the client's connection that `owner` returns, because this connection has a login.
+        """From now on, serve only one client's connection, because this connection has a login.
 
-        If `owner` returns nobody, the connection closes after the current response. `said_by_upstream` says that the
-        upstream itself announced the login.
+        `owner` returns the client's connection. If it returns None, this connection closes after the current
+        response. `said_by_upstream` says that the upstream itself announced the login.
         """
         pool = self._owner
         pool.has_announced_login = pool.has_announced_login or said_by_upstream
@@ -308,12 +311,12 @@ class UpstreamConnection(asyncio.Protocol):
         return self.loop.time() >= self.use_by
 
     def close_client_after_response(self) -> None:
-        """Tell the client in the head of this response that its own connection ends, because this one does."""
+        """Tell the client in the head of this response that its connection ends too."""
         if self.login is not None:
             self.login.close_client_after_response()
 
     def switch_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Give the open socket to another protocol, for traffic that is not HTTP requests and responses."""
+        """Give the open socket to another protocol, because the traffic from now on is not HTTP."""
         transport, self._transport = self._transport, None
         assert transport is not None  # noqa: S101 - it is quiet, so it is open
         self._owner.on_socket_closed(self)
@@ -344,7 +347,7 @@ class UpstreamConnection(asyncio.Protocol):
                     self._transport.resume_reading()
 
     def _stop_waiting_for_turn(self) -> bool:
-        """Stop waiting for a turn to be read; return whether this connection was waiting."""
+        """Stop waiting for a turn to be read. Return whether this connection was waiting."""
         awaited, self._awaits_turn = self._awaits_turn, False
         if awaited:
             self._owner.read_scheduler.forget(self)
@@ -354,11 +357,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def is_closing(self) -> bool:
-        """True if it cannot be used any more."""
+        """Whether the connection can no longer be used."""
         return self._transport is None or self._transport.is_closing()
 
     def is_open_without_unexpected_bytes(self) -> bool:
-        """Whether the connection is open and its socket holds neither unread bytes nor an unread EOF."""
+        """Whether the connection is open and its socket has nothing to read: no bytes and no EOF."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
@@ -392,7 +395,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._extend_write_deadline_or_fail(exchange)
 
     def _extend_write_deadline_or_fail(self, exchange: ResponseCycle) -> None:
-        """Extend the deadline only if the upstream has taken bytes since the last check."""
+        """If the upstream has taken bytes since the last check, extend the deadline; else fail the exchange."""
         if self.unsent_bytes < self._unsent_bytes:
             self._unsent_bytes = self.unsent_bytes
             self._set_deadline_in(exchange.outgoing.limits.idle_s)

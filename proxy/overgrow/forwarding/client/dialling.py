@@ -58,12 +58,12 @@ class Dialler:
         self._tried_last: dict[str, float] = {}  # until when, in the loop's time
 
     async def dial(self, protocol: asyncio.Protocol, lookup_s: float | None) -> None:
-        """Connect the protocol; the total time is not limited here, but by the caller.
+        """Connect the protocol. The caller limits the total time.
 
         `lookup_s` bounds the look-up of the name, and determines how soon the next address is tried.
 
         Raises:
-            OSError: if no address could be connected to; ssl.SSLError is one.
+            OSError: if every attempt to connect failed; ssl.SSLError is an OSError.
             UnicodeError: for a text that cannot be a host name.
 
         """
@@ -94,7 +94,7 @@ class Dialler:
     async def _connect_first_of(
         self, hosts: Sequence[str], delay_s: float
     ) -> tuple[asyncio.Transport, _PlaceholderProtocol]:
-        """Try each address a little later than the one before, until one connects."""
+        """Try the addresses one after another, each a little later than the previous one, until one connects."""
         loop = asyncio.get_running_loop()
         waiting = self._order_hosts(hosts, loop.time())
         running: dict[asyncio.Task[Any], str] = {}
@@ -155,7 +155,7 @@ class _PlaceholderProtocol(asyncio.Protocol):
         self._error: Exception | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Keep bytes that nobody asked for."""
+        """Keep the bytes for the real protocol."""
         self._data += data
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -190,7 +190,9 @@ class _HostLookup:
         self._lookup_began = 0.0
 
     async def resolve_hosts(self, limit_s: float) -> list[str]:
-        """Return the addresses, IPv6 and IPv4 by turns; the previous ones while the resolver hangs or fails.
+        """Return the addresses, IPv6 and IPv4 by turns.
+
+        While the resolver hangs or fails, return the previous addresses.
 
         Raises:
             OSError: if there is no such name.
@@ -238,7 +240,7 @@ class _HostLookup:
 def _set_outcome_in_loop(
     lookup: asyncio.Future[Any], setter: Callable[[Any], None], value: object
 ) -> None:
-    """Set the outcome of a look-up in its loop; do nothing if the loop has closed."""
+    """Set the outcome of a look-up in its loop. If the loop has closed, do nothing."""
 
     def set_if_pending() -> None:
         if not lookup.done():
@@ -265,7 +267,7 @@ def _interleave_families(found: Sequence[Any]) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _is_ip_address(host: str) -> bool:
-    """Whether the host is an address itself, which needs no look-up."""
+    """Whether the host is an IP address, so that it needs no look-up."""
     try:
         ip_address(host)
     except ValueError:
@@ -295,10 +297,10 @@ _trusted: dict[str, ssl.SSLContext] = {}  # by CA file, as `trust` read it last
 
 
 def load_ca_certificates(tls_ca: str | None) -> None:
-    """Read the certificates for connections made from now on. It reads files: do not call it in the event loop.
+    """Read the certificates for connections made from now on. It reads files, so do not call it in the event loop.
 
     Raises:
-        OSError: if they cannot be used; those read before stay in use.
+        OSError: if they cannot be used; the certificates that were read before stay in use.
 
     """
     _trusted[str(tls_ca)] = _create_tls_context(tls_ca)

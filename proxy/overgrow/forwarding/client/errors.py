@@ -1,7 +1,7 @@
-"""The exceptions the transport raises: httpx's own, marked with the stage in which they happened.
+"""The exceptions of the transport: httpx's own classes, marked with the stage in which the failure happened.
 
-Rule: every failure of the network is an httpx.TransportError with a `stage` ("queue", "connect", "send", "head" or
-"body"). An exception that the request's own body iterator raises is never wrapped.
+Rule: every failure of the network is an httpx.TransportError with a `stage` ("queue", "connect", "send", "head"
+or "body"). An exception that the request's own body iterator raises is never wrapped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Malformed(Exception):
 
 
 def transport_error(kind: type[AnyError], stage: Stage, message: str) -> AnyError:
-    """Return an exception of this kind that carries the stage it happened in."""
+    """Return an exception of this class that carries the stage of its failure."""
     error = kind(message)
     error.stage = stage  # type: ignore[attr-defined]
     error.retried = False  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""httpx's requests and responses with header pairs kept as they came.
+"""Requests and responses of httpx that keep the header pairs as they came.
 
 httpx's constructors copy and normalise every header, but neither our transport nor the Forwarder reads
 the result. The two subclasses here make `headers` on first use, so any other transport or client can use
@@ -75,8 +75,8 @@ class RawResponse(httpx.Response):
 def pairs_of(message: httpx.Request | httpx.Response) -> Pairs:
     """Return the header pairs of any httpx message, with order, case and duplicates kept.
 
-    Whoever reads `headers` gets an object that can be changed. So once `headers` was read, its content is returned
-    instead of the original pairs.
+    A caller may change the object `headers` after reading it. Once `headers` was read, this function therefore
+    returns the content of `headers` instead of the original pairs.
     """
     known = message.__dict__
     if "pairs" in known and "_made" not in known:

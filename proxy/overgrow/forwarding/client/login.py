@@ -1,8 +1,8 @@
-"""An upstream connection that carries a login: it serves one client's connection and ends with it.
+"""An upstream connection with a login: it serves a single connection of a client, and both connections end together.
 
-Rule: the two connections end together, as if there were no front door between them. When the client
-disconnects, its login ends. When legacy ends the login's connection, the client's connection ends too, so
-that the client logs in again on a new one.
+Rule: to legacy and the client, the two connections look like one. When the client disconnects, its login ends.
+When legacy ends the login's connection, the client's connection ends too, so that the client logs in again on a
+new connection.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ C = TypeVar("C", bound=LoggedInConnection)
 
 
 def upstream_key(legacy: Legacy) -> tuple[object, ...]:
-    """Return a value that is equal for two legacy settings if a login made under one is valid under the other."""
+    """Return a key for a legacy setting. Two settings have equal keys if a login under one is valid under the other."""
     return legacy.url, legacy.tls_ca, legacy.tls_name
 
 
 class ConnectionLogin(Generic[C]):
     """A login: it ties a client's connection to a connection to legacy.
 
-    `connection` is the connection to legacy; None once either of the two has ended.
+    `connection` is the connection to legacy; it is None once one of the two connections has ended.
     """
 
     __slots__ = ("_client", "connection", "upstream")
@@ -64,7 +64,7 @@ class ConnectionLogin(Generic[C]):
     def end_connection_to_legacy(self) -> None:
         """Close the upstream connection, because the client's connection has ended.
 
-        If a request is under way, its sender abandons it, and that closes the connection.
+        If a request is under way, its sender abandons the request, which closes the connection.
         """
         self._client = None
         connection, self.connection = self.connection, None
@@ -74,10 +74,10 @@ class ConnectionLogin(Generic[C]):
                 connection.close()
 
     def check_and_return_connection(self) -> C:
-        """Return the upstream connection for the client's next request, if it is still usable.
+        """Return the upstream connection for the client's next request. It must still be usable.
 
         Raises:
-            httpx.TransportError: if it has ended meanwhile; the login is lost with it.
+            httpx.TransportError: if the connection has ended meanwhile, so that the login is lost.
 
         """
         connection = self.connection

@@ -1,9 +1,9 @@
 """A bounded number of connections to one upstream; the idle connection that was used most recently is used next.
 
-Rule: a slot is taken before dialling. It is freed as soon as its connection cannot serve a further request, also
-after a cancellation. A free slot goes directly to a waiter, in the order of
-proxy/overgrow/slow_clients/fair_queue.py. The last free slots, a sixteenth of all, are reserved for clients that have
-received a response before. One timer checks all deadlines.
+Rule: a slot is taken before dialling. The slot is freed as soon as its connection can serve no further request,
+also after a cancellation. A free slot goes directly to a waiter, in the order of
+proxy/overgrow/slow_clients/fair_queue.py. The last free slots, a sixteenth of all, are reserved for clients
+that have received a response before. One timer checks all deadlines.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class ConnectionPool:
 
     @property
     def has_only_reserved_slots(self) -> bool:
-        """Whether the slots that are left are reserved for clients that have received a response before."""
+        """Whether all free slots are reserved for clients that have received a response before."""
         return self.counted - len(self._idle) >= self._open_to_all
 
     @property
@@ -131,15 +131,15 @@ class ConnectionPool:
     # Taking.
 
     def pop_idle_connection(self, *, for_known_client: bool = False) -> UpstreamConnection | None:
-        """Return the connection that was idle for the shortest time, if there is one.
+        """Return the connection that was idle for the shortest time; None if no connection is idle.
 
         If the pool is almost full, the last connections are reserved for clients that have received a response
-        before, and a request of any other client gets None. Each connection's socket is checked first, which costs a
-        system call. Otherwise bytes that came after the last response could be taken for the next response, even that
-        of another client.
+        before, and a request of any other client gets None. A system call checks the connection's socket first.
+        Without this check, bytes that came after the last response could be mistaken for the next response,
+        even that of another client.
 
         Raises:
-            RuntimeError: the event loop of these connections has stopped, so that nothing can be sent.
+            RuntimeError: the event loop of these connections has stopped.
 
         """
         # What has_only_reserved_slots says, without a call for every request.
@@ -157,7 +157,7 @@ class ConnectionPool:
     async def acquire_connection(
         self, limits: UpstreamTimeouts, request: QueueingTerms = DEFAULT_REQUEST
     ) -> UpstreamConnection:
-        """Return a new connection; if the pool is full, wait and return a connection that becomes free.
+        """Return a new connection. If the pool is full, wait for a connection that becomes free and return it.
 
         Raises:
             RuntimeError: in another event loop. Only new connections check this, because asking
@@ -174,12 +174,15 @@ class ConnectionPool:
                 return connection
 
     async def acquire_new_connection(self, limits: UpstreamTimeouts) -> UpstreamConnection:
-        """Return a new connection; if the pool is full, replace an idle one."""
+        """Return a new connection. If the pool is full, close an idle connection to make room."""
         await self._acquire_slot(limits)
         return await self._connect_in_acquired_slot(limits)
 
     async def reserve_slot(self, limits: UpstreamTimeouts) -> PoolSlot:
-        """Count a connection that the caller opens itself; if the pool is full, replace an idle one."""
+        """Count a connection that the caller opens itself.
+
+        If the pool is full, close an idle connection to make room.
+        """
         await self._acquire_slot(limits)
         return PoolSlot(self._release_slot)
 
@@ -197,7 +200,7 @@ class ConnectionPool:
     async def _acquire_slot_or_connection(
         self, limits: UpstreamTimeouts, request: QueueingTerms
     ) -> UpstreamConnection | None:
-        """Wait for a connection or a slot; return None for a slot, which is counted already."""
+        """Wait for a connection or a slot. Return the connection; return None for a slot, which is counted already."""
         may_go_on = request.is_known or not self.has_only_reserved_slots
         if self.counted < self._max_connections and may_go_on:
             self.counted += 1
@@ -220,7 +223,7 @@ class ConnectionPool:
     def _pass_slot_on(
         self, waiter: asyncio.Future[UpstreamConnection | None], request: QueueingTerms
     ) -> None:
-        """Pass a slot or connection on to the next waiter, because the waiter that had got it was cancelled."""
+        """Pass a slot or connection on to the next waiter, because the waiter that got it was cancelled."""
         if not waiter.done() or waiter.cancelled():
             waiter.cancel()
             self._waiting.remove(waiter, request.target, is_known=request.is_known)
@@ -258,7 +261,10 @@ class ConnectionPool:
     # Owner, as connections see it.
 
     def release(self, connection: UpstreamConnection) -> None:
-        """Give a free connection to the longest waiter, or keep it while it is young enough."""
+        """Give a free connection to the longest waiter.
+
+        If nobody waits, keep the connection while it is young enough.
+        """
         now = self.loop.time()
         if now < self._no_reuse_until or now >= connection.use_by or not connection.counted:
             connection.close()
@@ -284,7 +290,10 @@ class ConnectionPool:
             self._release_slot()
 
     def _pop_next_waiter(self) -> asyncio.Future[UpstreamConnection | None] | None:
-        """Return the next waiter, which gets the slot that the caller has (it stays counted); None if nobody waits."""
+        """Return the next waiter; None if nobody waits.
+
+        The waiter takes over the caller's slot, which stays counted.
+        """
         if not self._waiting:
             return None
         only_known = self.counted - len(self._idle) > self._open_to_all
@@ -294,7 +303,7 @@ class ConnectionPool:
         return None
 
     def _release_slot(self) -> None:
-        """Give a free slot to a waiter, or stop counting it."""
+        """Give a free slot to a waiter. If nobody waits, stop counting the slot."""
         waiter = self._pop_next_waiter()
         if waiter is not None:
             waiter.set_result(None)
@@ -304,8 +313,8 @@ class ConnectionPool:
     def on_socket_open(self, connection: UpstreamConnection) -> None:
         """Note that a socket is open, and decide until when it may be used.
 
-        The time is up to a tenth of the maximum age earlier than that age, so that connections that were opened at
-        the same time do not end at the same time.
+        Each connection may be used for 90 to 100% of the maximum age, so that connections that were opened
+        together do not end together.
         """
         self._open.add(connection)
         self._opened_count += 1
@@ -322,7 +331,7 @@ class ConnectionPool:
     # Time.
 
     def suspend_reuse(self) -> None:
-        """Reuse no connection for a while: this upstream sends bytes after its responses."""
+        """Do not reuse connections for a while, because this upstream sends bytes after its responses."""
         if self.loop.time() >= self._no_reuse_until:
             LOG.warning(
                 "the legacy app sent bytes after a complete response; its connections are not "
@@ -332,10 +341,10 @@ class ConnectionPool:
         self._no_reuse_until = max(self._no_reuse_until, self.loop.time() + REUSE_SUSPENDED_S)
 
     def try_admit_login(self, connection: UpstreamConnection) -> bool:
-        """Return whether a connection with a login may stay open for its client; if it may, count it separately.
+        """If a connection with a login may stay open for its client, count it separately and return True.
 
-        Any client can claim to have a login. Until the upstream itself announces a login, at most
-        `max_connections` connections stay open for such claims, in addition to the ordinary ones.
+        Else return False. Any client can claim to have a login. Until the upstream itself announces a login, at
+        most `max_connections` connections stay open for such claims, in addition to the ordinary connections.
         """
         if not self.has_announced_login:
             if len(self._presumed) >= self._max_connections:

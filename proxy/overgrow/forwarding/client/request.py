@@ -1,8 +1,8 @@
-"""A request as it goes to the wire: its head in bytes and how its body is framed. Pure.
+"""Builds the wire form of a request: the bytes of its head, and the framing of its body. Pure.
 
-Rule: nothing is added or repaired. Headers are sent in the order and case given. There is one exception: if a
-body is streamed and its headers announce no framing, Transfer-Encoding: chunked is added. Without it the
-upstream could not tell the body from the next request (RFC 9112 6.1).
+Rule: nothing is added or repaired. Headers are sent in the order and case given. There is one exception: if the
+headers of a streamed body announce no framing, Transfer-Encoding: chunked is added. Without it the upstream
+could not tell the body from the next request (RFC 9112 6.1).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _UNSTREAMED: _Streamed = (None, None, False)
 class OutgoingRequest(NamedTuple):
     """One request ready to be written.
 
-    `head` includes a small body held in memory. `stream` is the body still to be sent, None if there is none;
-    `length` is its announced size, None when it is sent in chunks. If this request logs a user in, the login
-    belongs to the client's connection that `owner` returns.
+    `head` includes a small body held in memory. `stream` is the body that is still to be sent; None if there is
+    none. `length` is the announced size of this body; None if the body is sent in chunks. If this request logs
+    a user in, `owner` returns the client's connection to which the login belongs.
     """
 
     method: str
@@ -56,7 +56,7 @@ class OutgoingRequest(NamedTuple):
 
 
 def build_outgoing_request(request: httpx.Request) -> OutgoingRequest:
-    """Return the wire form of a request; raise LocalProtocolError if it cannot be sent."""
+    """Return the wire form of a request. If the request cannot be sent, raise LocalProtocolError."""
     pairs = pairs_of(request)
     if type(pairs) is ForwardedHeaders and pairs.lines is not None and request.stream is NO_BODY:
         head, carries_login = _build_request_line(request) + pairs.lines, pairs.carries_login
@@ -131,7 +131,7 @@ def _serialize_head_before_stream(
     *,
     chunked: bool,
 ) -> tuple[bytes, _Streamed]:
-    """Return the head of a request whose body is sent piece by piece, and that body."""
+    """Return (head, body) of a request whose body is sent piece by piece."""
     head = _serialize_head(request, headers)
     if length is None and not chunked:
         head = head[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -147,7 +147,7 @@ def _serialize_head_before_stream(
 def _frame_body_in_memory(
     head: bytes, payload: bytes, length: int | None, *, chunked: bool
 ) -> tuple[bytes, bytes]:
-    """Frame a body held in memory as its headers announce it."""
+    """Return (head, body) for a body in memory, framed as its headers announce."""
     if length is not None:
         if length != len(payload):
             raise _unsendable_request_error(

@@ -1,8 +1,8 @@
-"""The body of a request on its way to the upstream, at the pace of whoever is slower.
+"""Sends the body of a request to the upstream, at the pace of the slower of client and upstream.
 
 Rule: each streamed body has one task, which ends with its exchange. An error of the caller's own iterator
-reaches the caller unchanged; the connection reports its own errors. A body whose
-pieces have all arrived already does not delay other requests: see `_yield_to_other_tasks`.
+reaches the caller unchanged; the connection reports its own errors. Sending a body that has arrived completely
+does not delay other requests: see `_yield_after_many_pieces`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PIECES_AT_A_TIME = 16  # about a megabyte of full ones, about a millisecond of t
 
 
 async def send_body(exchange: ResponseCycle, connection: UpstreamConnection) -> None:
-    """Send a streamed body as announced; on failure, fail the exchange."""
+    """Send a streamed body with the framing that its headers announce. If that fails, fail the exchange."""
     if exchange.continued is not None:
         await _wait_for_continue(exchange.continued)
     exchange.took_body = True
@@ -40,7 +40,7 @@ async def send_body(exchange: ResponseCycle, connection: UpstreamConnection) -> 
 
 
 async def _wait_for_continue(continued: asyncio.Event) -> None:
-    """Wait until the upstream asks for the body, but no longer than CONTINUE_S: an HTTP/1.0 server never asks."""
+    """Wait until the upstream asks for the body, but at most for CONTINUE_S, because an HTTP/1.0 server never asks."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CONTINUE_S):
             await continued.wait()
@@ -84,7 +84,7 @@ async def _send_announced_length(
 async def _yield_after_many_pieces(pieces: int) -> None:
     """Let other tasks run after every PIECES_AT_A_TIME pieces.
 
-    A body that has arrived whole may be sent without a single wait, and would otherwise delay them.
+    Sending a body that has arrived completely may need no wait at all, so that it would delay other tasks.
     """
     if pieces % PIECES_AT_A_TIME == 0:
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The body of a response on its way to the caller: a bounded buffer between two speeds.
+"""Buffers the body of a response between the connection and the caller, within a limit.
 
 Rule: the connection feeds the buffer, and one reader empties it. An incomplete body never looks complete: the
 reader gets all bytes that came, and then the error.
@@ -20,7 +20,7 @@ LOW_WATER_BYTES = 32768
 
 
 class BodySource(Protocol):
-    """What feeds a body: it can be paused, and abandoned."""
+    """The source of a body. Its reader can pause and abandon it."""
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -29,7 +29,7 @@ class BodySource(Protocol):
         """Read on."""
 
     def abandon(self) -> None:
-        """Stop for good, because nobody reads the rest."""
+        """Stop for good, because nobody reads the rest of the body."""
 
 
 class WholeBody(httpx.AsyncByteStream):
@@ -77,7 +77,7 @@ class WholeBody(httpx.AsyncByteStream):
 class ResponseBody(httpx.AsyncByteStream):
     """The body of one response, read once, in the pieces it came in.
 
-    `aclose` (or `abandon`) must be called unless the body was read to its end or taken whole.
+    If the body was not read to its end or taken whole, `aclose` (or `abandon`) must be called.
     """
 
     __slots__ = (
@@ -121,7 +121,7 @@ class ResponseBody(httpx.AsyncByteStream):
 
     @property
     def is_complete(self) -> bool:
-        """True once the upstream has sent everything, read or not."""
+        """True once the upstream has sent everything, even if the reader has not read it yet."""
         return self._source is None and self._error is None and not self._is_given_up
 
     def trailers(self) -> Pairs:
@@ -144,7 +144,7 @@ class ResponseBody(httpx.AsyncByteStream):
         return self._next_chunk()
 
     def _next_chunk(self) -> bytes:
-        """Return the oldest piece; let the upstream continue once there is room."""
+        """Return the oldest piece. Once there is room again, let the upstream continue."""
         data = self._chunks.popleft()
         self._buffered_bytes -= len(data)
         if self._held_back and self._buffered_bytes < LOW_WATER_BYTES:
@@ -154,7 +154,7 @@ class ResponseBody(httpx.AsyncByteStream):
         return data
 
     async def _wait_for_more(self) -> None:
-        """Wait until something happens; a reader that is cancelled gives the response up."""
+        """Wait until something happens. If the reader is cancelled, give the response up."""
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -165,7 +165,7 @@ class ResponseBody(httpx.AsyncByteStream):
             self._waiter = None
 
     async def aclose(self) -> None:
-        """Give up what has not been read; close the connection unless the upstream has sent the whole message."""
+        """Give up what has not been read. If the upstream is still sending the message, close the connection."""
         self.abandon()
 
     def abandon(self) -> None:
@@ -181,7 +181,7 @@ class ResponseBody(httpx.AsyncByteStream):
         self._taken = True
 
     def feed(self, data: bytes) -> None:
-        """Take a piece from the upstream; pause the upstream when enough bytes wait for the reader."""
+        """Take a piece from the upstream. If enough bytes wait for the reader, pause the upstream."""
         self._chunks.append(data)
         self._buffered_bytes += len(data)
         self._wake_reader()

@@ -1,8 +1,8 @@
 """One request and its response on a connection to legacy: it interprets the bytes in the order in which they come.
 
-Rule: `_state` says what the next bytes are (STATES), and `_READERS` has the method that reads them. All bytes are
-checked here before anybody else gets them. An exchange ends once, by `_complete_exchange`, `fail` or `abandon`;
-whichever it is gives the connection back or closes it.
+Rule: `_state` says what the next bytes are (STATES), and `_READERS` has the method that reads them. All bytes
+are checked here before anybody else gets them. An exchange ends once, by `_complete_exchange`, `fail` or
+`abandon`. Each of these three methods gives the connection back or closes it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ExchangeConnection(Protocol):
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop it belongs to."""
+        """The event loop of the connection."""
         ...
 
     @property
@@ -68,7 +68,7 @@ class ExchangeConnection(Protocol):
 
     @property
     def login(self) -> object | None:
-        """The login that this connection carries for one client's connection; None if it carries none."""
+        """The login of a client's connection on this connection; None if there is no login."""
         ...
 
     @property
@@ -78,12 +78,12 @@ class ExchangeConnection(Protocol):
 
     @property
     def is_past_max_age(self) -> bool:
-        """Whether it has reached its maximum age."""
+        """Whether the connection has reached its maximum age."""
         ...
 
     @property
     def unsent_bytes(self) -> int:
-        """How much is written but not yet taken by the kernel."""
+        """How many written bytes the kernel has not taken yet."""
         ...
 
     def reserve_for_client(
@@ -175,7 +175,7 @@ class ResponseCycle:
             self.fail(transport_error(httpx.RemoteProtocolError, self.stage, text))
 
     def on_connection_lost(self, error: Exception | None) -> None:
-        """Note that the connection has ended: by EOF, a reset or another error."""
+        """Note that the connection has ended by EOF, a reset or another error."""
         self.deliver_delayed_challenge()
         if self.connection is None:
             return
@@ -235,7 +235,7 @@ class ResponseCycle:
             self._handle_final_head(response_head, rest)
 
     def _handle_interim_response(self, response_head: ResponseHead, rest: bytes) -> None:
-        """Pass a 1xx on if the caller asked for interim responses, and read the next head."""
+        """If the caller asked for interim responses, pass a 1xx on; then read the next head."""
         self._interim += 1
         if self._interim > _INTERIM_LIMIT:
             raise Malformed(f"more than {_INTERIM_LIMIT} interim responses (RFC 9110 15.2)")
@@ -284,8 +284,8 @@ class ResponseCycle:
     ) -> bool:
         """Whether to delay a challenge to log in (401 or 407) until the upload is complete.
 
-        The next step of the login needs this connection, but a response before the end of the upload would
-        end both connections.
+        The next step of the login needs this connection, and a response before the end of the upload would end
+        both connections.
         """
         is_challenge = response_head.keeps and response_head.status in _CHALLENGES
         is_asked = self.continued is None or self.took_body  # else the body will not be sent
@@ -313,7 +313,7 @@ class ResponseCycle:
             )
 
     def deliver_delayed_challenge(self) -> None:
-        """Deliver the challenge that was delayed until the end of the upload, if there is one."""
+        """If a challenge was delayed until the end of the upload, deliver it."""
         if self._challenge is not None and self.connection is not None:
             self._has_waited = True
             self.connection.resume()
@@ -331,9 +331,10 @@ class ResponseCycle:
     def _announce_login_end_if_due(
         self, connection: ExchangeConnection, response_head: ResponseHead
     ) -> None:
-        """Announce to the client that its connection ends, if the connection to legacy ends with this response.
+        """If the connection to legacy ends with this response, announce to the client that its connection ends, too.
 
-        It ends if legacy closes it, or if it is too old; but while a challenge is unanswered, its age does not count.
+        The connection to legacy ends if legacy closes it, or if it is too old. While a login is in progress,
+        its age does not count.
         """
         if connection.is_past_max_age and response_head.status not in _CHALLENGES:
             self.keeps = False
@@ -351,7 +352,7 @@ class ResponseCycle:
             self._state = "until-close" if length == UNTIL_CLOSE else "counted"
 
     def _read_counted_body(self, data: bytes) -> None:
-        """Read a body of a known number of bytes; if more bytes come, the connection is not reused."""
+        """Read a body of a known number of bytes. If more bytes come, do not reuse the connection."""
         body, size = self.body, len(data)
         assert body is not None  # noqa: S101 - set with this state
         if size > self._remaining:
@@ -368,7 +369,7 @@ class ResponseCycle:
             self.body.feed(data)
 
     def _read_chunks(self, data: bytes) -> None:
-        """Read chunks and trailers (RFC 9112 7.1); the bytes that are not data of the body are limited like a head."""
+        """Read chunks and trailers (RFC 9112 7.1). Bytes other than body data have the same limit as a head."""
         parser, body = self._parser, self.body
         assert parser is not None  # noqa: S101 - set with this state
         assert body is not None  # noqa: S101 - as above
@@ -402,7 +403,7 @@ class ResponseCycle:
     def _read_trailers_refused_by_llhttp(self, data: bytes) -> None:
         """Read trailers that llhttp refuses, because one of them looks like a framing field (RFC 9110 6.5.1).
 
-        The connection is not reused afterwards: the framing that such a server intends is unknown.
+        The connection is not reused afterwards, because it is unknown what framing such a server means.
         """
         self._recent = held = self._recent + data
         if len(held) > HEAD_LIMIT_BYTES:
@@ -415,9 +416,9 @@ class ResponseCycle:
             self._complete_exchange()
 
     def _limit_chunk_overhead(self, size: int) -> None:
-        """Count `size` more bytes without data, and refuse too many in a row; a `size` of 0 restarts the count.
+        """Count `size` more bytes that are not body data, and refuse too many in a row.
 
-        This limits endless chunk extensions and trailers.
+        A `size` of 0 restarts the count. This limits chunk extensions and trailers.
         """
         self._overhead_bytes = self._overhead_bytes + size if size else 0
         if self._overhead_bytes > HEAD_LIMIT_BYTES:
@@ -438,7 +439,7 @@ class ResponseCycle:
     # Delivering and ending.
 
     def _deliver_head_or_error(self, event: ResponseHead | BaseException) -> None:
-        """Give a head or the failure to the caller, now or when the caller asks for the next head."""
+        """Give a head or the failure to the caller: at once, or when the caller asks for the next head."""
         if self.response_head.done():
             if self._undelivered is None:
                 self._undelivered = deque()
@@ -462,7 +463,7 @@ class ResponseCycle:
         self._release_connection()
 
     def _release_connection(self) -> None:
-        """Give the connection back; it is reused only if both request and response are complete."""
+        """Give the connection back. The pool reuses it only if both request and response are complete."""
         connection, self.connection = self.connection, None
         if self.sender is not None:
             self._stop_upload()
@@ -470,7 +471,7 @@ class ResponseCycle:
             connection.release_or_close(reusable=self.keeps and self.sent)
 
     def fail(self, error: BaseException) -> None:
-        """End the exchange with an error, which goes to whoever waits; the connection is closed."""
+        """End the exchange with an error and close the connection. Whoever waits for the response gets the error."""
         connection, self.connection = self.connection, None
         if connection is None:
             return
@@ -482,7 +483,7 @@ class ResponseCycle:
         connection.close()
 
     def abandon(self) -> None:
-        """End the exchange because nobody wants the response."""
+        """End the exchange, because nobody needs the response."""
         connection, self.connection = self.connection, None
         self._stop_upload()
         self._undelivered = None
@@ -499,7 +500,7 @@ class ResponseCycle:
             connection.close()
 
     def _stop_upload(self) -> None:
-        """Stop an upload that is still under way; a connection with half a request cannot be reused."""
+        """Stop an upload that is still under way. After half a request, the connection cannot be reused."""
         if self.sender is not None and not self.sent:
             self.keeps = False
             if self.sender is not asyncio.current_task(self.sender.get_loop()):

@@ -1,10 +1,10 @@
-"""Parse a response head strictly by RFC 9112. Pure; llhttp reads the chunks.
+"""Parses the heads of responses strictly by RFC 9112. The library llhttp reads the chunks. Pure.
 
-Rule: heads are always parsed strictly. If a leniency allows a deviation, the head is first rewritten into strict
-form, so that only deviations named in LENIENCIES pass. A head of well-formed lines is split here in one step,
-because llhttp would call Python once for each field, which costs more. Any other head goes to llhttp, which
-names the fault. llhttp is not strict everywhere: this module checks version, status, transfer codings, sizes and
-blank lines.
+Rule: heads are always parsed strictly. If a leniency allows a deviation, the head is first rewritten into
+strict form, so that only deviations named in LENIENCIES pass. A head of well-formed lines is split here in one
+step, because llhttp would call Python once for each field. A malformed head goes to llhttp, which names the
+fault. llhttp is not strict everywhere: this module checks version, status, transfer codings, sizes and blank
+lines.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ResponseHead(NamedTuple):
     """A response head, and how its body is framed.
 
     `length` is the number of body bytes, or CHUNKED or UNTIL_CLOSE. `keeps` says that the connection can serve
-    another request afterwards; `carries_login` says that it may serve only this client from now on.
+    another request afterwards. `carries_login` says that the connection may serve only this client from now on.
     """
 
     status: int
@@ -55,7 +55,7 @@ class ResponseHead(NamedTuple):
 
 
 class LlhttpResponseEvents:
-    """What llhttp has read of one response so far. It has no reference to the parser, to avoid a reference cycle."""
+    """What llhttp has read of one response so far. To avoid a reference cycle, it does not refer to the parser."""
 
     __slots__ = ("chunks", "is_done", "messages", "pairs")
 
@@ -66,7 +66,7 @@ class LlhttpResponseEvents:
         self.is_done = False
 
     def on_message_begin(self) -> None:
-        """Count the messages, because a second message is made of bytes that nobody asked for."""
+        """Count the messages. A second message consists of bytes that nobody asked for."""
         self.messages += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -75,7 +75,7 @@ class LlhttpResponseEvents:
             self.pairs.append((name, value.rstrip(b" \t")))
 
     def on_body(self, data: bytes) -> None:
-        """Collect the data of a chunk, unless it belongs to a second message."""
+        """Collect the data of a chunk; ignore the data of a second message."""
         if not self.is_done:
             self.chunks.append(data)
 
@@ -96,7 +96,7 @@ class ResponseParser:
             self._llhttp.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
 
     def feed(self, data: bytes) -> None:
-        """Feed more bytes; raise Malformed at the first byte that is not allowed at its place."""
+        """Feed more bytes. If a byte is not allowed at its place, raise Malformed."""
         try:
             self._llhttp.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -105,7 +105,7 @@ class ResponseParser:
                 raise Malformed(str(error)) from None
 
     def begin_chunks(self) -> None:
-        """Start at the chunks of a body; another parser has read the head."""
+        """Start with the chunks of a body, whose head another parser has read."""
         self.feed(_CHUNKED_HEAD)
         self.pop_headers()
 
@@ -127,11 +127,11 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def find_start_of_trailers(recent: bytes, read: Pairs) -> int | None:
-    """Return where the trailers begin if llhttp refused a Content-Length among them; None if it refused something else.
+    """If llhttp refused a Content-Length among the trailers, return where the trailers begin; else return None.
 
-    `recent` ends with the last bytes given to llhttp; `read` are the trailers that it has read. The trailers begin
-    after the size line of the last chunk. If several positions look like it, the last one is right, because no
-    trailer looks like a size line.
+    `recent` ends with the last bytes given to llhttp; `read` are the trailers that it has read. The trailers
+    begin after the size line of the last chunk. If several lines look like that size line, the last of them is
+    right, because no trailer looks like a size line.
     """
     fields = b"".join(
         [b"%b:[ \t]*%b[ \t]*\r\n" % (re.escape(name), re.escape(value)) for name, value in read]
@@ -141,7 +141,7 @@ def find_start_of_trailers(recent: bytes, read: Pairs) -> int | None:
 
 
 def parse_trailers(block: bytes) -> Pairs:
-    """Return the fields of a trailer section; raise Malformed if a line is not a field."""
+    """Return the fields of a trailer section. If a line is not a field, raise Malformed."""
     found: Pairs = _fields_of(block)
     is_clean = block.count(b"\r") == len(found) == block.count(b"\n")
     if not is_clean or len(block.translate(None, _CONTROLS)) != len(block):
@@ -162,7 +162,7 @@ _SPACE_BEFORE_COLON = re.compile(rb"(?m)^(" + TOKEN_BYTES + rb")[ \t]+:")
 
 
 def find_head_end(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> int:
-    """Return where the head ends, or -1 if it is incomplete; raise Malformed for bytes that cannot begin a head."""
+    """Return where the head ends, or -1 if it is incomplete. If the bytes cannot begin a head, raise Malformed."""
     end = data.find(b"\r\n\r\n", start) + 4
     if leniencies and "bare-lf" in leniencies:
         found = _HEAD_END.search(data, start)
@@ -192,7 +192,7 @@ def refuse_bare_line_feeds(data: bytes | bytearray, start: int = 0) -> None:
 def parse_head(
     head: bytes, method: str, leniencies: frozenset[str], *, upgrades: bool = False
 ) -> ResponseHead:
-    """Parse a whole head; raise Malformed with what is wrong. `upgrades` allows a 101."""
+    """Parse a whole head. If it is malformed, raise Malformed with the fault. `upgrades` allows a 101."""
     if leniencies:
         head = _rewrite_in_strict_form(head, leniencies)
     line_end = head.find(b"\r\n")
@@ -205,7 +205,10 @@ def parse_head(
 
 
 def _split_header_lines(head: bytes, block: bytes) -> SplitHeaders:
-    """Return the fields of a head in strict form, without blanks around values; `block` holds the lines of its fields."""
+    """Return the fields of a head in strict form, with blanks around values removed.
+
+    `block` has the lines of its fields.
+    """
     found: Pairs = _fields_of(block)
     lines = len(found)
     is_clean = block.count(b"\r") == lines == block.count(b"\n")
@@ -229,7 +232,7 @@ def _parse_status_line(line: bytes) -> tuple[int, bytes, bytes]:
 
 
 def _check_protocol_switch(version: bytes, *, upgrades: bool) -> None:
-    """Refuse a 101 that the request did not ask for, or that comes in HTTP/1.0 (RFC 9110 7.8)."""
+    """Refuse a 101 that the request did not ask for, and a 101 in HTTP/1.0 (RFC 9110 7.8)."""
     if not upgrades:
         raise Malformed("101 Switching Protocols was not asked for (RFC 9110 15.2.2)")
     if version != b"HTTP/1.1":
@@ -277,7 +280,7 @@ class _FramingFields(NamedTuple):
 
 
 def _find_framing_fields(names: tuple[bytes, ...]) -> _FramingFields:
-    """Return where, among the header names of a response, those that frame the body are.
+    """Return the positions of the fields that frame the body among the header names of a response.
 
     The result is cached, because an upstream sends the same few lists of names again and again.
     """
@@ -304,7 +307,7 @@ _framing_fields = BoundedCache(_find_framing_fields, max_entries=256, max_length
 
 @functools.lru_cache(maxsize=256)
 def _parse_length(value: bytes) -> int:
-    """Return the number in a Content-Length; refuse anything but digits, and numbers over 2^63 - 1."""
+    """Return the number in a Content-Length. Only digits are allowed, and at most 2^63 - 1."""
     if not value.isdigit() or len(value) > 19 or (length := int(value)) >= 1 << 63:
         raise Malformed("Content-Length is not a number of bytes (RFC 9110 8.6)")
     return length
@@ -344,7 +347,7 @@ _LENGTH_FIELD = re.compile(rb"(?mi)^content-length:[ \t]*([0-9, \t]*)\r\n")
 
 
 def _drop_repeated_lengths(fields: bytes) -> bytes:
-    """Keep the first of several equal Content-Length values; differing ones stay, and are refused later."""
+    """Of several equal Content-Length values, keep the first. Different values stay, and are refused later."""
     values = {v.strip() for found in _LENGTH_FIELD.findall(fields) for v in found.split(b",")}
     if len(values) != 1:
         return fields

@@ -14,9 +14,10 @@ from typing import Any
 class UpstreamTimeouts:
     """The waits of one request. Make one per route and reuse it.
 
-    `connect_s` bounds dialling including TLS; `pool_s` bounds the wait for a free connection (None: as `connect_s`);
-    `response_s` runs from the last byte of the request to the response head; `idle_s` bounds a pause between two
-    bytes either way; `stream_idle_s` replaces `idle_s` if the response is text/event-stream.
+    `connect_s` limits dialling, including TLS. `pool_s` limits the wait for a free connection; None means the
+    same as `connect_s`. `response_s` limits the time from the last byte of the request to the response head.
+    `idle_s` limits a pause between two bytes in either direction; `stream_idle_s` replaces it if the response
+    is text/event-stream.
     """
 
     connect_s: float | None = 2.0
@@ -35,7 +36,7 @@ DEFAULT_TIMEOUTS = UpstreamTimeouts()
 
 
 def timeouts_of(extensions: Mapping[str, Any]) -> UpstreamTimeouts:
-    """Return the timeouts of a request: those of our extension, else those of httpx's, else the defaults."""
+    """Return the timeouts of a request: from our extension, else from httpx's extension, else the defaults."""
     ours = extensions.get("overgrow")
     if ours is not None:
         return ours  # type: ignore[no-any-return]

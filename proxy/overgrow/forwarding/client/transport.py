@@ -49,11 +49,11 @@ __all__ = [
 class LegacyTransport(httpx.AsyncBaseTransport):
     """All connections to one upstream, `http://host[:port]`, `https://...` or `unix:/path`.
 
-    Nothing starts before the first request; from then on the transport belongs to the event loop of that request. Per
-    request: extensions "target" (bytes), "overgrow" (UpstreamTimeouts) or "timeout", "on_informational" (async
-    callable), "login" (the ConnectionLogin of the client's connection, if it has one), "owner" (callable: the
-    client's connection that a new login belongs to), "client" (the client's connection, which decides its place among
-    waiting requests).
+    Nothing starts before the first request; from then on the transport belongs to the event loop of that
+    request. Per request: extensions "target" (bytes), "overgrow" (UpstreamTimeouts) or "timeout",
+    "on_informational" (async callable), "login" (the ConnectionLogin of the client's connection, if it has
+    one), "owner" (callable: the client's connection to which a new login belongs), "client" (the client's
+    connection, which determines the place of the request in the queue).
     """
 
     def __init__(  # noqa: PLR0913  the settings of one upstream, named
@@ -97,7 +97,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         return f"<LegacyTransport {self._dialler.address.geturl()} {self._pool or 'not used yet'}>"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request and return the response once its head is here."""
+        """Send one request, and return the response as soon as its head has come."""
         outgoing = build_outgoing_request(request)
         pool = self._pool or self._pool_of_this_loop()
         if outgoing.carries_login or "login" in request.extensions:
@@ -128,13 +128,16 @@ class LegacyTransport(httpx.AsyncBaseTransport):
 
     @property
     def has_seen_shared_login(self) -> bool:
-        """Whether a user logged in over a client's connection that several users share."""
+        """Whether a user has logged in over a client's connection that several users share."""
         return self._pool is not None and self._pool.has_seen_shared_login
 
     async def _send_on_login_connection(
         self, outgoing: OutgoingRequest, request: httpx.Request
     ) -> httpx.Response:
-        """Send a request on the connection on which the client has logged in, or log in on a new connection."""
+        """Send a request on the connection with the client's login.
+
+        If the client has no login yet, use a new connection.
+        """
         login: ConnectionLogin[UpstreamConnection] | None = request.extensions.get("login")
         if login is not None:
             return await _send_once(login.check_and_return_connection(), outgoing, request)
@@ -178,7 +181,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         return pool
 
     async def aclose(self) -> None:
-        """Close all connections; requests under way fail. It cannot be used again."""
+        """Close all connections, so that requests under way fail. The transport cannot be used again."""
         self._is_closed = True
         pool, self._pool = self._pool, None
         if pool is not None:
@@ -217,7 +220,7 @@ def _start_cycle(connection: UpstreamConnection, outgoing: OutgoingRequest) -> R
 async def _await_final_head(
     exchange: ResponseCycle, response_head: ResponseHead, request: httpx.Request
 ) -> ResponseHead:
-    """Return the head of the final response; interim ones go to whoever asked for them."""
+    """Return the head of the final response. Interim responses go to whoever asked for them."""
     while response_head.status < 200:
         await request.extensions["on_informational"](response_head.status, response_head.headers)
         response_head = await exchange.next_head()

@@ -1,8 +1,8 @@
-"""Legacy's response to an upgrade: a 101 and the bytes behind it, or a refusal with its body.
+"""Reads legacy's response to an upgrade: a 101 and the bytes after it, or a refusal with its body.
 
-Rule: the code that reads every other response (response_cycle.py) also reads the head and a refusal's
-body, so the same strict rules apply. Only the 101 is handled here: the bytes
-after it are not HTTP, so they are kept unchanged. If bytes come after a complete refusal, the connection ends.
+Rule: the code that reads every other response (response_cycle.py) also reads the head and a refusal's body, so
+the same strict rules apply. This module itself handles only the 101: the bytes after a 101 are not HTTP, so
+that they are kept unchanged. If bytes come after a complete refusal, the connection ends.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BUFFER_BYTES = 65_536  # unsent bytes towards one side before the other side has
 
 
 class UpgradeConnection(asyncio.Protocol):
-    """Legacy's side of an upgrade until the tunnel runs.
+    """The connection to legacy of an upgrade, until the tunnel runs.
 
     The ResponseCycle of the upgrade uses it as a connection that serves a single request.
     """
@@ -49,10 +49,10 @@ class UpgradeConnection(asyncio.Protocol):
         self._switching.sent = True  # it is written before anything is read: there is no body
 
     async def send_request(self) -> ResponseHead:
-        """Send the request; return the next head: a final response, the 101, or a 1xx that is to be passed on.
+        """Send the request and return the first head: a final response, the 101, or a 1xx to pass on.
 
         Raises:
-            httpx.TransportError: if no response comes, or one that is not valid HTTP.
+            httpx.TransportError: if no response comes, or if the response is not valid HTTP.
 
         """
         if not self.transport.is_closing():
@@ -104,12 +104,12 @@ class UpgradeConnection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        """Give bytes to the exchange, which closes the connection at its end."""
+        """Give bytes to the exchange. When the exchange ends, it closes the connection."""
         if not self.transport.is_closing():
             self._switching.receive(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the exchange that the connection ended, which completes a body without a length."""
+        """Tell the exchange that the connection ended. This end completes a body without a length."""
         self.is_lost = True
         self._switching.on_connection_lost(
             exc or error_if_close_notify_missing(self.transport, self.leniencies)
@@ -135,7 +135,7 @@ class UpgradeConnection(asyncio.Protocol):
         """Do nothing, because this connection serves only one client anyway."""
 
     def release_or_close(self, *, reusable: bool) -> None:  # noqa: ARG002 - as connection.py has it
-        """Close, because this connection carries no further request."""
+        """Close the connection, because it serves only one request."""
         self.close()
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class UpgradeConnection(asyncio.Protocol):
 
 
 class UpgradeCycle(ResponseCycle):
-    """An exchange that a 101 may end; the bytes that come after the 101 are kept unchanged in `early_bytes`."""
+    """An exchange that a 101 may end. The bytes after the 101 are kept unchanged in `early_bytes`."""
 
     upgrades: ClassVar[bool] = True
 
@@ -163,7 +163,7 @@ class UpgradeCycle(ResponseCycle):
             self.early_bytes += data
 
     def on_connection_lost(self, error: Exception | None) -> None:
-        """Take note that the connection has ended; after a 101 the tunnel handles that."""
+        """Note that the connection has ended. After a 101, the tunnel handles this instead."""
         if self.early_bytes is None:
             super().on_connection_lost(error)
 

@@ -1,9 +1,9 @@
 """A raw tunnel to legacy for an upgrade: it relays the two heads, then bytes in both directions.
 
-`open_tunnel` never raises for the network. Nothing parses the bytes after the 101, so
-subprotocols, compression and close codes pass unchanged. Bytes are not stored: if one side does not keep
-up, nothing more is read from the other. When one side stops sending, the tunnel passes that on as a
-half close; TLS has no half close, so there both sides end. A reset is passed on as a reset.
+If the network fails, `open_tunnel` returns a Failure and does not raise. Nothing parses the bytes after the
+101, so subprotocols, compression and close codes pass unchanged. Bytes are not stored: if one side does not
+keep up, the tunnel stops reading from the other side. When one side stops sending, the tunnel passes this on as
+a half close. TLS has no half close, so that a TLS tunnel then ends completely. A reset is passed on as a reset.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ async def open_tunnel(
 ) -> UpgradeResponse | Failure:
     """Connect to legacy, send the request's head, and wait for the head of legacy's response.
 
-    `head` includes its empty line. Whoever gets an UpgradeResponse must `close` it. `inform` is
-    called for each 1xx before the final response (RFC 9110 15.2); without `inform` they are dropped. With a
-    `login`, the login's connection becomes the tunnel, because the user is logged in on that one.
+    `head` includes the empty line at its end. The caller must `close` the UpgradeResponse. `inform` is called
+    for each 1xx before the final response (RFC 9110 15.2); without `inform` they are dropped. If there is a
+    `login`, its connection becomes the tunnel, because the user is logged in on that connection.
     """
     informs = inform is not None
     handshake = UpgradeConnection(
@@ -62,7 +62,7 @@ async def open_tunnel(
 def _move_login_connection_to_handshake(
     login: ConnectionLogin[Any], handshake: UpgradeConnection
 ) -> Failure | None:
-    """Use the connection on which the client has logged in for the handshake; return a Failure if it has ended."""
+    """Use the connection with the client's login for the handshake. If it has ended, return a Failure."""
     try:
         login.switch_protocol(handshake)
     except httpx.TransportError as error:
@@ -73,7 +73,7 @@ def _move_login_connection_to_handshake(
 async def _connect(
     legacy: Legacy, handshake: UpgradeConnection, connect_s: float
 ) -> Failure | None:
-    """Connect; abandon the handshake if that fails."""
+    """Connect. If that fails, abandon the handshake."""
     try:
         dialler = dialler_of(legacy.url, legacy.tls_ca, legacy.tls_name)
         async with asyncio.timeout(connect_s):
@@ -94,7 +94,7 @@ async def _connect(
 async def _read_final_head(
     handshake: UpgradeConnection, response_s: float, inform: Inform | None
 ) -> ResponseHead | Failure:
-    """Return the head of legacy's response; if none comes, end the connection."""
+    """Return the head of legacy's response. If no head comes, end the connection."""
     try:
         async with asyncio.timeout(response_s):
             response_head = await handshake.send_request()
@@ -133,7 +133,8 @@ def _upstream_timeouts(timeouts: Timeouts) -> UpstreamTimeouts:
 class UpgradeResponse:
     """Legacy's response to an upgrade, with its connection: a 101 (switched), or a refusal.
 
-    `relay_both_ways` is for a 101, `body` for a refusal; `body` raises BodyBroken if it ends early.
+    After a 101, call `relay_both_ways`; after a refusal, read `body`. `body` raises BodyBroken if it ends
+    early.
     """
 
     def __init__(
@@ -163,7 +164,7 @@ class UpgradeResponse:
 
     @property
     def is_endless(self) -> bool:
-        """Whether the response has no end of its own: a tunnel, or a refusal that is an event stream."""
+        """Whether the response has no end of its own: it is a tunnel, or a refusal that is an event stream."""
         return self.is_switched or self._handshake.streams_events
 
     @property
@@ -176,8 +177,8 @@ class UpgradeResponse:
     ) -> TunnelSummary:
         """Send the client a 101 with `headers`, then copy bytes until both sides have ended.
 
-        `switch_protocol` is scope["overgrow"].switch_protocol. If it raises because the client is gone, the exception
-        is not caught here.
+        `switch_protocol` is scope["overgrow"].switch_protocol. If `switch_protocol` raises because the client
+        is gone, this method raises the same exception.
         """
         tunnel = _TunnelRelay(self._handshake, self._timeouts.stream_idle_s)
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
@@ -193,7 +194,7 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class _TunnelEndpoint(asyncio.Protocol):
-    """One side of a running tunnel: it sends what it receives to the other side at once."""
+    """One side of a running tunnel. It sends the bytes that it receives to the other side at once."""
 
     transport: asyncio.Transport  # while not lost
     other: _TunnelEndpoint
@@ -207,7 +208,7 @@ class _TunnelEndpoint(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """True while it can be written to."""
+        """Whether this side can be written to."""
         return not (self.is_lost or self.transport.is_closing())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -233,7 +234,7 @@ class _TunnelEndpoint(asyncio.Protocol):
             self.other.transport.resume_reading()
 
     def eof_received(self) -> bool:
-        """Pass a half close on; the other side may keep sending if both transports support it."""
+        """Pass a half close on. The other side may keep sending if both transports support that."""
         self.has_ended = True
         self._tunnel.record_first_end(self.name)
         other = self.other
@@ -245,7 +246,10 @@ class _TunnelEndpoint(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Pass the end on: a reset at once, any other end after the bytes that are still to be written."""
+        """Pass the end of this side on.
+
+        A reset is passed on at once, any other end after the bytes that wait to be written.
+        """
         self.is_lost = True
         self._tunnel.record_first_end(self.name)
         if exc is not None:
@@ -254,17 +258,17 @@ class _TunnelEndpoint(asyncio.Protocol):
         self._tunnel.finish_if_both_closed()
 
     def drop_references(self) -> None:
-        """Drop the references that form a cycle; otherwise only the garbage collector would free the two objects."""
+        """Drop the references that form a cycle. Otherwise only the garbage collector would free the two objects."""
         for name in ("other", "transport", "_tunnel"):
             self.__dict__.pop(name, None)
 
     def close(self) -> None:
-        """Close after the bytes that are still to be written."""
+        """Close after the bytes that wait to be written."""
         if not self.is_lost:
             self.transport.close()
 
     def reset(self) -> None:
-        """Close at once, so that the peer sees its connection break rather than end."""
+        """Close at once, so that the peer notices a broken connection and not a normal end."""
         if self.is_lost:
             return
         reset(self.transport)

@@ -1,8 +1,8 @@
 """A Server that tunnels upgrades to legacy and passes every other request on.
 
-The module tunnel.py moves the bytes, and forwarding/headers.py makes the headers; this module combines the two. If
-the HTTP server cannot give away the client's connection (`Inbound.switch_protocol` is None), the response is 501
-`no-upgrade`.
+The module tunnel.py moves the bytes, forwarding/headers.py makes the headers, and this module combines the two.
+If the HTTP server cannot give the client's connection away (`Inbound.switch_protocol` is None), the response is
+501 `no-upgrade`.
 
 A handshake counts in `max_connections` like an ordinary request, until legacy has sent a 101 or a whole refusal. Open
 tunnels are not counted; the limit of client connections bounds them.
@@ -42,10 +42,10 @@ _SWITCH = [(b"connection", b"Upgrade"), _PROTOCOL]
 
 
 class Upgrader:
-    """The legacy side for upgrades; `server` answers everything else.
+    """Serves upgrades for the legacy side; `server` serves all other requests.
 
-    `reserve` reserves a slot for a connection to legacy, or returns a Failure if none is free. `on_outcome` is called
-    after each handshake with None if legacy answered, else with the Failure.
+    `reserve` reserves a slot for a connection to legacy. If no slot is free, it returns a Failure. `on_outcome`
+    is called after each handshake with None if legacy answered, else with the Failure.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Upgrader:
 
 
 def _build_uncounted_slot() -> PoolSlot:
-    """Return a slot for a handshake on a connection that left the count when it got its login; freeing the slot does nothing."""
+    """Return a slot that does nothing when it is freed: a connection with a login is no longer counted."""
     return PoolSlot(lambda: None)
 
 
@@ -123,7 +123,7 @@ def handshake_head(head: Head, legacy: Legacy) -> bytes:
 
 
 def _make_interim_forwarder(inform: Inform, head: Head, legacy: Legacy) -> Inform:
-    """Return a function that applies the header rules to a 1xx and passes it on, unless it is a 100."""
+    """Return a function that applies the header rules to a 1xx and passes it on. The function ignores a 100."""
 
     async def forward_unless_continue(status: int, headers: Headers) -> None:
         if status != 100:
