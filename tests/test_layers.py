@@ -133,6 +133,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.store": part("sqlalchemy", "alembic"),
     "overgrow.data": part("sqlalchemy"),
     "overgrow.app_loader": part("flask"),
+    "overgrow.identity": part(),
     "overgrow.notify": part("httpx"),
     "overgrow.telemetry": part("sentry_sdk", "opentelemetry"),
     "overgrow.traffic": part(),

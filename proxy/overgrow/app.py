@@ -46,10 +46,12 @@ from overgrow.forwarding.probe import probe_legacy
 from overgrow.forwarding.tunnel.upgrader import Upgrader
 from overgrow.path.error_pages import ErrorPages
 from overgrow.path.frontdoor import Collaborators, FrontDoor, SingleServerApp, read_head
+from overgrow.path.identifying import IdentifyingServer, decide_for_user
 from overgrow.path.refusing import BodyLimit, NoUpgrade, RefusingServer, refuse_websocket
 from overgrow.process.admin_view import ProcessView
 from overgrow.process.error_page_files import read_error_pages
 from overgrow.process.hints import LegacyTraits
+from overgrow.process.identity import UserIdentification
 from overgrow.process.runtime import WorkerRuntime
 from overgrow.resilience.breaker_server import BreakerServer
 from overgrow.resilience.breakers import Breakers, OpenBreakers
@@ -395,6 +397,9 @@ class Overgrow:
         self._open_breakers = OpenBreakers(self.breakers)
         self._override_key = settings.secret.encode() if settings.secret else None
         self.shadowing = Shadowing(self.live, settings, self.state, inner, transport_for)
+        self.identification = UserIdentification(
+            lambda: self.live.matcher.table, self._forwarder, self._count_identity
+        )
         self._worker: WorkerRuntime | None = None
         self._front = self._front_door()
         self._entrances: dict[str, Entrance] = {
@@ -420,6 +425,7 @@ class Overgrow:
             "gone": RefusingServer(),
             "refused": RefusingServer(),
         }
+        servers["undecided"] = IdentifyingServer(dict(servers), self.identification)
         servers = {side: ErrorPages(server, pages) for side, server in servers.items()}
         collaborators = Collaborators(
             servers=servers,
@@ -499,6 +505,7 @@ class Overgrow:
             self._pages.aclose(),
             self.shadowing.aclose(),
         )
+        await self.identification.aclose()
         await self._forwarder.aclose()
         self._spool.close()
         self._sinks.clear()
@@ -523,6 +530,11 @@ class Overgrow:
         """Add one to a counter without labels."""
         if self._worker is not None:
             self._worker.count(name)
+
+    def _count_identity(self, reader: str, outcome: str) -> None:
+        """Count an attempt to identify a user."""
+        if self._worker is not None:
+            self._worker.count_identity(reader, outcome)
 
     async def living_workers(self) -> Sequence[Mapping[str, Any]]:
         """Return the living workers from the board; none before this worker has started."""
@@ -621,6 +633,10 @@ class Overgrow:
     def decide(self, head: Head) -> Decision:
         """Decide which side answers, for the front door mounted in a Flask app (the second step of a request)."""
         return self._front.decide(head)
+
+    async def identify(self, head: Head, decision: Decision) -> Decision:
+        """Decide an undecided request when its user is known, for the mount."""
+        return await decide_for_user(self.identification, head, decision)
 
     def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
         """Return the headers of a response that the mount relays itself, and the headers that the front door adds to them."""

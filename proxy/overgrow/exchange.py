@@ -49,6 +49,7 @@ FAILURES: dict[str, tuple[int, str]] = {
     "legacy-open": (503, "The application is recovering; try again shortly."),
     "migrated-open": (503, "The application is recovering; try again shortly."),
     "local-busy": (503, "The application is busy; try again shortly."),
+    "identity-unavailable": (503, "Who is signed in cannot be checked now; try again shortly."),
     "draining": (503, "The server is restarting; try again shortly."),
     "migrated-crash": (500, "The application failed to answer."),
     "gone": (410, "This address is no longer in use."),

@@ -16,14 +16,20 @@ from overgrow.exchange import Inbound
 from overgrow.http import DEFAULT_PORTS
 from overgrow.routing.facts import Head, header_values, path_of
 from overgrow.routing.forwarded import is_claim, is_claim_for_migrated
+from overgrow.routing.identity import ENVIRON_KEY, Identity, identity_as_dict
 from overgrow.routing.readings import REWRITING
 
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _HIDDEN = REWRITING | {b"host", b"forwarded"}
 
 
-def http_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
-    """Return the scope of a plain request; it has `overgrow.commit` if the route has `fallback`."""
+def http_scope(
+    inbound: Inbound, prefix: str, state: dict[str, Any], identity: Identity | None = None
+) -> Scope:
+    """Return the scope of a plain request; it has `overgrow.commit` if the route has `fallback`.
+
+    Its state has the user as `overgrow.identity`, if somebody is signed in.
+    """
     head = inbound.head
     scope: dict[str, Any] = {
         "type": "http",
@@ -33,10 +39,12 @@ def http_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
     }
     if inbound.commit is not None:
         scope["overgrow.commit"] = inbound.commit
-    return scope | _common_scope(head, prefix, state)
+    return scope | _common_scope(head, prefix, state, identity)
 
 
-def websocket_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
+def websocket_scope(
+    inbound: Inbound, prefix: str, state: dict[str, Any], identity: Identity | None = None
+) -> Scope:
     """Return the scope of a WebSocket. The scope lets the app reject the handshake with a response of its own."""
     head = inbound.head
     scope: dict[str, Any] = {
@@ -45,7 +53,7 @@ def websocket_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Sco
         "subprotocols": offered_subprotocols(head),
         "extensions": {"websocket.http.response": {}},
     }
-    return scope | _common_scope(head, prefix, state)
+    return scope | _common_scope(head, prefix, state, identity)
 
 
 def offered_subprotocols(head: Head) -> list[str]:
@@ -54,7 +62,9 @@ def offered_subprotocols(head: Head) -> list[str]:
     return [name.strip() for name in line.split(",") if name.strip()]
 
 
-def _common_scope(head: Head, prefix: str, state: dict[str, Any]) -> dict[str, Any]:
+def _common_scope(
+    head: Head, prefix: str, state: dict[str, Any], identity: Identity | None
+) -> dict[str, Any]:
     raw_path, _, query = head.target.partition(b"?")
     return {
         "asgi": dict(_ASGI),
@@ -66,8 +76,14 @@ def _common_scope(head: Head, prefix: str, state: dict[str, Any]) -> dict[str, A
         "headers": list(_visible_headers(head)),
         "server": _server_name_and_port(head),
         "client": None if head.client in ("", "unix") else (head.client, 0),
-        "state": state.copy(),
+        "state": _state_with(state, identity),
     }
+
+
+def _state_with(state: dict[str, Any], identity: Identity | None) -> dict[str, Any]:
+    """Return a copy of the lifespan's state, with the user of this request."""
+    own = {} if identity is None else {ENVIRON_KEY: identity_as_dict(identity)}
+    return state | own
 
 
 def _visible_headers(head: Head) -> Iterator[tuple[bytes, bytes]]:

@@ -119,7 +119,7 @@ class AsgiMounts:
             )
             if share is None:
                 return failure_reply(_BUSY)
-            scope = http_scope(inbound, prefix, lifespan.state)
+            scope = http_scope(inbound, prefix, lifespan.state, decision.identity)
             return await self._call_app(
                 lifespan.app, HttpCall(scope, inbound, timeouts, response_memory, share)
             )
@@ -128,7 +128,7 @@ class AsgiMounts:
         handshake = accept_handshake(inbound.head)
         if handshake is None:
             return _bad_handshake_reply()
-        scope = websocket_scope(inbound, prefix, lifespan.state)
+        scope = websocket_scope(inbound, prefix, lifespan.state, decision.identity)
         return await self._call_app(
             lifespan.app, WebSocketCall(scope, inbound, handshake, timeouts)
         )

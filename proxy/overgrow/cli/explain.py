@@ -183,6 +183,7 @@ def _explain_request(
         killed=is_killed(call.config, call.state_to_read),
         secret=secret.encode() if secret else None,
         now_s=time.time(),
+        subject=None,  # the secrets that would tell are the workers' alone
     )
     matcher = _matcher(call, None, killed=facts.killed)
     head = _head(target, method, headers, ip, matcher)

@@ -24,6 +24,7 @@ from overgrow.embedded.relay import MountExtension, WsgiRelay
 from overgrow.embedded.request_body import EnvironBody, wrap_input
 from overgrow.embedded.scope import (
     build_scope,
+    hand_over_identity,
     peer_of,
     sanitize_environ,
     target_of,
@@ -43,6 +44,10 @@ class MountedFrontDoor(Protocol):
 
     def decide(self, head: Head) -> Decision:
         """Decide with the table in force."""
+        ...
+
+    async def identify(self, head: Head, decision: Decision) -> Decision:
+        """Return the decision for an undecided request, made when its user is known."""
         ...
 
     def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
@@ -90,8 +95,11 @@ class WsgiMount:
         scope = build_scope(environ, extension)
         head = self._front_door.head_of(scope)
         decision = self._front_door.decide(head)
+        if decision.side == "undecided":
+            decision = background.submit(self._front_door.identify(head, decision)).result()
         if decision.side == "migrated":
             sanitize_environ(environ, head)
+            hand_over_identity(environ, decision)
             call = MigratedCall(self._front_door, head, decision, self._now)
             return call.run_app(self._app, environ, start_response)
         extension.decision = decision

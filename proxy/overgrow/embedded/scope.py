@@ -13,6 +13,8 @@ from overgrow.exchange import NativeScope
 from overgrow.http import OWN_COOKIES
 from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_claim_for_migrated
+from overgrow.routing.identity import ENVIRON_KEY, environ_of_identity
+from overgrow.routing.model import Decision
 
 _NO_ADDRESS = {"", "unix"}  # what a head has in place of an address
 _UNIX = {"", "<local>"}  # what gunicorn and Werkzeug set for a peer at a unix socket
@@ -93,6 +95,18 @@ def sanitize_environ(environ: Environ, head: Head) -> None:
     if head.client not in _NO_ADDRESS:
         environ["REMOTE_ADDR"] = head.client
     _drop_own_cookies(environ)
+
+
+def hand_over_identity(environ: Environ, decision: Decision) -> None:
+    """Put the user into the caller's environ; where nobody is signed in, take out whom the caller named.
+
+    If the route does not ask who the user is, the REMOTE_USER of the server in front stays.
+    """
+    environ.pop(ENVIRON_KEY, None)
+    if decision.identity is not None:
+        environ.update(environ_of_identity(decision.identity))
+    elif decision.route is not None and decision.route.asks_identity:
+        environ.pop("REMOTE_USER", None)
 
 
 def _is_forgeable(key: str, *, trusted: bool) -> bool:

@@ -48,6 +48,11 @@ METRICS: dict[str, MetricInfo] = {
         "Requests that legacy answered because migrated failed, by migrated's failure or status.",
         ("route", "code"),
     ),
+    "overgrow_identity_total": MetricInfo(
+        "counter",
+        "Attempts to identify a user, by reader and outcome: known, unavailable, or why nobody is signed in.",
+        ("reader", "outcome"),
+    ),
     "overgrow_shadow_total": MetricInfo(
         "counter",
         "Requests copied to the other side, by verdict.",

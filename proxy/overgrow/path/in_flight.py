@@ -25,11 +25,13 @@ from overgrow.exchange import (
 )
 from overgrow.http import OWN_COOKIES, OWN_HEADERS, SHADOW_MARK, streams_events
 from overgrow.routing.facts import Head, Headers
+from overgrow.routing.identity import Unavailable
 from overgrow.routing.model import Decision, Timeouts
 
 CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: the client is gone
 # Headers for the front door alone; and Proxy, which CGI programs take for the variable HTTP_PROXY.
 _HIDDEN = (*OWN_HEADERS, b"proxy")
+_NOT_KNOWN_IN_TIME = Unavailable("", "the request ended before its user was known")
 _UNDERSCORE = ord("_")  # a number is found in bytes without detours
 
 
@@ -198,6 +200,8 @@ class InFlightRequest:
         Return whether to suppress `error`.
         """
         outcome = outcome_of(error, reply, has_left=self._has_left)
+        if reply is None and self.decision.resume is not None:
+            self.decision = self.decision.resume(_NOT_KNOWN_IN_TIME)
         if outcome is CLIENT_LEFT and self._task is not None:
             self._task.uncancel()
         if reply is not None and reply.close is not close_nothing:

@@ -13,12 +13,17 @@ from overgrow.exchange import ClientGone, Failure, Inbound, Reply, Server, failu
 from overgrow.http import declared_length
 from overgrow.routing.model import Decision
 
+RETRY_AFTER_S = 1
+
 
 class RefusingServer:
-    """The Server for requests that go to neither side: those of routes that are `gone`, and refused paths."""
+    """The Server for requests that go to neither side: routes that are `gone`, refused paths, unknown users."""
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:  # noqa: ARG002
-        """Answer 410 `gone` or 400 `ambiguous-path`, as the decision says."""
+        """Answer 410 `gone`, 400 `ambiguous-path` or 503 `identity-unavailable`, as the decision says."""
+        if decision.reason == "identity":
+            code, wait_s = "identity-unavailable", RETRY_AFTER_S
+            return failure_reply(Failure(code, "decide", "front", retry_after_s=wait_s))
         code = "gone" if decision.side == "gone" else "ambiguous-path"
         return failure_reply(Failure(code, "decide", "front"))
 

@@ -493,6 +493,10 @@ class WorkerRuntime:
         """Add one to a counter without labels."""
         self._metrics.count(name)
 
+    def count_identity(self, reader: str, outcome: str) -> None:
+        """Count an attempt to identify a user."""
+        self._metrics.add("overgrow_identity_total", reader, outcome)
+
     async def stop(self) -> None:
         """Cancel the loops, and wait for their end."""
         for task in self._tasks:

@@ -14,6 +14,7 @@ from overgrow.routing.model import FULL_CANARY, Cohort
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 ID_SOURCE = "cookie:overgrow_id"
+IDENTITY_SOURCE = "identity"
 
 
 def murmur2(data: bytes) -> int:
@@ -44,12 +45,17 @@ def canary_limit(hundredths: int) -> int:
     return 1 << 32 if hundredths >= FULL_CANARY else hundredths * _MASK // FULL_CANARY
 
 
-def identify_client(head: Head, cohort: Cohort) -> tuple[str, bytes] | None:
+def identify_client(
+    head: Head, cohort: Cohort, user_id: str | None = None
+) -> tuple[str, bytes] | None:
     """Return the source that identifies the client and the value it gave; None if there is none.
 
-    The first source with a value wins; if a header or cookie is repeated, the first one counts.
+    The first source with a value wins; if a header or cookie is repeated, the first one counts. `user_id` is the
+    value of the source `identity`.
     """
     for source in cohort.by:
+        if source == IDENTITY_SOURCE:
+            return (source, user_id.encode()) if user_id else None
         key = _cohort_key_from(source, head)
         if key:
             return source, key

@@ -6,8 +6,11 @@ one. Only upgrades and open breakers change a decision afterwards.
 
 from __future__ import annotations
 
+from functools import partial
+
 from overgrow.routing.cohort import ID_SOURCE, bucket_of, canary_limit, identify_client
 from overgrow.routing.facts import Facts, Head, path_of
+from overgrow.routing.identity import Identity, Subject, Unavailable, carries_identity
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import FULL_CANARY, Decision, Reason, Route, Verdict
 from overgrow.routing.override import override_side
@@ -35,8 +38,10 @@ def _decide_for_route(matcher: Matcher, route: Route | None, head: Head, facts: 
     revision = matcher.table.revision
     if route is None:
         return Decision(None, "legacy", "killed", revision) if facts.killed else matcher.default
-    if not route.reversible:
-        return Decision(route, _irreversible_side(route), "target", revision)
+    if not route.is_ordinary:
+        decision = _decide_extraordinary(matcher, route, head, facts)
+        if decision is not None:
+            return decision
     if facts.killed:
         return Decision(route, "legacy", "killed", revision)
     if route.target == "gone":
@@ -45,6 +50,33 @@ def _decide_for_route(matcher: Matcher, route: Route | None, head: Head, facts: 
     return (
         decision if decision.side == "legacy" else _apply_upgrade_and_breaker(decision, head, facts)
     )
+
+
+def _decide_extraordinary(
+    matcher: Matcher, route: Route, head: Head, facts: Facts
+) -> Decision | None:
+    """Decide a request of an irreversible route, or of one that asks who the user is; None if the usual steps decide."""
+    revision, subject = matcher.table.revision, facts.subject
+    side: Verdict = _irreversible_side(route) if not route.reversible else "legacy"
+    if route.reversible and (facts.killed or route.target == "gone"):
+        return None
+    if subject == "unasked" and route.asks_identity:
+        if carries_identity(matcher.table.identity, head.headers):
+            resume = partial(_decide_for_subject, matcher, head, facts)
+            return Decision(route, "undecided", "identity", revision, resume=resume)
+        subject = None
+    if isinstance(subject, Unavailable) and route.asks_identity and side != "gone":
+        if not route.reversible:
+            return Decision(route, "refused", "identity", revision)
+        if not (facts.secret and override_side(head, facts, route)):
+            return Decision(route, "legacy", "identity", revision)
+    return None if route.reversible else Decision(route, side, "target", revision)
+
+
+def _decide_for_subject(matcher: Matcher, head: Head, facts: Facts, subject: Subject) -> Decision:
+    """Decide a request whose user was asked for."""
+    decision = decide(matcher, head, facts._replace(subject=subject))
+    return decision._replace(identity=subject) if isinstance(subject, Identity) else decision
 
 
 def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
@@ -133,13 +165,15 @@ def _decide_reversible(matcher: Matcher, route: Route, head: Head, facts: Facts)
         return Decision(route, "legacy", "target", revision)
     if route.canary >= FULL_CANARY:
         return Decision(route, "migrated", "canary", revision)
-    return _decide_by_bucket(matcher, route, head)
+    return _decide_by_bucket(matcher, route, head, facts)
 
 
-def _decide_by_bucket(matcher: Matcher, route: Route, head: Head) -> Decision:
+def _decide_by_bucket(matcher: Matcher, route: Route, head: Head, facts: Facts) -> Decision:
     """Decide by the client's bucket; a client without an id stays on legacy and gets one."""
     cohort, revision = matcher.table.cohort, matcher.table.revision
-    known = identify_client(head, cohort)
+    subject = facts.subject
+    user_id = subject.id if isinstance(subject, Identity) else None
+    known = identify_client(head, cohort, user_id)
     if known is None:
         assign = ID_SOURCE in cohort.by
         return Decision(route, "legacy", "target", revision, assign_id=assign)

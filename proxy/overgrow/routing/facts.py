@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from overgrow.routing.forwarded import is_claim, resolve_forwarded
+from overgrow.routing.identity import Subject
 from overgrow.routing.model import TrustedProxies, plain_address
 
 Headers = Sequence[tuple[bytes, bytes]]  # in order, duplicates kept, names in lower case
@@ -40,7 +41,7 @@ class Head(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """Facts that are not in the request: the kill file, open breakers, the time, the key of overrides."""
+    """Facts that are not in the request's head: the kill file, open breakers, the time, the key of overrides, the user."""
 
     killed: bool = False
     secret: bytes | None = None  # OVERGROW_SECRET in UTF-8; without it overrides are ignored
@@ -48,6 +49,8 @@ class Facts(NamedTuple):
     # Names of routes whose breaker keeps this request from migrated. Asked once at most, so that a
     # half-open breaker counts each request that it lets through once.
     open_breakers: Container[str] = frozenset()
+    # Who the user is; "unasked" until somebody has found out.
+    subject: Subject | Literal["unasked"] = "unasked"
 
     def __repr__(self) -> str:
         """Leave the key out: error reports contain the repr of local variables."""

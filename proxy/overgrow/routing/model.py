@@ -7,10 +7,13 @@ HTTP libraries or the clock. To change a table, make a new one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, NamedTuple
+
+from overgrow.routing.identity import Identity, IdentitySource, Subject
 
 Side = Literal["legacy", "migrated"]
 Target = Literal["legacy", "migrated", "gone"]
@@ -25,6 +28,7 @@ Reason = Literal[
     "canary",
     "breaker",
     "upgrade",
+    "identity",  # the user cannot be identified now
     "fallback",  # never decided: legacy answered after migrated failed
 ]
 PredicateKind = Literal["header", "query", "cookie"]
@@ -110,6 +114,13 @@ class Route:
     require_clean: int = 0  # clean comparisons that a flip to migrated needs; 0: none
     stream: bool = False  # migrated takes a thread while the body is still arriving
     asgi: bool = False  # migrated serves it by a mounted ASGI app, which takes upgrades too
+    asks_identity: bool = False  # its requests are decided when their user is known
+    # Whether its requests are decided by target, canary and overrides alone, as most are. Made from other fields, so
+    # that such a request costs one check.
+    is_ordinary: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_ordinary", self.reversible and not self.asks_identity)
 
     def __repr__(self) -> str:
         takes = [" ".join(self.methods)] if self.methods else []
@@ -241,6 +252,9 @@ class RouteTable:
     trusted_proxies: TrustedProxies = TrustedProxies()
     app: str | None = None  # as written; read at start only
     allow: frozenset[Allowance] = frozenset()
+    identity: tuple[
+        IdentitySource, ...
+    ] = ()  # who knows the user; the first that knows somebody wins
     history_max: int = HISTORY_MAX_BYTES  # bytes of the store that the history of requests may take
     extent: Extent = field(default=Extent(), compare=False)
 
@@ -252,12 +266,17 @@ class Decision(NamedTuple):
     """Who answers one request, and why."""
 
     route: Route | None
-    side: Verdict
+    side: Verdict | Literal["undecided"]
     reason: Reason
     revision: str
     bucket: int | None = None  # 0..2**32-1, if the decision depends on a cohort
     cohort: str | None = None  # the source that identified the client, never its value
     assign_id: bool = False  # the response should set the overgrow_id cookie
+    identity: Identity | None = (
+        None  # the user, where the route asks for it and somebody is signed in
+    )
+    # Only of an undecided request: returns the decision, once it is known who the user is.
+    resume: Callable[[Subject], Decision] | None = None
 
     @property
     def route_name(self) -> str:

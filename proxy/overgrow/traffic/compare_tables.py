@@ -76,7 +76,7 @@ def compare_tables(
 
 def outcome_of(matcher: Matcher, request: RequestLine) -> RouteAndSide:
     """Return where a table sends a recorded request; kill file, breakers and overrides are ignored."""
-    decision = decide(matcher, _head(matcher, request), Facts())
+    decision = decide(matcher, _head(matcher, request), Facts(subject=None))
     route = decision.route
     if route is not None and _is_open_canary(decision):
         return RouteAndSide(route.name, "canary", route.canary)

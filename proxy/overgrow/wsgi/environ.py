@@ -18,6 +18,7 @@ from overgrow.app_types import Environ
 from overgrow.http import CONNECTION_HEADERS, DEFAULT_PORTS, is_own_header
 from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_claim, is_claim_for_migrated
+from overgrow.routing.identity import Identity, environ_of_identity
 from overgrow.routing.readings import REWRITING
 
 _BLOCK_BYTES = 64 * 1024
@@ -86,6 +87,13 @@ def build_environ(
     if commit is not None:
         environ["overgrow.commit"] = commit
     _add_headers(environ, head)
+    return environ
+
+
+def add_identity(build: Callable[[], Environ], identity: Identity) -> Environ:
+    """Return the environ that `build` returns, with the user in it: REMOTE_USER, and all that is known beside it."""
+    environ = build()
+    environ.update(environ_of_identity(identity))
     return environ
 
 

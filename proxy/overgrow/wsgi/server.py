@@ -22,7 +22,7 @@ from overgrow.http import declared_length
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Timeouts
 from overgrow.slow_clients.buffered_body import MEMORY_BYTES, BufferedBody, buffer_body
-from overgrow.wsgi.environ import build_environ
+from overgrow.wsgi.environ import add_identity, build_environ
 from overgrow.wsgi.error_log import AppErrorLog
 from overgrow.wsgi.request_body import WsgiClientDisconnected, WsgiInput
 from overgrow.wsgi.response import WsgiResponse
@@ -112,18 +112,18 @@ class WsgiServer:
             return busy_reply()
         timeouts = decision.route.timeouts if decision.route else Timeouts()
         if inbound.body is None:
-            return await self._call_app(pool, inbound, None, decision.route_name, timeouts)
+            return await self._call_app(pool, inbound, None, decision, timeouts)
         try:
             start = await self._buffer_body(inbound, inbound.body, decision)
         except (ClientGone, TimeoutError) as error:
             return failure_reply(upload_failure(error))
         if start.rest is None or self._app_refuses_body(inbound.head):
-            return await self._call_app(pool, inbound, start, decision.route_name, timeouts)
+            return await self._call_app(pool, inbound, start, decision, timeouts)
         slot = await pool.streaming_slots.acquire(timeouts.response_s)
         if slot is None:
             start.close()
             return busy_reply()
-        return await self._call_app(pool, inbound, start, decision.route_name, timeouts, slot)
+        return await self._call_app(pool, inbound, start, decision, timeouts, slot)
 
     def _app_refuses_body(self, head: Head) -> bool:
         """Whether the app refuses the body for its declared length, so that it need not be read."""
@@ -164,7 +164,7 @@ class WsgiServer:
         pool: ThreadPool,
         inbound: Inbound,
         start: BufferedBody | None,
-        route: str,
+        decision: Decision,
         timeouts: Timeouts,
         slot: StreamingSlot | None = None,
     ) -> Reply:
@@ -178,11 +178,15 @@ class WsgiServer:
             multiprocess=self._multiprocess,
             commit=inbound.commit,
         )
+        if decision.identity is not None:
+            environ = partial(add_identity, environ, decision.identity)
 
         def work(response: WsgiResponse) -> None:
             response.run_app(self._app, environ, self._error_log)
 
-        call = WsgiCall(pool, label, route, timeouts, feed, slot, inbound.client_connection)
+        call = WsgiCall(
+            pool, label, decision.route_name, timeouts, feed, slot, inbound.client_connection
+        )
         rest = None if start is None else start.rest
         reads_at_once = slot is not None  # else nobody reads what the app refuses
         if not call.submit(copy_context(), work, rest, reads_at_once=reads_at_once):

@@ -17,6 +17,7 @@ from overgrow.routing.model import Legacy, Predicate, Timeouts, TrustedProxies
 from overgrow.routing.readings import FOLDS
 from overgrow.table.reading.app_rules import describe_first_missing
 from overgrow.table.reading.grammar import COHORT, FALLBACK, LEGACY, REQUIRE, ROUTE, SHADOW, TOP
+from overgrow.table.reading.identity import IDENTITY, JWT
 from overgrow.table.reading.parse import AppRule, find_app_name, parse
 from overgrow.table.reading.table_file import MAX_BYTES
 from overgrow.table.reading.values import LENIENCIES
@@ -502,6 +503,8 @@ FIELDS = [
     pytest.param(SCHEMA["properties"], TOP, id="top"),
     pytest.param(SCHEMA["properties"]["legacy"]["properties"], LEGACY, id="legacy"),
     pytest.param(SCHEMA["properties"]["cohort"]["properties"], COHORT, id="cohort"),
+    pytest.param(SCHEMA["$defs"]["identity"]["properties"], IDENTITY, id="identity"),
+    pytest.param(SCHEMA["$defs"]["identity"]["properties"]["jwt"]["properties"], JWT, id="jwt"),
     pytest.param(ROUTE_SCHEMA, ROUTE, id="route"),
     pytest.param(ROUTE_SCHEMA["shadow"]["anyOf"][1]["properties"], SHADOW, id="shadow"),
     pytest.param(ROUTE_SCHEMA["fallback"]["anyOf"][2]["properties"], FALLBACK, id="fallback"),

@@ -15,6 +15,15 @@ def create_app() -> Flask:
         told = {key: request.environ.get(key) for key in ("REMOTE_ADDR", "wsgi.url_scheme")}
         return jsonify({**told, "HTTP_HOST": request.host, "headers": list(request.headers)})
 
+    @app.route("/who", methods=["GET", "POST"])
+    def who():
+        told = request.environ.get("overgrow.identity")
+        return jsonify({"user": request.environ.get("REMOTE_USER"), "identity": told})
+
+    @app.get("/moved")
+    def moved():
+        return jsonify({"user": request.environ.get("REMOTE_USER")})
+
     @app.get("/crash")
     def crash():
         def body():

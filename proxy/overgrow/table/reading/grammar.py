@@ -68,7 +68,8 @@ def _keep_node(_: FileReading, node: Node, __: str) -> Node:
     return node
 
 
-def _list_reader(one: Callable[[str, str], Any]) -> Reader:
+def list_reader(one: Callable[[str, str], Any]) -> Reader:
+    """Return a reader for a list of texts; the function `one` parses each text."""
     return lambda reading, node, label: reading.read_items(node, label, one)
 
 
@@ -248,16 +249,16 @@ LEGACY: dict[str, Reader] = {
     "via": text_reader(v.parse_via_name),
     "forwarded": _read_boolean,
     "max_body": scalar_reader(v.parse_size_bytes),
-    "folds": _list_reader(lambda text, label: v.parse_word(text, f"a name in {label}", FOLDS)),
+    "folds": list_reader(lambda text, label: v.parse_word(text, f"a name in {label}", FOLDS)),
     "rewrite_headers": _read_boolean,
     "breaker": _read_boolean,
     "probe": _read_probe,
-    "lenient": _list_reader(
+    "lenient": list_reader(
         lambda text, label: v.parse_word(text, f"a name in {label}", v.LENIENCIES)
     ),
 }
 COHORT: dict[str, Reader] = {
-    "by": _list_reader(v.parse_cohort_source),
+    "by": list_reader(v.parse_cohort_source),
     "salt": text_reader(lambda text, _: text),
 }
 SHADOW: dict[str, Reader] = {
@@ -293,6 +294,7 @@ ROUTE: dict[str, Reader] = {
     ),
     "reversible": _read_boolean,
     "stream": _read_boolean,
+    "identity": _read_boolean,
 }
 DEV: dict[str, Reader] = {"legacy": text_reader(v.parse_command)}
 
@@ -309,12 +311,13 @@ def _read_dev(reading: FileReading, node: Node, label: str) -> dict[str, Any]:
 TOP: dict[str, Reader] = {
     "version": _read_version,
     "app": text_reader(v.parse_app_name),
-    "allow": _list_reader(v.parse_allowance),
+    "allow": list_reader(v.parse_allowance),
     "legacy": _keep_node,
-    "trusted_proxies": _list_reader(
+    "trusted_proxies": list_reader(
         lambda text, label: text if text == "unix" else v.parse_network(text, label)
     ),
     "cohort": _keep_node,
+    "identity": _keep_node,
     "routes": _keep_node,
     "tests": _keep_node,
     "dev": _read_dev,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from overgrow.routing.cohort import IDENTITY_SOURCE
 from overgrow.routing.index import PathIndex
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import (
@@ -28,8 +29,15 @@ from overgrow.table.reading.crosschecks import crosscheck
 from overgrow.table.reading.foreign_spelling import find_invisible_structure
 from overgrow.table.reading.gc_pause import freeze_table, gc_paused
 from overgrow.table.reading.grammar import COHORT, DEV, LEGACY, TOP
+from overgrow.table.reading.identity import read_identity
 from overgrow.table.reading.request_tests import check_request_tests, read_request_tests
-from overgrow.table.reading.routes import Draft, parse_drafts, read_drafts, timeouts_from
+from overgrow.table.reading.routes import (
+    Draft,
+    Surroundings,
+    parse_drafts,
+    read_drafts,
+    timeouts_from,
+)
 from overgrow.table.reading.settling import extent_of
 from overgrow.table.reading.table_file import decode_text, parse_tree
 from overgrow.yaml_file.fields import Fields, FileReading, scalar_of
@@ -163,7 +171,8 @@ def _build_table(
     top = reading.read_fields(root, "", TOP)
     if root.kind != "mapping":
         return None
-    cohort = _read_cohort(reading, top.nodes.get("cohort"))
+    identity = read_identity(reading, top.nodes.get("identity"))
+    cohort = _read_cohort(reading, top)
     legacy = _read_legacy(reading, root, top.nodes, cohort.salt)
     if "version" not in top.nodes:
         reading.report(
@@ -171,7 +180,8 @@ def _build_table(
         )
     inherited = legacy.timeouts if legacy else Timeouts()
     app = top.values.get("app")
-    drafts = read_drafts(reading, top, inherited, AppRules(rules, app))
+    surroundings = Surroundings(inherited, AppRules(rules, app), bool(identity))
+    drafts = read_drafts(reading, top, surroundings)
     ranking = crosscheck(reading, drafts)
     free_gradually(drafts)
     free_gradually(top.nodes["routes"].children if "routes" in top.nodes else ())
@@ -189,6 +199,7 @@ def _build_table(
         trusted_proxies=trusted,
         app=app,
         allow=allow,
+        identity=identity,
         history_max=top.values.get("history_max", HISTORY_MAX_BYTES),
     )
     if tests:
@@ -218,17 +229,30 @@ def _read_trusted_proxies(reading: FileReading, top: Fields) -> TrustedProxies:
     return trusted
 
 
-def _read_cohort(reading: FileReading, node: Node | None) -> Cohort:
+def _read_cohort(reading: FileReading, top: Fields) -> Cohort:
+    node = top.nodes.get("cohort")
     if node is None:
         return Cohort()
-    values = dict(_read_cohort_fields(reading, node))
+    values = _read_cohort_fields(reading, node, has_identity="identity" in top.nodes)
     by = values.get("by", Cohort().by)
     return Cohort(by, values.get("salt", ""))
 
 
-def _read_cohort_fields(reading: FileReading, node: Node) -> dict[str, Any]:
+def _read_cohort_fields(reading: FileReading, node: Node, *, has_identity: bool) -> dict[str, Any]:
     fields = reading.read_fields(node, "cohort.", COHORT)
-    if fields.values.get("by") == ():
+    by = fields.values.get("by")
+    if by is not None and IDENTITY_SOURCE in by:
+        if len(by) > 1:
+            what = "cohort.by lists identity beside another source, so a client's cohort would change when it logs in"
+            bad = FieldError(
+                "cohort-moves-at-login", what, "Write by: [identity], or leave identity out."
+            )
+            reading.report(fields.nodes["by"], bad)
+        elif not has_identity:
+            what = "cohort.by is identity, but the table does not say how users are identified"
+            bad = FieldError("required", what, "Add identity: at the top, or name another source.")
+            reading.report(fields.nodes["by"], bad)
+    if by == ():
         fix = "Name at least one source, or remove the line."
         reading.report(fields.nodes["by"], FieldError("value-missing", "cohort.by is empty", fix))
     return fields.values

@@ -81,7 +81,7 @@ def _read_request_test(reading: FileReading, node: Node) -> RequestTest | None:
 def check_request_tests(reading: FileReading, tests: list[RequestTest], matcher: Matcher) -> None:
     """Decide the request of each test by the table; report each test whose expectation is not met."""
     for test in tests:
-        decision = decide(matcher, _head(test, matcher), Facts())
+        decision = decide(matcher, _head(test, matcher), Facts(subject=None))
         failure = _describe_failure(test, decision)
         if failure is None:
             continue

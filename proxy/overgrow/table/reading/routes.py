@@ -33,6 +33,14 @@ _NO_SHADOW = ShadowField(0)
 _NO_FALLBACK = FallbackField(on=False)
 
 
+class Surroundings(NamedTuple):
+    """What a route depends on outside its own fields: timeouts of legacy, rules of the app, whether the table has `identity`."""
+
+    inherited: Timeouts
+    rules: AppRules
+    has_identity: bool = False
+
+
 class Draft(NamedTuple):
     """One entry under `routes`: its name, its fields, and the route made from them, None if something is wrong."""
 
@@ -53,22 +61,18 @@ def parse_drafts(text: str, env: Mapping[str, str]) -> list[Draft]:
     """Return the routes as they are written, valid or not; raise YamlSyntaxError for invalid YAML."""
     reading = FileReading("", env)
     top = reading.read_fields(parse_tree(text), "", TOP)
-    drafts = read_drafts(reading, top, Timeouts(), AppRules(None))
+    drafts = read_drafts(reading, top, Surroundings(Timeouts(), AppRules(None)))
     freeze_table(len(drafts))
     return drafts
 
 
-def read_drafts(
-    reading: FileReading, top: Fields, inherited: Timeouts, rules: AppRules
-) -> list[Draft]:
+def read_drafts(reading: FileReading, top: Fields, around: Surroundings) -> list[Draft]:
     """Return the routes of a file whose top fields are read; report what is wrong with each."""
     node = top.nodes.get("routes")
     if node is None:
         return []
     try:
-        return [
-            _read_draft(reading, entry, inherited, rules) for entry in require_list(node, "routes")
-        ]
+        return [_read_draft(reading, entry, around) for entry in require_list(node, "routes")]
     except FieldError:
         fix = "Write - path: ... lines below it, or routes: [] for none."
         reading.report(node, FieldError("list-expected", "routes must be a list", fix))
@@ -87,7 +91,8 @@ def timeouts_from(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
     )
 
 
-def _read_draft(reading: FileReading, node: Node, inherited: Timeouts, rules: AppRules) -> Draft:
+def _read_draft(reading: FileReading, node: Node, around: Surroundings) -> Draft:
+    rules = around.rules
     since = len(reading.problems)
     if node.kind != "mapping":
         what = f"a route must be a mapping, not {_describe_node(node)}"
@@ -110,13 +115,22 @@ def _read_draft(reading: FileReading, node: Node, inherited: Timeouts, rules: Ap
     if lacking and (sender := _field_that_needs_app(values)):
         reading.report(fields.nodes[sender], lacking)
     if len(reading.problems) == since:
-        timeouts = timeouts_from(values, inherited)
+        timeouts = timeouts_from(values, around.inherited)
         route = _build_route(str(name), node.line, values, timeouts, servable=lacking is None)
+        if around.has_identity and values.get("identity", True) and _may_use_migrated(route):
+            route = replace(route, asks_identity=True)
         route = replace(route, asgi=True) if rules.is_asgi(path, prefix) else route
         _add_notes(reading, fields, route)
     else:
         reading.name_route(since, name)
     return Draft(name, node, fields, route)
+
+
+def _may_use_migrated(route: Route) -> bool:
+    """Return whether migrated may get requests of the route: as its target, its canary or its shadow."""
+    return route.target == "migrated" or (
+        route.target == "legacy" and (route.canary > 0 or route.shadow > 0)
+    )
 
 
 def _describe_node(node: Node) -> str:

@@ -365,11 +365,11 @@ def parse_network(text: str, label: str) -> IPv4Network | IPv6Network:
 
 
 def parse_cohort_source(text: str, label: str) -> str:
-    """Return a cohort source: cookie:NAME, header:NAME (in lower case) or ip."""
+    """Return a cohort source: cookie:NAME, header:NAME (in lower case), ip or identity."""
     kind, _, name = text.partition(":")
-    if text == "ip" or (kind in ("cookie", "header") and TOKEN.fullmatch(name)):
+    if text in {"ip", "identity"} or (kind in ("cookie", "header") and TOKEN.fullmatch(name)):
         return text if kind == "cookie" else text.lower()
-    fix = "Write cookie:NAME, header:NAME or ip."
+    fix = "Write cookie:NAME, header:NAME, ip or identity."
     raise FieldError("cohort-source", f"{label} contains {text}, which identifies no client", fix)
 
 

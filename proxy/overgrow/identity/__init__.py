@@ -1,0 +1,1 @@
+"""Who is signed in: readers of the sessions that legacy made."""

@@ -1,0 +1,156 @@
+"""The reader `ask`: legacy itself says who the user is, in answer to a GET with the user's own cookies.
+
+200 and a JSON object with `id` is somebody; 401, 403 or a redirect is nobody; any other answer says nothing about the
+user, so the identity is not to be had. Works with every legacy app, and renews its sessions by the way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+from overgrow.identity.reader import IdentityReader, Lookup, Materials, Outcome, StoreAway
+from overgrow.routing.facts import Head
+from overgrow.routing.identity import Identity, IdentitySource, Refusal
+
+MAX_ANSWER_BYTES = 64 * 1024
+MAX_ID_LENGTH = 1024
+_NOBODY = frozenset({401, 403})
+_CREDENTIALS = frozenset({b"cookie", b"authorization"})
+_JSON = ("application/json", "+json")
+
+
+class UserAnswer(NamedTuple):
+    """What legacy answered: status, content type, body. Status 0 if it did not answer; `why` is the code then."""
+
+    status: int
+    content_type: str = ""
+    body: bytes = b""
+    why: str = ""
+
+
+AskLegacy = Callable[[Head], Awaitable[UserAnswer]]
+
+
+class AskReader:
+    """Asks legacy who the user is."""
+
+    def __init__(self, materials: Materials, ask: AskLegacy) -> None:
+        self.source: IdentitySource = materials.source
+        self._ask = ask
+
+    def read(self, head: Head, now_s: float) -> Outcome | Lookup:  # noqa: ARG002  as the protocol has it
+        """Return the question to legacy; requests with the same credentials ask the same."""
+        kept = self._identifying_parts(head)
+        if not kept:
+            return Refusal("no-value")
+        return Lookup(hashlib.sha256(b"\0".join(kept)).digest(), head)
+
+    def _identifying_parts(self, head: Head) -> list[bytes]:
+        """Return what tells users apart: the named cookie and any Authorization, else all cookies."""
+        credentials = [pair for pair in head.headers if pair[0] in _CREDENTIALS]
+        if self.source.cookie is None:
+            return [part for pair in credentials for part in pair]
+        wanted = self.source.cookie.encode()
+        crumbs = [
+            crumb.strip()
+            for name, line in credentials
+            if name == b"cookie"
+            for crumb in line.split(b";")
+        ]
+        return [crumb for crumb in crumbs if crumb.partition(b"=")[0].strip() == wanted]
+
+    async def fetch(self, lookup: Lookup, now_s: float) -> Outcome:  # noqa: ARG002
+        """Ask legacy.
+
+        Raises:
+            StoreAway: if its answer does not say who the user is.
+
+        """
+        return outcome_of_answer(await self._ask(self._question(lookup.question)), self.source)
+
+    def _question(self, head: Head) -> Head:
+        """Return the head of the question: the user's request, but as a GET of the path of `ask`, without its body."""
+        path = (self.source.ask or "/").encode()
+        headers = [pair for pair in head.headers if pair[0] not in _OF_THE_REQUEST]
+        return head._replace(
+            method="GET",
+            target=path,
+            headers=[*headers, (b"accept", b"application/json")],
+            upgrade=False,
+        )
+
+    async def touch(self, lookup: Lookup, now_s: float) -> None:
+        """Do nothing: each question renews the session, and one is asked whenever `cache` is over."""
+
+    async def aclose(self) -> None:
+        """Do nothing, because the front door's own connections to legacy are used."""
+
+
+# Headers that are about the user's own request, and would change the answer to the question.
+_OF_THE_REQUEST = frozenset(
+    {
+        *(b"accept", b"accept-encoding", b"content-length", b"content-type", b"content-encoding"),
+        *(b"transfer-encoding", b"trailer", b"te", b"expect", b"range", b"if-range"),
+        *(b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"),
+        *(b"idempotency-key", b"connection", b"upgrade"),
+    }
+)
+
+
+def outcome_of_answer(answer: UserAnswer, source: IdentitySource) -> Outcome:
+    """Return the user that legacy's answer names, or that there is none.
+
+    Raises:
+        StoreAway: if the answer says nothing about the user.
+
+    """
+    path, status = source.ask, answer.status
+    if status == 0:
+        raise StoreAway(f"GET {path} on legacy failed: {answer.why}")
+    if status in _NOBODY or 300 <= status < 400:
+        return Refusal("anonymous")
+    if status != 200:
+        raise StoreAway(
+            f"GET {path} on legacy is answered {status}; 200, 401, 403 or a redirect is needed"
+        )
+    said = _read_object(answer)
+    key = source.id_key or "id"
+    if said is not None and key in said and said[key] is None:
+        return Refusal("anonymous")
+    user_id = None if said is None else _text_of(said.get(key))
+    if said is None or user_id is None:
+        raise StoreAway(f'GET {path} on legacy is answered 200 without JSON such as {{"id": "7"}}')
+    name = _text_of(said.get(source.name_key or "name"))
+    return Identity(user_id, name, _roles_of(said.get(source.roles_key or "roles")), said, "ask")
+
+
+def _read_object(answer: UserAnswer) -> Mapping[str, Any] | None:
+    kind = answer.content_type.partition(";")[0].strip().lower()
+    if not kind.endswith(_JSON) or len(answer.body) > MAX_ANSWER_BYTES:
+        return None
+    try:
+        said = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _text_of(value: object) -> str | None:
+    """Return the text of a name or number; None for anything else, and for text that no header or variable can carry."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    text = str(value)
+    is_fit = 0 < len(text) <= MAX_ID_LENGTH and text.isprintable()
+    return text if is_fit else None
+
+
+def _roles_of(value: object) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def build_ask_reader(ask: AskLegacy) -> Callable[[Materials], IdentityReader]:
+    """Return the function that builds readers which ask legacy by `ask`."""
+    return lambda materials: AskReader(materials, ask)

@@ -1,0 +1,96 @@
+"""From the entries of `identity:` to readers: their secrets are read here, in a worker, and nowhere else.
+
+A secret that is missing makes its reader unavailable; it never stops a worker. These functions read files, so call
+them in a thread beside the loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from overgrow.files import ANSWER_S, within
+from overgrow.identity.reader import Builders, IdentityReader, Materials
+from overgrow.routing.identity import IdentitySource, SecretPlace, Unavailable
+
+MAX_SECRET_BYTES = 64 * 1024
+
+
+class SecretMissing(Exception):
+    """A secret or the address of a store cannot be read. The text names its place, never its content."""
+
+
+def open_reader(
+    source: IdentitySource, builders: Builders, env: Mapping[str, str]
+) -> IdentityReader | Unavailable:
+    """Return the reader of one entry; Unavailable if its secrets or its store cannot be read."""
+    build = builders.get(source.reader)
+    if build is None:
+        return Unavailable(source.reader, "this release has no such reader")
+    try:
+        return build(_materials_of(source, env))
+    except SecretMissing as error:
+        return Unavailable(source.reader, str(error))
+
+
+def _materials_of(source: IdentitySource, env: Mapping[str, str]) -> Materials:
+    secrets = tuple(read_secret(place, env) for place in source.secrets)
+    store = source.store
+    if store is None or store.kind == "dir":
+        return Materials(source, secrets, store.name if store else None)
+    try:
+        return Materials(source, secrets, read_secret(store, env).decode())
+    except UnicodeDecodeError:
+        raise SecretMissing(f"{store} is not UTF-8 text") from None
+
+
+def read_secret(place: SecretPlace, env: Mapping[str, str]) -> bytes:
+    """Return the secret kept at a place; of a file, without the line end that editors add.
+
+    Raises:
+        SecretMissing: if there is none.
+
+    """
+    if place.kind == "env":
+        secret = env.get(place.name, "").encode("utf-8", "surrogateescape")
+        missing = f"the variable {place.name} is not set"
+    else:
+        secret, missing = _read_file(place), f"{place} is empty"
+    if not secret:
+        raise SecretMissing(missing)
+    return secret
+
+
+def _read_file(place: SecretPlace) -> bytes:
+    path = Path(place.name)
+    try:
+        data = within(ANSWER_S, path, lambda: _read_start(path))
+    except OSError as error:
+        raise SecretMissing(f"{place} cannot be read: {error.strerror or 'no answer'}") from None
+    if len(data) > MAX_SECRET_BYTES:
+        raise SecretMissing(f"{place} is larger than {MAX_SECRET_BYTES // 1024} KiB")
+    return data.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _read_start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_SECRET_BYTES + 1)
+
+
+def fingerprint_of_places(sources: Sequence[IdentitySource], env: Mapping[str, str]) -> bytes:
+    """Return a digest of all secrets and store addresses, which changes when one of them changes."""
+    digest = hashlib.sha256()
+    for source in sources:
+        for place in (*source.secrets, *([source.store] if source.store else ())):
+            digest.update(str(place).encode())
+            if place.kind != "dir":
+                digest.update(_digest_or_nothing(place, env))
+    return digest.digest()
+
+
+def _digest_or_nothing(place: SecretPlace, env: Mapping[str, str]) -> bytes:
+    try:
+        return hashlib.sha256(read_secret(place, env)).digest()
+    except SecretMissing as error:
+        return str(error).encode()

@@ -1,0 +1,41 @@
+"""The readers of this release, by the name that `from:` of the table gives them.
+
+`ask` is not among them: it needs a way to legacy, which the composition root passes in.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from overgrow.identity.reader import Builders, Lookup, Materials, Outcome, ValueReader
+from overgrow.routing.facts import Head
+from overgrow.routing.identity import Identity, Refusal
+
+MAX_NAME_BYTES = 1024
+
+
+def read_trusted_name(value: bytes, _now_s: float) -> Identity | Refusal:
+    """Return the user whom a trusted proxy names in a header."""
+    if len(value) > MAX_NAME_BYTES:
+        return Refusal("too-large")
+    try:
+        name = value.decode().strip()
+    except UnicodeDecodeError:
+        return Refusal("malformed")
+    return Identity(name, name) if name and name.isprintable() else Refusal("malformed")
+
+
+def build_header_reader(materials: Materials) -> ValueReader:
+    """Return the reader of a header that a trusted proxy sets."""
+    return TrustedHeaderReader(materials.source, read_trusted_name)
+
+
+class TrustedHeaderReader(ValueReader):
+    """A reader of a header in which only a trusted proxy may name the user."""
+
+    def read(self, head: Head, now_s: float) -> Outcome | Lookup:
+        """Read the header, if the peer is trusted."""
+        return super().read(head, now_s) if head.peer_trusted else Refusal("not-trusted")
+
+
+BUILDERS: Builders = MappingProxyType({"header": build_header_reader})

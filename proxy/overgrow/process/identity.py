@@ -1,0 +1,143 @@
+"""Who the users of this worker's requests are: readers for the table in force, and what they say about themselves.
+
+The readers are built from `identity:` when the first request needs them, and again when the table or a secret changes.
+Only here are secrets read: a command has none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from overgrow.exchange import BodyBroken, Inbound, Server
+from overgrow.files.thread import FileThread
+from overgrow.identity.ask import MAX_ANSWER_BYTES, UserAnswer, build_ask_reader
+from overgrow.identity.opening import fingerprint_of_places, open_reader
+from overgrow.identity.reader import Builders, IdentityReader
+from overgrow.identity.readers import BUILDERS
+from overgrow.identity.resolver import Resolver
+from overgrow.routing.facts import Head, Headers
+from overgrow.routing.identity import IdentitySource, Subject, Unavailable
+from overgrow.routing.model import Decision, RouteTable
+
+logger = logging.getLogger("overgrow")
+
+CHECK_S = 1.0  # how often a change of a secret's file is looked for
+
+
+class UserIdentification:
+    """Identifies the users of one worker's requests, and follows table and secrets."""
+
+    def __init__(
+        self,
+        table_of: Callable[[], RouteTable],
+        legacy: Server,
+        count: Callable[[str, str], None],
+    ) -> None:
+        self._table_of = table_of
+        self._builders: Builders = {
+            **BUILDERS,
+            "ask": build_ask_reader(partial(ask_legacy, legacy, table_of)),
+        }
+        self._count = count
+        self._files = FileThread("identity")
+        self._built_for: tuple[IdentitySource, ...] | None = None
+        self._fingerprint = b""
+        self._resolver: Resolver | None = None
+        self._building = asyncio.Lock()
+
+    async def resolve(self, head: Head) -> Subject:
+        """Return the user of a request; None if nobody is signed in; Unavailable if that cannot be known now."""
+        return await (await self._current()).resolve(head)
+
+    def touch(self, head: Head) -> None:
+        """Renew the session of a request whose user is at work on migrated."""
+        if self._resolver is not None:
+            self._resolver.touch(head)
+
+    def note_response(self, head: Head, headers: Headers) -> None:
+        """Forget what is known about a session that a response changes."""
+        if self._resolver is not None:
+            self._resolver.note_response(head, headers)
+
+    async def _current(self) -> Resolver:
+        sources = self._table_of().identity
+        if self._resolver is not None and self._built_for is sources:
+            return self._resolver
+        async with self._building:
+            resolver = self._resolver
+            if resolver is None or self._built_for != sources:
+                resolver = await self._build(sources)
+            self._built_for = sources
+            return resolver
+
+    async def _build(self, sources: tuple[IdentitySource, ...]) -> Resolver:
+        former = self._resolver
+        readers, self._fingerprint = await self._files.call(self._open_readers, sources)
+        resolver = self._resolver = Resolver(
+            readers, clock=time.time, stopwatch=time.monotonic, observe=self._count
+        )
+        self._built_for = sources
+        if former is not None:
+            await former.aclose()
+        return resolver
+
+    def _open_readers(
+        self, sources: Sequence[IdentitySource]
+    ) -> tuple[list[IdentityReader | Unavailable], bytes]:
+        readers = [open_reader(source, self._builders, os.environ) for source in sources]
+        return readers, fingerprint_of_places(sources, os.environ)
+
+    async def rebuild_on_change(self) -> None:
+        """Build the readers again if the table or a secret has changed since; called once a second."""
+        sources = self._table_of().identity
+        if not sources and self._resolver is None:
+            return
+        if self._resolver is None or self._built_for != sources:
+            await self._current()
+            return
+        found = await self._files.call(fingerprint_of_places, sources, os.environ)
+        if found != self._fingerprint:
+            async with self._building:
+                await self._build(sources)
+
+    @property
+    def problems(self) -> list[Unavailable]:
+        """The readers that cannot say now who the user is, and why."""
+        return self._resolver.problems if self._resolver is not None else []
+
+    async def aclose(self) -> None:
+        """Close the stores."""
+        if self._resolver is not None:
+            await self._resolver.aclose()
+
+
+async def ask_legacy(legacy: Server, table_of: Callable[[], RouteTable], head: Head) -> UserAnswer:
+    """Send a request of the front door's own to legacy, and return the answer; status 0 if there is none."""
+    decision = Decision(None, "legacy", "default", table_of().revision)
+    reply = await legacy.serve(Inbound(head), decision)
+    try:
+        if reply.failure is not None:
+            return UserAnswer(0, why=reply.failure.code)
+        kind = next((value for name, value in reply.headers if name == b"content-type"), b"")
+        return UserAnswer(reply.status, kind.decode("latin-1"), await _read_body(reply.body))
+    except BodyBroken as broken:
+        return UserAnswer(0, why=broken.failure.code)
+    finally:
+        await reply.close()
+
+
+async def _read_body(body: Any) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    whole = bytearray()
+    async for chunk in body:
+        whole += chunk
+        if len(whole) > MAX_ANSWER_BYTES:
+            break
+    return bytes(whole)

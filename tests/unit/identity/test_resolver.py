@@ -1,0 +1,218 @@
+"""Who the user is: the order of readers, one question for many requests, and a store that is away."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+from overgrow.identity.reader import Lookup, StoreAway
+from overgrow.identity.resolver import Resolver
+from overgrow.routing.facts import cookie_values, head_of
+from overgrow.routing.identity import Identity, IdentitySource, Refusal, Unavailable
+
+ANN, BOB = Identity("ann", source="a"), Identity("bob", source="b")
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
+
+
+class StoreReader:
+    """A reader of a store that a test fills; a session's key is the value of its cookie."""
+
+    def __init__(self, cookie="sid", **fields):
+        self.source = IdentitySource("express", cookie=cookie, **fields)
+        self.users, self.asked, self.touched = {}, [], []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.was_asked = asyncio.Event()
+        self.is_away = False
+
+    def read(self, head, now_s):
+        values = list(cookie_values(head.headers, self.source.cookie.encode()))
+        return Lookup(values[0], values[0]) if values else Refusal("no-value")
+
+    async def fetch(self, lookup, now_s):
+        self.asked.append(lookup.key)
+        self.was_asked.set()
+        await self.gate.wait()
+        if self.is_away:
+            raise StoreAway("the store is away")
+        return self.users.get(lookup.key, Refusal("unknown-session"))
+
+    async def touch(self, lookup, now_s):
+        self.touched.append(lookup.key)
+
+    async def aclose(self):
+        pass
+
+
+class FixedReader:
+    def __init__(self, outcome):
+        self.source = IdentitySource("flask", cookie="any")
+        self.outcome = outcome
+
+    def read(self, head, now_s):
+        return self.outcome
+
+    async def aclose(self):
+        pass
+
+
+def request(cookies=b"sid=1"):
+    return head_of("GET", b"/", [(b"cookie", cookies)], peer="::1", scheme="http")
+
+
+def resolver_of(*readers):
+    clock, seen = Clock(), []
+    made = Resolver(readers, clock=clock, stopwatch=clock, observe=lambda *what: seen.append(what))
+    return SimpleNamespace(resolver=made, clock=clock, seen=seen, resolve=made.resolve)
+
+
+def test_the_first_reader_that_knows_somebody_wins():
+    world = resolver_of(FixedReader(Refusal("expired")), FixedReader(ANN), FixedReader(BOB))
+
+    assert asyncio.run(world.resolve(request())) == ANN
+    assert world.seen == [("flask", "expired"), ("flask", "known")]
+
+
+def test_a_reader_without_a_value_is_not_counted():
+    world = resolver_of(FixedReader(Refusal("no-value")))
+
+    assert asyncio.run(world.resolve(request())) is None
+    assert world.seen == []
+
+
+def test_a_later_reader_may_know_the_user_while_an_earlier_one_is_away():
+    world = resolver_of(Unavailable("django", "no secret"), FixedReader(ANN))
+
+    assert asyncio.run(world.resolve(request())) == ANN
+
+
+def test_nobody_is_known_while_a_reader_is_away():
+    away = Unavailable("django", "no secret")
+    world = resolver_of(away, FixedReader(Refusal("expired")))
+
+    assert asyncio.run(world.resolve(request())) == away
+
+
+def test_concurrent_requests_of_a_user_ask_one_question():
+    async def run():
+        reader = StoreReader()
+        reader.users[b"1"] = ANN
+        reader.gate.clear()
+        world = resolver_of(reader)
+        waiting = [asyncio.create_task(world.resolve(request())) for _ in range(20)]
+        await reader.was_asked.wait()
+        reader.gate.set()
+        return await asyncio.gather(*waiting), reader.asked
+
+    assert asyncio.run(run()) == ([ANN] * 20, [b"1"])
+
+
+def test_a_client_that_leaves_does_not_take_the_answer_from_others():
+    async def run():
+        reader = StoreReader()
+        reader.users[b"1"] = ANN
+        reader.gate.clear()
+        world = resolver_of(reader)
+        leaving, staying = (asyncio.create_task(world.resolve(request())) for _ in range(2))
+        await reader.was_asked.wait()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        reader.gate.set()
+        return await staying, reader.asked
+
+    assert asyncio.run(run()) == (ANN, [b"1"])
+
+
+def test_an_answer_is_used_again_until_its_time_is_over():
+    async def run():
+        reader = StoreReader(cache_s=30.0)
+        reader.users[b"1"] = ANN
+        world = resolver_of(reader)
+        for _ in range(3):
+            await world.resolve(request())
+        world.clock.now_s += 30.0
+        await world.resolve(request())
+        return reader.asked
+
+    assert asyncio.run(run()) == [b"1", b"1"]
+
+
+def test_a_response_that_sets_the_cookie_ends_what_is_known():
+    async def run():
+        reader = StoreReader()
+        reader.users[b"1"] = ANN
+        world = resolver_of(reader)
+        first = await world.resolve(request())
+        world.resolver.note_response(request(), [(b"Set-Cookie", b"other=1; Path=/")])
+        reader.users.clear()
+        kept = await world.resolve(request())
+        world.resolver.note_response(request(), [(b"set-cookie", b"sid=; Max-Age=0")])
+        return first, kept, await world.resolve(request())
+
+    assert asyncio.run(run()) == (ANN, ANN, None)
+
+
+def test_an_answer_that_was_under_way_at_a_logout_is_not_kept():
+    async def run():
+        reader = StoreReader()
+        reader.users[b"1"] = ANN
+        reader.gate.clear()
+        world = resolver_of(reader)
+        asking = asyncio.create_task(world.resolve(request()))
+        await reader.was_asked.wait()
+        world.resolver.note_response(request(), [(b"set-cookie", b"sid=")])
+        reader.gate.set()
+        await asking
+        reader.users.clear()
+        return await world.resolve(request())
+
+    assert asyncio.run(run()) is None
+
+
+def test_a_store_that_is_away_is_asked_again_after_a_second():
+    async def run():
+        reader = StoreReader()
+        reader.users[b"1"] = ANN
+        reader.is_away = True
+        world = resolver_of(reader)
+        found = [await world.resolve(request(b"sid=%d" % at)) for at in range(3)]
+        told = [each.why for each in world.resolver.problems]
+        reader.is_away = False
+        world.clock.now_s += 1.0
+        found.append(await world.resolve(request()))
+        return found, told, len(reader.asked), world.resolver.problems
+
+    away = Unavailable("express", "the store is away")
+    assert asyncio.run(run()) == ([away, away, away, ANN], ["the store is away"], 2, [])
+
+
+def test_a_session_is_renewed_at_most_once_per_touch():
+    async def run():
+        reader = StoreReader(touch_s=60.0)
+        world = resolver_of(reader)
+        for pause_s in (0.0, 59.0, 1.0):
+            world.clock.now_s += pause_s
+            world.resolver.touch(request())
+            await asyncio.sleep(0)
+        await world.resolver.aclose()
+        return reader.touched
+
+    assert asyncio.run(run()) == [b"1", b"1"]
+
+
+def test_a_session_is_not_renewed_without_touch():
+    async def run():
+        reader = StoreReader(touch_s=None)
+        world = resolver_of(reader)
+        world.resolver.touch(request())
+        await world.resolver.aclose()
+        return reader.touched
+
+    assert asyncio.run(run()) == []
