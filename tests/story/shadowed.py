@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from overgrow.cli.main import main
 from overgrow.evidence import Group, ShapeCounts
-from overgrow.observe.metrics import sum_samples
+from overgrow.observe.counted_families import sum_samples
 from overgrow.store.engine import StoreError, store_url
 from overgrow.store.reader import Reader, open_reader
 from tests.story.front import Front, eventually, running_front

@@ -28,7 +28,7 @@ from overgrow.admin.pages.registry import create_pages
 from overgrow.admin.pages.site import Site
 from overgrow.admin.view import AdminView, living_workers, readiness
 from overgrow.files import within
-from overgrow.observe.metrics import CONTENT_TYPE, exposition
+from overgrow.observe.exposition import choose_format, exposition
 from overgrow.text import duration_text, join_or, percent_number
 from overgrow.yaml_file.scalars import nearest_word
 
@@ -97,8 +97,10 @@ def _add_probes(app: Flask, view: AdminView) -> None:
 
     @app.get("/metrics")
     def metrics() -> ResponseReturnValue:
-        text = partial(exposition, view.metrics, living_workers(view), read_facts(view))
-        return Response(within(SCRAPE_S, view.metrics, text), content_type=CONTENT_TYPE)
+        chosen = choose_format(request.accept_mimetypes)
+        text = partial(exposition, view.metrics, living_workers(view), read_facts(view), chosen)
+        written = within(SCRAPE_S, view.metrics, text)
+        return Response(written, content_type=chosen.content_type, headers={"Vary": "Accept"})
 
 
 def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:

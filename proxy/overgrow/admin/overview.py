@@ -16,7 +16,7 @@ from overgrow.admin.route_rows import RouteRow, RowSources, rows_of
 from overgrow.admin.traffic import NO_TRAFFIC, CounterReader, Traffic
 from overgrow.admin.view import AdminView, history_of, living_workers, notes_of, started_s
 from overgrow.files import ANSWER_S, within
-from overgrow.observe.metrics import sum_samples
+from overgrow.observe.counted_families import sum_samples
 from overgrow.observe.recent_counts import recent_requests
 from overgrow.observe.recent_rates import WINDOWS_S
 from overgrow.table.editing.history import HistoryEntry, find_undoable

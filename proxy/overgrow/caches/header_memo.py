@@ -21,6 +21,8 @@ from collections.abc import Sequence
 
 from overgrow.http import Pair
 
+NOT_READ = b"not read"  # compared by identity; not empty, so that one test finds it and a value that was sent
+
 
 class HeaderMemo(list[Pair]):
     """The headers of a request without a body, and the values computed from them. The list never changes.
@@ -36,7 +38,7 @@ class HeaderMemo(list[Pair]):
         self.is_public = False  # path: no header or cookie is meant for the front door alone
         self.forwarded: ForwardedHeaders | None = None  # forwarding: what legacy got for them
         self.log_fields: str | None = None  # the access log: what its format shows of these headers
-        self.traceparent: bytes | None = None  # recent decisions: as sent; empty for none
+        self.traceparent = NOT_READ  # recent decisions: as sent; empty for none
 
 
 class ForwardedHeaders(list[Pair]):

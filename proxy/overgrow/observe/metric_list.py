@@ -8,6 +8,27 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+BUCKETS_S = (
+    *(0.001, 0.0025),
+    *(
+        0.005,
+        0.01,
+        0.025,
+        0.05,
+        0.075,
+        0.1,
+        0.25,
+        0.5,
+        0.75,
+        1.0,
+        2.5,
+        5.0,
+        7.5,
+        10.0,
+    ),  # as OpenTelemetry has them
+    30.0,
+)
+
 
 class MetricInfo(NamedTuple):
     """One metric: its kind, the labels it carries, and the sentence after # HELP."""

@@ -1,71 +1,33 @@
-"""Counters and histograms of every worker, in memory-mapped files that outlive it; merged for each scrape.
+"""Counters and histograms of every worker, in memory-mapped files that outlive it.
 
 Each worker slot, not each process, has one set of files. A worker that boots in slot 2 continues the files of the
 worker that had slot 2 before. So the number of files stays bounded, and totals stay exact over restarts. They are
 exact even after kill -9, because the kernel writes a mapped page to its file. Gauges are the exception: they start
-again with each worker, and `exposition` leaves out those of slots that nobody holds.
+again with each worker, and a scrape leaves out those of slots that nobody holds.
 
-The files have the format of prometheus_client's multiprocess mode, and that library writes the text. Its global
+The files have the format of prometheus_client's multiprocess mode; overgrow.observe.exposition reads them. The library's global
 switch (an environment variable read at import) is not used, because it would also change the metrics of the app we
 serve. Labels are route names, never paths, so that a client cannot make new series.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
-from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import Metric
 from prometheus_client.mmap_dict import mmap_key
-from prometheus_client.samples import Sample
 
 from overgrow.exchange import Exchange, Failure
-from overgrow.observe.exposed_facts import NO_FACTS, FrontDoorFacts, fact_metrics
-from overgrow.observe.mapped_counters import (
-    UNREADABLE,
-    Cell,
-    Ledger,
-    add_counts_of,
-    open_ledger,
-    read_entries,
-)
-from overgrow.observe.metric_list import METRICS
+from overgrow.observe.counted_families import LE
+from overgrow.observe.mapped_counters import Cell, Ledger, add_counts_of, open_ledger
+from overgrow.observe.metric_list import BUCKETS_S, METRICS
 from overgrow.observe.recent_counts import RecentCounts, Ring
 from overgrow.observe.recent_rates import Gain
 
-__all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "sum_samples"]
-
-BUCKETS_S = (
-    *(0.001, 0.0025),
-    *(
-        0.005,
-        0.01,
-        0.025,
-        0.05,
-        0.075,
-        0.1,
-        0.25,
-        0.5,
-        0.75,
-        1.0,
-        2.5,
-        5.0,
-        7.5,
-        10.0,
-    ),  # as OpenTelemetry has them
-    30.0,
-)
-_LE = (*(repr(bound) for bound in BUCKETS_S), "+Inf")  # as prometheus_client writes floats
-_log = logging.getLogger("overgrow.metrics")
+__all__ = ["BUCKETS_S", "METRICS", "Metrics", "is_error"]
 
 
 def is_error(status: int, failure: Failure | None) -> bool:
@@ -128,16 +90,6 @@ class _Series(NamedTuple):
     response_bytes: Cell
     errors: Cell
     recent: Ring
-
-
-class _MetricKey(NamedTuple):
-    """The parsed key of a number in a ledger: its metric and labels, and the kind of file that holds the number."""
-
-    kind: str
-    name: str
-    sample: str
-    labels: dict[str, str]
-    help: str
 
 
 class _CountsAtGain(NamedTuple):
@@ -255,7 +207,7 @@ class Metrics:
     def _read_counts(self, route: str, side: str) -> tuple[float, ...]:
         """Return the errors and the buckets of a route and side."""
         name = "overgrow_request_duration_seconds_bucket"
-        buckets = (self._cell(name, route, side, le).value for le in _LE)
+        buckets = (self._cell(name, route, side, le).value for le in LE)
         return (self._cell("overgrow_errors_total", route, side).value, *buckets)
 
     def close(self) -> None:
@@ -274,8 +226,7 @@ class Metrics:
             self._cell("overgrow_requests_total", route, side, str(status)),
             self._cell("overgrow_request_duration_seconds_sum", route, side),
             tuple(
-                self._cell("overgrow_request_duration_seconds_bucket", route, side, le)
-                for le in _LE
+                self._cell("overgrow_request_duration_seconds_bucket", route, side, le) for le in LE
             ),
             self._cell("overgrow_request_bytes_total", route, side),
             self._cell("overgrow_response_bytes_total", route, side),
@@ -293,89 +244,3 @@ class Metrics:
             key = mmap_key(name.removesuffix("_total"), sample, [*labels], [*values], text)
             cell = self._cells[(sample, *values)] = self._files.cell(kind, key)
         return cell
-
-
-def sum_samples(folder: Path) -> list[Sample]:
-    """Return every counter and bucket, added up over all workers, dead ones included."""
-    return [sample for metric in _merge_files(folder, frozenset()) for sample in metric.samples]
-
-
-def exposition(
-    folder: Path, workers: Sequence[Mapping[str, Any]], facts: FrontDoorFacts = NO_FACTS
-) -> bytes:
-    """Return all workers' metrics as Prometheus text; `workers` is what the board says about the living workers."""
-    live_slots = frozenset(worker["slot"] for worker in workers)
-    of_front_door = fact_metrics(folder, workers, facts)
-    return generate_latest(_FixedRegistry([*_merge_files(folder, live_slots), *of_front_door]))
-
-
-class _FixedRegistry(CollectorRegistry):
-    """A registry of finished metrics, as generate_latest reads them."""
-
-    def __init__(self, metrics: Iterable[Metric]) -> None:
-        super().__init__()
-        self._metrics = sorted(metrics, key=lambda metric: metric.name)
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._metrics
-
-
-def _merge_files(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
-    """Return the metrics of all files, added up.
-
-    The numbers are added up by key first, so that each key is parsed only once; parsing costs most.
-    """
-    live = {f"gauge_livesum_{slot}.db" for slot in live_slots}
-    described: dict[str, _MetricKey] = {}
-    sums: defaultdict[str, float] = defaultdict(float)
-    for path in sorted(folder.glob("*.db")):
-        if path.name in live or not path.name.startswith("gauge_"):
-            for key, number in _numbers_in(path, described):
-                sums[key] += number
-    families: dict[str, Metric] = {}
-    known = {name.removesuffix("_total") for name in METRICS}
-    for key, number in sums.items():
-        kind, name, sample, labels, text = described[key]
-        if name not in known:  # counted by an earlier version, under a name of its own
-            continue
-        family = families.get(name)
-        if family is None:
-            family = families[name] = Metric(name, text, kind)
-        family.add_sample(sample, labels, number)
-    if "overgrow_request_duration_seconds" in families:
-        _accumulate(families["overgrow_request_duration_seconds"])
-    return list(families.values())
-
-
-def _numbers_in(path: Path, described: dict[str, _MetricKey]) -> list[tuple[str, float]]:
-    """Return [(key, number)] of a file; empty if the file cannot be read. Add keys that are new to `described`."""
-    kind = path.name.partition("_")[0]
-    try:
-        if not path.stat().st_size:  # just being made
-            return []
-        numbers = [(key, number) for key, number, *_ in read_entries(str(path))]
-        new = {
-            key: _MetricKey(kind, *json.loads(key)) for key, _ in numbers if key not in described
-        }
-    except (*UNREADABLE, TypeError):
-        _log.warning("%s cannot be read; its counts are missing from /metrics.", path)
-        return []
-    described.update(new)
-    return numbers
-
-
-def _accumulate(family: Metric) -> None:
-    """Make a histogram's buckets cumulative, and add its count; in each series the buckets must be in ascending order."""
-    sums: defaultdict[tuple[str, str], float] = defaultdict(float)
-    accumulated = []
-    for sample in family.samples:
-        if sample.name == "overgrow_request_duration_seconds_bucket":
-            place = (sample.labels["route"], sample.labels["side"])
-            sums[place] += sample.value
-            accumulated.append(sample._replace(value=sums[place]))
-        else:
-            accumulated.append(sample)
-    family.samples = accumulated + [
-        Sample("overgrow_request_duration_seconds_count", {"route": route, "side": side}, total)
-        for (route, side), total in sums.items()
-    ]

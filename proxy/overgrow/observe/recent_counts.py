@@ -10,11 +10,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client.samples import Sample
 
-from overgrow.observe.mapped_counters import UNREADABLE, Cell, Ledger, open_ledger, read_entries
+from overgrow.observe.mapped_counters import (
+    UNREADABLE,
+    Cell,
+    Ledger,
+    open_ledger,
+    read_entries,
+    read_numbers,
+)
 
 WINDOW_S = 10
 WINDOWS = 7  # six whole ones, and the one that is filling
@@ -100,12 +108,17 @@ def last_requests(folder: Path) -> dict[tuple[str, str], int]:
     The time is the beginning of a window: the request came at most WINDOW_S later. A window stays in its file until a
     later request of the same route and side replaces it, so old times are found, too.
     """
-    latest: dict[tuple[str, str], int] = {}
+    latest: dict[bytes, int] = {}
     for path in folder.glob("recent_*.rings"):
-        for key, window, number in _read(path):
-            if number:
-                latest[key] = max(latest.get(key, 0), window * WINDOW_S)
-    return latest
+        with suppress(*UNREADABLE):
+            keys, values = read_numbers(path)
+            for key, value in zip(keys, values, strict=True):
+                window, number = divmod(int(value), _COUNTS)
+                place = key.partition(b" ")[2]
+                if number and window * WINDOW_S > latest.get(place, 0):
+                    latest[place] = window * WINDOW_S
+    names = {place: place.decode("utf-8", "replace").split(" ", 1) for place in latest}
+    return {(route, side): latest[place] for place, (side, route) in names.items()}
 
 
 def _read(path: Path) -> list[tuple[tuple[str, str], int, int]]:

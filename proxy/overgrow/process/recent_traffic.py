@@ -12,7 +12,9 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 
+from overgrow.exchange import Exchange
 from overgrow.files.thread import FileThread
 from overgrow.observe.decision_record import RecentDecision, encode_decision
 from overgrow.observe.decision_ring import (
@@ -39,8 +41,8 @@ UNWRITTEN = "recent-traffic-lost path=%s why=%s"
 class RecentTraffic:
     """The decisions and unrouted paths of one worker, from the sink to their files."""
 
-    def __init__(self, presence: Presence) -> None:
-        self.sink = RecentExchanges()
+    def __init__(self, presence: Presence, note_trace: Callable[[Exchange, bytes], None]) -> None:
+        self.sink = RecentExchanges(note_trace)
         self._presence = presence
         self._files = FileThread("recent-traffic")
         self._ring, self._unrouted = DecisionRing(), UnroutedFile()

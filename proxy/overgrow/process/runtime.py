@@ -22,6 +22,7 @@ from overgrow.exchange import Sink
 from overgrow.files import ANSWER_S, within
 from overgrow.files.thread import FileThread
 from overgrow.observe.counter_identity import identify_counters
+from overgrow.observe.exemplars import Exemplars
 from overgrow.observe.metrics import Metrics
 from overgrow.observe.recent_rates import RatesFile
 from overgrow.process.access_log import access_log_sinks, build_access_log
@@ -179,7 +180,8 @@ class WorkerRuntime:
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         logs = () if app.is_under_test else access_log_sinks(app.settings, self._log)
-        self._recent = RecentTraffic(self.presence)
+        self.exemplars = Exemplars()
+        self._recent = RecentTraffic(self.presence, self.exemplars.note_request)
         recorder = app.shadowing.recorder
         self.sinks: tuple[Sink, ...] = (self._metrics, *logs, recorder, self._recent.sink)
 
@@ -399,6 +401,7 @@ class WorkerRuntime:
             await self._files.call(self._restore_last_good)
         await self._files.call(self._repair_metrics)
         await self._files.call(self._append_gains)
+        await self._files.call(self._write_exemplars)
         await self._check_sources()
         speaks = await self.presence.is_spokesman()
         published = await self._files.call(self._history.check, is_writer=speaks)
@@ -416,6 +419,9 @@ class WorkerRuntime:
         """Write what the counters have gained."""
         folder, slot = self.presence.home / "metrics", self.presence.slot.number
         self._rates.append(folder, slot, self._metrics.take_gains(), time.time())
+
+    def _write_exemplars(self) -> None:
+        self.exemplars.write(self.presence.home / "metrics", self.presence.slot.number)
 
     def _repair_metrics(self) -> None:
         self._metrics.repair_files(self.presence.home / "metrics", self.presence.slot.number)

@@ -16,7 +16,8 @@ from overgrow.admin.route_rows import (
 )
 from overgrow.admin.traffic import TICK_S, CounterReader
 from overgrow.observe.board import claim_slot
-from overgrow.observe.metrics import BUCKETS_S, Metrics, sum_samples
+from overgrow.observe.counted_families import sum_samples
+from overgrow.observe.metrics import BUCKETS_S, Metrics
 from overgrow.observe.recent_counts import WINDOW_S
 from overgrow.observe.recent_rates import Gain, RatesFile
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable

@@ -188,6 +188,17 @@ def test_metrics_are_those_of_all_workers(client, view):
     )
     assert 'overgrow_table_revision_info{revision="0123456789ab"} 1.0' in response.text
     assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    assert response.headers["Vary"] == "Accept"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_metrics_are_openmetrics_for_a_client_that_prefers_it(client, method):
+    asked = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
+    response = client.open("/metrics", method=method, headers=asked)
+
+    expected = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert (200, expected) == (response.status_code, response.content_type)
+    assert response.text.endswith("# EOF\n") == (method == "GET")
 
 
 def test_routes_are_listed_in_matching_order(client):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from overgrow.caches.header_memo import HeaderMemo
+from overgrow.caches.header_memo import NOT_READ, HeaderMemo
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "architecture.md"
 
@@ -21,5 +21,5 @@ def test_a_memo_begins_with_what_its_block_says_alone():
     memo = HeaderMemo([(b"host", b"shop.example")], "shop.example")
 
     assert (memo.host, memo.is_public) == ("shop.example", False)
-    assert (memo.forwarded, memo.log_fields, memo.traceparent) == (None, None, None)
+    assert (memo.forwarded, memo.log_fields, memo.traceparent) == (None, None, NOT_READ)
     assert memo == [(b"host", b"shop.example")]

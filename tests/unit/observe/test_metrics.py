@@ -10,8 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from overgrow.exchange import FAILURES, Failure, FellBack
 from overgrow.observe.board import claim_slot, workers
+from overgrow.observe.counted_families import sum_samples
 from overgrow.observe.exposed_facts import FrontDoorFacts
-from overgrow.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, sum_samples
+from overgrow.observe.exposition import exposition
+from overgrow.observe.metrics import BUCKETS_S, METRICS, Metrics, is_error
 from overgrow.observe.recent_counts import recent_requests
 from tests.locking import waits_for, who_does_not_wait
 from tests.programs import needed
@@ -98,7 +100,7 @@ def test_the_buckets_hold_those_of_the_semantic_conventions():
 def test_what_an_earlier_version_counted_under_another_name_is_not_told(tmp_path, monkeypatch):
     Metrics(tmp_path, 0).record(exchange(duration_s=0.5))
     renamed = {name: each for name, each in METRICS.items() if "duration" not in name}
-    monkeypatch.setattr("overgrow.observe.metrics.METRICS", renamed)
+    monkeypatch.setattr("overgrow.observe.counted_families.METRICS", renamed)
 
     assert b"duration" not in exposition(tmp_path, [])
     assert b"overgrow_requests_total" in exposition(tmp_path, [])

@@ -2,8 +2,9 @@ import pytest
 from prometheus_client.samples import Sample
 
 from overgrow.observe.as_json import split_json
+from overgrow.observe.counted_families import sum_samples
 from overgrow.observe.counter_totals import CounterTotals
-from overgrow.observe.metrics import BUCKETS_S, Metrics, sum_samples
+from overgrow.observe.metrics import BUCKETS_S, Metrics
 from overgrow.observe.recent_counts import SAMPLE, recent_requests
 from overgrow.observe.split import SideFigures, median, split_by_route, split_of_totals
 from overgrow.routing.model import Route

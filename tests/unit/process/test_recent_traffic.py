@@ -18,7 +18,7 @@ from tests.unit.observe.exchanges import NOW_S, decision, exchange
 def traffic(tmp_path):
     (tmp_path / "metrics").mkdir()
     presence = SimpleNamespace(home=tmp_path, slot=SimpleNamespace(number=0))
-    recent = RecentTraffic(presence)
+    recent = RecentTraffic(presence, lambda *_: None)
     recent.folder = tmp_path / "metrics"
     return recent
 

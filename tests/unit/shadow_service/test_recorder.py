@@ -10,7 +10,8 @@ import pytest
 
 from overgrow.evidence import Served, Shape
 from overgrow.exchange import Failure, FellBack, Reply
-from overgrow.observe.metrics import Metrics, sum_samples
+from overgrow.observe.counted_families import sum_samples
+from overgrow.observe.metrics import Metrics
 from overgrow.routing.model import Legacy, Timeouts
 from overgrow.settings import Settings
 from overgrow.shadow.findings.gate import Requirement, evaluate_gate

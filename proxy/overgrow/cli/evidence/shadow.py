@@ -187,7 +187,7 @@ def _restart_line(begun: EvidenceReset) -> str:
 
 def _count_dropped(metrics: Path) -> dict[str, int]:
     """Return {reason: number} of requests that were drawn but not compared, the most frequent reason first."""
-    from overgrow.observe.metrics import sum_samples  # noqa: PLC0415  prometheus_client is slow to import
+    from overgrow.observe.counted_families import sum_samples  # noqa: PLC0415  prometheus_client is slow to import
 
     counts = {
         each.labels["reason"]: int(each.value)
