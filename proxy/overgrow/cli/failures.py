@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 FAILURES: dict[str, str] = {
     "app-import": "The Flask app cannot be imported.",
     "app-missing": "No app is named, neither in the table nor by --app or OVERGROW_APP.",
+    "data-away": "The database of data.yaml cannot be reached, or went away.",
+    "data-locked": "A lock in the database was not free in time; nothing was changed.",
+    "data-refused": "The database refused a statement; the message has its reason.",
+    "data-url": "data.yaml names no database that can be used.",
     "data-missing": "data.yaml does not exist beside the route table.",
     "ended": "A process that dev started ended by itself; the other was stopped.",
     "file-exists": "init would write the table to a path where a file already exists.",
@@ -56,7 +60,11 @@ FAILURES: dict[str, str] = {
 _NEXT: dict[str, tuple[str, ...]] = NEXT_COMMANDS | {
     "app-import": ("overgrow check",),
     "app-missing": ("overgrow init --add --app MODULE:FACTORY",),
+    "data-away": ("overgrow data check",),
+    "data-locked": ("overgrow data status",),
     "data-missing": ("overgrow data check",),
+    "data-refused": ("overgrow data check",),
+    "data-url": ("overgrow data check",),
     "ended": ("overgrow dev",),
     "file-exists": ("overgrow init --add",),
     "file-missing": ("overgrow init --legacy URL",),

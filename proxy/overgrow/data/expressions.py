@@ -139,5 +139,10 @@ def names_in(expression: str) -> frozenset[str]:
     )
 
 
+def quoted_names(expression: str) -> frozenset[str]:
+    """Return the names in double quotes; SQLite would take an unknown one for text without a word."""
+    return frozenset(_name_of(token) for token in tokens_of(expression) if token.kind == "quoted")
+
+
 def _name_of(token: Token) -> str:
     return token.text[1:-1].replace('""', '"') if token.kind == "quoted" else token.text

@@ -1,4 +1,4 @@
-"""`overgrow data check`: every problem of data.yaml, in file order."""
+"""`overgrow data check`: every problem of data.yaml, in file order: the text, the database, and the routes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,78 @@ from collections.abc import Sequence
 
 import click
 
-from overgrow.cli.context import Invocation, shared_options
+from overgrow.cli.context import Invocation, load_table, shared_options
 from overgrow.cli.data.declared import data_file, parse_data_file
+from overgrow.cli.data.opened import opened_database
 from overgrow.cli.failures import AlreadyPrinted, InvalidTable
 from overgrow.cli.output import echo_safe
-from overgrow.data.declaration import DataDeclaration
+from overgrow.data.checking import as_problems, check_table
+from overgrow.data.declaration import DataDeclaration, sorted_problems
+from overgrow.data.ledger import MoveState, read_state
+from overgrow.data.mapping import ResolvedMapping
+from overgrow.data.route_rules import stage_problems
+from overgrow.data.stages import stage_named
 from overgrow.text import count_text
 from overgrow.yaml_file.problem import Problem
 
 
-@click.command(short_help="Check data.yaml.")
+@click.command(short_help="Check data.yaml against its database and the routes.")
+@click.option("--no-database", is_flag=True, help="Do not connect; skip what needs the database.")
 @shared_options
-def check(call: Invocation) -> None:
-    """Report every problem of data.yaml, in file order. Exit 1 if there is one."""
+def check(call: Invocation, no_database: bool) -> None:  # noqa: FBT001  click's
+    """Report every problem of data.yaml, in file order. Exit 1 if there is one.
+
+    Each table that moves is compared with the database: its columns, types and keys, whether values come back the
+    same, and whether its triggers are those of the file. Its routes must be where its stage allows.
+    """
     parsed = parse_data_file(call)
-    _report(call, parsed.declaration, parsed.problems)
+    problems = list(parsed.problems)
+    if parsed.declaration is not None:
+        if parsed.declaration.moves and not no_database:
+            problems += _problems_of_database(call, parsed.declaration)
+        problems += problems_of_routes(call, parsed.declaration)
+    if no_database and not call.json:
+        echo_safe("note: the database was not asked (--no-database)", err=True)
+    _report(call, parsed.declaration, problems)
+
+
+def problems_of_routes(call: Invocation, declaration: DataDeclaration) -> list[Problem]:
+    """Return the routes that are not where their tables' stages allow; none if the route table is invalid."""
+    if not any(table.routes for table in declaration.moves):
+        return []
+    table = load_table(call, None).table
+    return stage_problems(declaration, table, str(call.config)) if table else []
+
+
+def _problems_of_database(call: Invocation, declaration: DataDeclaration) -> list[Problem]:
+    found: list[Problem] = []
+    with opened_database(call, declaration) as database, database.read() as connection:
+        for table in declaration.moves:
+            state = read_state(connection, table.name)
+            checked = check_table(connection, table)
+            if state.stage == table.stage == "complete" and checked.mapping is None:
+                continue  # contracted: the legacy table may be gone
+            found += as_problems(declaration.file, table, checked.problems)
+            place = table.place_of("stage")
+            if why := _difference(table.stage, state, checked):
+                found.append(Problem(why[0], declaration.file, *place, None, why[1], why[2]))
+    return list(sorted_problems(found))
+
+
+def _difference(
+    written: str, state: MoveState, checked: ResolvedMapping
+) -> tuple[str, str, str] | None:
+    """Return code, what and fix if the database stands elsewhere than the file says."""
+    name = state.table_name
+    if written != state.stage:
+        what = f"table {name} is at stage {written} here, and at {state.stage} in the database"
+        return "stage-differs", what, f"Run overgrow data stage {name} {state.stage}."
+    is_synced = stage_named(state.stage).is_synced
+    if is_synced and checked.mapping and checked.mapping.fingerprint != state.mapping:
+        what = f"the mapping of {name} was edited at stage {state.stage}; its triggers carry out the former one"
+        fix = f"Undo the edit, or go back first: overgrow data stage {name} none."
+        return "mapping-changed", what, fix
+    return None
 
 
 def _report(

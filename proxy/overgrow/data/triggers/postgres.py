@@ -1,0 +1,115 @@
+"""Triggers of PostgreSQL, as statements. Pure.
+
+One function and one trigger for each direction. The functions run with the rights of their owner, because legacy's role
+may have no rights on the new table. A trigger of the new table does not fire for backfill, which sets BACKFILL_SETTING
+for its own transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from overgrow.data.crossing import Crossing, to_new, to_old
+from overgrow.data.mapping import TableMapping
+from overgrow.data.sql import key_of_row, quote, quote_table, quote_text
+from overgrow.data.triggers.names import object_name
+
+BACKFILL_SETTING = "overgrow.backfill"
+_QUOTE = "$overgrow$"
+
+
+def create_sync(mapping: TableMapping, leader: str, search_path: Sequence[str]) -> Iterator[str]:
+    """Yield the statements that create functions and triggers of both directions; `leader` is legacy or flask."""
+    table = mapping.new.name
+    forward, backward = to_new(mapping, "postgresql"), to_old(mapping, "postgresql")
+    yield from _create_way(forward, table, "to_new", search_path, is_leader=leader == "legacy")
+    yield from _create_way(backward, table, "to_old", search_path, is_leader=leader == "flask")
+
+
+def drop_sync(mapping: TableMapping) -> Iterator[str]:
+    """Yield the statements that drop all triggers and functions of a table's move."""
+    old, new = (quote_table(half.name, "postgresql") for half in (mapping.old, mapping.new))
+    for way, table in (("to_new", old), ("to_old", new), ("block", old)):
+        for role in (way, f"{way}_truncate"):
+            name = quote(object_name(mapping.new.name, role))
+            yield f"DROP TRIGGER IF EXISTS {name} ON {table}"
+            yield f"DROP FUNCTION IF EXISTS {name}()"
+
+
+def create_blocks(mapping: TableMapping) -> Iterator[str]:
+    """Yield the statements that refuse all writes to the legacy table."""
+    why = f"{mapping.old.name} gets no writes any more: its rows are in {mapping.new.name}"
+    name = quote(object_name(mapping.new.name, "block"))
+    yield _refusing_function(name, why)
+    old = quote_table(mapping.old.name, "postgresql")
+    yield (
+        f"CREATE TRIGGER {name} BEFORE INSERT OR UPDATE OR DELETE ON {old} "
+        f"FOR EACH ROW EXECUTE FUNCTION {name}()"
+    )
+    yield _truncate_trigger(quote(object_name(mapping.new.name, "block_truncate")), old, name)
+
+
+def _refusing_function(name: str, why: str) -> str:
+    return (
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS {_QUOTE}\n"
+        f"BEGIN RAISE EXCEPTION USING MESSAGE = {quote_text(why)}, ERRCODE = 'restrict_violation'; END\n"
+        f"{_QUOTE}"
+    )
+
+
+def _truncate_trigger(name: str, table: str, function: str) -> str:
+    return f"CREATE TRIGGER {name} BEFORE TRUNCATE ON {table} EXECUTE FUNCTION {function}()"
+
+
+def _create_way(
+    crossing: Crossing, table: str, way: str, search_path: Sequence[str], *, is_leader: bool
+) -> Iterator[str]:
+    name = quote(object_name(table, way))
+    path = ", ".join(map(quote, [*search_path, "pg_temp"]))
+    yield (
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+        f"SET search_path = {path} AS {_QUOTE}\n{_body(crossing, is_leader=is_leader)}{_QUOTE}"
+    )
+    when = ""
+    if way == "to_old":
+        when = f" WHEN (current_setting('{BACKFILL_SETTING}', true) IS DISTINCT FROM 'on')"
+    yield (
+        f"CREATE TRIGGER {name} AFTER INSERT OR UPDATE OR DELETE ON {crossing.source_table} "
+        f"FOR EACH ROW{when} EXECUTE FUNCTION {name}()"
+    )
+    why = f"TRUNCATE would not reach {crossing.target.name}; use DELETE, or end the move first"
+    refuse = quote(object_name(table, f"{way}_truncate"))
+    yield _refusing_function(refuse, why)
+    yield _truncate_trigger(refuse, crossing.source_table, refuse)
+
+
+def _body(crossing: Crossing, *, is_leader: bool) -> str:
+    """Return the function's body.
+
+    A new row of the table that does not lead is inserted without ON CONFLICT: a key that the leading table has
+    already is an error of the writer.
+    """
+    new, old = (key_of_row(row, crossing.source.key) for row in ("NEW", "OLD"))
+    target, insert = crossing.target_table, crossing.insert(crossing.source_is(new))
+    upsert = crossing.insert(crossing.source_is(new), conflict=crossing.on_conflict_update())
+    gone = f"NOT EXISTS (SELECT 1 FROM {crossing.source_table} WHERE {crossing.source_is(old)})"
+    return f"""BEGIN
+  IF TG_OP = 'DELETE' THEN
+    DELETE FROM {target} WHERE {crossing.target_is(old)} AND {gone};
+    RETURN NULL;
+  END IF;
+  IF TG_OP = 'INSERT' THEN
+    IF NOT {crossing.stands_for(new)} THEN
+      {upsert if is_leader else insert};
+    END IF;
+    RETURN NULL;
+  END IF;
+  IF {new} IS DISTINCT FROM {old} OR NOT {crossing.stands_for(new)} THEN
+    {crossing.update(new, old)};
+    IF NOT FOUND AND NOT {crossing.stands_for(new)} THEN
+      {upsert};
+    END IF;
+  END IF;
+  RETURN NULL;
+END
+"""
