@@ -135,7 +135,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.app_loader": part("flask"),
     "overgrow.identity": part(),
     "overgrow.notify": part("httpx"),
-    "overgrow.telemetry": part("sentry_sdk", "opentelemetry"),
+    "overgrow.telemetry": part("sentry_sdk", "urllib3", "opentelemetry"),
     "overgrow.traffic": part(),
     "overgrow.path": Unit("path", frozenset(), WORDS | TOOLS),
 }

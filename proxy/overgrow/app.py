@@ -50,6 +50,7 @@ from overgrow.path.identifying import IdentifyingServer, decide_for_user
 from overgrow.path.refusing import BodyLimit, NoUpgrade, RefusingServer, refuse_websocket
 from overgrow.process.admin_view import ProcessView
 from overgrow.process.error_page_files import read_error_pages
+from overgrow.process.error_reports import build_error_reports
 from overgrow.process.hints import LegacyTraits
 from overgrow.process.identity import UserIdentification
 from overgrow.process.runtime import WorkerRuntime
@@ -365,6 +366,7 @@ class Overgrow:
         self._rules = app_rules(team)
         self.sources = ImportedSources(settings.config.parent, team.import_began_s)
         self._sinks: list[Sink] = []
+        self._reports = build_error_reports(settings)
         self.state = ensure_state_dir_in_time(settings.config, settings.state)
         self.live: LiveTable = boot_live_table(settings, self.state, team, allow_last_good=True)
         if not self.live.compared:
@@ -396,7 +398,9 @@ class Overgrow:
         self.breakers = Breakers(lambda: self.live.matcher.table, clock=time.monotonic)
         self._open_breakers = OpenBreakers(self.breakers)
         self._override_key = settings.secret.encode() if settings.secret else None
-        self.shadowing = Shadowing(self.live, settings, self.state, inner, transport_for)
+        self.shadowing = Shadowing(
+            self.live, settings, self.state, inner, transport_for, self._reports.wrap
+        )
         self.identification = UserIdentification(
             lambda: self.live.matcher.table, self._forwarder, self._count_identity
         )
@@ -416,7 +420,8 @@ class Overgrow:
             forwarder.reserve_slot,
             forwarder.note_handshake_outcome,
         )
-        migrated = BreakerServer(self._asgi_mounts, self.breakers, "migrated")
+        reported = self._reports.wrap(self._asgi_mounts)
+        migrated = BreakerServer(reported, self.breakers, "migrated")
         shadowed = self.shadowing.wrap
         pages = _error_pages(self._settings)
         servers: dict[str, Server] = {
@@ -490,6 +495,7 @@ class Overgrow:
         if self._worker is None:
             self._worker = WorkerRuntime(self, control)
             self._sinks += self._worker.sinks
+            self._reports.open(self._worker.receivers)
             await self._asgi_mounts.open()
             await self._worker.start()
 
@@ -507,6 +513,7 @@ class Overgrow:
         )
         await self.identification.aclose()
         await self._forwarder.aclose()
+        await self._reports.aclose()
         self._spool.close()
         self._sinks.clear()
         await worker.release()

@@ -53,6 +53,8 @@ class Settings:
     store_url: str | None = field(default=None, repr=False)
     webhook_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
+    sentry_dsn: str | None = field(default=None, repr=False)
+    sentry_sample_rate: float = 0.0  # of the transactions of the migrated side
     expose: bool = False
     access_log: str | None = None  # a format; None: `short` in a terminal, else `json`
     access_log_file: Path | None = None  # None: standard output
@@ -135,6 +137,13 @@ def _read_webhook_secret(variable: str, text: str) -> str:
     except ValueError as error:
         raise SettingError(f"{variable}: {error}. Copy the whole secret again.") from error
     return secret
+
+
+def _read_sample_rate(variable: str, text: str) -> float:
+    """Return a share such as `0.25`, as the variable of Sentry's SDKs has it."""
+    if not re.fullmatch(r"[01](?:\.[0-9]*)?|\.[0-9]+", text) or float(text) > 1:
+        raise SettingError(f"{variable} is {text!r}; it must be a share from 0 to 1, such as 0.1.")
+    return float(text)
 
 
 def _read_switch(variable: str, text: str) -> bool:
@@ -330,6 +339,21 @@ SETTINGS: tuple[Setting, ...] = (
         read=_read_webhook_secret,
         is_secret=True,
         meaning="the key that signs notifications: `whsec_` and base64, or any long text",
+    ),
+    Setting(
+        name="sentry_dsn",
+        variable="SENTRY_DSN",
+        default="not set",
+        is_secret=True,
+        meaning="the address of a project in [Sentry](telemetry.md#sentry), which gets the errors of the migrated app; needs "
+        "the extra `sentry`",
+    ),
+    Setting(
+        name="sentry_sample_rate",
+        variable="SENTRY_TRACES_SAMPLE_RATE",
+        default="`0`",
+        read=_read_sample_rate,
+        meaning="the share of migrated requests that become transactions in Sentry, 0 to 1",
     ),
     Setting(
         name="expose",

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from overgrow.evidence import Flip
 from overgrow.exchange import Server
@@ -46,16 +46,25 @@ CLOSE_S = 6.0  # for a store to take what waits: a little more than its writer n
 LIMITS = CopyLimits()
 
 
+class ErrorReporting(Protocol):
+    """Puts error reports around the Server of the migrated side."""
+
+    def __call__(self, server: Server, *, is_copy: bool = False) -> Server:
+        """Return the Server with reports around it."""
+        ...
+
+
 class Shadowing:
     """The mirror of one app, its two sides and its evidence. Starts nothing before `open`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what the composition root lends it
         self,
         live: LiveTable,
         settings: Settings,
         state: Path,
         wsgi_app: Callable[..., Iterable[bytes]],
         transport_for: TransportFor,
+        report_errors: ErrorReporting,
     ) -> None:
         self._live = live
         self._settings = settings
@@ -72,7 +81,8 @@ class Shadowing:
         )
         sessions = SessionCookieNames()
         self.recorder = EvidenceRecorder(sessions)
-        servers: dict[Any, Server] = {"legacy": self._legacy, "migrated": self._migrated}
+        reported = report_errors(self._migrated, is_copy=True)
+        servers: dict[Any, Server] = {"legacy": self._legacy, "migrated": reported}
         environment = ProcessEnvironment(live, settings.config.parent / "compare")
         self.mirror = Mirror(servers, self.recorder, environment, LIMITS, sessions)
 

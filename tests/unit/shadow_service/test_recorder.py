@@ -164,9 +164,13 @@ def wsgi_app(environ, start_response):
     return [environ["HTTP_X_OVERGROW_SHADOW"].encode()]
 
 
+def unreported(server, *, is_copy=False):
+    return server
+
+
 def shadowing_of(folder, live=None, **settings):
     given = Settings(config=folder / "routes.yaml", **settings)
-    return Shadowing(live or Running(), given, folder, wsgi_app, None)
+    return Shadowing(live or Running(), given, folder, wsgi_app, None, unreported)
 
 
 def test_a_comparison_reaches_the_store(tmp_path):
@@ -228,7 +232,7 @@ def test_clocks_chance_and_rules_are_those_of_this_process(tmp_path):
 def test_copies_to_legacy_have_few_connections_of_their_own(tmp_path):
     made = []
     given = Settings(config=tmp_path / "routes.yaml")
-    shadowing = Shadowing(Running(), given, tmp_path, wsgi_app, made.append)
+    shadowing = Shadowing(Running(), given, tmp_path, wsgi_app, made.append, unreported)
 
     shadowing._legacy._transport_for(Legacy("http://127.0.0.1:9", max_connections=256))
 

@@ -1,0 +1,135 @@
+"""Error reports to Sentry: off, or a wrapper around the migrated side and a client that each worker starts.
+
+Rule: without SENTRY_DSN the SDK is not imported, and nothing is wrapped. A worker whose SDK is missing or refuses the
+address serves without reports, and logs why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+from typing import Protocol
+
+from flask import got_request_exception
+
+from overgrow.exchange import Server
+from overgrow.files.thread import FileThread
+from overgrow.routing.facts import Head
+from overgrow.routing.model import Decision
+from overgrow.settings import SETTINGS, Settings
+from overgrow.telemetry.receivers import Receivers
+
+logger = logging.getLogger("overgrow")
+
+CLOSE_S = 2.0  # for the SDK to send what waits, a little more than it takes
+NOT_INSTALLED = (
+    "sentry-off why='sentry-sdk is not installed' fix=\"pip install 'overgrow[sentry]'\""
+)
+
+
+class ErrorReports(Protocol):
+    """What the composition root needs of error reports."""
+
+    def wrap(self, server: Server, *, is_copy: bool = False) -> Server:
+        """Return the migrated side's Server, with reports around it."""
+        ...
+
+    def open(self, receivers: Receivers) -> None:
+        """Start to report; once for each worker, after the fork."""
+        ...
+
+    def note_mounted_request(self, head: Head, decision: Decision) -> None:
+        """Note the request that the WSGI mount now serves in this thread."""
+        ...
+
+    async def aclose(self) -> None:
+        """Send what waits, for a bounded time."""
+        ...
+
+
+class NoReports:
+    """Nothing is reported; `why` is logged when a worker opens, unless it is empty."""
+
+    def __init__(self, why: str = "") -> None:
+        self._why = why
+
+    def wrap(self, server: Server, *, is_copy: bool = False) -> Server:  # noqa: ARG002 - as the protocol has it
+        """Return the same Server."""
+        return server
+
+    def open(self, receivers: Receivers) -> None:  # noqa: ARG002 - as the protocol has it
+        """Log why nothing is reported, if somebody wanted reports."""
+        if self._why:
+            logger.error("%s", self._why)
+
+    def note_mounted_request(self, head: Head, decision: Decision) -> None:
+        """Do nothing."""
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+class SentryReports:
+    """Errors of the migrated side go to Sentry."""
+
+    def __init__(self, settings: Settings, dsn: str) -> None:
+        self._settings, self._dsn = settings, dsn
+        self._thread = FileThread("sentry-close")
+        self._is_open = False
+
+    def wrap(self, server: Server, *, is_copy: bool = False) -> Server:
+        """Return a Server in which each request has a scope of its own."""
+        from overgrow.telemetry.sentry.reporting_server import (  # noqa: PLC0415 - only if it is on
+            ReportingServer,
+        )
+
+        return ReportingServer(server, is_copy=is_copy)
+
+    def open(self, receivers: Receivers) -> None:
+        """Start the SDK, and listen to Flask's errors."""
+        from overgrow.telemetry.sentry import client  # noqa: PLC0415 - only if it is on
+
+        rate, status = self._settings.sentry_sample_rate, receivers.status_of("sentry")
+        try:
+            is_apps = client.start_sentry(self._dsn, rate, status, _own_secrets(self._settings))
+        except ValueError:
+            logger.error("sentry-off why='SENTRY_DSN is not the address of a project'")  # noqa: TRY400 - the error shows it
+            return
+        self._is_open = True
+        got_request_exception.connect(client.capture_view_error)
+        if is_apps:
+            logger.info("sentry-adopted why='the app has started the SDK itself'")
+
+    def note_mounted_request(self, head: Head, decision: Decision) -> None:
+        """Give what this thread reports from now on the name and the tags of a request."""
+        from overgrow.telemetry.sentry.reported_request import (  # noqa: PLC0415 - only if it is on
+            CURRENT,
+            ReportedRequest,
+        )
+
+        CURRENT.set(ReportedRequest(head, decision, body_is_known=False))
+
+    async def aclose(self) -> None:
+        """Send what waits, for at most CLOSE_S; an SDK that hangs is left to the end of the process."""
+        from overgrow.telemetry.sentry import client  # noqa: PLC0415 - only if it is on
+
+        if self._is_open:
+            self._is_open = False
+            closing = asyncio.ensure_future(self._thread.call(client.close_sentry))
+            await asyncio.wait({closing}, timeout=CLOSE_S)
+
+
+def build_error_reports(settings: Settings) -> ErrorReports:
+    """Return the reports that the settings ask for."""
+    if settings.sentry_dsn is None:
+        return NoReports()
+    if importlib.util.find_spec("sentry_sdk") is None:
+        return NoReports(NOT_INSTALLED)
+    return SentryReports(settings, settings.sentry_dsn)
+
+
+def _own_secrets(settings: Settings) -> list[str]:
+    """Return the secrets among the settings, which no report may repeat."""
+    values = (getattr(settings, each.name) for each in SETTINGS if each.is_secret)
+    return [each for each in values if each]

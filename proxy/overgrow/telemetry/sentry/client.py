@@ -1,0 +1,145 @@
+"""Starts the SDK of Sentry in one worker, after the fork, and gives it what belongs to a request.
+
+Rule: if the team's app has started the SDK itself, its client stays, and gets the same names, tags and redaction. If
+that client was told to send personal data, it is not redacted: the team has decided so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import sentry_sdk
+from sentry_sdk.integrations.dedupe import DedupeIntegration
+from sentry_sdk.integrations.logging import LoggingIntegration
+from sentry_sdk.integrations.sqlalchemy import SqlalchemyIntegration
+from sentry_sdk.utils import event_from_exception
+
+from overgrow.telemetry.receivers import ReceiverStatus
+from overgrow.telemetry.sentry.redaction import EventRedactor
+from overgrow.telemetry.sentry.reported_request import CURRENT
+from overgrow.telemetry.sentry.request_values import NO_VALUES
+from overgrow.telemetry.sentry.transport import WatchedTransport
+
+FLUSH_S = 1.0  # for events that wait when the worker ends
+_OWN_LOGGERS = ("overgrow", "gunicorn")
+
+Event = Any  # a TypedDict of the SDK
+
+
+def start_sentry(
+    dsn: str, sample_rate: float, status: ReceiverStatus, secrets: Iterable[str]
+) -> bool:
+    """Start the SDK, or adopt the client that the app has started; return whether it is the app's.
+
+    Raises:
+        ValueError: if the address cannot be used.
+
+    """
+    marker = EventMarker(tuple(secrets))
+    client = sentry_sdk.get_client()
+    if client.is_active():
+        _adopt(client, marker)
+        return True
+    client = sentry_sdk.Client(
+        dsn=dsn,
+        transport=WatchedTransport,
+        integrations=[
+            DedupeIntegration(),
+            LoggingIntegration(sentry_logs_level=None),
+            SqlalchemyIntegration(),
+        ],
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        traces_sampler=lambda _context: _sample_rate_now(sample_rate),
+        trace_propagation_targets=[],
+        before_send=marker.mark_error,
+        before_send_transaction=marker.mark_transaction,
+        include_local_variables=False,
+        max_request_body_size="never",
+        auto_session_tracking=False,
+        enable_backpressure_handling=False,
+        enable_metrics=False,
+        send_client_reports=False,
+        spotlight=False,
+    )
+    if isinstance(client.transport, WatchedTransport):
+        client.transport.status = status
+    sentry_sdk.get_global_scope().set_client(client)
+    return False
+
+
+def _sample_rate_now(rate: float) -> float:
+    """Return the share of transactions to send: none, unless a request of the migrated side runs."""
+    request = CURRENT.get()
+    return rate if request is not None and request.decision.side == "migrated" else 0.0
+
+
+def _adopt(client: Any, marker: EventMarker) -> None:
+    """Let the app's client send what `marker` returns, after the app's own hooks."""
+    is_redacted = not client.should_send_default_pii()
+    for hook, ours in (
+        ("before_send", marker.mark_error if is_redacted else mark),
+        ("before_send_transaction", marker.mark_transaction if is_redacted else mark),
+    ):
+        client.options[hook] = _chain(client.options.get(hook), ours)
+
+
+def _chain(first: Callable[..., Any] | None, then: Callable[..., Any]) -> Callable[..., Any]:
+    def call_both(event: Event, hint: Mapping[str, Any]) -> Event | None:
+        kept = event if first is None else first(event, hint)
+        return None if kept is None else then(kept, hint)
+
+    return call_both
+
+
+def capture_view_error(_app: Any, exception: BaseException, **_more: Any) -> None:
+    """Report an exception that Flask turns into a 500; connected to its signal `got_request_exception`."""
+    client = sentry_sdk.get_client()
+    if client.get_integration("flask") is not None:  # it reports by itself
+        return
+    event, hint = event_from_exception(
+        exception,
+        client_options=client.options,
+        mechanism={"type": "flask", "handled": False},
+    )
+    sentry_sdk.capture_event(event, hint=hint)
+
+
+def close_sentry() -> None:
+    """Send what waits, for at most FLUSH_S, and end the SDK's thread. It blocks."""
+    sentry_sdk.get_client().close(timeout=FLUSH_S)
+
+
+class EventMarker:
+    """Gives an event the name and the tags of the request that runs, and redacts it."""
+
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        self._secrets = secrets
+
+    def mark_error(self, event: Event, hint: Mapping[str, Any]) -> Event | None:
+        """Return an error as it is sent; None for a line of the front door's log, which has alerts of its own."""
+        if event.get("type") == "check_in":
+            return event
+        if str(event.get("logger") or "").startswith(_OWN_LOGGERS):
+            if not event.get("exception"):
+                return None
+            event.pop("logentry", None)  # it contains the path
+        return self.mark_transaction(event, hint)
+
+    def mark_transaction(self, event: Event, hint: Mapping[str, Any]) -> Event:
+        """Return a transaction as it is sent."""
+        request = CURRENT.get()
+        values = NO_VALUES if request is None else request.values()
+        return mark(EventRedactor(values, self._secrets).redact(event), hint)
+
+
+def mark(event: Event, _hint: Mapping[str, Any]) -> Event:
+    """Return an event with the name and the tags of the request that runs."""
+    request = CURRENT.get()
+    if request is not None:
+        event["transaction"] = request.name
+        event["transaction_info"] = {"source": "route"}
+        event["tags"] = dict(event.get("tags") or {}) | request.tags()
+        event["request"] = request.as_request() | dict(event.get("request") or {})
+    return event

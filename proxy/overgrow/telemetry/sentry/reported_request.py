@@ -1,0 +1,93 @@
+"""The request of the migrated side that runs now, as reports see it: its route, side and reason, and its first bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from overgrow.exchange import Inbound
+from overgrow.http import declared_length
+from overgrow.routing.facts import Head
+from overgrow.routing.model import Decision
+from overgrow.telemetry.sentry.request_values import RequestValues, values_of_request
+
+KEPT_BYTES = 64 * 1024  # of a body, so that a report can hide what stood in it
+_METHODS = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
+)
+
+
+@dataclass(slots=True)
+class ReportedRequest:
+    """One request of the migrated side; its body is remembered while it passes.
+
+    `body_is_known` is False if a body does not pass here.
+    """
+
+    head: Head
+    decision: Decision
+    is_copy: bool = False
+    identity: Iterable[Any] = ()
+    body_is_known: bool = True
+    _body: bytearray = field(default_factory=bytearray)
+
+    @property
+    def template(self) -> str:
+        """The path of the route, as the table has it; empty if no route took the request."""
+        route = self.decision.route
+        if route is None:
+            return ""
+        return route.path if route.path is not None else f"{(route.prefix or '').rstrip('/')}/*"
+
+    @property
+    def name(self) -> str:
+        """The method and the template: what Sentry calls the transaction."""
+        method = self.head.method if self.head.method in _METHODS else "HTTP"
+        return f"{method} {self.template}".rstrip()
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags of a report."""
+        decision = self.decision
+        facts = {
+            "overgrow.route": decision.route_name,
+            "overgrow.side": decision.side,
+            "overgrow.reason": decision.reason,
+        }
+        return facts | {"overgrow.shadow": "true"} if self.is_copy else facts
+
+    def as_request(self) -> dict[str, str]:
+        """Return what a report says of the request: the method, and the address with the template in place of the path."""
+        head = self.head
+        return {"method": head.method, "url": f"{head.scheme}://{head.host}{self.template}"}
+
+    def values(self) -> RequestValues:
+        """Return the values that a report must not repeat."""
+        return values_of_request(
+            self.head,
+            self.template,
+            bytes(self._body),
+            body_is_whole=self.body_is_known or not _has_body(self.head),
+            identity=self.identity,
+        )
+
+    def remember_body(self, inbound: Inbound) -> None:
+        """Remember the first KEPT_BYTES of a body when it is read."""
+        if inbound.body is not None:
+            inbound.body = self._remember_chunks(inbound.body)
+
+    async def _remember_chunks(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            room = KEPT_BYTES - len(self._body)
+            self._body += chunk[:room]
+            self.body_is_known = self.body_is_known and len(chunk) <= room
+            yield chunk
+
+
+def _has_body(head: Head) -> bool:
+    names = {name for name, _ in head.headers}
+    return b"transfer-encoding" in names or declared_length(head.headers) > 0
+
+
+CURRENT: ContextVar[ReportedRequest | None] = ContextVar("overgrow_reported_request", default=None)

@@ -1,0 +1,73 @@
+"""A Server around the migrated side: what Sentry is told while a request runs carries its route, side and reason.
+
+Rule: nothing here waits, and no header of the request is changed. A request has a scope of its own, which the app's
+thread inherits. A transaction ends when the response begins; a response that is streamed goes on after it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sentry_sdk
+from sentry_sdk.tracing import Transaction, TransactionSource
+
+from overgrow.exchange import Inbound, Reply, Server
+from overgrow.routing.facts import Headers
+from overgrow.routing.model import Decision
+from overgrow.telemetry.sentry.reported_request import CURRENT, ReportedRequest
+
+ORIGIN = "auto.http.overgrow"
+_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+class ReportingServer:
+    """Serves by another Server; `is_copy` says that the requests are copies that no user waits for."""
+
+    def __init__(self, inner: Server, *, is_copy: bool = False) -> None:
+        self._inner, self._is_copy = inner, is_copy
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Serve a request in a scope of its own, within a transaction if transactions are sampled."""
+        request = ReportedRequest(inbound.head, decision, self._is_copy)
+        request.remember_body(inbound)
+        with _scope_of(request), sentry_sdk.start_transaction(_new_transaction(request)) as span:
+            reply = await self._inner.serve(inbound, decision)
+            if isinstance(span, Transaction):
+                span.set_http_status(reply.status)
+            return reply
+
+
+@contextmanager
+def _scope_of(request: ReportedRequest) -> Iterator[None]:
+    token = CURRENT.set(request)
+    try:
+        with sentry_sdk.isolation_scope():
+            yield
+    finally:
+        CURRENT.reset(token)
+
+
+def _new_transaction(request: ReportedRequest) -> Transaction:
+    """Return a transaction that continues the client's trace, without the baggage that a client may choose freely."""
+    return sentry_sdk.continue_trace(
+        trace_of(request.head.headers),
+        op="http.server",
+        name=request.name,
+        source=TransactionSource.ROUTE,
+        origin=ORIGIN,
+    )
+
+
+def trace_of(headers: Headers) -> dict[str, Any]:
+    """Return the trace that a request belongs to, by Sentry's header or by W3C's `traceparent`; empty if there is none."""
+    found = {name: value for name, value in headers if name in (b"sentry-trace", b"traceparent")}
+    if b"sentry-trace" in found:
+        return {"sentry-trace": found[b"sentry-trace"].decode("latin-1")}
+    parent = _TRACEPARENT.fullmatch(found.get(b"traceparent", b""))
+    if parent is None:
+        return {}
+    trace_id, span_id, flags = (each.decode() for each in parent.groups())
+    return {"sentry-trace": f"{trace_id}-{span_id}-{int(flags, 16) & 1}"}

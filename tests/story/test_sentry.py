@@ -1,0 +1,172 @@
+"""Sentry hears of the errors of the migrated side, and of nothing that a client sent."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from tests.ports import free_port
+from tests.story.fake_sentry import running_sentry
+from tests.story.front import eventually, running_front
+from tests.story.stub import running_stub
+
+APP = """\
+from flask import Flask, request
+
+
+def create_app():
+    app = Flask("failing")
+
+    @app.route("/orders/<int:number>", methods=["GET", "POST"])
+    def order(number):
+        password = request.values.get("password")
+        raise RuntimeError(f"order {number}: no {password}, {request.get_data(as_text=True)}")
+
+    @app.get("/fine/<name>")
+    def fine(name):
+        return name
+
+    def crash(environ, start_response):
+        if environ["PATH_INFO"] == "/crash":
+            raise LookupError("outside Flask")
+        return inner(environ, start_response)
+
+    inner, app.wsgi_app = app.wsgi_app, crash
+    app.add_url_rule("/crash", view_func=lambda: "never")
+    return app
+"""
+TABLE = """\
+version: 1
+app: failing_app:create_app
+legacy: {url: "${LEGACY_URL}"}
+routes:
+  - {name: order, path: /orders/<int:number>, target: migrated}
+  - {name: fine, path: /fine/<name>, target: migrated}
+  - {name: crash, path: /crash, target: migrated}
+"""
+
+
+@contextmanager
+def front_with_sentry(folder, dsn, legacy_port=None, app=APP, table=TABLE, **settings):
+    (folder / "failing_app.py").write_text(app)
+    settings = {"SENTRY_DSN": dsn} | settings
+    with running_front(
+        table, folder, legacy_port or free_port(), data=folder / "d", **settings
+    ) as front:
+        yield front
+
+
+def log_of(front):
+    return (front.config.parent / "serve.log").read_text()
+
+
+def test_an_error_of_a_view_has_route_side_and_reason(tmp_path):
+    with running_sentry() as sentry, front_with_sentry(tmp_path, sentry.dsn) as front:
+        assert front.get("/orders/7")[0] == 500
+        event = eventually(lambda: sentry.events)[0]
+
+    assert event["transaction"] == "GET /orders/<int:number>"
+    assert event["tags"] == {
+        "overgrow.route": "order",
+        "overgrow.side": "migrated",
+        "overgrow.reason": "target",
+    }
+    assert event["exception"]["values"][-1]["type"] == "RuntimeError"
+    assert event["request"]["url"].endswith("/orders/<int:number>")
+    frames = event["exception"]["values"][-1]["stacktrace"]["frames"]
+    assert frames[-1]["function"] == "order"
+    assert not any("vars" in frame for frame in frames)
+
+
+def test_an_error_outside_flask_is_reported_once(tmp_path):
+    with running_sentry() as sentry, front_with_sentry(tmp_path, sentry.dsn) as front:
+        front.get("/crash")
+        front.get("/orders/7")
+        eventually(lambda: len(sentry.events) >= 2)
+
+    types = [event["exception"]["values"][-1]["type"] for event in sentry.events]
+    assert types == ["LookupError", "RuntimeError"]
+    assert sentry.events[0]["tags"]["overgrow.route"] == "crash"
+
+
+def test_only_migrated_requests_become_transactions(tmp_path):
+    with (
+        running_stub(data=tmp_path / "shop.sqlite3") as legacy,
+        running_sentry() as sentry,
+        front_with_sentry(tmp_path, sentry.dsn, legacy, SENTRY_TRACES_SAMPLE_RATE="1") as front,
+    ):
+        assert front.get("/")[0] == 200
+        assert front.get("/fine/ash")[0] == 200
+        eventually(lambda: sentry.items("transaction"))
+
+    (transaction,) = sentry.items("transaction")
+    assert transaction["transaction"] == "GET /fine/<name>"
+    assert transaction["contexts"]["trace"]["op"] == "http.server"
+    assert transaction["tags"]["overgrow.side"] == "migrated"
+
+
+def test_a_report_continues_the_clients_trace(tmp_path):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with running_sentry() as sentry, front_with_sentry(tmp_path, sentry.dsn) as front:
+        front.get("/orders/7", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+        event = eventually(lambda: sentry.events)[0]
+
+    assert event["contexts"]["trace"]["trace_id"] == trace
+
+
+@pytest.mark.parametrize("kind", ["hangs", "is away", "answers an error", "answers garbage"])
+def test_a_broken_sentry_delays_nobody_and_is_logged_once(tmp_path, kind):
+    with running_sentry() as sentry:
+        sentry.status = {"hangs": None, "answers an error": 500}.get(kind, 200)
+        sentry.garbage = b"\x00\xff\r\n\r\n" if kind == "answers garbage" else None
+        gone = f"http://key@127.0.0.1:{free_port()}/7"
+        dsn = gone if kind == "is away" else sentry.dsn
+        with front_with_sentry(tmp_path, dsn) as front:
+            statuses = [front.get(f"/orders/{number}")[0] for number in range(5)]
+            if kind != "hangs":
+                eventually(lambda: "sentry-fails" in log_of(front))
+                metrics = front.get("/metrics", admin=True)[2].decode()
+                assert 'overgrow_telemetry_failures_total{receiver="sentry"}' in metrics
+        sentry.ends.set()
+
+    assert statuses == [500] * 5
+    assert log_of(front).count("sentry-fails") <= 1
+    assert "stopped exit=0" in log_of(front)
+    assert "0123456789abcdef" not in log_of(front)
+
+
+def test_sentry_that_comes_back_is_logged_once(tmp_path):
+    port = free_port()
+    with front_with_sentry(tmp_path, f"http://key@127.0.0.1:{port}/7") as front:
+        front.get("/orders/1")
+        eventually(lambda: "sentry-fails" in log_of(front))
+        with running_sentry(port) as sentry:
+            eventually(lambda: front.get("/orders/2") and sentry.events)
+            eventually(lambda: "sentry-works-again" in log_of(front))
+
+
+def test_an_address_that_is_none_stops_nothing(tmp_path):
+    with front_with_sentry(tmp_path, "http://no-key/at-all") as front:
+        assert front.get("/fine/ash")[0] == 200
+
+    assert "sentry-off why='SENTRY_DSN" in log_of(front)
+
+
+def test_without_an_address_the_sdk_is_not_imported(tmp_path):
+    app = APP.replace("return name", "import sys; return str('sentry_sdk' in sys.modules)")
+    with front_with_sentry(tmp_path, "", app=app) as front:
+        assert front.get("/fine/x")[2] == b"False"
+
+
+def test_the_apps_own_client_stays_and_gets_the_tags(tmp_path):
+    init = "    import sentry_sdk\n    sentry_sdk.init(environment='of-the-app')\n"
+    app = APP.replace('    app = Flask("failing")\n', init + '    app = Flask("failing")\n')
+    with running_sentry() as sentry, front_with_sentry(tmp_path, sentry.dsn, app=app) as front:
+        front.get("/orders/7?password=hunter2-in-the-query")
+        front.get("/crash")
+        eventually(lambda: len(sentry.events) >= 2)
+
+    first = sentry.events[0]
+    assert first["environment"] == "of-the-app"
+    assert first["tags"]["overgrow.route"] == "order"
+    assert first["transaction"] == "GET /orders/<int:number>"
+    assert b"hunter2" not in b"".join(sentry.envelopes)
