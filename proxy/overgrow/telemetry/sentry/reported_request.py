@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +29,6 @@ class ReportedRequest:
     head: Head
     decision: Decision
     is_copy: bool = False
-    identity: Iterable[Any] = ()
     body_is_known: bool = True
     _body: bytearray = field(default_factory=bytearray)
 
@@ -69,8 +68,13 @@ class ReportedRequest:
             self.template,
             bytes(self._body),
             body_is_whole=self.body_is_known or not _has_body(self.head),
-            identity=self.identity,
+            identity=self._user(),
         )
+
+    def _user(self) -> tuple[Any, ...]:
+        """Return what is known of the user; empty if nobody is signed in."""
+        user = self.decision.identity
+        return () if user is None else (user.id, user.name, user.roles, dict(user.claims))
 
     def remember_body(self, inbound: Inbound) -> None:
         """Remember the first KEPT_BYTES of a body when it is read."""

@@ -8,8 +8,9 @@ import sentry_sdk
 
 from overgrow.exchange import Inbound, Reply
 from overgrow.routing.facts import Head
+from overgrow.routing.identity import Identity
 from overgrow.routing.model import Decision, Route
-from overgrow.telemetry.sentry.reported_request import CURRENT, KEPT_BYTES
+from overgrow.telemetry.sentry.reported_request import CURRENT, KEPT_BYTES, ReportedRequest
 from overgrow.telemetry.sentry.reporting_server import ReportingServer, trace_of
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -58,6 +59,13 @@ def test_a_request_is_named_by_its_method_and_template(route, method, name):
 def test_a_copy_is_told_apart():
     assert "overgrow.shadow" not in seen_by().tags()
     assert seen_by(is_copy=True).tags()["overgrow.shadow"] == "true"
+
+
+def test_the_user_is_among_what_no_report_repeats():
+    user = Identity("4711", "Grace Hopper", ("admins",), {"mail": "grace@shop"})
+    request = ReportedRequest(inbound().head, decided()._replace(identity=user))
+
+    assert {"4711", "Grace Hopper", "admins", "grace@shop"} <= request.values().values
 
 
 def test_nothing_of_a_request_stays_after_it():
