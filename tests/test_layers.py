@@ -136,6 +136,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.identity": part(),
     "overgrow.notify": part("httpx"),
     "overgrow.telemetry": part("sentry_sdk", "urllib3", "opentelemetry"),
+    "overgrow.tracing": part("opentelemetry"),
     "overgrow.traffic": part(),
     "overgrow.path": Unit("path", frozenset(), WORDS | TOOLS),
 }
@@ -156,7 +157,9 @@ ROOTS = (
     "overgrow.shadow_service",
     "overgrow.process",
 )
-ROOT_UNIT = Unit("root", frozenset({"flask", "werkzeug"}), frozenset({*BANDS, *ROOTS}))
+ROOT_UNIT = Unit(
+    "root", frozenset({"flask", "opentelemetry", "werkzeug"}), frozenset({*BANDS, *ROOTS})
+)
 BANDS |= dict.fromkeys(ROOTS, ROOT_UNIT)
 BANDS |= {
     "migrated": Unit(

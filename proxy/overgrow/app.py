@@ -33,7 +33,7 @@ from overgrow.app_loader.loader import (
 )
 from overgrow.app_loader.sources import ImportedSources
 from overgrow.app_loader.url_rules import rules_of
-from overgrow.app_types import Receive, Scope, Send
+from overgrow.app_types import Receive, Scope, Send, WsgiApp
 from overgrow.asgi.server import AsgiMounts
 from overgrow.embedded.mount import WsgiMount
 from overgrow.exchange import Exchange, Failure, Server, Sink
@@ -54,6 +54,7 @@ from overgrow.process.error_reports import build_error_reports
 from overgrow.process.hints import LegacyTraits
 from overgrow.process.identity import UserIdentification
 from overgrow.process.runtime import WorkerRuntime
+from overgrow.process.tracing import NoTelemetry, Telemetry, build_telemetry, traced_transport
 from overgrow.resilience.breaker_server import BreakerServer
 from overgrow.resilience.breakers import Breakers, OpenBreakers
 from overgrow.resilience.fallback import Fallback
@@ -160,7 +161,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     unserved = routes_to_mounts(team, overgrow.live.matcher.table.routes)
     if unserved:
         logger.warning(UNSERVED, ", ".join(unserved))
-    team.flask.wsgi_app = WsgiMount(team.flask.wsgi_app, overgrow)  # type: ignore[method-assign]
+    mount = WsgiMount(team.flask.wsgi_app, overgrow, tracer=overgrow.mount_tracer)
+    team.flask.wsgi_app = mount  # type: ignore[method-assign]
     return team.flask
 
 
@@ -196,10 +198,11 @@ def check_start(settings: Settings, *, from_last_good: bool = False) -> StartChe
     half-written, wait for the rest.
 
     Raises:
-        SettingError: if the error pages cannot be used.
+        SettingError: if the error pages, or the telemetry, cannot be used.
 
     """
     read_error_pages(settings.error_pages)
+    build_telemetry(settings, os.environ)
     state = ensure_state_dir(settings.config, settings.state)
     checked, waiting = _check_once(settings, state, from_last_good=from_last_good)
     for _ in range(MAX_WAITS):
@@ -346,6 +349,15 @@ def _error_pages(settings: Settings) -> dict[str, str]:
         return {}
 
 
+def _telemetry_or_none(settings: Settings) -> Telemetry:
+    """Return the telemetry of the settings; none if it cannot be used, as `_error_pages` has it."""
+    try:
+        return build_telemetry(settings, os.environ)
+    except SettingError as error:
+        logger.error("telemetry-not-started why=%r", str(error))  # noqa: TRY400  the text says it all
+        return NoTelemetry()
+
+
 def wrap_with_debugger(flask: Flask) -> Any:
     """Wrap the team's app for the developer on this machine: if a view raises, Werkzeug's debugger shows the error."""
     from werkzeug.debug import DebuggedApplication  # noqa: PLC0415  for development alone
@@ -372,26 +384,15 @@ class Overgrow:
         if not self.live.compared:
             log_table_not_compared(self.state)
         self._spool = FileSpool([self.state])
-        with suppress(OSError):  # reported when the table was read; requests will fail by it
-            table = self.live.matcher.table
-            within(
-                ANSWER_S,
-                Path(table.legacy.tls_ca or "/etc/ssl"),
-                partial(load_certificates_for, table),
-            )
-        self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for, self._spool)
+        _load_certificates_in_time(self.live.matcher.table)
+        self._telemetry = _telemetry_or_none(settings)
+        transports = traced_transport(self._telemetry, transport_for)
+        self._forwarder = Forwarder(lambda: self.live.matcher.table, transports, self._spool)
         inner = team.flask.wsgi_app if team.flask else failing_app(team.why)
         served = (
             inner if team.flask is None or not settings.debugger else wrap_with_debugger(team.flask)
         )
-        self._local = WsgiServer(
-            served,
-            threads=settings.threads,
-            queue=4 * settings.threads,
-            spool=self._spool,
-            max_body_bytes=lambda: team.flask.config["MAX_CONTENT_LENGTH"] if team.flask else None,
-            disconnect_error=FlaskClientDisconnected,
-        )
+        self._local = self._build_local(served)
         self._asgi_mounts = AsgiMounts(
             team.mounts, NoUpgrade(self._local), response_memory=lambda: self._local.unsent_memory
         )
@@ -399,7 +400,14 @@ class Overgrow:
         self._open_breakers = OpenBreakers(self.breakers)
         self._override_key = settings.secret.encode() if settings.secret else None
         self.shadowing = Shadowing(
-            self.live, settings, self.state, inner, transport_for, self._reports.wrap
+            self.live,
+            settings,
+            self.state,
+            inner,
+            transports,
+            self._reports.wrap,
+            wrap_copy=self._telemetry.wrap_copy,
+            traces=self._telemetry.copy_traces,
         )
         self.identification = UserIdentification(
             lambda: self.live.matcher.table, self._forwarder, self._count_identity
@@ -411,6 +419,18 @@ class Overgrow:
             "admin": self._build_admin_app(),
         }
 
+    def _build_local(self, wsgi_app: WsgiApp) -> WsgiServer:
+        """Return the Server of the migrated side's Flask app."""
+        team, threads = self._team, self._settings.threads
+        return WsgiServer(
+            wsgi_app,
+            threads=threads,
+            queue=4 * threads,
+            spool=self._spool,
+            max_body_bytes=lambda: team.flask.config["MAX_CONTENT_LENGTH"] if team.flask else None,
+            disconnect_error=FlaskClientDisconnected,
+        )
+
     def _front_door(self) -> FrontDoor:
         guarded = BreakerServer(self._forwarder, self.breakers, "legacy")
         forwarder = self._forwarder
@@ -419,9 +439,10 @@ class Overgrow:
             lambda: self.live.matcher.table,
             forwarder.reserve_slot,
             forwarder.note_handshake_outcome,
+            self._telemetry.attempt_tracer,
         )
-        reported = self._reports.wrap(self._asgi_mounts)
-        migrated = BreakerServer(reported, self.breakers, "migrated")
+        traced = self._telemetry.wrap_migrated(self._reports.wrap(self._asgi_mounts))
+        migrated = BreakerServer(traced, self.breakers, "migrated")
         shadowed = self.shadowing.wrap
         pages = _error_pages(self._settings)
         servers: dict[str, Server] = {
@@ -441,7 +462,7 @@ class Overgrow:
             sinks=self._sinks,
             expose=self._settings.expose,
         )
-        return FrontDoor(self.live, collaborators)
+        return self._telemetry.build_front_door(self.live, collaborators)
 
     def _facts(self) -> Facts:
         """Return the facts besides the request that `decide` uses; called once for each request."""
@@ -496,6 +517,7 @@ class Overgrow:
             self._worker = WorkerRuntime(self, control)
             self._sinks += self._worker.sinks
             self._reports.open(self._worker.receivers)
+            self._telemetry.start(self._worker.receivers)
             await self._asgi_mounts.open()
             await self._worker.start()
 
@@ -514,6 +536,7 @@ class Overgrow:
         await self.identification.aclose()
         await self._forwarder.aclose()
         await self._reports.aclose()
+        await self._telemetry.stop()
         self._spool.close()
         self._sinks.clear()
         await worker.release()
@@ -546,6 +569,11 @@ class Overgrow:
     async def living_workers(self) -> Sequence[Mapping[str, Any]]:
         """Return the living workers from the board; none before this worker has started."""
         return await self._worker.presence.living_workers() if self._worker else ()
+
+    @property
+    def mount_tracer(self) -> Any:
+        """What traces the calls that the WSGI mount makes itself; None without OpenTelemetry."""
+        return self._telemetry.mount_tracer
 
     @property
     def is_under_test(self) -> bool:
@@ -654,6 +682,13 @@ class Overgrow:
         self._front.record(exchange)
 
 
+def _load_certificates_in_time(table: RouteTable) -> None:
+    """Read the certificates at the start; what is wrong with them was reported when the table was read."""
+    with suppress(OSError):
+        path = Path(table.legacy.tls_ca or "/etc/ssl")
+        within(ANSWER_S, path, partial(load_certificates_for, table))
+
+
 def load_certificates_for(table: RouteTable) -> None:
     """Read the certificates for connections to a table's legacy app. This reads files, so call it in a thread beside the loop.
 
@@ -665,9 +700,11 @@ def load_certificates_for(table: RouteTable) -> None:
         load_ca_certificates(table.legacy.tls_ca)
 
 
-def transport_for(legacy: Legacy) -> LegacyTransport:
+def transport_for(
+    legacy: Legacy, make: Callable[..., LegacyTransport] = LegacyTransport
+) -> LegacyTransport:
     """Return the default transport to legacy; an httpx transport could take its place."""
-    return LegacyTransport(
+    return make(
         legacy.url,
         max_connections=legacy.max_connections,
         tls_ca=legacy.tls_ca,

@@ -259,6 +259,14 @@ class Reply:
     reason: bytes | None = None  # the side's own reason phrase; None: the usual one
 
 
+class TraceIds(NamedTuple):
+    """The span of a request, in the hexadecimal form of W3C Trace Context."""
+
+    trace_id: str
+    span_id: str
+    is_sampled: bool  # the trace is exported, so that a reader can look it up
+
+
 class Exchange(NamedTuple):
     """One finished request, for sinks. Times are seconds; sizes are bytes of body."""
 
@@ -272,6 +280,7 @@ class Exchange(NamedTuple):
     request_bytes: int
     response_bytes: int
     fallback: FellBack | None = None
+    trace: TraceIds | None = None  # of our own span; None without OpenTelemetry
 
 
 class Server(Protocol):

@@ -59,6 +59,7 @@ class Settings:
     access_log: str | None = None  # a format; None: `short` in a terminal, else `json`
     access_log_file: Path | None = None  # None: standard output
     access_log_sample: int = 10_000  # hundredths of a percent of the requests
+    otel: bool = False  # traces by OpenTelemetry; the rest by the variables OTEL_*
     error_pages: Path | None = None  # a folder of HTML templates; None: the built-in page
     # Bytes a second: while others wait, a slower client's request is ended first; 0: nobody's is.
     slow_rate: int = 1024
@@ -383,6 +384,14 @@ SETTINGS: tuple[Setting, ...] = (
         default="`100%`",
         read=_read_percent,
         meaning="the share of requests that is logged; [errors and slow requests](operations.md#the-access-log) always are",
+    ),
+    Setting(
+        name="otel",
+        variable="OVERGROW_OTEL",
+        default="`0`",
+        read=_read_switch,
+        meaning="`1` sends [traces by OpenTelemetry](telemetry.md#opentelemetry); the variables `OTEL_*` "
+        "say where and how; it needs the extra `otel`",
     ),
     Setting(
         name="error_pages",

@@ -29,6 +29,7 @@ from overgrow.embedded.scope import (
     sanitize_environ,
     target_of,
 )
+from overgrow.embedded.traced_call import CallTracer, RecordingDoor, TracedApp, TracedDoor
 from overgrow.exchange import Exchange, Failure
 from overgrow.http import is_own_header
 from overgrow.routing.facts import Head, Headers
@@ -79,11 +80,13 @@ class WsgiMount:
         wsgi_app: WsgiApp,
         front_door: MountedFrontDoor,
         *,
+        tracer: CallTracer | None = None,
         clock: Callable[[], float] = time.time,
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app = wsgi_app
         self._front_door = front_door
+        self._tracer = tracer
         self._now = lambda: (clock(), stopwatch())
         self._background: BackgroundLoop | None = None
         self._lifespan: FrontDoorLifespan | None = None
@@ -100,12 +103,28 @@ class WsgiMount:
         if decision.side == "migrated":
             sanitize_environ(environ, head)
             hand_over_identity(environ, decision)
+            if self._tracer is not None:
+                return self._run_traced(self._tracer, environ, start_response, head, decision)
             call = MigratedCall(self._front_door, head, decision, self._now)
             return call.run_app(self._app, environ, start_response)
         extension.decision = decision
         return WsgiRelay(background, extension, EnvironBody(environ)).start(
             self._front_door, scope, start_response
         )
+
+    def _run_traced(
+        self,
+        tracer: CallTracer,
+        environ: Environ,
+        start_response: StartResponse,
+        head: Head,
+        decision: Decision,
+    ) -> Iterable[bytes]:
+        """Call the app for a migrated request, in a trace of the request."""
+        trace = tracer.begin_call(head)
+        app = TracedApp(self._app, trace)
+        door = TracedDoor(self._front_door, trace)
+        return MigratedCall(door, head, decision, self._now).run_app(app, environ, start_response)
 
     def close(self) -> None:
         """End the front door's lifespan; a later request starts a new lifespan."""
@@ -131,7 +150,7 @@ class MigratedCall:
 
     def __init__(
         self,
-        front_door: MountedFrontDoor,
+        front_door: RecordingDoor,
         head: Head,
         decision: Decision,
         now: Callable[[], tuple[float, float]],

@@ -122,6 +122,11 @@ class Route:
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_ordinary", self.reversible and not self.asks_identity)
 
+    @property
+    def template(self) -> str:
+        """The paths that the route takes, in few words for all of them: `/orders/<int:id>`, or `/admin/*` for a prefix."""
+        return self.path if self.path is not None else f"{(self.prefix or '').rstrip('/')}/*"
+
     def __repr__(self) -> str:
         takes = [" ".join(self.methods)] if self.methods else []
         takes.append(self.path if self.path is not None else f"{self.prefix} and below")

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,17 +92,43 @@ class MirrorEnvironment(Protocol):
         ...
 
 
+class CopyTraces(Protocol):
+    """What relates a copy, which is sent later and by another task, to the trace of the request that it copies."""
+
+    def current(self) -> object:
+        """Return the trace of the request that the current task serves."""
+        ...
+
+    def following(self, trace: object) -> AbstractContextManager[object]:
+        """Return a context in which the sides are asked for the copy of the request with this trace."""
+        ...
+
+
+class NoTraces:
+    """No traces."""
+
+    def current(self) -> None:
+        """Return nothing."""
+
+    def following(self, _trace: object) -> AbstractContextManager[None]:
+        """Return a context that changes nothing."""
+        return nullcontext()
+
+
 class Mirror:
     """Draws requests, queues their copies, sends each to the other side, compares the responses, and records the findings."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what comes from the process, named
         self,
         servers: Mapping[Side, Server],
         evidence: EvidenceSink,
         environment: MirrorEnvironment,
         limits: CopyLimits | None = None,
         sessions: SessionCookieNames | None = None,
+        *,
+        traces: CopyTraces | None = None,
     ) -> None:
+        self._traces = traces or NoTraces()
         self.sessions = sessions or SessionCookieNames()
         self._servers = servers
         self._evidence = evidence
@@ -226,6 +252,7 @@ class Mirror:
                 self._environment.stopwatch(),
                 self._is_sampled_for_noise(inbound, route),
                 recording.held_bytes,
+                self._traces.current(),
             )
         )
 
@@ -283,7 +310,8 @@ class Mirror:
             self._record_dropped_request(reason, copy.served)
             return
         try:
-            responses = await fetch_response_pair(copy, self._servers, self._fetch_limits)
+            with self._traces.following(copy.trace):
+                responses = await fetch_response_pair(copy, self._servers, self._fetch_limits)
         except NoResponse as error:
             LOG.debug("a copy of a request of route %s: %s", copy.route.name, error)
             self._evidence.record_unanswered_copy(copy.served)

@@ -47,6 +47,7 @@ class Copy:
     since_s: float
     is_asked_twice: bool  # legacy is asked twice
     held_bytes: int
+    trace: object = None  # of the request that is copied; CopyTraces knows what it is
 
 
 def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:

@@ -22,9 +22,9 @@ from overgrow.exchange import Server
 from overgrow.files.thread import FileThread
 from overgrow.forwarding.forwarder import Forwarder, TransportFor
 from overgrow.observe.metrics import Metrics
-from overgrow.routing.model import Legacy, Route
+from overgrow.routing.model import Legacy, Route, Side
 from overgrow.settings import Settings
-from overgrow.shadow.mirror import CopyLimits, Mirror
+from overgrow.shadow.mirror import CopyLimits, CopyTraces, Mirror
 from overgrow.shadow.rules.cache import RulesCache
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import mark_shadow_requests
@@ -65,6 +65,9 @@ class Shadowing:
         wsgi_app: Callable[..., Iterable[bytes]],
         transport_for: TransportFor,
         report_errors: ErrorReporting,
+        *,
+        wrap_copy: Callable[[Server, Side], Server] = lambda server, _side: server,
+        traces: CopyTraces | None = None,
     ) -> None:
         self._live = live
         self._settings = settings
@@ -82,9 +85,12 @@ class Shadowing:
         sessions = SessionCookieNames()
         self.recorder = EvidenceRecorder(sessions)
         reported = report_errors(self._migrated, is_copy=True)
-        servers: dict[Any, Server] = {"legacy": self._legacy, "migrated": reported}
+        servers: dict[Any, Server] = {
+            "legacy": wrap_copy(self._legacy, "legacy"),
+            "migrated": wrap_copy(reported, "migrated"),
+        }
         environment = ProcessEnvironment(live, settings.config.parent / "compare")
-        self.mirror = Mirror(servers, self.recorder, environment, LIMITS, sessions)
+        self.mirror = Mirror(servers, self.recorder, environment, LIMITS, sessions, traces=traces)
 
     def wrap(self, server: Server) -> ShadowingServer:
         """Return one side's Server with shadowing around it."""

@@ -83,6 +83,8 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         self._is_closed = False
         self.on_scarce: Callable[[], None] | None = None  # called when few connections are free
 
+    _build_outgoing_request = staticmethod(build_outgoing_request)
+
     @property
     def waiting_requests(self) -> int:
         """How many requests wait for one of `max_connections`."""
@@ -98,7 +100,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request, and return the response as soon as its head has come."""
-        outgoing = build_outgoing_request(request)
+        outgoing = self._build_outgoing_request(request)
         pool = self._pool or self._pool_of_this_loop()
         if outgoing.carries_login or "login" in request.extensions:
             return await self._send_on_login_connection(outgoing, request)

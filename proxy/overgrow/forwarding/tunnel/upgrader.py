@@ -31,6 +31,12 @@ from overgrow.forwarding.headers import (
     is_forwarding_loop,
     private_address_of,
 )
+from overgrow.forwarding.traced_transport import (
+    AttemptTracer,
+    TracedAttempt,
+    add_header_lines,
+    failure_of_attempt,
+)
 from overgrow.forwarding.tunnel.tunnel import Inform, UpgradeResponse, open_tunnel
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
@@ -54,11 +60,13 @@ class Upgrader:
         table_of: Callable[[], RouteTable],
         reserve: Reserve,
         on_outcome: OutcomeCallback = lambda _failure, _legacy: None,
+        tracer_for: Callable[[Legacy], AttemptTracer | None] = lambda _legacy: None,
     ) -> None:
         self._server = server
         self._table_of = table_of
         self._reserve = reserve
         self._on_outcome = on_outcome
+        self._tracer_for = tracer_for
 
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Tunnel a WebSocket handshake; pass any other request to the wrapped server."""
@@ -83,12 +91,19 @@ class Upgrader:
             if inbound.inform is None
             else _make_interim_forwarder(inbound.inform, head, legacy)
         )
-        asked = handshake_head(head, legacy)
+        tracer = self._tracer_for(legacy)
+        attempt = tracer.begin(head.method, head.target) if tracer is not None else None
+        asked = _build_traced_handshake(head, legacy, tracer, attempt)
         try:
             opened = await open_tunnel(legacy, asked, timeouts=timeouts, inform=inform, login=login)
-        except BaseException:
+        except BaseException as error:
             slot.free()
+            if attempt is not None:
+                attempt.end(None, failure_of_attempt(error))
             raise
+        if attempt is not None:
+            failure = opened if isinstance(opened, Failure) else None
+            attempt.end(None if isinstance(opened, Failure) else opened.status, failure)
         self._on_outcome(opened if isinstance(opened, Failure) else None, legacy)
         if isinstance(opened, Failure):
             slot.free()
@@ -101,6 +116,18 @@ class Upgrader:
 def _build_uncounted_slot() -> PoolSlot:
     """Return a slot that does nothing when it is freed: a connection with a login is no longer counted."""
     return PoolSlot(lambda: None)
+
+
+def _build_traced_handshake(
+    head: Head, legacy: Legacy, tracer: AttemptTracer | None, attempt: TracedAttempt | None
+) -> bytes:
+    """Return the head of the handshake, with the trace context of the attempt in place of the client's."""
+    if tracer is None or attempt is None:
+        return handshake_head(head, legacy)
+    if attempt.replaces_headers:
+        kept = [pair for pair in head.headers if pair[0] not in tracer.header_names]
+        head = head._replace(headers=kept)
+    return add_header_lines(handshake_head(head, legacy), attempt.lines)
 
 
 def handshake_head(head: Head, legacy: Legacy) -> bytes:

@@ -1,0 +1,195 @@
+"""OpenTelemetry in one process: what the composition root puts around its parts if OVERGROW_OTEL is set.
+
+Rule: without the setting nothing of OpenTelemetry is imported, and no part has a wrapper. Threads start in `start`,
+after the fork.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from overgrow.exchange import Server
+from overgrow.forwarding.client.transport import LegacyTransport
+from overgrow.forwarding.traced_transport import AttemptTracer, TracedTransport
+from overgrow.path.frontdoor import Collaborators, FrontDoor, TableSource
+from overgrow.path.traced_frontdoor import TracedFrontDoor
+from overgrow.routing.model import Legacy, Side
+from overgrow.settings import SettingError, Settings
+from overgrow.shadow.mirror import CopyTraces
+from overgrow.shadow.redact.query import redact_query
+from overgrow.telemetry.receivers import Receivers
+
+logger = logging.getLogger("overgrow")
+
+
+class Telemetry(Protocol):
+    """What the composition root asks for its wrappers; there is one class that wraps, and one that does not."""
+
+    def build_front_door(self, tables: TableSource, collaborators: Collaborators) -> FrontDoor:
+        """Return the front door."""
+        ...
+
+    def attempt_tracer(self, legacy: Legacy) -> AttemptTracer | None:
+        """Return what traces attempts to reach this legacy app."""
+        ...
+
+    def wrap_migrated(self, server: Server) -> Server:
+        """Return the migrated side."""
+        ...
+
+    def wrap_copy(self, server: Server, side: Side) -> Server:
+        """Return a side as the mirror asks it."""
+        ...
+
+    @property
+    def mount_tracer(self) -> Any:
+        """What traces the calls that the WSGI mount makes itself; None for nothing."""
+        ...
+
+    @property
+    def copy_traces(self) -> CopyTraces | None:
+        """What relates copies to the requests that they copy; None for nothing."""
+        ...
+
+    def start(self, receivers: Receivers) -> None:
+        """Start to export, and report each attempt."""
+        ...
+
+    async def stop(self) -> None:
+        """Send what waits."""
+        ...
+
+
+class NoTelemetry:
+    """No wrapper anywhere."""
+
+    mount_tracer = None
+    copy_traces = None
+
+    def build_front_door(self, tables: TableSource, collaborators: Collaborators) -> FrontDoor:
+        """Return the plain front door."""
+        return FrontDoor(tables, collaborators)
+
+    def attempt_tracer(self, _legacy: Legacy) -> None:
+        """Return nothing."""
+
+    def wrap_migrated(self, server: Server) -> Server:
+        """Return the server."""
+        return server
+
+    def wrap_copy(self, server: Server, _side: Side) -> Server:
+        """Return the server."""
+        return server
+
+    def start(self, _receivers: Receivers) -> None:
+        """Do nothing."""
+
+    async def stop(self) -> None:
+        """Do nothing."""
+
+
+class OpenTelemetry:
+    """The wrappers that make spans, and the SDK that exports them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        from opentelemetry.propagate import get_global_textmap  # noqa: PLC0415  an extra
+
+        from overgrow.tracing.propagation import Propagation  # noqa: PLC0415  as above
+        from overgrow.tracing.request_trace import Tracing  # noqa: PLC0415  as above
+        from overgrow.tracing.sdk import TelemetrySdk  # noqa: PLC0415  as above
+
+        self._environ = environ
+        self._tracing = Tracing(Propagation(get_global_textmap()), redact_query, environ)
+        self._sdk = TelemetrySdk(environ)
+
+    def build_front_door(self, tables: TableSource, collaborators: Collaborators) -> FrontDoor:
+        """Return a front door whose requests are traced."""
+        return TracedFrontDoor(tables, collaborators, self._tracing)
+
+    def attempt_tracer(self, legacy: Legacy) -> AttemptTracer:
+        """Return what traces attempts to reach this legacy app."""
+        from overgrow.tracing.request_trace import LegacyTracer  # noqa: PLC0415  as above
+
+        return LegacyTracer(self._tracing, legacy.url)
+
+    def wrap_migrated(self, server: Server) -> Server:
+        """Return the migrated side, which runs in the context of the request."""
+        from overgrow.tracing.servers import TracedServer  # noqa: PLC0415  as above
+
+        return TracedServer(server)
+
+    def wrap_copy(self, server: Server, side: Side) -> Server:
+        """Return a side whose responses to copies have traces of their own."""
+        from overgrow.tracing.servers import TracedCopyServer  # noqa: PLC0415  as above
+
+        return TracedCopyServer(server, side, self._tracing)
+
+    @property
+    def mount_tracer(self) -> Any:
+        """What traces the calls that the WSGI mount makes itself."""
+        return self._tracing
+
+    @property
+    def copy_traces(self) -> CopyTraces:
+        """What relates copies to the requests that they copy."""
+        from overgrow.tracing.servers import CopiedRequests  # noqa: PLC0415  as above
+
+        return CopiedRequests()
+
+    def start(self, receivers: Receivers) -> None:
+        """Start the SDK; if it cannot be, log why once and go on without."""
+        from overgrow.tracing.attributes import SCHEMA_URL  # noqa: PLC0415  as above
+        from overgrow.tracing.sdk import ExportWatch, TelemetryError  # noqa: PLC0415  as above
+        from overgrow.tracing.server_duration import start_durations  # noqa: PLC0415  as above
+
+        own, tracing = version("overgrow"), self._tracing
+        watch = ExportWatch(receivers.status_of("otel"))
+        try:
+            tracing.tracer = self._sdk.start(watch).get_tracer("overgrow", own, SCHEMA_URL)
+            durations = start_durations(self._sdk, watch, self._environ, tracing.known_methods, own)
+        except (TelemetryError, ValueError) as error:
+            logger.error("telemetry-not-started why=%r", str(error))  # noqa: TRY400  the text says it all
+            return
+        tracing.on_end = durations.record if durations is not None else None
+
+    async def stop(self) -> None:
+        """Send what waits, within a bounded time."""
+        await asyncio.to_thread(self._sdk.stop)
+
+
+def build_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry:
+    """Return the telemetry that the settings ask for.
+
+    Raises:
+        SettingError: the extra `otel` is not installed, or a propagator is not known.
+
+    """
+    if not settings.otel or environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return NoTelemetry()
+    try:
+        return OpenTelemetry(environ)
+    except ImportError as error:
+        raise SettingError(
+            f"OVERGROW_OTEL is set, but the package {error.name} is missing. "
+            "Install it with pip install 'overgrow[otel]', or remove the variable."
+        ) from error
+    except ValueError as error:
+        raise SettingError(f"OTEL_PROPAGATORS cannot be used: {error}") from error
+
+
+def traced_transport(
+    telemetry: Telemetry, plain: Callable[..., LegacyTransport]
+) -> Callable[[Legacy], LegacyTransport]:
+    """Return what makes transports to legacy, traced if telemetry is on."""
+
+    def transport_for(legacy: Legacy) -> LegacyTransport:
+        tracer = telemetry.attempt_tracer(legacy)
+        if tracer is None:
+            return plain(legacy)
+        return plain(legacy, lambda url, **settings: TracedTransport(url, tracer, **settings))
+
+    return transport_for

@@ -1,0 +1,120 @@
+"""Servers around Servers: what serves a request runs in the context of its span.
+
+Migrated gets our context twice: as the current context of its thread or task, which its own spans take for their
+parent, and in the headers of its request. A copy gets a trace of its own, linked to that of the request it copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
+
+from overgrow.exchange import Inbound, Reply, Server
+from overgrow.routing.model import Decision, Side
+from overgrow.tracing.attributes import Attributes, request_attributes, server_error_type, span_name
+from overgrow.tracing.request_trace import COPIED, CURRENT, CopyTrace, RequestTrace, Tracing
+
+
+class TracedServer:
+    """The migrated side, in the context of the request's span."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Serve a request in its context; the record of the request keeps the headers of the client."""
+        trace = CURRENT.get()
+        if trace is None:
+            return await self._server.serve(inbound, decision)
+        head = inbound.head
+        inbound.head = head._replace(headers=trace.headers_for_side(head.headers))
+        token = attach(trace.context)
+        try:
+            return await self._server.serve(inbound, decision)
+        finally:
+            detach(token)
+            inbound.head = head
+
+
+class CopiedRequests:
+    """Remembers which request a copy is of, from the task of the request to the task that sends the copy."""
+
+    def current(self) -> RequestTrace | None:
+        """Return the trace of the request that the current task serves."""
+        return CURRENT.get()
+
+    @contextmanager
+    def following(self, trace: object) -> Iterator[None]:
+        """Make a request that was served before the current one, for the copy of it."""
+        token = CURRENT.set(trace if isinstance(trace, RequestTrace) else None)
+        try:
+            yield
+        finally:
+            CURRENT.reset(token)
+
+
+class TracedCopyServer:
+    """A side as the mirror asks it for the response to a copy."""
+
+    def __init__(self, server: Server, side: Side, tracing: Tracing) -> None:
+        self._server = server if side == "legacy" else TracedServer(server)
+        self._side = side
+        self._tracing = tracing
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Serve a copy in a trace of its own; CURRENT is the request that it copies."""
+        copied = CURRENT.get()
+        if copied is None:
+            return await self._server.serve(inbound, decision)
+        copying = COPIED.set(copied)
+        trace = self._begin(copied, inbound, decision)
+        current = CURRENT.set(trace)
+        try:
+            reply = await self._server.serve(inbound, decision)
+        except BaseException:
+            trace.span.end()
+            raise
+        finally:
+            CURRENT.reset(current)
+            COPIED.reset(copying)
+        reply.close = partial(_close_and_end, reply, trace, reply.close)
+        return reply
+
+    def _begin(self, copied: RequestTrace, inbound: Inbound, decision: Decision) -> CopyTrace:
+        links = (Link(copied.span.get_span_context()),)
+        about: Attributes = {
+            "overgrow.route": decision.route_name,
+            "overgrow.side": self._side,
+            "overgrow.revision": decision.revision,
+            "overgrow.shadow": True,
+        }
+        tracing, head = self._tracing, inbound.head
+        if self._side == "legacy":
+            return CopyTrace(tracing, INVALID_SPAN, links, about)
+        template = decision.route.template if decision.route else None
+        found = request_attributes(head, tracing.known_methods, tracing.redact_query) | about
+        if template:
+            found["http.route"] = template
+        name = span_name(head.method, tracing.known_methods, template)
+        span = tracing.tracer.start_span(name, Context(), SpanKind.SERVER, found, links)
+        return CopyTrace(tracing, span, links, about)
+
+
+async def _close_and_end(
+    reply: Reply, trace: CopyTrace, close: Callable[[], Awaitable[None]]
+) -> None:
+    try:
+        await close()
+    finally:
+        span = trace.span
+        if span.is_recording():
+            if reply.status:
+                span.set_attribute("http.response.status_code", reply.status)
+            if error := server_error_type(reply.status, reply.failure):
+                span.set_attribute("error.type", error)
+                span.set_status(Status(StatusCode.ERROR))
+            span.end()
