@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from overgrow.exchange import ClientGone, Inbound, Reply
 from overgrow.routing.facts import Head
@@ -159,12 +159,7 @@ class Stage:
 
 
 def decided(side="legacy", reason="target", route=ROUTE, **changed):
-    return Decision(route and _changed(route, changed), side, reason, "rev")
-
-
-def _changed(route, changed):
-    given = {name: getattr(route, name) for name in route.__dataclass_fields__}
-    return Route(**given | changed)
+    return Decision(route and replace(route, **changed), side, reason, "rev")
 
 
 def inbound_of(*chunks, is_copy=False, **head):
