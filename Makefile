@@ -8,6 +8,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 BENCH := $(VENV)/.bench-installed
 FOREIGN := $(VENV)/.foreign-installed
+EXPRESS := $(VENV)/.express-installed
 BROWSER := $(VENV)/.browser-installed
 API := $(VENV)/.api-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -51,6 +52,14 @@ $(BENCH): requirements/bench.txt $(RUNTIME)
 $(FOREIGN): requirements/foreign.txt $(RUNTIME)
 	@echo "Installing the pinned packages of a site of another make ..."
 	@$(PIP) install --require-hashes -r requirements/foreign.txt
+	@touch $@
+
+# An Express site with a login, for the tests in tests/story/logins; by the npm of the system.
+$(EXPRESS): tests/logins/express_site/package-lock.json | $(BIN)/python
+	@echo "Installing the pinned packages of an Express site ..."
+	@mkdir -p $(VENV)/express
+	@cp tests/logins/express_site/package.json tests/logins/express_site/package-lock.json $(VENV)/express
+	@npm ci --prefix $(VENV)/express --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # In an environment of its own: as a plugin it would load into every run of pytest.

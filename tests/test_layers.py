@@ -133,7 +133,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.store": part("sqlalchemy", "alembic"),
     "overgrow.data": part("sqlalchemy"),
     "overgrow.app_loader": part("flask"),
-    "overgrow.identity": part(),
+    "overgrow.identity": part("sqlalchemy", "redis", "jwt"),
     "overgrow.notify": part("httpx"),
     "overgrow.telemetry": part("sentry_sdk", "urllib3", "opentelemetry"),
     "overgrow.tracing": part("opentelemetry"),

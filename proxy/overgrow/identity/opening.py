@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from overgrow.files import ANSWER_S, within
-from overgrow.identity.reader import Builders, IdentityReader, Materials
+from overgrow.identity.reader import Builders, IdentityReader, Materials, StoreAway
 from overgrow.routing.identity import IdentitySource, SecretPlace, Unavailable
 
 MAX_SECRET_BYTES = 64 * 1024
@@ -30,19 +30,23 @@ def open_reader(
         return Unavailable(source.reader, "this release has no such reader")
     try:
         return build(_materials_of(source, env))
-    except SecretMissing as error:
+    except (SecretMissing, StoreAway) as error:
         return Unavailable(source.reader, str(error))
 
 
 def _materials_of(source: IdentitySource, env: Mapping[str, str]) -> Materials:
     secrets = tuple(read_secret(place, env) for place in source.secrets)
-    store = source.store
-    if store is None or store.kind == "dir":
-        return Materials(source, secrets, store.name if store else None)
+    stores = (_read_store(place, env) for place in (source.store, source.users_store))
+    return Materials(source, secrets, *stores)
+
+
+def _read_store(place: SecretPlace | None, env: Mapping[str, str]) -> str | None:
+    if place is None or place.kind == "dir":
+        return place.name if place is not None else None
     try:
-        return Materials(source, secrets, read_secret(store, env).decode())
+        return read_secret(place, env).decode()
     except UnicodeDecodeError:
-        raise SecretMissing(f"{store} is not UTF-8 text") from None
+        raise SecretMissing(f"{place} is not UTF-8 text") from None
 
 
 def read_secret(place: SecretPlace, env: Mapping[str, str]) -> bytes:
@@ -82,11 +86,17 @@ def fingerprint_of_places(sources: Sequence[IdentitySource], env: Mapping[str, s
     """Return a digest of all secrets and store addresses, which changes when one of them changes."""
     digest = hashlib.sha256()
     for source in sources:
-        for place in (*source.secrets, *([source.store] if source.store else ())):
+        for place in places_of(source):
             digest.update(str(place).encode())
             if place.kind != "dir":
                 digest.update(_digest_or_nothing(place, env))
     return digest.digest()
+
+
+def places_of(source: IdentitySource) -> list[SecretPlace]:
+    """Return every place that an entry names."""
+    stores = [place for place in (source.store, source.users_store) if place is not None]
+    return [*source.secrets, *stores]
 
 
 def _digest_or_nothing(place: SecretPlace, env: Mapping[str, str]) -> bytes:

@@ -73,6 +73,7 @@ class Materials(NamedTuple):
     source: IdentitySource
     secrets: Sequence[bytes] = ()  # the first signs, all verify
     store: str | None = None  # a URL, or the path of a folder
+    users_store: str | None = None  # a URL
 
 
 Build = Callable[[Materials], IdentityReader]

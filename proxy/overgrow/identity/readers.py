@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from overgrow.identity.reader import Builders, Lookup, Materials, Outcome, ValueReader
+from overgrow.identity.sessions.builders import SESSION_BUILDERS
 from overgrow.routing.facts import Head
 from overgrow.routing.identity import Identity, Refusal
 
@@ -38,4 +39,4 @@ class TrustedHeaderReader(ValueReader):
         return super().read(head, now_s) if head.peer_trusted else Refusal("not-trusted")
 
 
-BUILDERS: Builders = MappingProxyType({"header": build_header_reader})
+BUILDERS: Builders = MappingProxyType({"header": build_header_reader, **SESSION_BUILDERS})

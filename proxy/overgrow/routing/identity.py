@@ -22,6 +22,7 @@ DEFAULT_COOKIES: Mapping[str, str] = MappingProxyType(
     }
 )
 ENVIRON_KEY = "overgrow.identity"  # in a WSGI environ, and in the state of an ASGI scope
+PHP_SERIALIZERS = ("php", "php_binary", "php_serialize")
 NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
 
 # Why a value signs nobody in. The words are labels of a metric, so the list is closed.
@@ -129,6 +130,14 @@ class IdentitySource:
     name_key: str | None = None
     roles_key: str | None = None
     jwt: JwtRules | None = None
+    lifetime_s: float | None = (
+        None  # how long legacy keeps a session; None: the framework's default
+    )
+    sessions_query: str | None = None  # SQL: the session of :id
+    renewal_query: str | None = None  # SQL: renew the session of :id
+    users_store: SecretPlace | None = None  # the database of the users; None: `store`
+    users_query: str | None = None  # SQL: name, active and roles of the user :id
+    serializer: str | None = None  # PHP's session.serialize_handler
 
     @property
     def is_about_all_cookies(self) -> bool:

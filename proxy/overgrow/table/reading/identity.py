@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+from overgrow import durations
 from overgrow.routing.identity import (
     DEFAULT_COOKIES,
+    PHP_SERIALIZERS,
     READERS,
     IdentitySource,
     JwtRules,
@@ -37,6 +39,9 @@ ALGORITHMS = (
     *("HS256", "HS384", "HS512", "RS256", "RS384", "RS512"),
     *("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"),
 )
+MAX_LIFETIME_S = 10 * 365 * 86_400.0
+# Django renews a session only with SESSION_SAVE_EVERY_REQUEST, so a front door does it only when told.
+_DEFAULT_TOUCH_S: dict[ReaderName, float | None] = {"django": None}
 MAX_CACHE_S = 30.0  # a user who was locked out must not stay longer
 # reader -> the fields it cannot do without, and those it can use beside `cookie`, `touch` and `cache`
 _NEEDS: dict[ReaderName, tuple[str, ...]] = {
@@ -50,10 +55,10 @@ _NEEDS: dict[ReaderName, tuple[str, ...]] = {
 }
 _KEYS = ("id", "name", "roles")
 _USES: dict[ReaderName, tuple[str, ...]] = {
-    "django": ("store", *_KEYS),
-    "flask": _KEYS,
-    "express": _KEYS,
-    "php": _KEYS,
+    "django": ("store", "lifetime", "sessions", "users", *_KEYS),
+    "flask": ("lifetime", "users", *_KEYS),
+    "express": ("sessions", "renewal", "users", *_KEYS),
+    "php": ("lifetime", "sessions", "renewal", "users", "serializer", *_KEYS),
     "jwt": ("secret", "header", *_KEYS),
     "header": (),
     "ask": _KEYS,
@@ -100,12 +105,34 @@ def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, FieldErr
     known = {"from", "cookie", "touch", "cache", *_NEEDS[reader], *_USES[reader]}
     if reader == "header":
         known.discard("cookie")
+    yield from _find_missing_stores(reader, fields)
     for name, place in fields.nodes.items():
         if name not in known:
             what = f"identity.{name} has no meaning for the reader {reader}"
             yield place, FieldError("identity-field", what, "Remove the line.")
 
 
+def _find_missing_stores(reader: ReaderName, fields: Fields) -> Iterator[tuple[Node, FieldError]]:
+    """Yield (node, error) for queries without a database."""
+    users: Users = fields.values.get("users", NO_USERS)
+    has_place = users.store is not None or ("store" in fields.nodes and reader != "flask")
+    if users.query is not None and not has_place:
+        what = "identity.users has a query, but no database to ask"
+        fix = "Write users: {store: env:USERS_DB, query: SELECT ...}."
+        yield fields.nodes["users"], FieldError("required", what, fix)
+    if reader == "django" and "sessions" in fields.nodes and "store" not in fields.nodes:
+        what = "identity.sessions is a query, but there is no database to ask"
+        yield fields.nodes["sessions"], FieldError("required", what, f"Write {_EXAMPLES['store']}.")
+
+
+class Users(NamedTuple):
+    """Where users are looked up."""
+
+    store: SecretPlace | None = None
+    query: str | None = None
+
+
+NO_USERS = Users()
 _EXAMPLES = {
     "secret": "secret: env:LEGACY_SECRET",
     "store": "store: env:LEGACY_DB",
@@ -128,12 +155,18 @@ def _build_source(values: dict[str, Any]) -> IdentitySource:
         secrets=get("secret", ()),
         store=get("store"),
         ask=get("ask"),
-        touch_s=get("touch", 60.0),
+        touch_s=get("touch", _DEFAULT_TOUCH_S.get(reader, 60.0)),
         cache_s=get("cache", MAX_CACHE_S),
         id_key=get("id"),
         name_key=get("name"),
         roles_key=get("roles"),
         jwt=get("jwt"),
+        lifetime_s=get("lifetime"),
+        sessions_query=get("sessions"),
+        renewal_query=get("renewal"),
+        users_store=get("users", NO_USERS).store,
+        users_query=get("users", NO_USERS).query,
+        serializer=get("serializer"),
     )
 
 
@@ -174,6 +207,45 @@ def _parse_place(text: str) -> SecretPlace | None:
     if kind in {"file", "dir"} and name.startswith("/") and "\0" not in name:
         return SecretPlace("file" if kind == "file" else "dir", name)
     return None
+
+
+def _read_users(reading: FileReading, node: Node, label: str) -> Users:
+    """Return the query of users, and the database if it is not that of the sessions."""
+    if node.kind != "mapping":
+        return Users(None, _parse_query(free_text_of(reading, node, label), label))
+    fields = reading.read_fields(node, f"{label}.", USERS)
+    if "query" not in fields.nodes:
+        fix = "Write query: SELECT name, active, role FROM ... WHERE id = :id."
+        reading.report(node, FieldError("required", f"{label}.query is missing", fix))
+    if "query" not in fields.values:
+        raise AlreadyReported
+    return Users(fields.values.get("store"), fields.values["query"])
+
+
+def _parse_query(text: str, label: str) -> str:
+    """Return a query, which must name the id that it is about."""
+    if ":id" in text:
+        return text
+    what = f"{label} does not name :id, so it would be about every session or user"
+    raise FieldError("identity-query", what, "Write WHERE ... = :id.")
+
+
+def _parse_user_store(text: str, label: str) -> SecretPlace:
+    place = _parse_place(text)
+    if place is not None and place.kind != "dir":
+        return place
+    what = f"{label} must name the place of a URL; the URL itself may contain a password"
+    raise FieldError("secret-place", what, "Write env:NAME or file:/PATH.")
+
+
+def _parse_lifetime_s(text: str, label: str) -> float:
+    value = durations.parse_duration_s(text, "s", "m", "h", "d")
+    if value is not None and 0 < value <= MAX_LIFETIME_S:
+        return value
+    what = f"{label} is {text}; a lifetime lies between 1s and {MAX_LIFETIME_S / 86_400:g}d"
+    raise FieldError(
+        "duration-syntax", what, "Write a whole number with s, m, h or d, such as 14d."
+    )
 
 
 def _parse_header_name(text: str, label: str) -> str:
@@ -243,6 +315,10 @@ def _keep_text(text: str, _: str) -> str:
     return text
 
 
+USERS: dict[str, Reader] = {
+    "store": text_reader(_parse_user_store),
+    "query": text_reader(_parse_query),
+}
 HEADER: dict[str, Reader] = {"name": text_reader(_parse_header_name)}
 JWT: dict[str, Reader] = {
     "algorithms": list_reader(
@@ -265,6 +341,11 @@ IDENTITY: dict[str, Reader] = {
     "id": text_reader(_keep_text),
     "name": text_reader(_keep_text),
     "roles": text_reader(_keep_text),
+    "lifetime": scalar_reader(_parse_lifetime_s),
+    "sessions": text_reader(_parse_query),
+    "renewal": text_reader(_parse_query),
+    "users": _read_users,
+    "serializer": word_reader(*PHP_SERIALIZERS),
     "header": _read_header,
     "jwt": _read_jwt,
 }

@@ -34,6 +34,7 @@ CODES: dict[str, str] = {
     "group-split": "The members of a group differ in target or canary.",
     "host-syntax": "A host predicate is a host name or *.DOMAIN, without a port.",
     "identity-field": "A field of identity has no meaning for its reader.",
+    "identity-query": "A query of identity does not name :id.",
     "invisible-character": "An invisible character is used where YAML requires a blank; in a path it is a note.",
     "irreversible": "reversible: false needs target migrated or gone, and no canary, shadow or fallback.",
     "irreversible-weakened": "Requests that the running table keeps from legacy for good could reach it.",

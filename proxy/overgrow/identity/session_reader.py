@@ -1,0 +1,99 @@
+"""A reader of sessions that a store completes: what it asks runs in threads, because every store blocks.
+
+A value whose form or signature is wrong is refused before the store is asked, so that a client without a session
+costs no query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from overgrow.identity.reader import Lookup, Outcome, values_of
+from overgrow.routing.facts import Head
+from overgrow.routing.identity import IdentitySource, Refusal
+
+THREADS = 8  # of one reader: as many questions to a store at the same time
+
+
+class SessionFormat(Protocol):
+    """How one framework keeps sessions. Its methods are called in threads, except `check`."""
+
+    def check(self, value: bytes, now_s: float) -> Outcome | None:
+        """Return what the value alone says; None if the store must be asked. Pure."""
+        ...
+
+    def read(self, value: bytes, now_s: float) -> Outcome:
+        """Return the user, or why nobody is signed in.
+
+        Raises:
+            StoreAway: the store does not answer.
+
+        """
+        ...
+
+    def touch(self, value: bytes, now_s: float) -> bytes | None:
+        """Renew the session as its owner does; return the new value of the cookie if the session is in the cookie.
+
+        Raises:
+            StoreAway: the store does not answer.
+
+        """
+        ...
+
+
+class SessionReader:
+    """The reader of one entry of `identity:` whose sessions are in a store."""
+
+    def __init__(
+        self,
+        source: IdentitySource,
+        sessions: SessionFormat,
+        close: Callable[[], None],
+        *,
+        takes_last: bool = False,
+    ) -> None:
+        self.source = source
+        self._sessions = sessions
+        self._close = close
+        self._at = -1 if takes_last else 0
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"identity-{source.reader}")
+
+    def read(self, head: Head, now_s: float) -> Outcome | Lookup:
+        """Return what the value alone says, or the question to the store."""
+        values = values_of(head, self.source)
+        if not values:
+            return Refusal("no-value")
+        value = values[self._at]
+        outcome = self._sessions.check(value, now_s)
+        return Lookup(hashlib.sha256(value).digest(), value) if outcome is None else outcome
+
+    async def fetch(self, lookup: Lookup, now_s: float) -> Outcome:
+        """Ask the store, in a thread.
+
+        Raises:
+            StoreAway: the store does not answer.
+
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._threads, self._sessions.read, lookup.question, now_s
+        )
+
+    async def touch(self, lookup: Lookup, now_s: float) -> None:
+        """Renew the session in the store, in a thread.
+
+        Raises:
+            StoreAway: the store does not answer.
+
+        """
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._threads, self._sessions.touch, lookup.question, now_s)
+
+    async def aclose(self) -> None:
+        """Close the connections to the store; a question that is under way ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._close()

@@ -1,0 +1,148 @@
+"""Sessions and users in a SQL database, by queries that routes.yaml may state.
+
+A query is fixed text; ids come in as the parameter `:id`, the time as `:now` (seconds since 1970). Nothing is written
+but by the statement that renews a session.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from overgrow.identity.reader import StoreAway
+
+MAX_ROWS = 500
+WAIT_S = 2
+Row = Mapping[str, Any]
+_MILLISECONDS_FROM = 1e11  # a number above is in milliseconds: in seconds it would be the year 5138
+_CONNECT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    "postgresql": {"connect_timeout": WAIT_S, "options": "-c statement_timeout=2000"},
+    "mysql": {"connect_timeout": WAIT_S, "read_timeout": WAIT_S, "write_timeout": WAIT_S},
+    "mariadb": {"connect_timeout": WAIT_S, "read_timeout": WAIT_S, "write_timeout": WAIT_S},
+    "sqlite": {"timeout": WAIT_S},
+}
+
+
+class SqlStore:
+    """One database. It connects at the first query, so a table with a store that is away still loads."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._engine: sqlalchemy.Engine | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def dialect(self) -> str:
+        """The name of the database: postgresql, mysql, sqlite."""
+        return self._open().dialect.name
+
+    def rows(self, query: str, parameters: Mapping[str, object]) -> list[Row]:
+        """The rows of a query, as mappings from column names in lower case; at most MAX_ROWS.
+
+        Raises:
+            StoreAway: the database does not answer, or refuses the query.
+
+        """
+        return self._run(query, parameters)
+
+    def execute(self, statement: str, parameters: Mapping[str, object]) -> None:
+        """Change a row, if it is still there.
+
+        Raises:
+            StoreAway: the database does not answer, or refuses the statement.
+
+        """
+        self._run(statement, parameters)
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+
+    def _run(self, statement: str, parameters: Mapping[str, object]) -> list[Row]:
+        """Run a statement; a second time when the database had closed the connection meanwhile."""
+        for is_last in (False, True):
+            try:
+                return _fetch(self._open(), statement, parameters)
+            except sqlalchemy.exc.DBAPIError as error:
+                if is_last or not error.connection_invalidated:
+                    raise StoreAway(_sentence(error)) from None
+            except (SQLAlchemyError, OSError) as error:
+                raise StoreAway(_sentence(error)) from None
+        return []
+
+    def _open(self) -> sqlalchemy.Engine:
+        with self._lock:
+            if self._engine is None:
+                self._engine = _create_engine(self._url)
+            return self._engine
+
+
+def _fetch(
+    engine: sqlalchemy.Engine, statement: str, parameters: Mapping[str, object]
+) -> list[Row]:
+    with engine.connect() as connection:
+        result = connection.execute(sqlalchemy.text(statement), dict(parameters))
+        if not result.returns_rows:
+            return []
+        rows = result.mappings().fetchmany(MAX_ROWS)
+        return [{str(name).lower(): value for name, value in row.items()} for row in rows]
+
+
+def instant_s(value: object) -> float | None:
+    """Seconds since 1970 of a column with a time: a date, its text, seconds or milliseconds. Without a zone it is UTC."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value / 1000 if value > _MILLISECONDS_FROM else float(value)
+
+
+def _create_engine(url: str) -> sqlalchemy.Engine:
+    try:
+        parsed = sqlalchemy.make_url(url)
+        arguments = dict(_CONNECT_ARGUMENTS.get(parsed.get_backend_name(), {}))
+        return sqlalchemy.create_engine(
+            _with_known_driver(parsed),
+            connect_args=arguments,
+            poolclass=QueuePool,
+            pool_size=2,
+            max_overflow=6,
+            pool_timeout=WAIT_S,
+            isolation_level="AUTOCOMMIT",  # no BEGIN and ROLLBACK around each query
+            hide_parameters=True,
+        )
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise StoreAway(_sentence(error)) from None
+
+
+def _with_known_driver(url: sqlalchemy.URL) -> sqlalchemy.URL:
+    """`postgresql://` and `postgres://` mean psycopg 3, the driver that the extra `postgres` brings."""
+    known = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+    return url.set(drivername=known.get(url.drivername, url.drivername))
+
+
+def _sentence(error: Exception) -> str:
+    """What happened, without any part of an address: the text of the driver may quote one."""
+    if isinstance(error, sqlalchemy.exc.OperationalError | OSError):
+        return "the database does not answer"
+    if isinstance(error, ImportError | sqlalchemy.exc.NoSuchModuleError):
+        return "the driver of the database is not installed"
+    if isinstance(error, sqlalchemy.exc.ArgumentError | ValueError):
+        return "the store is not a URL that SQLAlchemy understands"
+    if isinstance(error, sqlalchemy.exc.TimeoutError):
+        return "all connections to the database are busy"
+    return f"the database refuses the query ({type(error).__name__})"
