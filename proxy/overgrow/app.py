@@ -387,7 +387,9 @@ class Overgrow:
         _load_certificates_in_time(self.live.matcher.table)
         self._telemetry = _telemetry_or_none(settings)
         transports = traced_transport(self._telemetry, transport_for)
-        self._forwarder = Forwarder(lambda: self.live.matcher.table, transports, self._spool)
+        self._forwarder = Forwarder(
+            lambda: self.live.matcher.table, transports, self._spool, self._note_cookie
+        )
         inner = team.flask.wsgi_app if team.flask else failing_app(team.why)
         served = (
             inner if team.flask is None or not settings.debugger else wrap_with_debugger(team.flask)
@@ -561,6 +563,10 @@ class Overgrow:
         if self._worker is not None:
             self._worker.count(name)
 
+    def _note_cookie(self, head: Head, line: bytes) -> None:
+        """Note that legacy sets a cookie: perhaps the session of a user whom the front door knows."""
+        self.identification.note_cookie(head, line)
+
     def _count_identity(self, reader: str, outcome: str) -> None:
         """Count an attempt to identify a user."""
         if self._worker is not None:
@@ -669,8 +675,8 @@ class Overgrow:
         """Decide which side answers, for the front door mounted in a Flask app (the second step of a request)."""
         return self._front.decide(head)
 
-    async def identify(self, head: Head, decision: Decision) -> Decision:
-        """Decide an undecided request when its user is known, for the mount."""
+    async def identify(self, head: Head, decision: Decision) -> tuple[Decision, Headers]:
+        """Decide an undecided request when its user is known, for the mount; return the session's new cookies too."""
         return await decide_for_user(self.identification, head, decision)
 
     def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:

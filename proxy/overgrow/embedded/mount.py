@@ -35,6 +35,8 @@ from overgrow.http import is_own_header
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision
 
+Known = tuple[Decision, Headers]  # a decision, and the cookies that renew the session of its user
+
 
 class MountedFrontDoor(Protocol):
     """What the mount needs from the front door; implemented by the ASGI app."""
@@ -47,8 +49,8 @@ class MountedFrontDoor(Protocol):
         """Decide with the table in force."""
         ...
 
-    async def identify(self, head: Head, decision: Decision) -> Decision:
-        """Return the decision for an undecided request, made when its user is known."""
+    async def identify(self, head: Head, decision: Decision) -> tuple[Decision, Headers]:
+        """Return the decision for an undecided request, made when its user is known, and the session's new cookies."""
         ...
 
     def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
@@ -98,14 +100,18 @@ class WsgiMount:
         scope = build_scope(environ, extension)
         head = self._front_door.head_of(scope)
         decision = self._front_door.decide(head)
+        cookies: Headers = ()
         if decision.side == "undecided":
-            decision = background.submit(self._front_door.identify(head, decision)).result()
+            decision, cookies = background.submit(
+                self._front_door.identify(head, decision)
+            ).result()
         if decision.side == "migrated":
             sanitize_environ(environ, head)
             hand_over_identity(environ, decision)
+            known = decision, cookies
             if self._tracer is not None:
-                return self._run_traced(self._tracer, environ, start_response, head, decision)
-            call = MigratedCall(self._front_door, head, decision, self._now)
+                return self._run_traced(self._tracer, environ, start_response, head, known)
+            call = MigratedCall(self._front_door, head, known, self._now)
             return call.run_app(self._app, environ, start_response)
         extension.decision = decision
         return WsgiRelay(background, extension, EnvironBody(environ)).start(
@@ -118,13 +124,13 @@ class WsgiMount:
         environ: Environ,
         start_response: StartResponse,
         head: Head,
-        decision: Decision,
+        known: Known,
     ) -> Iterable[bytes]:
         """Call the app for a migrated request, in a trace of the request."""
         trace = tracer.begin_call(head)
         app = TracedApp(self._app, trace)
         door = TracedDoor(self._front_door, trace)
-        return MigratedCall(door, head, decision, self._now).run_app(app, environ, start_response)
+        return MigratedCall(door, head, known, self._now).run_app(app, environ, start_response)
 
     def close(self) -> None:
         """End the front door's lifespan; a later request starts a new lifespan."""
@@ -152,13 +158,13 @@ class MigratedCall:
         self,
         front_door: RecordingDoor,
         head: Head,
-        decision: Decision,
+        known: Known,
         now: Callable[[], tuple[float, float]],
     ) -> None:
         self._front_door = front_door
         self._now = now
         self._head = head
-        self._decision = decision
+        self._decision, self._cookies = known
         self._started_at, self._began_s = now()
         self._first_byte_s: float | None = None
         self._status = 0
@@ -219,6 +225,7 @@ class MigratedCall:
         """Return the app's headers after the front door has added and removed its own."""
         wire = [(_encode(name), _encode(value)) for name, value in headers]
         own = [pair for pair in wire if not is_own_header(pair[0].lower())]
+        own += self._cookies
         marked = self._front_door.response_headers(self._head, self._decision, own)
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in marked]
 

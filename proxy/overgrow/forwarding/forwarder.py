@@ -85,8 +85,10 @@ class Forwarder:
         table_of: Callable[[], RouteTable],
         transport_for: TransportFor,
         spool: Spool | None = None,
+        note_cookie: Callable[[Head, bytes], None] | None = None,
     ) -> None:
         self._table_of = table_of
+        self._note_cookie = note_cookie
         self._transport_for = transport_for
         self._upstream: Upstream | None = None
         self._former: list[httpx.AsyncBaseTransport] = []
@@ -341,6 +343,9 @@ class Forwarder:
             unfinished = UnfinishedUploads(max(1, legacy.max_connections // 2))
             transport.on_scarce = self.schedule_scarcity_relief
         private = private_address_of(legacy.url)
+        if self._note_cookie is not None:
+            private = private or PrivateAddress("", "", 0, b"")
+            private = private._replace(note_cookie=self._note_cookie)
         return Upstream(legacy, transport, url, is_ours, host, private, unfinished)
 
     async def aclose(self) -> None:

@@ -8,7 +8,7 @@ adds no User-Agent, Accept or Accept-Encoding.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -43,12 +43,16 @@ _MAX_CACHED_BYTES = 255  # of a text that clients choose; a longer one is worked
 
 
 class PrivateAddress(NamedTuple):
-    """Legacy's private address as its responses may contain it: scheme, host, port."""
+    """Legacy's private address as its responses may contain it: scheme, host, port; no host for a unix socket.
+
+    `note_cookie` is called for each Set-Cookie of a response, with the request's head and the value.
+    """
 
     scheme: str
     host: str
     port: int
     authority: bytes
+    note_cookie: Callable[[Head, bytes], None] | None = None
 
 
 def private_address_of(url: str) -> PrivateAddress | None:
@@ -391,7 +395,9 @@ def _rewrite_private_address(
     name: bytes, value: bytes, head: Head, private: PrivateAddress
 ) -> Pair:
     """Return Location, Content-Location, Refresh or Set-Cookie with the private address replaced by the public one."""
-    if not head.host:
+    if name == b"set-cookie" and private.note_cookie is not None:
+        private.note_cookie(head, value)
+    if not head.host or not private.host:
         return (name, value)
     if name == b"set-cookie":
         return (name, _rewrite_cookie_domains(value, head, private))

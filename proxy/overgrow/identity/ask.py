@@ -11,7 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
-from overgrow.identity.reader import IdentityReader, Lookup, Materials, Outcome, StoreAway
+from overgrow.identity.reader import Fetched, IdentityReader, Lookup, Materials, Outcome, StoreAway
 from overgrow.routing.facts import Head
 from overgrow.routing.identity import Identity, IdentitySource, Refusal
 
@@ -29,6 +29,7 @@ class UserAnswer(NamedTuple):
     content_type: str = ""
     body: bytes = b""
     why: str = ""
+    cookies: tuple[bytes, ...] = ()  # the values of its Set-Cookie lines
 
 
 AskLegacy = Callable[[Head], Awaitable[UserAnswer]]
@@ -62,14 +63,15 @@ class AskReader:
         ]
         return [crumb for crumb in crumbs if crumb.partition(b"=")[0].strip() == wanted]
 
-    async def fetch(self, lookup: Lookup, now_s: float) -> Outcome:  # noqa: ARG002
+    async def fetch(self, lookup: Lookup, now_s: float) -> Fetched:  # noqa: ARG002
         """Ask legacy.
 
         Raises:
             StoreAway: if its answer does not say who the user is.
 
         """
-        return outcome_of_answer(await self._ask(self._question(lookup.question)), self.source)
+        answer = await self._ask(self._question(lookup.question))
+        return Fetched(outcome_of_answer(answer, self.source), answer.cookies)
 
     def _question(self, head: Head) -> Head:
         """Return the head of the question: the user's request, but as a GET of the path of `ask`, without its body."""
@@ -82,7 +84,7 @@ class AskReader:
             upgrade=False,
         )
 
-    async def touch(self, lookup: Lookup, now_s: float) -> None:
+    async def touch(self, head: Head, now_s: float) -> bytes | None:
         """Do nothing: each question renews the session, and one is asked whenever `cache` is over."""
 
     async def aclose(self) -> None:

@@ -7,6 +7,7 @@ request has just asked the same.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -29,6 +30,15 @@ class StoreAway(Exception):
 
 
 Outcome = Identity | Refusal
+
+
+class Fetched(NamedTuple):
+    """What a store said, and the Set-Cookie lines that legacy sent with it, which its user should get."""
+
+    outcome: Outcome
+    cookies: tuple[bytes, ...] = ()
+
+
 ReadValue = Callable[[bytes, float], Outcome | Lookup]
 
 
@@ -44,7 +54,7 @@ class IdentityReader(Protocol):
         """Return the user, or why nobody is signed in, or what a store must be asked. Never raises."""
         ...
 
-    async def fetch(self, lookup: Lookup, now_s: float) -> Outcome:
+    async def fetch(self, lookup: Lookup, now_s: float) -> Outcome | Fetched:
         """Ask the store.
 
         Raises:
@@ -53,8 +63,10 @@ class IdentityReader(Protocol):
         """
         ...
 
-    async def touch(self, lookup: Lookup, now_s: float) -> None:
-        """Renew the expiry of the session in the store, as legacy does for each request.
+    async def touch(self, head: Head, now_s: float) -> bytes | None:
+        """Renew the expiry of a request's session, as legacy does for each request.
+
+        Return the new value of the session's cookie, if the expiry is part of the value; else None.
 
         Raises:
             StoreAway: if the store cannot be written.
@@ -102,11 +114,16 @@ class ValueReader:
         """Never called: `read` returns no Lookup."""
         raise NotImplementedError
 
-    async def touch(self, lookup: Lookup, now_s: float) -> None:
-        """Do nothing, because there is no store."""
+    async def touch(self, head: Head, now_s: float) -> bytes | None:
+        """Do nothing, because the value keeps its own expiry."""
 
     async def aclose(self) -> None:
         """Do nothing, because there are no connections."""
+
+
+def key_of(head: Head, source: IdentitySource) -> bytes:
+    """Return a digest of what a request carries for a source."""
+    return hashlib.sha256(b"\0".join(values_of(head, source))).digest()
 
 
 def values_of(head: Head, source: IdentitySource) -> list[bytes]:

@@ -8,12 +8,25 @@ time, so that the others do not wait for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
-from overgrow.identity.reader import IdentityReader, Lookup, Outcome, StoreAway
-from overgrow.routing.facts import Head, Headers
+from overgrow.identity.reader import (
+    Fetched,
+    IdentityReader,
+    Lookup,
+    Outcome,
+    StoreAway,
+    key_of,
+    values_of,
+)
+from overgrow.identity.renewal import CookieRenewals
+from overgrow.routing.facts import Head, Headers, cookie_values
 from overgrow.routing.identity import Identity, IdentitySource, Refusal, Subject, Unavailable
+
+LOG = logging.getLogger("overgrow.identity")
 
 FETCH_LIMIT_S = 5.0  # for one question to a store
 AWAY_S = 1.0  # before a store that was away is asked again
@@ -26,6 +39,12 @@ class Observer(Protocol):
     def __call__(self, reader: str, outcome: str, /) -> None:
         """Note that a reader ended as `outcome`: `known`, `unavailable`, or the reason of a refusal."""
         ...
+
+
+class Touch(NamedTuple):
+    """A session was renewed; `value` is the new value of its cookie, if the expiry is part of it."""
+
+    value: bytes | None
 
 
 class _Cached(NamedTuple):
@@ -44,7 +63,7 @@ class ReaderState:
         self._away: Unavailable | None = None
         self._away_until_s = 0.0
         self._touched_s: dict[bytes, float] = {}
-        self._touching: set[asyncio.Task[None]] = set()
+        self._cookies: dict[bytes, tuple[bytes, ...]] = {}  # what legacy sent when it was asked
 
     @property
     def away(self) -> Unavailable | None:
@@ -62,22 +81,33 @@ class ReaderState:
                 return self._away
             task = asyncio.create_task(self._ask(lookup, now_s))
             self._asking[lookup.key] = task
-            task.add_done_callback(lambda _: self._asking.pop(lookup.key, None))
+            task.add_done_callback(partial(self._note_end, lookup.key))
         # A client that leaves must not take the answer away from the others.
         return await asyncio.shield(task)
+
+    def _note_end(self, key: bytes, task: asyncio.Task[Outcome | Unavailable]) -> None:
+        if self._asking.get(key) is task:
+            del self._asking[key]
 
     async def _ask(self, lookup: Lookup, now_s: float) -> Outcome | Unavailable:
         name = self.reader.source.reader
         try:
             async with asyncio.timeout(FETCH_LIMIT_S):
-                outcome = await self.reader.fetch(lookup, now_s)
+                found = await self.reader.fetch(lookup, now_s)
         except TimeoutError:
             return self._note_away(Unavailable(name, f"no answer within {FETCH_LIMIT_S:g} s"))
         except StoreAway as error:
             return self._note_away(Unavailable(name, str(error)))
+        except Exception as error:  # noqa: BLE001  a fault of a reader must not become one of the user's request
+            return self._note_away(Unavailable(name, f"the reader failed: {type(error).__name__}"))
         self._away = None
-        self._keep(lookup.key, outcome)
-        return outcome
+        fetched = found if isinstance(found, Fetched) else Fetched(found)
+        if fetched.cookies:
+            if len(self._cookies) >= MAX_CACHED:
+                self._cookies.clear()
+            self._cookies[lookup.key] = fetched.cookies
+        self._keep(lookup.key, fetched.outcome)
+        return fetched.outcome
 
     def _note_away(self, why: Unavailable) -> Unavailable:
         self._away, self._away_until_s = why, self._stopwatch() + AWAY_S
@@ -97,29 +127,31 @@ class ReaderState:
         self._cached.pop(key, None)
         self._asking.pop(key, None)
 
-    def touch(self, lookup: Lookup, now_s: float) -> None:
-        """Renew the session beside the request, unless it was renewed within `touch`."""
+    async def touch(self, head: Head, now_s: float) -> Touch | None:
+        """Renew a request's session, unless it was renewed within `touch`; return what its user should get."""
         every_s, now = self.reader.source.touch_s, self._stopwatch()
-        last_s = self._touched_s.get(lookup.key)
+        key = key_of(head, self.reader.source)
+        last_s = self._touched_s.get(key)
         if every_s is None or (last_s is not None and now - last_s < every_s):
-            return
+            return None
         if len(self._touched_s) >= MAX_CACHED:
             self._touched_s.clear()
-        self._touched_s[lookup.key] = now
-        task = asyncio.create_task(self._touch(lookup, now_s))
-        self._touching.add(task)
-        task.add_done_callback(self._touching.discard)
-
-    async def _touch(self, lookup: Lookup, now_s: float) -> None:
+        self._touched_s[key] = now
         try:
             async with asyncio.timeout(FETCH_LIMIT_S):
-                await self.reader.touch(lookup, now_s)
-        except (TimeoutError, StoreAway):
-            self._touched_s.pop(lookup.key, None)  # the next request tries again
+                return Touch(await self.reader.touch(head, now_s))
+        except Exception as error:  # noqa: BLE001  the next request tries again
+            LOG.debug("a session could not be renewed: %s", type(error).__name__)
+            self._touched_s.pop(key, None)
+            return None
+
+    def take_cookies(self, lookup: Lookup) -> tuple[bytes, ...]:
+        """Return, once, the cookies that legacy sent when it was asked about this session."""
+        return self._cookies.pop(lookup.key, ())
 
     async def aclose(self) -> None:
         """Cancel what still runs, and close the store."""
-        running = [*self._asking.values(), *self._touching]
+        running = [*self._asking.values()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -132,6 +164,7 @@ class Resolver:
     def __init__(
         self,
         readers: Sequence[IdentityReader | Unavailable],
+        renewals: CookieRenewals,
         *,
         clock: Callable[[], float],
         stopwatch: Callable[[], float],
@@ -139,6 +172,7 @@ class Resolver:
     ) -> None:
         self._clock = clock
         self._observe = observe
+        self._renewals = renewals
         self._states: list[ReaderState | Unavailable] = [
             reader if isinstance(reader, Unavailable) else ReaderState(reader, stopwatch)
             for reader in readers
@@ -167,32 +201,44 @@ class Resolver:
             self._observe(state.reader.source.reader, _word_of(outcome))
         return outcome
 
-    def touch(self, head: Head) -> None:
-        """Renew the session of a request's user, who is at work on migrated."""
-        for state, lookup in self._lookups_of(head):
-            state.touch(lookup, self._clock())
-
-    def note_response(self, head: Head, headers: Headers) -> None:
-        """Forget what a store said about the session of a request whose response sets the session's cookie."""
-        names = {
-            value.partition(b"=")[0].strip()
-            for name, value in headers
-            if name.lower() == b"set-cookie"
-        }
-        if not names:
-            return
-        for state, lookup in self._lookups_of(head):
-            cookie = state.reader.source.cookie
-            if cookie is None or cookie.encode() in names:
-                state.forget(lookup.key)
-
-    def _lookups_of(self, head: Head) -> Iterator[tuple[ReaderState, Lookup]]:
-        now_s = self._clock()
+    async def touch(self, head: Head) -> Headers:
+        """Renew the session of a request's user, who is at work on migrated; return the cookies to send to the user."""
+        now_s, lines = self._clock(), list[bytes]()
         for state in self._states:
-            if isinstance(state, ReaderState):
-                found = state.reader.read(head, now_s)
-                if isinstance(found, Lookup):
-                    yield state, found
+            if not isinstance(state, ReaderState) or not values_of(head, state.reader.source):
+                continue
+            found = state.reader.read(head, now_s)
+            if isinstance(found, Lookup):
+                lines += state.take_cookies(found)
+            touched = await state.touch(head, now_s)
+            if touched is not None and (line := self._renewal(head, state.reader, touched.value)):
+                lines.append(line)
+        return [(b"set-cookie", line) for line in lines]
+
+    def _renewal(self, head: Head, reader: IdentityReader, new: bytes | None) -> bytes | None:
+        """Return the line that renews the session's cookie as legacy does; None if legacy does not."""
+        if reader.source.cookie is None:
+            return None
+        name = reader.source.cookie.encode()
+        value = new or next(cookie_values(head.headers, name), b"")
+        if not value:
+            return None
+        return self._renewals.line_for(name, value, self._clock(), is_new=new is not None)
+
+    def note_cookie(self, head: Head, line: bytes) -> None:
+        """Forget what a store said about the session of a request whose response sets the session's cookie."""
+        name = line.partition(b"=")[0].strip()
+        for state in self._states:
+            if not isinstance(state, ReaderState):
+                continue
+            cookie = state.reader.source.cookie
+            if cookie is not None and cookie.encode() != name:
+                continue
+            if cookie is not None:
+                self._renewals.learn(head, line, self._clock())
+            found = state.reader.read(head, self._clock())
+            if isinstance(found, Lookup):
+                state.forget(found.key)
 
     @property
     def problems(self) -> list[Unavailable]:

@@ -7,11 +7,11 @@ Band 2, beside the front door. Only requests of routes that may use migrated, an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from overgrow.exchange import Inbound, Reply, Server
 from overgrow.routing.facts import Head, Headers
-from overgrow.routing.identity import Identity, Subject
+from overgrow.routing.identity import Subject
 from overgrow.routing.model import Decision
 
 
@@ -22,12 +22,12 @@ class IdentityResolver(Protocol):
         """Return the user; None if nobody is signed in; Unavailable if that cannot be known now."""
         ...
 
-    def touch(self, head: Head) -> None:
-        """Renew the session of a request whose user is at work on migrated."""
+    async def touch(self, head: Head) -> Headers:
+        """Renew the session of a request whose user is at work on migrated; return the cookies to send with it."""
         ...
 
-    def note_response(self, head: Head, headers: Headers) -> None:
-        """Note that a response with these headers was sent for a request."""
+    def note_cookie(self, head: Head, line: bytes) -> None:
+        """Note that a response to a request sets a cookie; `line` is the value of Set-Cookie."""
         ...
 
 
@@ -40,19 +40,36 @@ class IdentifyingServer:
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Identify the user and answer the request as decided then; the reply carries that decision."""
-        head = inbound.head
-        decided = await decide_for_user(self._resolver, head, decision)
+        decided, cookies = await decide_for_user(self._resolver, inbound.head, decision)
         reply = await self._servers[decided.side].serve(inbound, decided)
-        reply.decision = reply.decision or decided
-        self._resolver.note_response(head, reply.headers)
+        if reply.decision is None:
+            reply.decision = decided
+            if decided.side == "migrated":
+                self._note_cookies(inbound.head, reply.headers)
+        reply.headers = [*reply.headers, *cookies]
         return reply
 
+    def _note_cookies(self, head: Head, headers: Headers) -> None:
+        """Note the cookies that migrated sets; those of legacy are noted where they arrive."""
+        for name, value in headers:
+            if name.lower() == b"set-cookie":
+                self._resolver.note_cookie(head, value)
 
-async def decide_for_user(resolver: IdentityResolver, head: Head, decision: Decision) -> Decision:
+
+class UserDecision(NamedTuple):
+    """A decision made when the user was known, and the cookies by which the user's session is renewed."""
+
+    decision: Decision
+    cookies: Headers = ()
+
+
+async def decide_for_user(
+    resolver: IdentityResolver, head: Head, decision: Decision
+) -> UserDecision:
     """Return the decision for an undecided request; renew the session of a user who goes to migrated."""
     if decision.resume is None:
-        return decision
+        return UserDecision(decision)
     decided = decision.resume(await resolver.resolve(head))
-    if isinstance(decided.identity, Identity) and decided.side == "migrated":
-        resolver.touch(head)
-    return decided
+    if decided.identity is None or decided.side != "migrated":
+        return UserDecision(decided)
+    return UserDecision(decided, await resolver.touch(head))

@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from overgrow.identity.ask import MAX_ANSWER_BYTES, UserAnswer, build_ask_reader
 from overgrow.identity.opening import fingerprint_of_places, open_reader
 from overgrow.identity.reader import Builders, IdentityReader
 from overgrow.identity.readers import BUILDERS
+from overgrow.identity.renewal import CookieRenewals
 from overgrow.identity.resolver import Resolver
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.identity import IdentitySource, Subject, Unavailable
@@ -48,6 +50,7 @@ class UserIdentification:
         self._files = FileThread("identity")
         self._built_for: tuple[IdentitySource, ...] | None = None
         self._fingerprint = b""
+        self._renewals = CookieRenewals()
         self._resolver: Resolver | None = None
         self._building = asyncio.Lock()
 
@@ -55,15 +58,17 @@ class UserIdentification:
         """Return the user of a request; None if nobody is signed in; Unavailable if that cannot be known now."""
         return await (await self._current()).resolve(head)
 
-    def touch(self, head: Head) -> None:
-        """Renew the session of a request whose user is at work on migrated."""
-        if self._resolver is not None:
-            self._resolver.touch(head)
+    async def touch(self, head: Head) -> Headers:
+        """Renew the session of a request whose user is at work on migrated; return the cookies to send with it."""
+        return await self._resolver.touch(head) if self._resolver is not None else ()
 
-    def note_response(self, head: Head, headers: Headers) -> None:
-        """Forget what is known about a session that a response changes."""
-        if self._resolver is not None:
-            self._resolver.note_response(head, headers)
+    def note_cookie(self, head: Head, line: bytes) -> None:
+        """Forget what is known about the session of a request whose response sets its cookie.
+
+        `line` is the value of Set-Cookie.
+        """
+        if self._resolver is not None and not _is_own_question.get():
+            self._resolver.note_cookie(head, line)
 
     async def _current(self) -> Resolver:
         sources = self._table_of().identity
@@ -80,7 +85,11 @@ class UserIdentification:
         former = self._resolver
         readers, self._fingerprint = await self._files.call(self._open_readers, sources)
         resolver = self._resolver = Resolver(
-            readers, clock=time.time, stopwatch=time.monotonic, observe=self._count
+            readers,
+            self._renewals,
+            clock=time.time,
+            stopwatch=time.monotonic,
+            observe=self._count,
         )
         self._built_for = sources
         if former is not None:
@@ -117,15 +126,22 @@ class UserIdentification:
             await self._resolver.aclose()
 
 
+# The cookies that legacy sets in its answer to a question of ours say nothing about a change of the session.
+_is_own_question: ContextVar[bool] = ContextVar("is_own_question", default=False)
+
+
 async def ask_legacy(legacy: Server, table_of: Callable[[], RouteTable], head: Head) -> UserAnswer:
     """Send a request of the front door's own to legacy, and return the answer; status 0 if there is none."""
     decision = Decision(None, "legacy", "default", table_of().revision)
+    _is_own_question.set(True)  # in the task of this question alone
     reply = await legacy.serve(Inbound(head), decision)
     try:
         if reply.failure is not None:
             return UserAnswer(0, why=reply.failure.code)
         kind = next((value for name, value in reply.headers if name == b"content-type"), b"")
-        return UserAnswer(reply.status, kind.decode("latin-1"), await _read_body(reply.body))
+        cookies = tuple(value for name, value in reply.headers if name == b"set-cookie")
+        body = await _read_body(reply.body)
+        return UserAnswer(reply.status, kind.decode("latin-1"), body, cookies=cookies)
     except BodyBroken as broken:
         return UserAnswer(0, why=broken.failure.code)
     finally:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
-from overgrow.identity.reader import Lookup, StoreAway
+import pytest
+
+from overgrow.identity.reader import Fetched, Lookup, StoreAway
+from overgrow.identity.renewal import CookieRenewals
 from overgrow.identity.resolver import Resolver
 from overgrow.routing.facts import cookie_values, head_of
 from overgrow.routing.identity import Identity, IdentitySource, Refusal, Unavailable
@@ -27,6 +30,7 @@ class StoreReader:
     def __init__(self, cookie="sid", **fields):
         self.source = IdentitySource("express", cookie=cookie, **fields)
         self.users, self.asked, self.touched = {}, [], []
+        self.renewed = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.was_asked = asyncio.Event()
@@ -44,8 +48,9 @@ class StoreReader:
             raise StoreAway("the store is away")
         return self.users.get(lookup.key, Refusal("unknown-session"))
 
-    async def touch(self, lookup, now_s):
-        self.touched.append(lookup.key)
+    async def touch(self, head, now_s):
+        self.touched.append(head.headers[0][1])
+        return self.renewed
 
     async def aclose(self):
         pass
@@ -69,7 +74,13 @@ def request(cookies=b"sid=1"):
 
 def resolver_of(*readers):
     clock, seen = Clock(), []
-    made = Resolver(readers, clock=clock, stopwatch=clock, observe=lambda *what: seen.append(what))
+    made = Resolver(
+        readers,
+        CookieRenewals(),
+        clock=clock,
+        stopwatch=clock,
+        observe=lambda *what: seen.append(what),
+    )
     return SimpleNamespace(resolver=made, clock=clock, seen=seen, resolve=made.resolve)
 
 
@@ -150,10 +161,10 @@ def test_a_response_that_sets_the_cookie_ends_what_is_known():
         reader.users[b"1"] = ANN
         world = resolver_of(reader)
         first = await world.resolve(request())
-        world.resolver.note_response(request(), [(b"Set-Cookie", b"other=1; Path=/")])
+        world.resolver.note_cookie(request(), b"other=1; Path=/")
         reader.users.clear()
         kept = await world.resolve(request())
-        world.resolver.note_response(request(), [(b"set-cookie", b"sid=; Max-Age=0")])
+        world.resolver.note_cookie(request(), b"sid=; Max-Age=0")
         return first, kept, await world.resolve(request())
 
     assert asyncio.run(run()) == (ANN, ANN, None)
@@ -167,7 +178,7 @@ def test_an_answer_that_was_under_way_at_a_logout_is_not_kept():
         world = resolver_of(reader)
         asking = asyncio.create_task(world.resolve(request()))
         await reader.was_asked.wait()
-        world.resolver.note_response(request(), [(b"set-cookie", b"sid=")])
+        world.resolver.note_cookie(request(), b"sid=")
         reader.gate.set()
         await asking
         reader.users.clear()
@@ -199,20 +210,85 @@ def test_a_session_is_renewed_at_most_once_per_touch():
         world = resolver_of(reader)
         for pause_s in (0.0, 59.0, 1.0):
             world.clock.now_s += pause_s
-            world.resolver.touch(request())
-            await asyncio.sleep(0)
+            await world.resolver.touch(request())
         await world.resolver.aclose()
         return reader.touched
 
-    assert asyncio.run(run()) == [b"1", b"1"]
+    assert asyncio.run(run()) == [b"sid=1", b"sid=1"]
 
 
 def test_a_session_is_not_renewed_without_touch():
     async def run():
         reader = StoreReader(touch_s=None)
         world = resolver_of(reader)
-        world.resolver.touch(request())
+        await world.resolver.touch(request())
         await world.resolver.aclose()
         return reader.touched
 
     assert asyncio.run(run()) == []
+
+
+def test_the_cookie_is_renewed_as_legacy_renews_it():
+    async def run():
+        reader = StoreReader()
+        world = resolver_of(reader)
+        unseen = await world.resolver.touch(request())
+        line = b"sid=1; Path=/shop; Domain=shop.example; HttpOnly; Max-Age=60"
+        world.resolver.note_cookie(request(), line)
+        world.clock.now_s += 60
+        return unseen, await world.resolver.touch(request())
+
+    unseen, renewed = asyncio.run(run())
+    line = b"sid=1; Path=/shop; Domain=shop.example; HttpOnly; Expires=%s; Max-Age=60"
+    assert (unseen, renewed) == ([], [(b"set-cookie", line % b"Thu, 01 Jan 1970 00:03:40 GMT")])
+
+
+def test_a_cookie_that_keeps_its_own_expiry_gets_its_new_value():
+    async def run():
+        reader = StoreReader()
+        reader.renewed = b"2"
+        world = resolver_of(reader)
+        world.resolver.note_cookie(request(), b"sid=other; Path=/")
+        return await world.resolver.touch(request())
+
+    assert asyncio.run(run()) == [(b"set-cookie", b"sid=2; Path=/")]
+
+
+@pytest.mark.parametrize(
+    ("cookies", "line"),
+    [
+        pytest.param(b"lang=en", b"sid=1; Max-Age=60", id="a login is no renewal"),
+        pytest.param(b"sid=1", b"sid=; Max-Age=0", id="a logout"),
+        pytest.param(b"sid=1", b"sid=x; Expires=Thu, 01 Jan 1970 00:00:00 GMT", id="a past date"),
+        pytest.param(b"sid=1", b"sid=1; Path=/", id="a cookie of the browser's session"),
+        pytest.param(b"sid=1", b"sid=1; Max-Age=60; x=" + b"x" * 2000, id="long attributes"),
+    ],
+)
+def test_no_cookie_is_renewed_that_legacy_does_not_renew(cookies, line):
+    async def run():
+        world = resolver_of(StoreReader())
+        world.resolver.note_cookie(request(cookies), line)
+        return await world.resolver.touch(request())
+
+    assert asyncio.run(run()) == []
+
+
+def test_cookies_that_legacy_sent_when_asked_reach_the_user_once():
+    async def run():
+        reader = StoreReader(touch_s=None)
+        reader.users[b"1"] = Fetched(ANN, (b"sid=1; Max-Age=60",))
+        world = resolver_of(reader)
+        await world.resolve(request())
+        return [await world.resolver.touch(request()) for _ in range(2)]
+
+    assert asyncio.run(run()) == [[(b"set-cookie", b"sid=1; Max-Age=60")], []]
+
+
+def test_a_reader_that_fails_is_as_a_store_that_is_away():
+    class Failing(StoreReader):
+        async def fetch(self, lookup, now_s):
+            raise KeyError("hunter2")
+
+    found = asyncio.run(resolver_of(Failing()).resolve(request()))
+
+    assert found == Unavailable("express", "the reader failed: KeyError")

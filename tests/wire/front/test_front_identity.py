@@ -163,6 +163,16 @@ def test_concurrent_requests_of_a_user_make_one_question(world):
     assert whoami.questions == before + 1
 
 
+def test_a_logout_by_legacy_is_known_at_once(world):
+    whoami, wire = world
+    whoami.sessions["out"] = ANN
+    signed_in = told(ask(wire, "/who", "Cookie: sid=out"))
+    del whoami.sessions["out"]
+    ask(wire, "/logout", "Cookie: sid=out")
+
+    assert (signed_in["user"], told(ask(wire, "/who", "Cookie: sid=out"))["user"]) == ("ann", None)
+
+
 def test_legacy_answers_while_the_user_cannot_be_known(world):
     whoami, wire = world
     whoami.status = "500 Oops"

@@ -1,0 +1,84 @@
+"""How legacy renews its session's cookie, learned from its own responses, so that the front door can do the same.
+
+A browser drops a cookie at its expiry, whatever the store says. The front door must not invent attributes: a cookie
+with another Domain or Path would stand beside legacy's instead of in its place. So they are taken from a response of
+legacy that set the cookie for a user who had it already. Only such a legacy renews its cookie, and only then is the
+cookie renewed here.
+"""
+
+from __future__ import annotations
+
+from email.utils import formatdate, parsedate_to_datetime
+from typing import NamedTuple
+
+from overgrow.routing.facts import Head, cookie_values
+
+MAX_ATTRIBUTES_BYTES = 1024
+
+
+class CookieAttributes(NamedTuple):
+    """The attributes of a cookie as legacy sends them, and for how many seconds it lasts; None: until the browser ends."""
+
+    kept: tuple[bytes, ...]
+    lifetime_s: int | None
+
+
+class CookieRenewals:
+    """The attributes by which legacy renews its session cookies, by the name of the cookie."""
+
+    def __init__(self) -> None:
+        self._attributes: dict[bytes, CookieAttributes] = {}
+
+    def learn(self, head: Head, line: bytes, now_s: float) -> None:
+        """Note how the response to a request sets a cookie; `line` is the value of Set-Cookie."""
+        pair, _, attributes = line.partition(b";")
+        name, _, value = pair.partition(b"=")
+        had = any(cookie_values(head.headers, name.strip()))
+        if had and value.strip() and len(attributes) <= MAX_ATTRIBUTES_BYTES:
+            found = parse_attributes(attributes, now_s)
+            if found.lifetime_s is None or found.lifetime_s > 0:  # else it is being deleted
+                self._attributes[name.strip()] = found
+
+    def line_for(self, name: bytes, value: bytes, now_s: float, *, is_new: bool) -> bytes | None:
+        """Return the value of Set-Cookie that renews a cookie.
+
+        None if legacy was not seen to renew it, or if there is nothing to renew: the value is not new, and the cookie
+        lasts until the browser ends.
+        """
+        known = self._attributes.get(name)
+        if known is None or (known.lifetime_s is None and not is_new):
+            return None
+        parts = [name + b"=" + value, *known.kept]
+        if known.lifetime_s is not None:
+            parts.append(b"Expires=" + formatdate(now_s + known.lifetime_s, usegmt=True).encode())
+            parts.append(b"Max-Age=%d" % known.lifetime_s)
+        return b"; ".join(parts)
+
+
+def parse_attributes(text: bytes, now_s: float) -> CookieAttributes:
+    """Return the attributes of a Set-Cookie line; Max-Age counts before Expires (RFC 6265 5.3)."""
+    kept, by_date_s, by_age_s = [], None, None
+    for attribute in text.split(b";"):
+        name, _, value = attribute.strip().partition(b"=")
+        match name.lower().strip():
+            case b"max-age":
+                by_age_s = _number(value)
+            case b"expires":
+                by_date_s = _seconds_until(value, now_s)
+            case b"":
+                pass
+            case _:
+                kept.append(attribute.strip())
+    return CookieAttributes(tuple(kept), by_date_s if by_age_s is None else by_age_s)
+
+
+def _number(text: bytes) -> int | None:
+    digits = text.strip()
+    return int(digits) if digits.removeprefix(b"-").isdigit() and len(digits) < 12 else None
+
+
+def _seconds_until(date: bytes, now_s: float) -> int | None:
+    try:
+        return round(parsedate_to_datetime(date.decode("latin-1").strip()).timestamp() - now_s)
+    except (ValueError, OverflowError, IndexError):
+        return None
