@@ -131,7 +131,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.resilience": part(),
     "overgrow.shadow": part(),
     "overgrow.store": part("sqlalchemy", "alembic"),
-    "overgrow.data": part("sqlalchemy"),
+    "overgrow.data": part("alembic", "sqlalchemy"),
     "overgrow.app_loader": part("flask"),
     "overgrow.identity": part("sqlalchemy", "redis", "jwt"),
     "overgrow.notify": part("httpx"),

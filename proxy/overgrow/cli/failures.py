@@ -39,6 +39,7 @@ FAILURES: dict[str, str] = {
     "file-unusable": "The operating system refuses access to a file that the command needs; the message names it.",
     "history-broken": "A line of the history was changed or removed after it was written.",
     "invalid-table": "The table has problems; each is listed.",
+    "migrations-unusable": "The Alembic environment cannot be found, read or guarded.",
     "no-evidence": "The evidence store does not exist yet, or cannot be read.",
     "no-rule": "No rule can be written for this group or proposal.",
     "no-secret": "OVERGROW_SECRET is not set, so an override cannot be signed.",

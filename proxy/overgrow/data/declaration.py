@@ -67,6 +67,7 @@ class DataDeclaration:
     file: str
     database: str | None
     tables: Mapping[str, TableDeclaration]
+    migrations: str | None = None  # the same database, with the role that runs migrations
 
     @property
     def moves(self) -> tuple[TableDeclaration, ...]:
@@ -96,7 +97,8 @@ def parse_declaration(data: bytes, *, file: str, env: Mapping[str, str]) -> Pars
     _crosscheck(reading, fields, root, tables)
     if reading.problems:
         return ParsedData(None, sorted_problems(reading.problems))
-    return ParsedData(DataDeclaration(file, fields.values.get("database"), tables), ())
+    database, migrations = map(fields.values.get, ("database", "migrations"))
+    return ParsedData(DataDeclaration(file, database, tables, migrations), ())
 
 
 def sorted_problems(problems: list[Problem]) -> tuple[Problem, ...]:
@@ -207,6 +209,7 @@ def _keep_node(_: FileReading, node: Node, __: str) -> Node:
 TOP: dict[str, Reader] = {
     "version": _read_version,
     "database": text_reader(lambda text, _: text),
+    "migrations": text_reader(lambda text, _: text),
     "tables": _keep_node,
 }
 TABLE: dict[str, Reader] = {

@@ -8,6 +8,7 @@ import click
 
 from overgrow.cli.context import Invocation, load_table, shared_options
 from overgrow.cli.data.declared import data_file, parse_data_file
+from overgrow.cli.data.guarded import guard_report
 from overgrow.cli.data.opened import opened_database
 from overgrow.cli.failures import AlreadyPrinted, InvalidTable
 from overgrow.cli.output import echo_safe
@@ -84,13 +85,15 @@ def _report(
     call: Invocation, declaration: DataDeclaration | None, problems: Sequence[Problem]
 ) -> None:
     file = data_file(call)
+    report, lines = ({}, []) if declaration is None else guard_report(call, declaration)
     if call.json:
         found = [problem.as_json() for problem in problems]
-        call.print_result({"ok": not found, "problems": found}, "")
+        call.print_result({"ok": not found, "problems": found, **report}, "")
     if problems or declaration is None:
         failure = InvalidTable(file, problems)
         if call.json:
             raise AlreadyPrinted(failure.code, failure.message, failure.fix, failure.problems)
         raise failure
     if not call.json:
-        echo_safe(f"{file}: ok, {count_text(len(declaration.tables), 'table')}")
+        ok = f"{file}: ok, {count_text(len(declaration.tables), 'table')}"
+        echo_safe("\n".join([ok, *lines]))

@@ -11,6 +11,7 @@ import click
 COMMANDS = {
     "check": "overgrow.cli.data.check:check",
     "status": "overgrow.cli.data.status:status",
+    "guard": "overgrow.cli.data.guard:guard",
 }
 
 

@@ -1,0 +1,36 @@
+"""The lines of `overgrow data check` about the guard of migrations and the role that runs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from overgrow.cli.context import Invocation
+from overgrow.data.declaration import DataDeclaration
+from overgrow.data.guard.state import MigrationsRole, guard_state, migrations_role
+
+
+def guard_report(
+    call: Invocation, declaration: DataDeclaration
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what is known of the guard, as JSON and as lines for people."""
+    state, told = guard_state(call.config.parent.absolute(), declaration)
+    role = migrations_role(declaration)
+    data = {"guard": state, "migrations_role": None if role is None else _role_json(role)}
+    return data, [told, *([] if role is None else [_role_text(role)])]
+
+
+def _role_json(role: MigrationsRole) -> dict[str, Any]:
+    return {"role": role.role, "may_change": list(role.may_change), "error": role.error}
+
+
+def _role_text(role: MigrationsRole) -> str:
+    if role.error is not None:
+        return f"The role of the migrations is not known: {role.error}"
+    if role.may_change:
+        return (
+            f"The role {role.role} of the migrations may change tables that are not ours: {', '.join(role.may_change)}."
+            " Take its rights: docs/moving-data.md#the-text-of-opexecute"
+        )
+    return (
+        f"The role {role.role} of the migrations has no rights to change tables that are not ours."
+    )
