@@ -8,7 +8,7 @@ import click
 
 from overgrow.cli.context import Invocation, load_table, shared_options
 from overgrow.cli.data.declared import data_file, parse_data_file
-from overgrow.cli.data.guarded import guard_report
+from overgrow.cli.data.guarded import GuardReport, guard_report
 from overgrow.cli.data.opened import opened_database
 from overgrow.cli.failures import AlreadyPrinted, InvalidTable
 from overgrow.cli.output import echo_safe
@@ -39,7 +39,16 @@ def check(call: Invocation, no_database: bool) -> None:  # noqa: FBT001  click's
         problems += problems_of_routes(call, parsed.declaration)
     if no_database and not call.json:
         echo_safe("note: the database was not asked (--no-database)", err=True)
-    _report(call, parsed.declaration, problems)
+    guard = _guard_of(call, parsed.declaration, asks_role=not no_database)
+    _report(call, parsed.declaration, problems, guard)
+
+
+def _guard_of(
+    call: Invocation, declaration: DataDeclaration | None, *, asks_role: bool
+) -> GuardReport:
+    if declaration is None:
+        return GuardReport({}, [])
+    return guard_report(call.config.parent.absolute(), declaration, asks_role=asks_role)
 
 
 def problems_of_routes(call: Invocation, declaration: DataDeclaration) -> list[Problem]:
@@ -82,13 +91,15 @@ def _difference(
 
 
 def _report(
-    call: Invocation, declaration: DataDeclaration | None, problems: Sequence[Problem]
+    call: Invocation,
+    declaration: DataDeclaration | None,
+    problems: Sequence[Problem],
+    guard: GuardReport,
 ) -> None:
     file = data_file(call)
-    report, lines = ({}, []) if declaration is None else guard_report(call, declaration)
     if call.json:
         found = [problem.as_json() for problem in problems]
-        call.print_result({"ok": not found, "problems": found, **report}, "")
+        call.print_result({"ok": not found, "problems": found, **guard.data}, "")
     if problems or declaration is None:
         failure = InvalidTable(file, problems)
         if call.json:
@@ -96,4 +107,4 @@ def _report(
         raise failure
     if not call.json:
         ok = f"{file}: ok, {count_text(len(declaration.tables), 'table')}"
-        echo_safe("\n".join([ok, *lines]))
+        echo_safe("\n".join([ok, *guard.lines]))

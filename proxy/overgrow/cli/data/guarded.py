@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from overgrow.cli.context import Invocation
 from overgrow.data.declaration import DataDeclaration
 from overgrow.data.guard.state import MigrationsRole, guard_state, migrations_role
 
 
-def guard_report(
-    call: Invocation, declaration: DataDeclaration
-) -> tuple[dict[str, Any], list[str]]:
-    """Return what is known of the guard, as JSON and as lines for people."""
-    state, told = guard_state(call.config.parent.absolute(), declaration)
-    role = migrations_role(declaration)
+class GuardReport(NamedTuple):
+    """What is known of the guard, as JSON and as lines for people."""
+
+    data: dict[str, Any]
+    lines: list[str]
+
+
+def guard_report(folder: Path, declaration: DataDeclaration, *, asks_role: bool) -> GuardReport:
+    """Look at the guard below the folder of data.yaml, and ask the database about the role if that is wanted."""
+    state, told = guard_state(folder, declaration)
+    role = migrations_role(declaration) if asks_role else None
     data = {"guard": state, "migrations_role": None if role is None else _role_json(role)}
-    return data, [told, *([] if role is None else [_role_text(role)])]
+    return GuardReport(data, [told, *([] if role is None else [_role_text(role)])])
 
 
 def _role_json(role: MigrationsRole) -> dict[str, Any]:
