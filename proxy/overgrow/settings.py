@@ -1,7 +1,7 @@
-"""Settings: what is configured outside routes.yaml, by the environment (OVERGROW_*) and flags.
+"""Settings: the configuration outside routes.yaml, by environment variables (OVERGROW_*) and flags.
 
-A flag beats the environment, the environment beats the default. Settings are frozen and read once at
-start. A value that cannot be used raises SettingError, which says what, where and the fix.
+A flag beats the environment, and the environment beats the default. Settings are frozen and are read once, at
+the start. An invalid value raises SettingError, which names the setting, its source and the fix.
 
 Rule: SETTINGS is the only list of settings. The reader below, `overgrow config`, the warning about unknown
 variables and the table in docs/cli.md come from it.
@@ -31,7 +31,7 @@ _STDOUT = frozenset({"-", "/dev/stdout"})
 
 
 class SettingError(ValueError):
-    """A setting that cannot be used; the text names it, its value and the fix."""
+    """A setting is invalid. The text names the setting, its value and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +75,17 @@ class Settings:
 
     @property
     def worker_count(self) -> int:
-        """How many worker processes to run: `workers`, else one per core that this process may use."""
+        """How many worker processes to run: `workers`, else one for each core that this process may use."""
         return self.workers or len(os.sched_getaffinity(0))
 
 
 def settings_from(
     environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Read the settings; `overrides` are flags, and None means that a flag was not given.
+    """Read the settings. `overrides` are the values of flags: None if a flag was not given.
 
     Raises:
-        SettingError: for the first value that cannot be used.
+        SettingError: for the first invalid value.
 
     """
     found: dict[str, Any] = {}
@@ -112,7 +112,7 @@ def _read_hosts(_variable: str, text: str) -> tuple[str, ...]:
 def _read_token(variable: str, text: str) -> str:
     """Return the token without blanks around it.
 
-    Clients cannot send such blanks, and a token that was read from a file ends in a newline.
+    Clients cannot send such blanks. A token that comes from a file ends in a newline.
     """
     if not text.strip():
         raise SettingError(f"{variable} is blank. Set it to a long random text, or not at all.")
@@ -120,7 +120,7 @@ def _read_token(variable: str, text: str) -> str:
 
 
 def _read_webhook_url(variable: str, text: str) -> str:
-    """Return the address; the error does not show it, because it may contain a secret."""
+    """Return the address. If it is invalid, the error omits it, because it may contain a secret."""
     try:
         parts = urlsplit(text.strip())
         is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -184,7 +184,7 @@ def _read_log_format(variable: str, text: str) -> str:
 
 
 def _read_log_file(_variable: str, text: str) -> Path | None:
-    """Return the file; None for standard output. The app may change the current folder, so the path is made absolute."""
+    """Return the absolute path of the file; None for standard output. The app may change the current folder."""
     return None if text in _STDOUT else Path(text).absolute()
 
 
@@ -217,7 +217,7 @@ def _read_slow_period(variable: str, text: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One row of SETTINGS: how a field of `Settings` is named outside, read and explained."""
+    """One row of SETTINGS: the outside names of a field of `Settings`, how to read it, and its explanation."""
 
     name: str
     meaning: str  # Markdown, for docs/cli.md
@@ -476,7 +476,7 @@ def find_unknown_variables(
     """Yield each OVERGROW_ variable that no setting reads, with advice.
 
     `used` are the variables that the table uses. An empty variable counts as not set. Kubernetes sets variables
-    such as OVERGROW_SERVICE_HOST in each pod beside a Service with the name `overgrow`; these are no mistakes.
+    such as OVERGROW_SERVICE_HOST in each pod if there is a Service named `overgrow`; these are ignored.
     """
     known = {each.variable: each for each in SETTINGS if each.variable}
     for name in sorted(environ):

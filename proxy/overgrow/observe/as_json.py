@@ -48,7 +48,7 @@ def _condition(predicate: Predicate) -> str | dict[str, bool]:
 def split_json(
     split: RouteSplit, rates: Mapping[tuple[str, str], Mapping[str, Any]] = NO_RATES
 ) -> dict[str, Any]:
-    """Return one route's figures as /api/status shows them; `rates` has the windows of each route and side."""
+    """Return one route's figures as /api/status shows them. `rates` has the windows of each route and side."""
     route = split.route
     recent = {
         side: dict(rates.get((split.name, side), NO_RATES)) for side in ("legacy", "migrated")

@@ -1,12 +1,12 @@
 """The board: one slot per living worker process, and what each worker last published about itself.
 
-A worker holds its slot by flock on `slot-N.lock`. The kernel releases the lock when the process ends,
-however it ends. So the board is right even after kill -9: a worker is dead if its lock is
-free. Lock files are never deleted, because then two processes could hold one slot.
+A worker holds its slot by flock on `slot-N.lock`. The kernel releases the lock when the process ends in any
+way, so that the board is right even after kill -9: a worker whose lock is free is dead. Lock files are never
+deleted, because then two processes could hold one slot.
 
 Rule: claim a slot after the fork, once in each worker. A child that a worker forks shares its parent's lock.
-So the child drops its copy at once and never publishes; otherwise a child that outlives its worker would keep
-the slot. Programs that a worker executes do not inherit the lock (close-on-exec).
+The child therefore drops its copy at once and never publishes. Otherwise a child that outlives its worker would
+keep the slot. Programs that a worker executes do not inherit the lock (close-on-exec).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Slot:
 
     @property
     def is_held(self) -> bool:
-        """Whether this process holds the slot; False after release, and in a child of the holder."""
+        """Whether this process holds the slot; False after `release`, and False in a forked child."""
         return self._lock_fd is not None
 
     def publish(self, state: Mapping[str, Any]) -> None:
@@ -95,7 +95,7 @@ class Slot:
 
 
 def claim_slot(folder: Path, prefer: int = 0) -> Slot:
-    """Take the slot `prefer` if it is free, else the lowest free one; create the board's folder if it is missing."""
+    """Claim the slot `prefer` if it is free, else the lowest free slot. If the board's folder is missing, create it."""
     folder.mkdir(parents=True, exist_ok=True)
     with _lock_board(folder, "claim"):
         for number in chain([prefer], count()):
@@ -117,7 +117,7 @@ def workers(folder: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def _lock_board(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[None]:
-    """Hold the board's lock, so that no slot is claimed while the board is read.
+    """Hold the board's lock, so that the slots stay as they are while the board is read.
 
     A reader tests whether a slot is free by taking the slot's lock for a moment. A process that claims a slot at that
     moment would think that the slot is taken, and skip it.
@@ -131,9 +131,10 @@ def _lock_board(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[Non
 
 
 def _wait_for(fd: int, mode: int) -> None:
-    """Take the board's lock; continue without it if another process holds it for long, for example a suspended one.
+    """Take the board's lock.
 
-    Without this lock a slot may be skipped, but two workers never get the same slot.
+    If another process (a suspended one, for example) holds it for long, continue without the lock. Without this
+    lock a slot may be skipped, but two workers never get the same slot.
     """
     deadline = time.monotonic() + PATIENCE_S
     while not _try_lock(fd, mode) and time.monotonic() < deadline:
@@ -141,7 +142,7 @@ def _wait_for(fd: int, mode: int) -> None:
 
 
 def _try_lock(lock_fd: int, mode: int = fcntl.LOCK_EX) -> bool:
-    """Try to take a lock; return whether this process has it now."""
+    """Try to take a lock. Return whether this process has the lock now."""
     try:
         fcntl.flock(lock_fd, mode | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -150,7 +151,7 @@ def _try_lock(lock_fd: int, mode: int = fcntl.LOCK_EX) -> bool:
 
 
 def _read_if_alive(folder: Path, number: int) -> dict[str, Any] | None:
-    """Return the published state of a slot that a living process holds, else None."""
+    """Return the published state of a slot if a living process holds the slot; else None."""
     fd = os.open(_lock_file(folder, number), os.O_RDWR | os.O_CLOEXEC)
     try:
         if _try_lock(fd, fcntl.LOCK_SH):

@@ -1,7 +1,7 @@
-"""The name of a folder of counters. The store keeps under this name how much of the counters it has stored.
+"""Gives a folder of counters a name. Under this name, the store remembers which counts it has stored.
 
-A name is made before the first counters, so that everything they count belongs to the name. Counters without a name are
-those of an earlier version, or their name was removed: nobody knows whether the store has their counts.
+The name is made before the counters, so that all their counts belong to it. If counters have no name, an
+earlier version made them, or the name was removed: nobody knows whether the store has their counts.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ _FILE = "history.json"
 
 
 class CounterIdentity(NamedTuple):
-    """The name of a folder of counters. `is_new`: no count of it was stored yet, and all of them belong to the name."""
+    """The name of a folder of counters.
+
+    `is_new` says that all counts of the folder belong to the name and are still to be stored.
+    """
 
     name: str
     is_new: bool
 
 
 def identify_counters(folder: Path) -> CounterIdentity:
-    """Return the identity of a folder; make one if there is none. Call it before the counters are opened.
+    """Return the identity of a folder; create a missing one. Call this function before the counters are opened.
 
     Raises:
         OSError: if the folder cannot be used.
@@ -40,7 +43,7 @@ def identify_counters(folder: Path) -> CounterIdentity:
 
 
 def keep_identity(folder: Path, identity: CounterIdentity) -> None:
-    """Write an identity, unless the folder has one.
+    """If the folder has no identity, write this one.
 
     Raises:
         OSError: if it cannot be written.
@@ -56,7 +59,7 @@ def keep_identity(folder: Path, identity: CounterIdentity) -> None:
 
 
 def confirm_identity(folder: Path, name: str) -> None:
-    """Write that the store has counts of this name, so that a later loss of them is noticed.
+    """Write that the store has counts of this name, so that a later loss of these counts is noticed.
 
     Raises:
         OSError: if it cannot be written.
@@ -73,7 +76,7 @@ def has_identity(folder: Path) -> bool:
 
 
 def _read(folder: Path) -> CounterIdentity | None:
-    """Return the identity; None if there is none. A garbled one is removed."""
+    """Return the identity; None if there is none. A garbled identity is removed."""
     path = folder / _FILE
     try:
         found = json.loads(path.read_bytes())

@@ -1,8 +1,9 @@
 """Reads the requests and errors of all workers from their mapped counters, again and again, cheaply.
 
-The counters are in the files of each slot (overgrow.observe.metrics), which outlive the workers. Each call looks at
-one number for each route and side, the sum of the seconds that requests took, which grows with every request. The
-others are read only where that number has changed. Nothing is asked of the workers, so this costs a request nothing.
+The counters are in the files of each slot (overgrow.observe.metrics), which outlive the workers. Each call
+reads one number for each route and side: the total duration of requests, which grows with every request. Only
+if this number has changed does the call read the other numbers. The workers do nothing for this, so that it
+costs a request nothing.
 
 Rule: a file that was removed counts with its last numbers until another file takes its place.
 """
@@ -33,7 +34,7 @@ _log = logging.getLogger("overgrow.metrics")
 
 
 class CounterTotals:
-    """The totals of all workers, by route and side. `bounds_s` are the upper bounds of the histogram's buckets."""
+    """The totals of all workers, by route and side. `bounds_s` has the upper bounds of the histogram's buckets."""
 
     def __init__(self, folder: Path, bounds_s: Iterable[float]) -> None:
         self._folder = folder
@@ -50,9 +51,10 @@ class CounterTotals:
         return 1 + len(self._les)
 
     def read_changes(self) -> Mapping[Place, Counts]:
-        """Return the totals of each route and side that were counted since the last call; the first call returns all.
+        """Return the totals of each route and side that have changed since the last call.
 
-        A worker adds to several numbers one after the other. So the next call reads again what this call found changed.
+        The first call returns all totals. A worker adds to several numbers one after another. The next call
+        therefore also reads again what this call returned.
         """
         self._find_slots()
         changed = {place for slot in self._slots.values() for place in slot.find_changes()}
@@ -81,13 +83,16 @@ class CounterTotals:
                 self._slots[path.name] = _SlotCounters(path, errors, self._les, self._keys)
 
     def _sum(self, place: Place) -> Counts:
-        """Return the sums over all slots; an empty tuple while a worker is still making the first counters."""
+        """Return the sums over all slots; an empty tuple if a worker is still creating its first counters."""
         found = [slot.read(place) for slot in self._slots.values()]
         return tuple(int(sum(each)) for each in zip(*filter(None, found), strict=True))
 
 
 class _ParsedKeys:
-    """The parsed keys of one pass over all slots. Slots have the same keys, and parsing is the most expensive step."""
+    """The parsed keys of one pass over all slots.
+
+    All slots have the same keys, and parsing is the most expensive step.
+    """
 
     def __init__(self) -> None:
         self._parsed: dict[bytes, tuple[str, Place, Mapping[str, str]]] = {}
@@ -128,7 +133,7 @@ class _SlotCounters:
         self._errors = _MappedFile(errors, self._note_errors, self._errors_at.clear)
 
     def find_changes(self) -> list[Place]:
-        """Return the routes and sides that were counted since the last call; all, if a file is new."""
+        """Return the routes and sides whose counts have changed since the last call. If a file is new, return all."""
         self._errors.refresh()
         if self._histogram.refresh():
             self._places = list(self._sum_at)
@@ -171,7 +176,7 @@ class _SlotCounters:
 
 
 def _reader_of(places: list[int]) -> Callable[[Any], tuple[float, ...]]:
-    """Return a function that reads the numbers at these places at once."""
+    """Return a function that reads the numbers at these positions of the file in one step."""
     if not places:
         return lambda _: ()
     read = itemgetter(*places)
@@ -181,7 +186,8 @@ def _reader_of(places: list[int]) -> Callable[[Any], tuple[float, ...]]:
 class _MappedFile:
     """One ledger file, mapped for reading.
 
-    `note` is called with each new key and the place of its number; `forget` is called before the keys of another file.
+    `note` is called with each new key and the position of its number. `forget` is called before the keys of
+    another file.
     """
 
     def __init__(
@@ -194,9 +200,9 @@ class _MappedFile:
         self.doubles: Any = memoryview(b"").cast("d")
 
     def refresh(self) -> bool:
-        """Read the keys that were added since the last call; return whether there are any, or another file.
+        """Read the keys that were added since the last call. Return whether there are new keys or a new file.
 
-        A file that cannot be read now is left as it was.
+        If the file cannot be read now, keep what was read before.
         """
         try:
             if self._fd is None or not is_same_file(self._fd, self._path):
@@ -251,7 +257,7 @@ def _map(fd: int) -> mmap.mmap:
     """Map a file.
 
     Raises:
-        ValueError: if it is just being made, or its size is no multiple of eight.
+        ValueError: if another process is just creating the file, or if its size is not a multiple of eight.
 
     """
     size = os.fstat(fd).st_size

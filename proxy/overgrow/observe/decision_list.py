@@ -1,7 +1,7 @@
-"""The recent decisions that somebody asks for: filtered, in order, not more than asked for, as JSON.
+"""Lists recent decisions as JSON: filtered, in order, and at most as many as the caller asked for.
 
-Pure, except that it reads the rings, and notes that somebody reads them. Rule: a client that passes `next_after` of one
-answer as `after` of its next question gets each decision once, whatever the filter and the limit.
+Pure, except that it reads the rings and notes that somebody reads them. Rule: if a client passes `next_after`
+of one response as `after` of its next request, it gets each decision once, whatever the filter and the limit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STATUS_WORDS = "a status such as 404, a class such as 5xx, or 0 for clients that
 
 
 class DecisionFilter(NamedTuple):
-    """Which decisions somebody wants; None is any. `status` is a status, or a class such as 5xx."""
+    """A filter for decisions. A field that is None allows any value. `status` is a status, or a class such as 5xx."""
 
     route: str | None = None
     side: str | None = None
@@ -50,7 +50,7 @@ def is_status_filter(text: str) -> bool:
 
 
 class DecisionList(NamedTuple):
-    """The wanted decisions, the oldest first, and where the next question must continue."""
+    """The wanted decisions, the oldest first, and the number from which the next request must continue."""
 
     records: tuple[DecisionRecord, ...]
     next_after: int
@@ -72,7 +72,10 @@ class DecisionList(NamedTuple):
 def list_decisions(
     folder: Path, wanted: DecisionFilter, after: int | None, limit: int
 ) -> DecisionList:
-    """Return the wanted decisions after a number, at most `limit`: the oldest of them; without `after`, the newest."""
+    """Return at most `limit` wanted decisions: the oldest of those after the number `after`.
+
+    Without `after`, the newest.
+    """
     note_watcher(folder)
     if after is None:
         return _newest(folder, wanted, limit)
@@ -88,7 +91,7 @@ def list_decisions(
 
 
 def _newest(folder: Path, wanted: DecisionFilter, limit: int) -> DecisionList:
-    """Return the newest of the wanted decisions by their time; read only as much of the rings as is needed."""
+    """Return the newest of the wanted decisions by their time. Read only as much of the rings as needed."""
     page = read_newest_decisions(folder, limit + 1)
     chosen = tuple(filter(wanted.takes, page.records))
     if len(chosen) <= limit:
@@ -99,7 +102,7 @@ def _newest(folder: Path, wanted: DecisionFilter, limit: int) -> DecisionList:
 
 
 def _first_of(page: DecisionPage, kept: tuple[DecisionRecord, ...], after: int) -> DecisionList:
-    """Return the oldest of the wanted decisions; with `next_after`, the next question continues after the last of them."""
+    """Return the oldest of the wanted decisions. `next_after` is the number of the last of them."""
     next_after = kept[-1].seq
     read = sum(record.seq <= next_after for record in page.records)
     return DecisionList(

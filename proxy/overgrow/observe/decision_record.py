@@ -1,7 +1,8 @@
 """One decision as the live list shows it: who answered a request, why, how, and how long it took.
 
-Pure. A record has the path without its query, and no header but the trace id: a query holds search terms, addresses
-and tokens. A record fits into a fixed number of bytes, so a path that is too long is cut and ends in `...`.
+Pure. A record has the path without its query, because a query may hold search terms, addresses and tokens. Of
+the headers, it has only the trace id. A record fits into a fixed number of bytes. If a path is too long, it is
+cut and ends in `...`.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ class DecisionRecord(NamedTuple):
 
 
 class RecentDecision(NamedTuple):
-    """What a worker remembers of a finished request until it is written. It holds no header, which may be large."""
+    """What a worker remembers of a finished request until it writes the request to the ring.
+
+    Headers may be large, so that it holds none.
+    """
 
     decision: Decision
     status: int
@@ -82,7 +86,7 @@ def encode_decision(recent: RecentDecision, slot: int, max_bytes: int) -> bytes:
 
 
 def _encode_short(fields: list[Any], max_bytes: int) -> bytes:
-    """Return the record with as much of the path as there is room for."""
+    """Return the record with its path cut to the available room."""
     path, *others = fields
     room = max_bytes - len(_encode(["", *others]).encode())
     while True:
@@ -94,7 +98,7 @@ def _encode_short(fields: list[Any], max_bytes: int) -> bytes:
 
 
 def decode_record(seq: int, data: bytes) -> DecisionRecord | None:
-    """Return the record in `data`; None for data of another version, or that is damaged."""
+    """Return the record in `data`; None if the data are damaged or of another version."""
     try:
         path, at_s, slot, method, *rest, failure, trace_id = json.loads(data)
         route, side, reason, status, duration_s = rest
@@ -109,12 +113,12 @@ def decode_record(seq: int, data: bytes) -> DecisionRecord | None:
 
 
 def cut_text(text: str, max_length: int) -> str:
-    """Return a text of at most `max_length` characters; one that was cut ends in `...`."""
+    """Return a text of at most `max_length` characters. If the text is cut, it ends in `...`."""
     return text if len(text) <= max_length else text[: max_length - len(CUT)] + CUT
 
 
 def _trace_id_of(traceparent: bytes) -> str | None:
-    """Return the trace id of a traceparent header (W3C Trace Context); None if there is no valid one."""
+    """Return the trace id of a traceparent header (W3C Trace Context); None if the header has no valid one."""
     if len(traceparent) < _MIN_TRACEPARENT:
         return None
     trace_id = traceparent[_TRACE_ID]

@@ -1,14 +1,15 @@
 """The last decisions of each worker, in a file of its slot. The file is a ring; all workers share one sequence of numbers.
 
-Requests pay nothing for it: a worker writes its newest decisions from time to time, and at most MOST of them. The
-number of a record (`seq`) comes from a counter file that all workers share and lock for a moment. So the numbers are a
-total order over all workers, and a reader that remembers the last one it has seen gets every later record once. Numbers
-without a record are decisions that were overwritten, or that a killed worker did not finish writing.
+Requests pay nothing for the ring: from time to time a worker writes its newest decisions, at most MOST of them.
+The number of a record (`seq`) comes from a counter file that all workers share and lock for a moment. The
+numbers are therefore a total order over all workers. A reader that remembers the last number it has seen gets
+every later record once. A number without a record belongs to a decision that was overwritten, or that a killed
+worker had not written completely.
 
 Rule: a reader takes no lock. The counter holds two numbers: `claimed` is raised before records are written,
-`committed` afterwards. Readers ignore what is not committed. A record has a checksum, because it may be overwritten
-while it is read. Nothing here is mapped into memory, so a full disk or a file that was cut off is an error, never a
-signal.
+`committed` afterwards. Readers ignore records above `committed`. A record has a checksum, because a worker may
+overwrite it while it is read. The files are not mapped into memory, so that a full disk or a truncated file
+causes an error and not a signal.
 """
 
 from __future__ import annotations
@@ -41,20 +42,25 @@ MAX_TEXT_BYTES = RECORD_BYTES - _RECORD.size - _CHECKSUM.size
 
 
 class RingBusy(Exception):
-    """Another worker is just writing; try again soon."""
+    """Another worker is writing at this moment: try again soon."""
 
 
 class DecisionRing:
-    """The file to which one worker writes its decisions. Its methods call the file system, from one thread at a time."""
+    """The file to which one worker writes its decisions.
+
+    Its methods call the file system; only one thread at a time may call them.
+    """
 
     def __init__(self) -> None:
         self._last_seq = 0  # the highest that this worker has seen, in case the counter is removed
 
     def write(self, folder: Path, slot: int, texts: Sequence[bytes], skipped: int) -> None:
-        """Append the texts of records; `skipped` decisions before them get numbers, but no records.
+        """Append the texts of records.
+
+        `skipped` is the number of decisions before these records that get a number, but no record.
 
         Raises:
-            RingBusy: if another worker writes at this moment; nothing was written.
+            RingBusy: if another worker writes at this moment; this call has written nothing.
             OSError: if the files cannot be written.
 
         """
@@ -108,14 +114,14 @@ def _record_bytes(seq: int, text: bytes) -> bytes:
 
 
 def _write_at(descriptor: int, data: bytes, position: int) -> None:
-    """Write all of the data; raise OSError if the disk is full, perhaps after a part was written."""
+    """Write all of the data. If the disk is full, raise OSError, perhaps after a part was written."""
     while data:
         written = os.pwrite(descriptor, data, position)
         data, position = data[written:], position + written
 
 
 def note_watcher(folder: Path) -> None:
-    """Note that somebody looks at the decisions, so that busy workers write them more often."""
+    """Note that somebody reads the decisions, so that busy workers write them more often."""
     with suppress(OSError):  # without the note they are seen later
         path = folder / _WATCHED_FILE
         path.touch(0o600)
@@ -123,7 +129,7 @@ def note_watcher(folder: Path) -> None:
 
 
 def is_watched(folder: Path, now_s: float) -> bool:
-    """Whether somebody looked at the decisions lately."""
+    """Whether somebody has read the decisions lately."""
     try:
         return abs(now_s - (folder / _WATCHED_FILE).stat().st_mtime) < WATCHED_FOR_S
     except OSError:
@@ -131,7 +137,7 @@ def is_watched(folder: Path, now_s: float) -> bool:
 
 
 class DecisionPage(NamedTuple):
-    """The records after a number, in order, and how far they reach."""
+    """The records after a number, in order, and the number up to which they are complete."""
 
     records: tuple[DecisionRecord, ...]
     last_seq: int  # pass it as `after` to get what comes next
@@ -140,7 +146,7 @@ class DecisionPage(NamedTuple):
 
 
 def read_decisions(folder: Path, after: int | None = None) -> DecisionPage:
-    """Return all records that are kept and have numbers above `after`; without `after`, all that are kept."""
+    """Return all records that are still in the files and have numbers above `after`; without `after`, all records."""
     last_seq = _committed_seq(folder)
     has_restarted = after is not None and after > last_seq
     begin = 0 if after is None or has_restarted else after
@@ -152,7 +158,8 @@ def read_decisions(folder: Path, after: int | None = None) -> DecisionPage:
 def read_newest_decisions(folder: Path, most: int = MOST) -> DecisionPage:
     """Return at most the last `most` records of each slot, in the order of their time.
 
-    That is not the order of their numbers: a worker that wrote late has given high numbers to old decisions.
+    This order may differ from the order of their numbers: if a worker wrote late, old decisions have high
+    numbers.
     """
     last_seq = _committed_seq(folder)
     records = sorted(_read_all(folder, 0, last_seq, most), key=lambda each: (each.at_s, each.seq))
@@ -187,7 +194,7 @@ def _highest_seq(folder: Path) -> int:
 
 
 def _read_header(path: Path) -> tuple[int, int]:
-    """Return (records ever written, seq of the last one); zeros if the file cannot be used."""
+    """Return (number of records ever written, seq of the last record); zeros if the file cannot be used."""
     with suppress(OSError):
         found = _unpack(_HEADER, _read_at(path, _HEADER_BYTES, 0))
         if found:
@@ -196,7 +203,7 @@ def _read_header(path: Path) -> tuple[int, int]:
 
 
 def _read_ring(path: Path, after: int, last_seq: int, most: int) -> Iterator[DecisionRecord]:
-    """Yield those of the last `most` records of one slot that have numbers above `after`, up to `last_seq`."""
+    """Of the last `most` records of one slot, yield those with numbers above `after` and up to `last_seq`."""
     written, newest = _read_header(path)
     if newest <= after:
         return
@@ -208,7 +215,10 @@ def _read_ring(path: Path, after: int, last_seq: int, most: int) -> Iterator[Dec
 
 
 def _read_blocks(path: Path, begin: int, count: int) -> Iterator[bytes]:
-    """Yield the bytes of `count` records from the `begin`th on; none of them if the file cannot be read."""
+    """Yield the bytes of `count` records, beginning with record number `begin`.
+
+    If the file cannot be read, yield nothing.
+    """
     first = begin % MOST
     until_end = min(count, MOST - first)
     try:
@@ -249,7 +259,7 @@ def _pack(layout: struct.Struct, first: int, second: int) -> bytes:
 
 
 def _unpack(layout: struct.Struct, data: bytes) -> tuple[int, int] | None:
-    """Return the two numbers of a counter or header; None if it is damaged, or of another version."""
+    """Return the two numbers of a counter or header; None if the data are damaged or of another version."""
     whole = data[: layout.size + _CHECKSUM.size]
     if len(whole) < layout.size + _CHECKSUM.size or not _is_whole(whole):
         return None
@@ -258,10 +268,10 @@ def _unpack(layout: struct.Struct, data: bytes) -> tuple[int, int] | None:
 
 
 def _with_checksum(data: bytes) -> bytes:
-    """Return data with its checksum behind it."""
+    """Return the data followed by their checksum."""
     return data + _CHECKSUM.pack(zlib.crc32(data))
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether data ends with its own checksum."""
+    """Whether data end with the right checksum."""
     return _CHECKSUM.pack(zlib.crc32(data[: -_CHECKSUM.size])) == data[-_CHECKSUM.size :]

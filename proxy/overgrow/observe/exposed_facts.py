@@ -1,7 +1,7 @@
-"""Metrics that are facts of the whole front door, not counts of one worker: from the board, the history and the rings.
+"""Makes metrics about the front door as a whole from the board, the history and the rings.
 
-Pure but for `last_request_metric`, which reads the rings. Labels are route names, sides, revisions and targets, never
-anything from a request.
+Pure except for `last_request_metric`, which reads the rings. Labels are route names, sides, revisions and
+targets: no text of a request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Worker = Mapping[str, Any]
 
 
 class FrontDoorFacts(NamedTuple):
-    """What no worker counts: the version, the history of flips, and the table in effect."""
+    """Facts that do not come from the workers' counters: the version, the history of flips, and the table in effect."""
 
     version: str = ""
     flips: Mapping[tuple[str, str], int] = MappingProxyType({})  # (route, target) -> how often
@@ -37,7 +37,7 @@ NO_FACTS = FrontDoorFacts()
 def fact_metrics(folder: Path, workers: Sequence[Worker], facts: FrontDoorFacts) -> list[Metric]:
     """Return the metrics of the front door as a whole.
 
-    `folder` is that of the metrics, `workers` is what the board says about the living workers.
+    `folder` is the folder of the metrics, and `workers` is what the board says about the living workers.
     """
     build = ([facts.version, platform.python_version()], 1.0)
     revisions = sorted({worker["revision"] for worker in workers if worker.get("revision")})
@@ -60,7 +60,7 @@ def fact_metrics(folder: Path, workers: Sequence[Worker], facts: FrontDoorFacts)
 
 
 def last_request_metric(folder: Path) -> Metric:
-    """Return the unix time at which each side of each route last answered, over all workers, exact to ten seconds."""
+    """Return when each side of each route last answered in any worker, as unix time exact to ten seconds."""
     latest = sorted(last_requests(folder).items())
     samples = [([route, side], float(at_s)) for (route, side), at_s in latest]
     return _gauge("overgrow_route_last_request_timestamp_seconds", samples)
@@ -104,7 +104,10 @@ def _flip_metric(flips: Mapping[tuple[str, str], int]) -> Metric:
 
 
 def _open_breakers(workers: Sequence[Worker]) -> list[tuple[Sequence[str], float]]:
-    """Return, for each breaker that is not closed, the number of workers in which it is open (not half-open or recovering)."""
+    """Return the number of workers in which a breaker is open.
+
+    The result has an entry for each breaker that is open, half-open or recovering in some worker.
+    """
     counted: Counter[tuple[str, str]] = Counter()
     for breaker in (each for worker in workers for each in worker.get("breakers", ())):
         counted[breaker["route"], breaker["side"]] += breaker["state"] == "open"
@@ -112,7 +115,7 @@ def _open_breakers(workers: Sequence[Worker]) -> list[tuple[Sequence[str], float
 
 
 def _gate_figures(workers: Sequence[Worker], figure: str) -> list[tuple[Sequence[str], float]]:
-    """Return a figure of each route's gate, as published by the worker that judged the gate last."""
+    """Return one figure of each route's gate, from the worker that judged this gate last."""
     latest: dict[str, Mapping[str, Any]] = {}
     for worker in workers:
         for route, gate in (worker.get("gates") or {}).items():

@@ -1,4 +1,4 @@
-"""The failures of all workers by code and party, without reading what was counted for each route."""
+"""Reads the failures of all workers by code and party, without reading the counts of each route."""
 
 from __future__ import annotations
 

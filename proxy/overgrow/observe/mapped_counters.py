@@ -1,11 +1,11 @@
-"""Numbers in a memory-mapped file: one process adds to them, any process may read them, a crash loses none.
+"""Keeps numbers in a memory-mapped file: one process adds to them, any process may read them, and a crash loses none.
 
-The layout is that of prometheus_client's MmapedDict; a test compares the two. There are two reasons for code of our
-own. One aligned store of eight bytes is cheaper than MmapedDict's write. And the sparse files of MmapedDict kill the
-process (SIGBUS) when the disk is full, so this module reserves the space first.
+The layout is that of prometheus_client's MmapedDict; a test compares the two. There are two reasons for our own
+code. First, one aligned store of eight bytes is cheaper than MmapedDict's write. Second, the sparse files of
+MmapedDict kill the process (SIGBUS) when the disk is full, whereas this module reserves the space first.
 
-Rule: if the disk is full or cannot be written, counting continues in memory and the log says so. No request and no
-boot ever fails because of a metric.
+Rule: if the disk is full or read-only, counting continues in memory and the log says so. A metric never makes a
+request or a boot fail.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read_numbers(path: Path) -> tuple[list[bytes], list[float]]:
 
 
 class Cell:
-    """One number of a ledger, kept in `doubles[at]`. Adding is not atomic, so the caller must hold a lock."""
+    """One number of a ledger, stored in `doubles[at]`. Adding is not atomic, so that the caller must hold a lock."""
 
     __slots__ = ("at", "doubles")
 
@@ -105,7 +105,7 @@ class Ledger:
 
     @property
     def was_removed(self) -> bool:
-        """Whether somebody removed or replaced the file, so that no reader sees the numbers in it."""
+        """Whether somebody removed or replaced the file, so that readers no longer see its numbers."""
         return self._fd is not None and not is_same_file(self._fd, self._path)
 
     def numbers(self) -> dict[str, float]:
@@ -113,7 +113,7 @@ class Ledger:
         return {key: self._doubles[at // 8] for key, at in self._positions.items()}
 
     def close(self) -> None:
-        """Close the file; cells that exist already can still be added to."""
+        """Close the file. Existing cells still accept additions."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -164,7 +164,7 @@ class Ledger:
 
 
 def open_ledger(path: Path) -> Ledger:
-    """Open the ledger at a path; rename a damaged file to `.broken` and start a new one."""
+    """Open the ledger at a path. If the file is damaged, rename it to `.broken` and start a new one."""
     try:
         return Ledger(path)
     except UNREADABLE:
@@ -180,7 +180,7 @@ def add_counts_of(ledger: Ledger, lost: Ledger) -> None:
 
 
 def _positions_in(path: Path) -> dict[str, int]:
-    """Return {key: position of its number in the file}; empty for a missing or empty file."""
+    """Return the position of each key's number in the file; an empty dict for a missing or empty file."""
     if not path.is_file() or not path.stat().st_size:
         return {}
     return {key: position for key, _, _, position in read_entries(str(path))}

@@ -1,7 +1,7 @@
 """The metrics of the front door: each one's name, kind, labels and help, in one list.
 
-Rule: docs/operations.md lists the same names (tested). A label is never a path, so that a client cannot make new
-series.
+Rule: docs/operations.md lists the same names (a test checks this). Paths are never labels, so that clients
+cannot create new series.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BUCKETS_S = (
 
 
 class MetricInfo(NamedTuple):
-    """One metric: its kind, the labels it carries, and the sentence after # HELP."""
+    """One metric: its kind, its labels, and the sentence after # HELP."""
 
     kind: Literal[
         "counter", "histogram", "gauge", "board"

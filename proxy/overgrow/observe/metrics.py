@@ -31,12 +31,12 @@ __all__ = ["BUCKETS_S", "METRICS", "Metrics", "is_error"]
 
 
 def is_error(status: int, failure: Failure | None) -> bool:
-    """Whether the user got an error of the front door or of a side: a 5xx, or a response that broke off."""
+    """Whether the user got an error: a 5xx of the front door or of a side, or a response that broke off."""
     return status >= 500 or (failure is not None and failure.party in ("legacy", "migrated"))
 
 
 class _LedgerFiles:
-    """The ledgers of one slot; each is opened when it is first needed."""
+    """The ledgers of one slot. Each ledger is opened when it is first needed."""
 
     def __init__(self, folder: Path, slot: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,19 +57,19 @@ class _LedgerFiles:
         return self._folder, self._slot
 
     def lost_ledgers(self, folder: Path) -> list[Ledger]:
-        """Return the ledgers that a reader of `folder` cannot find: they were removed, or are in another folder."""
+        """Return the ledgers that a reader of `folder` cannot find: they were removed or are in another folder."""
         ledgers = list(self._ledgers.values())
         return [one for one in ledgers if folder != self._folder or one.was_removed]
 
     def reopen(self, folder: Path, slot: int) -> _LedgerFiles:
-        """Open files of the same kinds for `slot` in `folder`; create those that are missing."""
+        """Open files of the same kinds for `slot` in `folder`. Missing files are created."""
         files = _LedgerFiles(folder, slot)
         for prefix in list(self._ledgers):
             files._ledgers[prefix] = open_ledger(folder / f"{prefix}_{slot}.db")
         return files
 
     def add_lost_counts(self, lost: Sequence[Ledger], files: _LedgerFiles) -> None:
-        """Add the numbers of those ledgers of `files` that are in `lost`."""
+        """Add the numbers of the ledgers of `files` that are in `lost`."""
         for prefix, ledger in files._ledgers.items():
             if ledger in lost:
                 add_counts_of(self._ledgers[prefix], ledger)
@@ -81,7 +81,7 @@ class _LedgerFiles:
 
 
 class _Series(NamedTuple):
-    """Everything counted for one route, side and status."""
+    """All counters for one combination of route, side and status."""
 
     requests: Cell
     seconds_sum: Cell
@@ -93,7 +93,7 @@ class _Series(NamedTuple):
 
 
 class _CountsAtGain(NamedTuple):
-    """What one route and side had counted when its gains were last taken."""
+    """The counts of one route and side at the last call of `take_gains`."""
 
     seconds: Cell
     seconds_sum: float  # the value of `seconds` then
@@ -101,7 +101,7 @@ class _CountsAtGain(NamedTuple):
 
 
 class Metrics:
-    """A Sink that counts every exchange for one worker slot. Thread-safe; an exchange costs some 2 us."""
+    """A Sink that counts every exchange for one worker slot. Thread-safe; counting an exchange takes about 2 us."""
 
     def __init__(self, folder: Path, slot: int) -> None:
         self._files = _LedgerFiles(folder, slot)
@@ -145,7 +145,7 @@ class Metrics:
                 series.errors.add(1)
 
     def count_failure(self, failure: Failure) -> None:
-        """Count a failure that never became an exchange: a request that the server itself refused."""
+        """Count a failure without an exchange: the server itself refused the request."""
         with self._lock:
             self._count_failure(failure)
 
@@ -163,14 +163,14 @@ class Metrics:
             self._cell(name, *labels).add(1)
 
     def set(self, name: str, value: float) -> None:
-        """Set this worker's part of a gauge of METRICS; all living workers are summed."""
+        """Set this worker's part of a gauge of METRICS. A scrape adds up the parts of all living workers."""
         with self._lock:
             self._cell(name).set(value)
 
     def repair_files(self, folder: Path, slot: int) -> None:
-        """Continue in the files of `slot` in `folder`; add the counts of the former files if readers no longer find those.
+        """Continue in the files of `slot` in `folder`. If readers no longer find the former files, add their counts.
 
-        It calls the file system: do not call it in the event loop.
+        This method calls the file system: do not call it in the event loop.
         """
         with self._lock:
             files, recent = self._files, self._recent
@@ -211,7 +211,7 @@ class Metrics:
         return (self._cell("overgrow_errors_total", route, side).value, *buckets)
 
     def close(self) -> None:
-        """Close the files. Their counts stay; do not record afterwards."""
+        """Close the files, which keep their counts. Do not record afterwards."""
         with self._lock:
             self._series.clear()
             self._cells.clear()

@@ -1,7 +1,8 @@
-"""The figures of the last minutes, read again and again: each call reads only the lines that were added since the last one.
+"""Reads the figures of the last minutes repeatedly: each call reads only the lines that were added since the last call.
 
-It gives the same figures as read_rates of recent_rates.py, for a page that is asked for every two seconds. The sums of
-each window are kept: new lines are added, and lines that have become too old are subtracted again.
+The figures are those of `read_rates` in recent_rates.py, but cheap enough for a page that is refreshed every
+two seconds. This module keeps the sums of each window: it adds new lines, and subtracts lines that have become
+too old.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ class RateCounts(NamedTuple):
     buckets: tuple[int, ...]
 
     def percentile(self, share: float, bounds_s: Sequence[float]) -> float | None:
-        """Return the time within which this share of the requests was answered; `bounds_s` are the upper bounds of the buckets."""
+        """Return the time within which this share of the requests was answered.
+
+        `bounds_s` has the upper bounds of the buckets.
+        """
         counts = accumulate(self.buckets)
         return quantile(zip((*bounds_s, float("inf")), counts, strict=True), share)
 
@@ -55,7 +59,7 @@ class RatesReader:
         self._windows = {name: _RateWindow(span_s) for name, span_s in WINDOWS_S.items()}
 
     def read(self, now_s: float) -> Mapping[str, Mapping[Place, RateCounts]]:
-        """Return {name of a window: {(route, side): counts}}; a route and side without requests are left out."""
+        """Return {name of a window: {(route, side): counts}}. Routes and sides without requests are left out."""
         for path in self._folder.glob("rates_*.jsonl"):
             if path.name not in self._slots:
                 self._slots[path.name] = _SlotLines(path)
@@ -70,7 +74,7 @@ class RatesReader:
 
     @property
     def latest(self) -> Mapping[Place, float]:
-        """For each route and side, the unix time of the latest line so far that counts requests of it."""
+        """The unix time of the latest line that counts requests, for each route and side."""
         return self._latest
 
     def _note_latest(self, line: _Line) -> None:
@@ -78,7 +82,7 @@ class RatesReader:
             self._latest[route, side] = max(line.at_s, self._latest.get((route, side), 0.0))
 
     def oldest(self) -> Mapping[str, float]:
-        """Return the time of the oldest line in each window, as of the last read; a window without lines is left out."""
+        """Return the time of the oldest line in each window at the last read. Windows without lines are left out."""
         found = {name: window.oldest_s() for name, window in self._windows.items()}
         return {name: at_s for name, at_s in found.items() if at_s is not None}
 
@@ -92,7 +96,10 @@ class _SlotLines:
         self._offset = 0
 
     def read_new(self, bucket_count: int) -> Iterator[_Line]:
-        """Yield the lines that were added since the last call; the first call also yields the lines of the former file."""
+        """Yield the lines that were added since the last call.
+
+        The first call also yields the lines of the former file.
+        """
         former = self._path.with_suffix(".former")
         with suppress(OSError), self._path.open("rb") as file:
             inode = os.fstat(file.fileno()).st_ino
@@ -121,7 +128,7 @@ class _SlotLines:
 
 
 def _parse(raw: bytes, bucket_count: int) -> _Line | None:
-    """Return a line; None if it does not begin with a time, or is cut off."""
+    """Return a line; None if the line has no time at its beginning, or is cut off."""
     with suppress(ValueError):
         at_s = float(raw[1 : raw.index(b",", 0, TIME_BYTES)])
         if gains := parse_gains(raw, bucket_count):
@@ -130,7 +137,7 @@ def _parse(raw: bytes, bucket_count: int) -> _Line | None:
 
 
 class _RateWindow:
-    """The sums of the lines of the last seconds."""
+    """The sums of all lines that are at most some seconds old."""
 
     def __init__(self, span_s: float) -> None:
         self._span_s = span_s
@@ -138,7 +145,7 @@ class _RateWindow:
         self._sums: dict[Place, RateCounts] = {}
 
     def add(self, slot: str, line: _Line, now_s: float) -> None:
-        """Add a line of a slot. Lines before it with a later time are removed, because the clock was set back after them."""
+        """Add a line of a slot. If earlier lines have later times, the clock was set back: remove these lines."""
         lines = self._lines.setdefault(slot, deque())
         while lines and lines[-1].at_s > line.at_s + SET_BACK_S:
             self._change(sub, lines.pop())

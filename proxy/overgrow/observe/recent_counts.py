@@ -1,9 +1,9 @@
 """The requests of the last minute, by route and side, for the live share of the traffic split.
 
-Totals cannot show what a flip does now. So each worker also keeps, for each route and side, a ring of
-seven windows of ten seconds in a ledger of its slot. One number holds both the window's time and its count.
-The number is written in one step, so that a reader never sees the count of one window with
-the time of another. The windows of a dead worker expire by themselves. Time is an argument.
+Totals cannot show what a flip does now. Each worker therefore has, for each route and side, a ring of seven
+windows of ten seconds in a ledger of its slot. One number holds both a window's time and its count. It is
+written in one step, so that a reader never sees the count of one window with the time of another window. The
+windows of a dead worker expire by themselves. Callers pass the time as an argument.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Ring:
         self._from_s = self._until_s = 0  # start times of the requests that count in `_cell`
 
     def count(self, unix_s: float) -> None:
-        """Count one request, unless it is so old that its window has been reused."""
+        """Count one request. Ignore a request that is so old that its window has been reused."""
         if self._from_s <= unix_s < self._until_s:  # the usual case
             cell = self._cell
             cell.doubles[cell.at] += 1
@@ -86,9 +86,9 @@ class Ring:
 
 
 def recent_requests(folder: Path, now_s: float) -> list[Sample]:
-    """Return how many requests of each route and side were counted lately, over all workers.
+    """Return how many requests of each route and side all workers have counted lately.
 
-    The oldest of them are between LIVE_S and LIVE_S + WINDOW_S seconds old, because whole windows are counted.
+    Whole windows are counted, so that the oldest requests are between LIVE_S and LIVE_S + WINDOW_S seconds old.
     """
     oldest = int(now_s) // WINDOW_S - WINDOWS + 1
     counts: Counter[tuple[str, str]] = Counter()
@@ -105,8 +105,8 @@ def recent_requests(folder: Path, now_s: float) -> list[Sample]:
 def last_requests(folder: Path) -> dict[tuple[str, str], int]:
     """Return {(route, side): unix seconds} of each route's latest request, over all workers.
 
-    The time is the beginning of a window: the request came at most WINDOW_S later. A window stays in its file until a
-    later request of the same route and side replaces it, so old times are found, too.
+    The time is the beginning of a window: the request came at most WINDOW_S later. A window stays in its file
+    until a later request of the same route and side replaces it, so that old times are returned, too.
     """
     latest: dict[bytes, int] = {}
     for path in folder.glob("recent_*.rings"):
@@ -122,7 +122,7 @@ def last_requests(folder: Path) -> dict[tuple[str, str], int]:
 
 
 def _read(path: Path) -> list[tuple[tuple[str, str], int, int]]:
-    """Return [((route, side), window, count)] for every cell; empty if the file cannot be read."""
+    """Return [((route, side), window, count)] for every cell; an empty list if the file cannot be read."""
     try:
         cells = [(key.split(" ", 2), int(value)) for key, value, *_ in read_entries(str(path))]
         return [((route, side), *divmod(value, _COUNTS)) for (_, side, route), value in cells]

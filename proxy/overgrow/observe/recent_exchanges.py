@@ -1,4 +1,4 @@
-"""A Sink that remembers what the live list and the list of unrouted paths show, until it is written to their files.
+"""A Sink that remembers decisions and unrouted paths until they are written to files.
 
 Rule: this is on the path of each request. A request costs an append. Only a request that no route took is counted by
 its path, and only one with a traceparent is offered as an exemplar. Everything else happens later, in a thread.
@@ -27,20 +27,21 @@ def _note_nothing(_: Exchange, __: bytes) -> None:
 
 
 class RecentDecisions(NamedTuple):
-    """The newest decisions since they were last taken, and how many there were."""
+    """The newest decisions since the last call of `take_decisions`, and the number of all decisions since then."""
 
     kept: deque[_Kept]
     total: int
 
     def unpack(self) -> list[RecentDecision]:
-        """Return the decisions. Do not call this in the event loop, because it takes a moment."""
+        """Return the decisions. This takes a moment, so do not call it in the event loop."""
         return [RecentDecision(*facts, *texts) for facts, *texts in list(self.kept)]
 
 
 class RecentUnrouted(NamedTuple):
-    """How many unrouted requests there were since they were last taken.
+    """The number of unrouted requests since the last call of `take_unrouted`.
 
-    `counted` has their numbers by (method, path, status); `overflow` is the number of those that are not in it.
+    `counted` has numbers of requests by (method, path, status). `overflow` is the number of requests that
+    `counted` lacks.
     """
 
     counted: dict[tuple[str, bytes, int], int]

@@ -1,8 +1,8 @@
 """Requests, errors and latency of the last minutes, by route and side, over all workers.
 
-Counting costs a request nothing: every second each worker appends what its counters have gained to a file of its
-slot. A reader adds up the histograms of all workers, so that percentiles are those of all requests together. If a
-worker is killed, what it counted since its last line is missing here, but not in the totals.
+Counting costs a request nothing: every second each worker appends what its counters have gained to a file of
+its slot. A reader adds up the histograms of all workers, so that percentiles are those of all requests
+together. If a worker is killed, its counts since its last line are missing here, but the totals have them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ class RatesFile:
         self._began_s: float | None = None
 
     def append(self, folder: Path, slot: int, gains: Sequence[Gain], now_s: float) -> None:
-        """Append one line with the gains, if there are any; start a new file if the present one is too old or too large."""
+        """Append one line with the gains, if there are any.
+
+        If the file is too old or too large, start a new file first.
+        """
         path = folder / _CURRENT.format(slot)
         if self._began_s is None:  # the predecessor's file goes on
             self._began_s = now_s
@@ -60,7 +63,7 @@ class RatesFile:
 
 
 class RecentRates(NamedTuple):
-    """The figures of the windows: {name of a window: figures}, by (route, side), and by side over all routes."""
+    """The figures {name of a window: figures}, once by (route, side) and once by side over all routes."""
 
     by_route: dict[tuple[str, str], dict[str, Any]]
     by_side: dict[str, dict[str, Any]]
@@ -69,18 +72,18 @@ class RecentRates(NamedTuple):
 def read_rates(
     folder: Path, bounds_s: Sequence[float], now_s: float, began_s: float | None = None
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the figures of each route and side; a route and side without requests is left out."""
+    """Return the figures of each route and side. Routes and sides without requests are left out."""
     return read_all_rates(folder, bounds_s, now_s, began_s).by_route
 
 
 def read_all_rates(
     folder: Path, bounds_s: Sequence[float], now_s: float, began_s: float | None = None
 ) -> RecentRates:
-    """Return the figures of each route and side, and of each side; routes and sides without requests are left out.
+    """Return the figures of each route and side, and of each side over all routes.
 
-    `bounds_s` are the upper bounds of the histogram's buckets; the last bucket has no upper bound. `began_s` is when
-    the front door started: a window that reaches further back is shorter, unless requests of an earlier start are in
-    it.
+    If there were no requests, leave the entry out. `bounds_s` are the upper bounds of the histogram's buckets;
+    the last bucket has no upper bound. `began_s` is when the front door started. A window that reaches further
+    back begins at that time, or at its oldest request if that came earlier.
     """
     lines = _read_lines(folder, now_s)
     by_route: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
@@ -102,14 +105,14 @@ def read_all_rates(
 
 
 def covered_s(window_s: int, now_s: float, began_s: float | None, oldest_s: float) -> int:
-    """Return for how many seconds of a window the front door has run: a whole number, at least one."""
+    """Return how many seconds of a window the front door has run, as a whole number of at least one."""
     if began_s is None or began_s > now_s:  # unknown, or the clock was set back
         return window_s
     return max(1, min(window_s, round(now_s - min(began_s, oldest_s))))
 
 
 def _sums_by_side(sums: _Sums) -> dict[str, tuple[int, Sequence[int]]]:
-    """Return the sums over all routes of each side, so that percentiles are those of all requests together."""
+    """Return the counts of each side, added up over all routes. Percentiles then cover all requests together."""
     found: dict[str, tuple[int, Sequence[int]]] = {}
     for (_, side), (errors, buckets) in sums.items():
         before = found.get(side)
@@ -120,7 +123,7 @@ def _sums_by_side(sums: _Sums) -> dict[str, tuple[int, Sequence[int]]]:
 
 
 def _read_lines(folder: Path, now_s: float) -> list[tuple[float, bytes]]:
-    """Return (time, line) for the lines of all slots in the longest window; only their times are parsed."""
+    """Return (time, line) for all lines of all slots in the longest window. Only the times are parsed."""
     after_s = now_s - max(WINDOWS_S.values())
     slots = {path.stem.removeprefix("rates_") for path in folder.glob("rates_*")}
     lines = (line for slot in slots for line in _read_slot(folder, slot, after_s))
@@ -130,8 +133,9 @@ def _read_lines(folder: Path, now_s: float) -> list[tuple[float, bytes]]:
 def _read_slot(folder: Path, slot: str, after_s: float) -> list[tuple[float, bytes]]:
     """Return (time, line) for the lines after a time, in the order in which they were written.
 
-    If a line is older than the line before it, the clock was set back. Then the lines before it with later times are
-    left out: otherwise they would count as new requests as soon as the clock shows their times again.
+    If a line is older than the line before it, the clock was set back. In this case the earlier lines with
+    later times are left out. Otherwise they would count as new requests when the clock reaches their times
+    again.
     """
     found: list[tuple[float, bytes]] = []
     for name in (_FORMER, _CURRENT):
@@ -144,7 +148,7 @@ def _read_slot(folder: Path, slot: str, after_s: float) -> list[tuple[float, byt
 
 
 def _timed_lines(path: Path) -> Iterator[tuple[float, bytes]]:
-    """Yield (time, line) for each line that begins with a time; if the file is too large, only its end is read."""
+    """Yield (time, line) for each line that begins with a time. If the file is too large, read only its end."""
     with suppress(OSError), path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 2 * MAX_FILE_BYTES))
         for line in file:
@@ -161,7 +165,10 @@ def _add_gains(sums: _Sums, line: bytes, bucket_count: int) -> None:
 
 
 def parse_gains(line: bytes, bucket_count: int) -> list[tuple[str, str, int, list[int]]]:
-    """Return the gains of a line; skip what is damaged (by a killed worker or a full disk), or written by another version."""
+    """Return the gains of a line.
+
+    Skip parts that are damaged (by a killed worker or a full disk) or of another version.
+    """
     try:
         _, gains = json.loads(line)
         return [gain for gain in gains if _is_gain(gain, bucket_count)]
@@ -179,7 +186,7 @@ def _is_gain(gain: Any, bucket_count: int) -> bool:
 def figures_json(
     errors: int, buckets: Sequence[int], bounds_s: Sequence[float], window_s: int
 ) -> dict[str, Any]:
-    """Return a window's figures; a share is never given without its number of requests and its window."""
+    """Return the figures of a window. Each share stands with its number of requests and its window."""
     total, cumulative = 0, []
     for bound_s, count in zip((*bounds_s, float("inf")), buckets, strict=True):
         total += count

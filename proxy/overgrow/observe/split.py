@@ -1,9 +1,10 @@
 """The split: each route's requests, errors and median latency, side by side.
 
-Pure: samples in, figures out. Counts and medians are totals since the metrics folder was made. Only the live share is
-for the last minute alone, so that it shows a flip at once. The median is computed from histogram buckets by linear
-interpolation inside the bucket that holds the middle request, like PromQL's histogram_quantile. Its error is at most
-the width of that bucket. If the median is above the last bound, the last bound is returned.
+Pure: samples in, figures out. Counts and medians are totals since the metrics folder was made. Only the live
+share is for the last minute alone, so that it shows a flip at once. The median is computed from histogram
+buckets as in PromQL's histogram_quantile: by linear interpolation in the bucket that holds the middle request.
+Its error is at most the width of that bucket. If the median is above the last bound, the last bound is
+returned.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ class SideFigures:
 
 @dataclass(frozen=True, slots=True)
 class RouteSplit:
-    """One route's figures. `route` is None for "default" and for names no longer in the table."""
+    """One route's figures.
+
+    `route` is None for "default" and for removed routes, whose names the table no longer has.
+    """
 
     name: str
     route: Route | None
@@ -56,12 +60,15 @@ class RouteSplit:
 
     @property
     def share(self) -> float | None:
-        """Migrated's share, in percent, of the requests that either side served; None without such requests."""
+        """Migrated's share, in percent, of the requests that the two sides served.
+
+        None if there were no such requests.
+        """
         return _share(self.legacy.requests, self.migrated.requests)
 
     @property
     def live_share(self) -> float | None:
-        """Migrated's share, in percent, of the requests that either side served in the last minute."""
+        """Migrated's share, in percent, of the requests that the two sides served in the last minute."""
         return _share(*self.live)
 
     @property
@@ -78,7 +85,7 @@ def _share(legacy: int, migrated: int) -> float | None:
 
 
 def split_by_route(samples: Iterable[Sample], routes: Sequence[Route]) -> tuple[RouteSplit, ...]:
-    """Return the figures of each route in order, then of "default", then of removed routes that have counts."""
+    """Return the figures of each route in order, then of "default", then of removed routes that still have counts."""
     figures = _SampleIndex(samples)
     known = {route.name: route for route in routes}
     retired = sorted(figures.names - known.keys() - {DEFAULT})
@@ -92,7 +99,7 @@ def split_of_totals(
     bounds_s: Sequence[float],
     routes: Sequence[Route],
 ) -> tuple[RouteSplit, ...]:
-    """Return what `split_by_route` returns, from counts by route and side: errors, then requests in each bucket."""
+    """Return the same as `split_by_route`, but from counts by route and side: errors, then requests in each bucket."""
     recent: defaultdict[tuple[str, str], int] = defaultdict(int)
     for sample in live:
         recent[sample.labels["route"], sample.labels["side"]] += int(sample.value)
@@ -158,7 +165,7 @@ def median(buckets: Iterable[tuple[float, float]]) -> float | None:
 
 
 def quantile(buckets: Iterable[tuple[float, float]], share: float) -> float | None:
-    """Return the value below which a share of a cumulative histogram's requests lies; None without requests."""
+    """Return the value below which a share of a cumulative histogram's requests lies; None if there are no requests."""
     ordered = sorted(buckets)
     if not ordered or not ordered[-1][1]:
         return None

@@ -1,8 +1,9 @@
 """The busiest paths that no route takes, as templates: what is still to be routed.
 
-Each worker keeps at most MOST templates in a file of its slot; a reader adds up all slots. When a worker finds more,
-it drops the rarest ones, and remembers the most requests that a dropped template can have had. So each count is exact
-or its error is known, and no unlisted template has had more requests than that (as in the space-saving algorithm).
+Each worker keeps at most MOST templates in a file of its slot; a reader adds up all slots. When there are more,
+a worker drops the rarest templates and remembers the highest count that a dropped template can have had. Each
+count is therefore exact, or its error is known. This is the space-saving algorithm: every template outside the
+list has had at most that highest count.
 
 Counts are kept for one to two times PERIOD_S, also across restarts. If a worker is killed, the last seconds are
 missing.
@@ -37,7 +38,7 @@ _NOT_FOUND, _ERROR = frozenset({404, 410}), 500
 
 
 class UnroutedRequest(NamedTuple):
-    """The part of an unrouted request that is counted: requests with equal values here are counted together."""
+    """The counted part of an unrouted request. Requests with equal values are counted together."""
 
     method: str
     path: bytes  # without query
@@ -59,7 +60,7 @@ class TemplateCount:
 
     @property
     def most(self) -> int:
-        """How many requests there were at most."""
+        """The highest number of requests that there can have been."""
         return self.requests + self.missed
 
     def count(self, request: UnroutedRequest, times: int, now_s: float) -> None:
@@ -137,7 +138,7 @@ class UnroutedCounts:
 
     @property
     def missing_at_most(self) -> int:
-        """The most requests that an unlisted template can have had."""
+        """The highest number of requests that a template outside the list can have had."""
         return self.dropped_most + self.overflow
 
     def busiest(self) -> list[tuple[str, TemplateCount]]:
@@ -146,7 +147,7 @@ class UnroutedCounts:
 
 
 class UnroutedFile:
-    """The file of one worker's counts. Its methods call the file system, from one thread at a time."""
+    """The file of one worker's counts. Its methods call the file system; only one thread at a time may call them."""
 
     def __init__(self) -> None:
         self._counts: UnroutedCounts | None = None
@@ -159,7 +160,7 @@ class UnroutedFile:
 
     @property
     def has_unwritten(self) -> bool:
-        """Whether requests were counted that are not in the file yet."""
+        """Whether some counted requests are still missing in the file."""
         return not self._is_written
 
     def add(
@@ -170,7 +171,7 @@ class UnroutedFile:
         overflow: int,
         now_s: float,
     ) -> None:
-        """Count requests, and write the file; if the file was written a moment ago, a later call writes it.
+        """Count requests and write the file. If the file was written a moment ago, leave the writing to a later call.
 
         Raises:
             OSError: if the file cannot be read or written.
@@ -191,7 +192,7 @@ class UnroutedFile:
             self.write(now_s)
 
     def write(self, now_s: float) -> None:
-        """Write what is not written yet."""
+        """Write the counts that are still missing in the file."""
         if self._is_written or self._counts is None or self._place is None:
             return
         data = json.dumps(
@@ -205,7 +206,10 @@ class UnroutedFile:
         self._next_write_s = now_s + len(data) / WRITE_BYTES_PER_S
 
     def _move_to(self, place: Path, now_s: float) -> None:
-        """Continue the counts in the file at `place`. If that is in another folder, add the counts so far to it."""
+        """Continue the counts in the file at `place`.
+
+        If this file is in another folder, add the counts so far to it.
+        """
         former, former_place = self._counts, self._place
         if former is not None and former_place is not None and former_place.parent == place.parent:
             with suppress(OSError):
@@ -218,7 +222,7 @@ class UnroutedFile:
             self._is_written = False
 
     def _open(self, folder: Path, slot: int, now_s: float) -> UnroutedCounts:
-        """Return the counts of the slot: those of the file, or new ones if the file is missing, unusable or too old."""
+        """Return the counts in the slot's file. If the file is missing, unusable or too old, return new counts."""
         place = folder / _CURRENT.format(slot)
         if place != self._place:
             self._move_to(place, now_s)
@@ -263,11 +267,11 @@ def _read(path: Path) -> UnroutedCounts | None:
 
 @lru_cache(maxsize=16)  # a pure memo: an open page asks every two seconds
 def _read_unless_same(path: Path, _signature: Signature) -> UnroutedCounts | None:
-    """Like `_read`, but cached for each signature of a file. The caller must not change the counts."""
+    """Like `_read`, but read a file again only if its signature has changed. The caller must not change the counts."""
     return _read(path)
 
 
 def _template_of_bytes(path: bytes) -> PathTemplate | None:
-    """Return the template of a path as it was sent; None if it can be read in more than one way."""
+    """Return the template of a path as the client sent it; None if the path has more than one reading."""
     decoded = path_of(path)
     return None if decoded is None else template_of(decoded)

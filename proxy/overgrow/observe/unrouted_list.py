@@ -1,7 +1,7 @@
-"""The busiest paths that no route takes, as the page, the API and reports show them, each with the route that would take it.
+"""Lists the busiest paths without a route, each with an entry of routes.yaml that would take it.
 
-Pure. Paths that legacy always answers with 404 or 410 are marked and come last: most of them are scanners and dead
-links.
+Pure. The page, the API and reports show this list. Paths that legacy always answers with 404 or 410 are marked
+and come last: most of them are scanners and dead links.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class UnroutedRow(NamedTuple):
 
     @property
     def at_most(self) -> int:
-        """How many requests there were at most."""
+        """The highest number of requests that there can have been."""
         return self.counted.most + self.overflow
 
     @property
     def is_junk(self) -> bool:
-        """Whether legacy had nothing at these paths: all responses were 404 or 410."""
+        """Whether legacy has nothing at these paths: all its responses were 404 or 410."""
         return self.counted.not_found == self.counted.requests
 
     @property
@@ -46,7 +46,10 @@ class UnroutedRow(NamedTuple):
 
     @property
     def route_lines(self) -> str | None:
-        """The entry below `routes:` that takes these requests and leaves them on legacy; None if no rule can."""
+        """The entry for `routes:` that takes these requests and leaves them on legacy.
+
+        None if no rule can express them.
+        """
         try:
             parse_rule(self.template)
         except RuleError:
@@ -75,7 +78,7 @@ class UnroutedRow(NamedTuple):
 
 
 class UnroutedList(NamedTuple):
-    """The rows, the counts that they come from, and what was left out."""
+    """The rows, the counts behind them, and what was left out."""
 
     rows: tuple[UnroutedRow, ...]
     counts: UnroutedCounts | None  # None before there was any request
@@ -97,7 +100,7 @@ class UnroutedList(NamedTuple):
 
 
 def list_unrouted(counts: UnroutedCounts | None, route_of: RouteOf, limit: int) -> UnroutedList:
-    """Return the busiest templates that still have no route, at most `limit`; those that legacy does not have come last."""
+    """Return the busiest templates without a route, at most `limit`. Those that legacy does not have come last."""
     rows = [UnroutedRow(*each, counts.overflow) for each in counts.busiest()] if counts else []
     open_rows = [row for row in rows if not _is_routed(row, route_of)]
     ordered = sorted(open_rows, key=lambda row: row.is_junk)
@@ -111,7 +114,7 @@ def _is_routed(row: UnroutedRow, route_of: RouteOf) -> bool:
 
 
 def _methods_to_route(counted: Mapping[str, int]) -> list[str]:
-    """Return the methods for a route; an empty list, which stands for all methods, if a method is unusual."""
+    """Return the methods for a route. If a method is unusual, return an empty list, which stands for all methods."""
     if not set(counted) <= set(_METHODS):
         return []
     wanted = set(counted) | ({"GET"} if "HEAD" in counted else set())
@@ -121,7 +124,7 @@ def _methods_to_route(counted: Mapping[str, int]) -> list[str]:
 
 
 def _quote(path: str) -> str:
-    """Return a path as YAML: in JSON's quotes if need be, and with `${` doubled, since it would begin a variable."""
+    """Return a path as a YAML scalar: in JSON's quotes if needed, with `${` doubled, because it begins a variable."""
     if _PLAIN.fullmatch(path):
         return path
     return json.dumps(path.replace("${", "$${"), ensure_ascii=False)

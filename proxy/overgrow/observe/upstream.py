@@ -1,7 +1,7 @@
-"""Whether legacy answers, as each worker publishes it on the board, and as all workers together know it.
+"""The state of legacy: what each worker publishes on the board, and what follows from all workers together.
 
-Pure. Every worker publishes the newest evidence that it has: an answer, a failure or a probe. The newest evidence of
-all workers counts as the state of legacy, so every reader of the board gives the same answer.
+Pure. Every worker publishes the newest evidence that it has: an answer, a failure or a probe. The newest
+evidence of all workers determines the state of legacy, so that every reader of the board gives the same answer.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from overgrow.text import rfc3339
 
 
 class UpstreamState(NamedTuple):
-    """Whether legacy answers, since when, why not, and how old the evidence is. Times are unix seconds.
+    """Whether legacy answers, since when, the reason if it does not, and the time of the evidence.
 
-    Without any evidence legacy counts as up, and `since_s` is None.
+    Times are unix seconds. If there is no evidence, legacy counts as up, and `since_s` is None.
     """
 
     up: bool = True
@@ -35,7 +35,7 @@ class UpstreamState(NamedTuple):
         return UpstreamState(False, since_s, code, is_unreachable, now_s)
 
     def at_most(self, now_s: float) -> UpstreamState:
-        """Return the state without times in the future, which remain when the clock is set back."""
+        """Return the state with future times replaced by this time. Future times remain when the clock is set back."""
         since_s = None if self.since_s is None else min(self.since_s, now_s)
         return self._replace(since_s=since_s, at_s=min(self.at_s, now_s))
 

@@ -1,4 +1,4 @@
-"""What each living worker measures about itself now: connections, calls of the app, threads. Read from its gauge file."""
+"""Reads what each living worker measures about itself from its gauge file: connections, calls of the app, threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from overgrow.observe.mapped_counters import UNREADABLE, read_entries
 
 
 class WorkerGauges(NamedTuple):
-    """The figures of one worker; a worker that has just started, or of an earlier version, has zeros."""
+    """The figures of one worker.
+
+    They are zero for a worker that has just started, and for a worker of an earlier version.
+    """
 
     connections: int = 0
     calls: int = 0  # of the migrated app: those that run and those that wait for a thread
@@ -21,7 +24,7 @@ class WorkerGauges(NamedTuple):
 
     @property
     def running(self) -> int:
-        """How many calls have a thread."""
+        """How many calls run in a thread."""
         return max(0, self.calls - self.waiting)
 
 
@@ -34,7 +37,7 @@ _NAMES = {
 
 
 def read_gauges(folder: Path, slots: Iterable[int]) -> Mapping[int, WorkerGauges]:
-    """Return the gauges of the workers in these slots; those whose file cannot be read have zeros."""
+    """Return the gauges of the workers in these slots. If a file cannot be read, the gauges are zero."""
     return {slot: _read_slot(folder / f"gauge_livesum_{slot}.db") for slot in slots}
 
 

@@ -1,1 +1,1 @@
-"""The path of one request: the front door and the request in flight."""
+"""The path of one request through the front door, from its head to its record."""

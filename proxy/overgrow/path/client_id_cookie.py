@@ -1,7 +1,7 @@
-"""The cookie that tells a canary's clients apart, and which responses may carry it.
+"""Decides which responses may carry the cookie that distinguishes the clients of a canary.
 
-Pure. Rule: a response that a cache may give to other clients gets no id, because all of these would count as one
-client from then on. If the headers do not say whether a cache may do so, the response gets no id either.
+Pure. Rule: if a cache may give a response to other clients, the response gets no id, because all these clients
+would count as one from then on. If the headers leave this open, the response gets no id either.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def id_cookie(client_id: str, scheme: str) -> bytes:
 
 
 def may_caches_share_response(status: int, headers: Headers, now_s: float) -> bool:
-    """Return whether a cache may give the response to other clients (RFC 9111 3), so that it must get no id.
+    """Return whether a cache may give the response to other clients (RFC 9111 3). Such a response must get no id.
 
     A 304 updates a stored response, headers included (RFC 9111 4.3.4).
     """
@@ -61,7 +61,7 @@ def may_caches_share_response(status: int, headers: Headers, now_s: float) -> bo
 
 
 def _lets_some_cache_store(name: str, value: str) -> bool:
-    """Return whether a header that only some caches read, such as CDN-Cache-Control, lets those caches store."""
+    """Return whether a header for some caches only, such as CDN-Cache-Control, allows these to store the response."""
     if name == "x-accel-expires":  # nginx's: seconds, or @ and a unix time
         return value.strip() not in ("0", "")
     if name == "cache-control" or not name.endswith(_FOR_SOME_CACHES):
@@ -88,7 +88,7 @@ def _parse_directives(text: str) -> Iterator[Directive]:
 def _forbids_sharing(directives: Iterable[Directive]) -> bool:
     """Return whether the directives forbid every shared cache to reuse the response.
 
-    `private` or `no-cache` with an argument such as "set-cookie" does not count: it withholds one field only,
+    `private` or `no-cache` with an argument such as "set-cookie" does not count: it concerns only one field,
     and many caches ignore the argument. must-understand cancels no-store (RFC 9111 5.2.2.3).
     """
     found = list(directives)
@@ -110,15 +110,15 @@ def _allows_reuse(directives: Iterable[Directive]) -> bool:
 
 
 def _is_zero_argument(argument: str | None) -> bool:
-    """Return whether a directive's argument is 0; a malformed one is not."""
+    """Return whether a directive's argument is 0; False for a malformed argument."""
     return bool(argument) and not (argument or "").strip("0")
 
 
 def _expires_in_future(expires: list[str], dates: list[str], now_s: float) -> bool:
-    """Return whether Expires is later than the response's Date, or than now if it has no Date.
+    """Return whether Expires is later than the response's Date. If there is no Date, compare with the present time.
 
-    RFC 9111 5.3: a value such as 0 is in the past. Any other invalid date counts as later, because some
-    caches may understand it.
+    RFC 9111 5.3: a value such as 0 is in the past. Any other invalid date counts as future, because some caches
+    may understand it.
     """
     dated = [_unix_time(date) for date in dates]
     since_s = next((at for at in dated if at is not None), now_s)

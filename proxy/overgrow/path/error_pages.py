@@ -1,7 +1,7 @@
 """A Server that turns the front door's own responses into pages for browsers.
 
-Programs get the short text of FAILURES. A client whose Accept names text/html gets a page with the
-same words; the template is the team's own or the built-in one. Status and headers are the same.
+Programs get the short text of FAILURES. If Accept names text/html, the client gets a page with the same words,
+made from the team's own template or the built-in one. Both responses have the same status and headers.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ _NO_WEIGHT = re.compile(rb";?\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)", re.IGNORECASE)
 
 
 class ErrorPages:
-    """Wraps a Server; `templates` maps a failure code, a status, or `error` (all others) to a string.Template text.
+    """Wraps a Server.
 
-    A template may say `$status`, `$title`, `$code`, `$message` and `$retry_after` (seconds, or empty).
+    `templates` maps a failure code, a status, or `error` (the default) to the text of a string.Template. A
+    template may use `$status`, `$title`, `$code`, `$message` and `$retry_after` (seconds, or empty).
     """
 
     def __init__(self, server: Server, templates: Mapping[str, str]) -> None:
@@ -55,7 +56,7 @@ class ErrorPages:
         self._templates = templates
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Ask the wrapped server; turn a failure's text into a page for a browser."""
+        """Ask the wrapped server. If a browser gets the front door's own text, replace the text by a page."""
         reply = await self._server.serve(inbound, decision)
         if (
             reply.failure is not None
@@ -78,7 +79,7 @@ class ErrorPages:
 def _is_front_door_error_text(reply: Reply) -> bool:
     """Return whether the text of a reply is the front door's own.
 
-    The failure of a reply does not show it, because a side's own response may have a failure noted too.
+    The failure of a reply does not show this, because a side's own response may carry a failure too.
     """
     return isinstance(reply.body, bytes) and any(
         name == b"x-overgrow-error" for name, _ in reply.headers
@@ -96,7 +97,7 @@ def prefers_html(headers: Headers) -> bool:
 
 
 def render_page(failure: Failure, templates: Mapping[str, str]) -> str:
-    """Return the page made from the template of the failure's code, else of its status, else from the general one."""
+    """Return the page made from the first template that exists: for the failure's code, its status, or `error`."""
     status, message = FAILURES[failure.code]
     template = (
         templates.get(failure.code)

@@ -1,8 +1,8 @@
 """The path of one request: read, decide, serve, relay, record.
 
-Band 2: it knows only the words (exchange, routing). Servers, sinks and the live table come in by
-argument. Every request runs through `FrontDoor.__call__`: it has no `except`, one `async with` owns the
-reply, and it stays under 20 lines. No feature changes it: a feature is a fact, a Server that wraps a
+Band 2: it imports only the values of a request (exchange, routing). Servers, sinks and the live table come in
+by argument. Every request runs through `FrontDoor.__call__`. This method has no `except`, one `async with` owns
+the reply, and it stays under 20 lines. Features leave it unchanged: a feature is a fact, a Server that wraps a
 Server, a Sink, or an outside reader.
 """
 
@@ -26,7 +26,7 @@ from overgrow.routing.model import Decision, Timeouts, TrustedProxies
 
 
 class TableSource(Protocol):
-    """Where the front door gets the table in force; the front door reads `matcher` once for each request."""
+    """The source of the table in force. The front door reads `matcher` once for each request."""
 
     @property
     def matcher(self) -> Matcher:
@@ -38,7 +38,7 @@ class TableSource(Protocol):
 class Collaborators:
     """The objects and functions that the front door works with.
 
-    `facts` is called once for each request, and returns the facts for `decide` that are not in the request.
+    `facts` is called once for each request. It returns facts for `decide` that do not come from the request.
     """
 
     servers: Mapping[str, Server]
@@ -82,13 +82,13 @@ class FrontDoor:
             await request.relay_response()
 
     def decide(self, head: Head) -> Decision:
-        """Decide with the table in force; the WSGI mount calls this too."""
+        """Decide with the table in force. The WSGI mount calls this method too."""
         return decide(self._tables.matcher, head, self._facts())
 
     def add_own_headers(
         self, decision: Decision, head: Head, headers: Headers, status: int = 200
     ) -> list[tuple[bytes, bytes]]:
-        """Return a response's headers, with those of the front door added: a cookie with the client's id, X-Overgrow."""
+        """Return a response's headers with the front door's own added: X-Overgrow, and a cookie with the client id."""
         if not (decision.assign_id or self._expose or decision.reason == "override"):
             return headers if isinstance(headers, list) else list(headers)
         added = list(headers)
@@ -107,7 +107,7 @@ class FrontDoor:
 
 # Map 5 (docs/architecture.md#a-request-by-numbers)
 def read_head(scope: Scope, native: NativeScope, trusted: TrustedProxies) -> Head:
-    """Station 1: return the head of an ASGI scope; `native` has the target of the request byte for byte."""
+    """Station 1: return the head of an ASGI scope. `native` has the request's target byte for byte."""
     headers = scope["headers"]
     return head_of(
         scope["method"],
@@ -132,7 +132,7 @@ def overgrow_header(decision: Decision) -> bytes:
 class SingleServerApp:
     """An ASGI callable that sends every request to one server: the admin listener's path.
 
-    Nothing is decided or recorded, and no forwarding header is trusted.
+    It neither decides nor records, and it trusts no forwarding header.
     """
 
     own_cookies: tuple[bytes, ...] = ()  # the server is the front door's own
@@ -156,7 +156,7 @@ class SingleServerApp:
         """Record nothing: requests for the admin listener are not counted as traffic."""
 
     def clock(self) -> float:
-        """Return 0, because no exchange is recorded, so none needs a time."""
+        """Return 0: exchanges are not recorded here, so that times do not matter."""
         return 0.0
 
 

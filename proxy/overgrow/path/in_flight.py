@@ -1,7 +1,8 @@
 """One request in flight: its client, its reply, and how it ends.
 
-Band 2, beside the front door: it imports only exchange, http and routing. An InFlightRequest owns the reply, watches
-the client, relays and records the exchange. A ReceivedBody is the client's body; reading it also shows a disconnect.
+Band 2, beside the front door: it imports only exchange, http and routing. An InFlightRequest owns the reply,
+watches the client, relays the response and records the exchange. A ReceivedBody is the client's body; reading
+it also shows a disconnect.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class RequestRecorder(Protocol):
 
     @property
     def own_cookies(self) -> tuple[bytes, ...]:
-        """The cookies that neither side may see."""
+        """The cookies that are hidden from both sides."""
         ...
 
     def record(self, exchange: Exchange) -> None:
@@ -59,10 +60,10 @@ class RequestRecorder(Protocol):
 
 
 class Outcome(NamedTuple):
-    """How an exchange ended: whose failure is recorded, and whether the client's connection breaks.
+    """How an exchange ended: the failure to record, and whether to break the client's connection.
 
-    If `breaks` is set, our own server breaks the connection, and the exception is not raised in it. Otherwise
-    an exception is a fault of the front door: it is raised in the server, which logs it.
+    If `breaks` is True, our own server breaks the connection, and the exception does not reach the server.
+    Otherwise an exception is a fault of the front door: it reaches the server, which logs it.
     """
 
     failed: Literal["client", "body", "reply"]
@@ -80,9 +81,9 @@ FAULT = Outcome("reply", breaks=False)
 
 
 def outcome_of(error: BaseException | None, reply: Reply | None, *, has_left: bool) -> Outcome:
-    """Return how an exchange ended; `has_left` says that the server reported that the client left.
+    """Return how an exchange ended. `has_left` says whether the server has reported that the client left.
 
-    `send` raises OSError if the client is gone (ASGI 2.4). Before there is a reply, an OSError is a fault.
+    `send` raises OSError if the client is gone (ASGI 2.4). An OSError before the reply exists is a fault.
     """
     if has_left and isinstance(error, asyncio.CancelledError):
         return CLIENT_LEFT
@@ -155,7 +156,7 @@ class InFlightRequest:
             self.inbound = self._build_inbound(head)
 
     def _build_inbound(self, head: Head) -> Inbound:
-        """Return the request as either side may see it."""
+        """Return the request in the form that a side may see."""
         native, announced = self._native, has_body(head)
         if announced or not native.is_native:
             self._body = ReceivedBody(self._receive, announced)
@@ -180,7 +181,7 @@ class InFlightRequest:
         return self
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        """Close the reply, set who failed, record the exchange; True suppresses the exception."""
+        """Close the reply, set the failure, and record the exchange. The result True suppresses the exception."""
         if self._watcher is not None:
             self._watcher.cancel()
         reply = self.reply
@@ -195,7 +196,7 @@ class InFlightRequest:
     async def _finish_early_and_decide_suppression(
         self, reply: Reply | None, error: BaseException | None
     ) -> bool:
-        """End an exchange that broke off, or whose reply must not be sent (status 0).
+        """End an exchange that broke off, or that has a reply with status 0, which is never sent.
 
         Return whether to suppress `error`.
         """
@@ -217,7 +218,7 @@ class InFlightRequest:
         return is_broken or outcome is CLIENT_LEFT
 
     def _set_failure(self, outcome: Outcome, error: BaseException | None) -> None:
-        """Set who failed in this exchange, if anybody did."""
+        """If somebody failed in this exchange, set the failure."""
         if outcome.failed == "client":
             self.failure = self._native.ended_as or CLIENT_GONE
             if self.failure is not CLIENT_GONE and not self._status:
@@ -266,14 +267,14 @@ class InFlightRequest:
             await self._send({"type": "http.response.trailers", "headers": list(trailers())})
 
     def _build_start_message(self, reply: Reply) -> Message:
-        """Return the ASGI message that starts a response; our own servers take a reason phrase too."""
+        """Return the ASGI message that starts a response. Our own servers also accept a reason phrase in it."""
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         if reply.reason is not None and self._native.is_native:
             start["reason"] = reply.reason
         return start
 
     async def _relay_whole(self, body: bytes, reply: Reply) -> None:
-        """Send a response whose whole body, with any trailers, is in memory."""
+        """Send a response whose body and trailers are completely in memory."""
         trailers = reply.trailers() if reply.trailers and self._native.accepts_trailers else ()
         start = self._build_start_message(reply)
         await self._send({**start, "trailers": True} if trailers else start)
@@ -283,7 +284,7 @@ class InFlightRequest:
             await self._send({"type": "http.response.trailers", "headers": list(trailers)})
 
     def _apply_stream_idle_timeout(self, headers: Headers) -> None:
-        """Apply `stream_idle_timeout` to a response that is an event stream."""
+        """If the response is an event stream, apply `stream_idle_timeout`."""
         if streams_events(headers):
             self._native.idle_s = self._timeouts.stream_idle_s
             self._native.is_events = True
@@ -301,7 +302,7 @@ class InFlightRequest:
             self._task.cancel()
 
     async def _cancel_after_disconnect(self) -> None:
-        """Once the body is read, wait until the client disconnects, and cancel the exchange.
+        """Wait until the body has been read and then until the client disconnects; cancel the exchange.
 
         This is for ASGI servers that report a disconnect by `receive` only.
         """
@@ -345,7 +346,7 @@ class ReceivedBody:
         self.count = 0  # bytes
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body's non-empty chunks; raise ClientGone when it ends early."""
+        """Yield the body's non-empty chunks. If the body ends early, raise ClientGone."""
         more = True
         while more:
             message = await self._receive()
@@ -360,7 +361,7 @@ class ReceivedBody:
             self._finished.set()
 
     async def wait_for_disconnect(self) -> None:
-        """Return once the client is gone. First wait until the body is read, because only one task may call `receive`."""
+        """Return once the client is gone. Wait first until the body has been read: only one task may call `receive`."""
         if self._finished is not None:
             await self._finished.wait()
         with suppress(asyncio.CancelledError):
@@ -383,11 +384,10 @@ def has_body(head: Head) -> bool:
 
 
 def strip_private_headers(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKIES) -> Head:
-    """Return the head that either side may see.
+    """Return the head without the headers that are hidden from both sides.
 
-    It has no X-Overgrow-* header, no Proxy, no name with an underscore, and no cookie of the front door
-    but overgrow_id. WSGI maps an underscore to a hyphen, so a client could send X_Forwarded_For and be
-    trusted.
+    Hidden are X-Overgrow-*, Proxy, names with an underscore, and the front door's cookies except overgrow_id.
+    WSGI maps a hyphen to an underscore, so that a client could send X_Forwarded_For and the app would trust it.
     """
     headers = head.headers
     known = headers if type(headers) is HeaderMemo else None

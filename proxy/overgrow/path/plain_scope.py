@@ -1,7 +1,7 @@
 """The stand-in for `scope["overgrow"]` on ASGI servers that are not ours.
 
-Rule: it implements overgrow.exchange.NativeScope but offers nothing beyond ASGI. It reads the target
-and the peer from the ASGI scope.
+Rule: it implements overgrow.exchange.NativeScope, but can do only what ASGI can do. It reads the target and the
+peer from the ASGI scope.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PlainScope:
 
 
 def _request_target(scope: MutableMapping[str, Any]) -> bytes:
-    """Return the request target as exactly as a plain ASGI server gives it."""
+    """Return the request target, as exact as a plain ASGI server provides it."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("latin-1")
     query: bytes = scope.get("query_string", b"")
     return raw + b"?" + query if query and b"?" not in raw else raw

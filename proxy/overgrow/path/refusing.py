@@ -35,7 +35,7 @@ class NoUpgrade:
         self._server = server
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Answer 501 to a WebSocket handshake; ask the wrapped server for anything else."""
+        """Answer 501 to a WebSocket handshake. For any other request, ask the wrapped server."""
         if inbound.head.upgrade:
             return failure_reply(Failure("no-upgrade", "decide", "front"))
         return await self._server.serve(inbound, decision)
@@ -45,7 +45,7 @@ class BodyLimit:
     """A Server that answers 413 `body-too-large` to bodies beyond a limit.
 
     A body whose declared length is over the limit is refused at once. A body without a declared length breaks
-    off at the limit: to the wrapped server it looks like an upload that broke off, never like a complete one.
+    off at the limit: the wrapped server sees an upload that broke off, and never takes it for complete.
     """
 
     def __init__(self, server: Server, max_bytes: Callable[[], int | None]) -> None:
@@ -53,7 +53,7 @@ class BodyLimit:
         self._max_bytes = max_bytes
 
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
-        """Ask the wrapped server, unless the body is too large."""
+        """If the body is too large, refuse it; else ask the wrapped server."""
         if inbound.body is None:  # most requests: without a coroutine more
             return self._server.serve(inbound, decision)
         return self._serve_limited(inbound, inbound.body, decision)

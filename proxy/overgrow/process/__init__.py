@@ -1,1 +1,1 @@
-"""What one worker process holds while it serves, and what it publishes for others."""
+"""The values and loops of one worker process while it serves, and what it publishes for other processes."""

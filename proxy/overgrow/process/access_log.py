@@ -1,4 +1,4 @@
-"""The access log of one process as the settings ask for it: its format, its target, its share of the requests."""
+"""Builds the access log of one process from the settings: its format, its target, and its share of the requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHOLE = 10_000  # hundredths of a percent
 def build_access_log(
     settings: Settings, stream: Any, on_drop: Callable[[int], None] | None = None
 ) -> AccessLog:
-    """Return the access log; without a log file in the settings it goes to `stream`, which is standard output."""
+    """Return the access log. If the settings name no file, it goes to `stream`, which is standard output."""
     is_terminal = settings.access_log_file is None and _is_terminal(stream)
     file = settings.access_log_file
     target: LogTarget = StreamTarget(stream) if file is None else FileTarget(file)
@@ -29,7 +29,10 @@ def build_access_log(
 
 
 def line_format(settings: Settings, environ: Mapping[str, str], *, is_terminal: bool) -> LineFormat:
-    """Return the format that is set; if none is, the short one in a terminal and JSON elsewhere."""
+    """Return the format that the settings name.
+
+    If they name none, return the short one in a terminal, and JSON elsewhere.
+    """
     name = settings.access_log or ("short" if is_terminal else "json")
     if name == "combined":
         return CombinedLines()
@@ -40,7 +43,7 @@ def line_format(settings: Settings, environ: Mapping[str, str], *, is_terminal: 
 
 
 def access_log_sinks(settings: Settings, log: AccessLog) -> tuple[Sink, ...]:
-    """Return the sinks that write the access log; none if it is off."""
+    """Return the sinks that write the access log; an empty list if the log is off."""
     if settings.access_log == "off":
         return ()
     sample = settings.access_log_sample
@@ -48,7 +51,7 @@ def access_log_sinks(settings: Settings, log: AccessLog) -> tuple[Sink, ...]:
 
 
 def may_color(environ: Mapping[str, str]) -> bool:
-    """Whether colours may be sent to a terminal: not if NO_COLOR is set (no-color.org), and not if TERM is `dumb`."""
+    """Whether to send colours to a terminal. NO_COLOR (no-color.org) and TERM=dumb forbid them."""
     return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 

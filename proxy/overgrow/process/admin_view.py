@@ -1,4 +1,4 @@
-"""What the admin pages may see of one process: implements overgrow.admin.view.AdminView."""
+"""The view that the admin pages have of one process. It implements overgrow.admin.view.AdminView."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ASKED_S = 3.0  # for the workers to say whether they would accept a table
 
 
 class ProcessView:
-    """What the admin pages may see of this process."""
+    """The view that the admin pages have of this process."""
 
     def __init__(self, settings: Settings, live: LiveTable, state: Path, app: HostApp) -> None:
         self._live = live
@@ -44,7 +44,7 @@ class ProcessView:
         )
 
     def open_groups(self) -> Mapping[str, int]:
-        """Return {route name: number of groups of mismatches that no current rule covers}."""
+        """Return the number of open groups of each route. A group is open if no current rule covers it."""
         return self._groups.counts(self.table.routes if self.table else ())
 
     def ask_gate(self, question: GateQuestion) -> GateReport:
@@ -53,7 +53,7 @@ class ProcessView:
         return ask_gate(self.config, self.state, self._store, routes, question)
 
     def ask_workers(self, data: bytes) -> None:
-        """Ask all workers whether they would accept a text of the table; raise EditRefused if one would not."""
+        """Ask all workers whether they would accept a text of the table. If one rejects it, raise EditRefused."""
         proposals.ask_workers(self.state, data, partial(workers, self.board), ASKED_S)
 
     def count_wrong_token(self) -> None:
@@ -62,7 +62,7 @@ class ProcessView:
 
     @property
     def is_owners_socket(self) -> bool:
-        """Whether the admin listener is a unix socket that nobody but its owner can connect to."""
+        """Whether the admin listener is a unix socket to which only its owner can connect."""
         try:
             found = self._socket.lstat() if self._socket else None
         except OSError:
@@ -71,7 +71,7 @@ class ProcessView:
 
     @property
     def board(self) -> Path:
-        """The folder in which workers publish what they run."""
+        """The folder of the workers' board."""
         return self._app.home / "board"
 
     @property
@@ -85,7 +85,10 @@ class ProcessView:
         return self._live.matcher.table
 
     def route_of(self, method: str, path: str) -> str | None:
-        """Return the name of the route that takes a request without headers or query; None if no route does."""
+        """Return the name of the route that takes a request without headers and query.
+
+        None if the request is unrouted.
+        """
         head = Head(method, b"", (), "", "", "http", "")
         route = self._live.matcher.match_path(path, head)
         return route.name if route else None
@@ -97,19 +100,22 @@ class ProcessView:
 
     @property
     def reload_error(self) -> Mapping[str, Any] | None:
-        """What is wrong with routes.yaml, and since when; None if nothing is."""
+        """What is wrong with routes.yaml, and since when; None if routes.yaml is in effect."""
         error = self._live.trouble
         return error.as_json() if error else None
 
     @property
     def boot_error(self) -> Mapping[str, Any] | None:
-        """Why workers fail to start, as the master reports it; None while they start."""
+        """Why new workers fail to start, as the master reports it; None if they start."""
         error: Mapping[str, Any] | None = getattr(self._app.control, "server_boot_error", None)
         return error
 
     @property
     def server(self) -> Mapping[str, Any] | None:
-        """The version, the master's pid and the start time of this front door; None if it runs under another server."""
+        """The version, the master's pid and the start time of this front door.
+
+        None if another server runs the front door.
+        """
         control = self._app.control
         if control is None:
             return None
@@ -127,7 +133,7 @@ class ProcessView:
 
 
 def unix_path(bind: str) -> Path | None:
-    """Return the path of an address that is a unix socket; None for another address."""
+    """Return the path of a unix socket's address; None for any other address."""
     return Path(bind.removeprefix("unix:")) if bind.startswith("unix:") else None
 
 

@@ -14,12 +14,12 @@ VARIABLE = "OVERGROW_ERROR_PAGES"
 
 
 def read_error_pages(folder: Path | None) -> dict[str, str]:
-    """Return the texts of a folder's `CODE.html`, `STATUS.html` and `error.html` by their names without `.html`.
+    """Return the texts of `CODE.html`, `STATUS.html` and `error.html` in a folder.
 
-    An error without a file gets the built-in page.
+    The keys are the names without `.html`. If an error has no file, it gets the built-in page.
 
     Raises:
-        SettingError: if the folder or a file cannot be read, or a file has a name that no error has.
+        SettingError: if the folder or a file cannot be read, or if the name of a file is not that of an error.
 
     """
     if folder is None:

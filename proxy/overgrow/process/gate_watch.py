@@ -1,7 +1,8 @@
 """Judges the gates of routes with a shadow, once a minute, for the metrics and the webhook.
 
-Rule: one worker judges for all, in a thread, one route after the other, and publishes what it found on the board. It
-spends about SPENT_S of processor time a round; if that is too little for all routes, the next round continues.
+Rule: one worker judges for all workers, in a thread, one route after another, and publishes the results on the
+board. A round takes about SPENT_S of processor time. If this is too little for all routes, the next round
+continues.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class GateWatch:
         self.gates: dict[str, Mapping[str, Any]] = {}
 
     async def run(self) -> None:
-        """Judge the gates once a minute, until cancelled; more often while no gate has evidence."""
+        """Judge the gates once a minute, until cancelled. While no gate has evidence, judge more often."""
         while True:
             has_evidence = any(gate["newest_s"] for gate in self.gates.values())
             await asyncio.sleep(INTERVAL_S if has_evidence else _FIRST_S)
@@ -67,7 +68,7 @@ class GateWatch:
                 logger.exception("the gates could not be judged; the next attempt follows")
 
     async def judge(self) -> None:
-        """Judge gates once; if another worker judges for all, forget what this one found before."""
+        """Judge the gates once. If another worker judges for all workers, forget the results of this one instead."""
         routes = self._routes_with_gate() if await self._is_speaker() else []
         judged = await self._thread.call(self._judge_next, routes) if routes else {}
         known = {route.name for route in routes}
@@ -80,7 +81,7 @@ class GateWatch:
         return [each for each in self._read_routes() if each.shadow and each.reversible]
 
     def _judge_next(self, routes: Sequence[Route]) -> dict[str, Mapping[str, Any]]:
-        """Return the judged gates of the next routes; of all routes, unless that takes more than SPENT_S."""
+        """Judge the gates of the next routes, for at most about SPENT_S, and return the results."""
         judged: dict[str, Mapping[str, Any]] = {}
         spent_s = 0.0
         for _ in routes:
@@ -116,7 +117,7 @@ def build_gate_watch(
 def _figures_of(report: GateReport) -> dict[str, Any]:
     """Return the gate's figures.
 
-    `value` is the proven share, and `threshold` the required share, of requests that both sides answer alike.
+    `value` is the proven share of requests that both sides answer alike, and `threshold` is the required share.
     """
     result = report.result
     return {

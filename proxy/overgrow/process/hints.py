@@ -1,6 +1,7 @@
-"""Notes of the running front door about legacy: what legacy's responses suggest but the table does not say.
+"""Notes of the running front door about legacy: its responses suggest something that the table does not mention.
 
-Once a second, the front door checks what the responses so far have shown. Rule: such a hint changes only the notes.
+Once a second, the front door checks what the responses so far have shown. Rule: a hint of this kind changes
+only the notes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class LegacyTraits(NamedTuple):
 
 
 class LegacyHints:
-    """The notes on the legacy app of the current table; they stay until the settings of that app change."""
+    """The notes on the legacy app of the current table. They stay until the settings of this app change."""
 
     def __init__(self, config: Path) -> None:
         self._config = config
@@ -35,7 +36,7 @@ class LegacyHints:
         return list(self._notes.values())
 
     def update(self, legacy: Legacy, traits: Callable[[], LegacyTraits]) -> list[Problem] | None:
-        """Check what legacy's responses show; return only the new notes, or None if the notes did not change."""
+        """Check what legacy's responses show. Return the new notes; None if the notes are the same as before."""
         former = self._notes
         if legacy != self._legacy:
             self._legacy, self._notes = legacy, {}

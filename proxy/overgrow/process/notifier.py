@@ -1,7 +1,8 @@
-"""Tells the webhook what has changed: one worker does it for all, beside everything else.
+"""Notifies the webhook of changes. One worker does this for all workers, without delaying other work.
 
-Rule: nothing waits for the receiver. Events are sent in a thread of its own, each for at most LIMIT_S; events that the
-receiver has not taken wait in a file. Each attempt is counted; process/receiver_watch.py logs when the receiver fails.
+Rule: no other work waits for the receiver. A separate thread sends events, each for at most LIMIT_S. Events
+that the receiver has not taken wait in a file. Each attempt is counted; process/receiver_watch.py logs when the
+receiver fails.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ LIMIT_S = 15.0  # of one attempt; the connection is closed then
 
 
 class _SendingCall(NamedTuple):
-    """A call that sends one event; after LIMIT_S it may still run, until its connection is closed."""
+    """A call that sends one event.
+
+    After LIMIT_S its connection is closed, but the call may still run until it notices.
+    """
 
     event: WebhookEvent
     call: asyncio.Future[Delivery]
@@ -50,7 +54,7 @@ def build_sender(settings: Settings) -> WebhookSender | None:
 
 
 class WebhookNotifier:
-    """The notifications of one worker. `is_speaker` says whether this worker speaks for all of `living`."""
+    """The notifications of one worker. `is_speaker` says whether this worker sends for all workers in `living`."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what one worker lends it
         self,
@@ -70,7 +74,10 @@ class WebhookNotifier:
         self._began_s = 0.0
 
     async def run(self, began_s: float) -> None:
-        """Look for changes and send events every second, until cancelled; the front door started at `began_s` (unix time)."""
+        """Every second, find changes and send events, until cancelled.
+
+        `began_s` is the unix time at which the front door started.
+        """
         self._began_s = began_s
         while True:
             await asyncio.sleep(INTERVAL_S)
@@ -82,7 +89,7 @@ class WebhookNotifier:
                 logger.exception("a change could not be told to the webhook; the next look follows")
 
     async def step(self) -> None:
-        """Look for changes once; if an event is due, try to send it."""
+        """Find changes once. If an event is due, try to send it."""
         living = await self._read_board()
         if not self._is_speaker(living):
             self._outbox = None  # whoever speaks now reads the file
@@ -94,7 +101,7 @@ class WebhookNotifier:
                 return
 
     async def _collect_events(self, living: Sequence[Mapping[str, Any]]) -> Outbox:
-        """Return the outbox with an event for each change; it is written to its file before anything is sent."""
+        """Add an event to the outbox for each change, and write the outbox to its file. Return the outbox."""
         if self._outbox is None:
             self._outbox = await self._files.call(Outbox.read, self._state)
         outbox = self._outbox
@@ -110,7 +117,10 @@ class WebhookNotifier:
         return outbox
 
     async def _try_to_send(self, outbox: Outbox, event: WebhookEvent) -> bool:
-        """Send an event, or go on waiting for the attempt before it; return whether the receiver took one."""
+        """Send an event; return whether the receiver took an event.
+
+        If an earlier call still sends another event, wait for that call instead, and return its result.
+        """
         if self._attempt is None:
             call = self._network.call(self._sender.send, event, time.time())
             self._attempt = _SendingCall(event, asyncio.ensure_future(call))

@@ -1,8 +1,8 @@
-"""A worker's place among all workers: its slot on the board, what it publishes there, and which other workers live.
+"""Holds a worker's slot on the board, publishes the worker's state there, and knows the other living workers.
 
 Rule: after the start every file call runs in a thread, one at a time. While the state folder does not answer, a
-worker uses its last view of the others, and its own current state. If somebody removed the board, it is created
-again, and the worker takes the same slot if that slot is free.
+worker uses the last known state of the other workers, and its own current state. If somebody removed the board,
+it is created again, and the worker takes the same slot if that slot is free.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ class Presence:
         self._changed_event.set()
 
     async def wait_until_published(self) -> None:
-        """Wait until this worker has published once; stop waiting if publishing fails or takes too long."""
+        """Wait until this worker has published once. If publishing fails or takes too long, stop waiting."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._published.wait(), LOOK_S)
 
     async def publish_changes(self) -> None:
-        """Publish what this worker runs, each time it changes, until cancelled."""
+        """Publish the state of this worker whenever it changes, until cancelled."""
         while True:
             await self._changed_event.wait()
             self._changed_event.clear()
@@ -94,7 +94,7 @@ class Presence:
         self.slot.release()
 
     async def living_workers(self) -> Sequence[Mapping[str, Any]]:
-        """Return what the living workers last published; concurrent callers share one read of the board."""
+        """Return what the living workers last published. Concurrent callers share one read of the board."""
         look = self._pending_look
         if look is None or look.done():
             look = self._pending_look = asyncio.ensure_future(
@@ -108,19 +108,19 @@ class Presence:
 
     @property
     def last_seen_workers(self) -> Sequence[Mapping[str, Any]]:
-        """The living workers as they were last read from the board, but with this worker's current state."""
+        """The living workers from the last read of the board, but with this worker's current state."""
         number = self.slot.number
         own = {"slot": number, "pid": os.getpid(), **self._worker_state()}
         others = [each for each in self._living if each.get("slot") != number]
         return sorted([*others, own], key=lambda each: each["slot"])
 
     async def is_spokesman(self) -> bool:
-        """Return whether this worker has the lowest slot of all living workers, and so logs for all of them."""
+        """Return whether this worker has the lowest slot of all living workers. If so, it logs for all of them."""
         first = (await self.living_workers())[0]
         return bool(first["slot"] == self.slot.number)
 
     async def repair_board(self) -> bool:
-        """Create the board again if somebody removed it; return whether a slot was claimed again."""
+        """If somebody removed the board, create it again. Return whether a slot was claimed again."""
         was_lost = await self._files.call(self._repair_slot)
         if was_lost:
             logger.warning(
@@ -142,7 +142,7 @@ class Presence:
         return True
 
     def _return_to_state_dir(self) -> bool:
-        """If the state folder can be used again, move there from the temporary folder; return whether this was done."""
+        """If the state folder can be used again, move there from the temporary folder. Return whether this was done."""
         if not self._state_dir.is_dir():
             return False
         try:
@@ -154,7 +154,10 @@ class Presence:
         return True
 
     async def close(self) -> None:
-        """Release the slot. If the state folder does not respond, the kernel releases it when the process ends."""
+        """Release the slot.
+
+        If the state folder does not respond, leave that to the kernel at the end of the process.
+        """
         leaving = asyncio.ensure_future(self._files.call(self._release_slot))
         await asyncio.wait({leaving}, timeout=RELEASE_S)
 
@@ -170,7 +173,7 @@ def _claim_slot(state: Path, config: Path) -> tuple[Slot, Path]:
 
     The folder is the state folder, or a temporary one if the state folder cannot be used, for example on a full disk.
 
-    An error of the state folder is logged and not raised, because the worker can still serve requests.
+    An error of the state folder is only logged, because the worker can still serve requests.
     """
     take = partial(_claim_slot_in, state)
     try:

@@ -1,9 +1,9 @@
-"""Writes what one worker recently decided: the ring of its last decisions, and the counts of unrouted paths.
+"""Writes the recent traffic of one worker to files: its last decisions, and the counts of unrouted paths.
 
-A loop takes both from the sink and writes them in a thread, so no request waits for a file. A few decisions are
-written at the next tick (TICK_S). Many are written once a second while somebody looks at them; else they are written
-only every UNWATCHED_S, which costs a busy worker next to nothing. What cannot be written now waits in memory, at most
-MOST decisions.
+A loop takes both from the sink and writes them in a thread, so that no request waits for a file. If there are
+few decisions, they are written at the next tick (TICK_S). If there are many, they are written once a second
+while somebody reads them, and otherwise only every UNWATCHED_S, which costs a busy worker little. If writing
+fails, at most MOST decisions wait in memory.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ UNWRITTEN = "recent-traffic-lost path=%s why=%s"
 
 
 class RecentTraffic:
-    """The decisions and unrouted paths of one worker, from the sink to their files."""
+    """Moves the decisions and unrouted paths of one worker from the sink to their files."""
 
     def __init__(self, presence: Presence, note_trace: Callable[[Exchange, bytes], None]) -> None:
         self.sink = RecentExchanges(note_trace)
@@ -52,7 +52,7 @@ class RecentTraffic:
         self._is_failing = False
 
     async def write_continually(self) -> None:
-        """Write what was recorded, until cancelled."""
+        """Write the recorded decisions and paths repeatedly, until cancelled."""
         while True:
             await asyncio.sleep(TICK_S)
             try:
@@ -73,7 +73,7 @@ class RecentTraffic:
             await self._files.call(self._write_decisions, self.sink.take_decisions())
 
     async def _is_time_for_decisions(self) -> bool:
-        """Whether to write decisions now: they are few, somebody looks at them, or the last time was UNWATCHED_S ago."""
+        """Whether to write decisions now: they are few, somebody reads them, or the last time was UNWATCHED_S ago."""
         if self.sink.total <= FEW:
             return self.sink.total + self._count > 0
         age_s = asyncio.get_running_loop().time() - self._written_s
@@ -96,7 +96,7 @@ class RecentTraffic:
             self._unrouted.write(now_s)
 
     def _write_decisions(self, recent: RecentDecisions) -> None:
-        """Write the decisions; if another worker is just writing, they wait for the next time."""
+        """Write the decisions. If another worker is writing at this moment, leave them for the next time."""
         self._waiting.extend(recent.unpack())
         self._count += recent.total
         if not self._count:
@@ -111,7 +111,7 @@ class RecentTraffic:
         self._count = 0
 
     async def close(self) -> None:
-        """Write what is left; wait only for a short time if the state folder does not respond."""
+        """Write what is still in memory. If the state folder does not respond, give up after a short time."""
         last = asyncio.ensure_future(
             self._files.call(self._write_all, self.sink.take_unrouted(), self.sink.take_decisions())
         )

@@ -1,7 +1,8 @@
-"""Records the history of requests: one worker for all, once a second, in a thread of its own.
+"""Records the history of requests. One worker does this for all workers, once a second, in a separate thread.
 
-The worker with the lowest slot records. Workers are not asked for anything: what they count is in mapped files
-that outlive them. So a request never waits for the store, and the next worker goes on where a killed one stopped.
+The worker with the lowest slot records. It reads the counts from mapped files, which outlive the workers.
+Requests therefore never wait for the store. If the recording worker is killed, the next one continues at the
+same place.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class RecordedApp(Protocol):
 
 
 class RequestHistory:
-    """The history of the requests that the workers of one state folder count, as one worker records it."""
+    """Records the requests that the workers of one state folder count, in one worker."""
 
     def __init__(self, app: RecordedApp, presence: Presence) -> None:
         self._app, self._presence = app, presence
@@ -63,7 +64,7 @@ class RequestHistory:
 
     @property
     def problem(self) -> str | None:
-        """Why the history is not stored; None if it is, or if another worker records."""
+        """Why the history is not stored. None if it is stored, or if another worker records."""
         return self._unusable or (self._writer.problem if self._writer is not None else None)
 
     async def run(self) -> None:
@@ -87,15 +88,18 @@ class RequestHistory:
             await self._files.call(self._close)
 
     async def _is_recorder(self) -> bool:
-        """Whether this worker records for all. While the state folder cannot be used, nobody records: the counters keep the counts."""
+        """Whether this worker records for all.
+
+        While the state folder cannot be used, no worker records, and the counters keep the counts.
+        """
         is_at_home = self._presence.home == self._app.state
         return is_at_home and await self._presence.is_spokesman()
 
     async def finish(self, *, has_waiting_clients: bool = False) -> None:
-        """Store the counts of a worker that has left the board, if it was the one that records, or is the last of all.
+        """If this worker was the recording one, or is the last one, store the last counts when it leaves the board.
 
-        If clients wait for the next start of the front door, store nothing, because that may take long. The counters
-        keep the counts, and the next start stores them.
+        If clients wait for the next start of the front door, do not store: storing may take long, and the next
+        start stores the counts.
         """
         if has_waiting_clients:
             return
@@ -142,7 +146,7 @@ class RequestHistory:
             writer.prune(time.time(), clock_s, max_bytes)
 
     def _open(self) -> HistoryWriter | None:
-        """Return the writer; None, with a line in the log, if there can be none."""
+        """Return the writer. If it cannot be opened, log the reason and return None."""
         try:
             from overgrow.store.engine import store_url  # noqa: PLC0415  SQLAlchemy is slow
             from overgrow.store.history.writer import HistoryWriter  # noqa: PLC0415  as above

@@ -1,4 +1,4 @@
-"""What one serving process holds: its slot on the board, its sinks, its watcher.
+"""The objects of one serving process: its slot on the board, its sinks, its watcher.
 
 `Overgrow.open` creates it after the fork, inside the event loop. It knows the app that it serves only through
 the protocol HostApp.
@@ -75,7 +75,7 @@ SWITCH_S = 0.001
 
 
 class HostApp(ProbingApp, Protocol):
-    """What a worker needs of the app it serves: the front door."""
+    """The part of the served app, which is the front door, that a worker needs."""
 
     live: LiveTable
     state: Path
@@ -104,17 +104,17 @@ class HostApp(ProbingApp, Protocol):
 
     @property
     def control(self) -> Any:
-        """What our gunicorn worker offers the app (server.worker.WorkerControl); None elsewhere."""
+        """The control object of our gunicorn worker (server.worker.WorkerControl); None under other servers."""
         ...
 
     @property
     def app_problem(self) -> str:
-        """Why the team's app could not be imported; empty if it could."""
+        """Why the team's app could not be imported; empty if it was imported."""
         ...
 
     @property
     def app_note(self) -> str:
-        """A note that another app could not be imported and was replaced by this app; empty if that did not happen."""
+        """A note that this app replaces another app that could not be imported; empty if it replaces none."""
         ...
 
     @property
@@ -135,12 +135,12 @@ class HostApp(ProbingApp, Protocol):
         ...
 
     def judge_proposal(self, data: bytes) -> tuple[Sequence[Problem], str | None]:
-        """Return (problems of a proposed table in this worker, how the app's sources differ from what it imported)."""
+        """Return (problems of a proposed table in this worker, how the sources on disk differ from the imported)."""
         ...
 
     @property
     def sources(self) -> ImportedSources:
-        """What the team's app was imported from."""
+        """The source files from which the team's app was imported."""
         ...
 
     def build_watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
@@ -149,7 +149,7 @@ class HostApp(ProbingApp, Protocol):
 
 
 class WorkerRuntime:
-    """What one process holds while it serves: a slot on the board, its sinks, its watcher."""
+    """The objects of one serving process: a slot on the board, sinks, and a watcher."""
 
     def __init__(self, app: HostApp, control: Any) -> None:
         self.control = control
@@ -222,7 +222,7 @@ class WorkerRuntime:
                 self._tasks.append(asyncio.create_task(notifier.run(self.control.started_s)))
 
     async def _log_boot_problems(self) -> None:
-        """Log at boot if the table in force is not the one in routes.yaml, or if the team's app is missing."""
+        """At boot, log if the table in force is not that of routes.yaml, and if the team's app is missing."""
         live = self._app.live
         if live.reload_error is not None:
             board = await self.presence.living_workers()
@@ -239,7 +239,7 @@ class WorkerRuntime:
             )
 
     async def _watch_table(self) -> None:
-        """Watch the table; if the watcher fails, start it again."""
+        """Watch the table. If the watcher fails, start it again."""
         self._keep_notes(self._app.live.notes)
         watcher = self._app.build_watcher(self._apply_change)
         while True:
@@ -282,7 +282,7 @@ class WorkerRuntime:
                 logger.exception("a proposed table could not be judged; the next one is")
 
     async def _reload_on_change(self) -> None:
-        """During development: start `overgrow reload` when a source file was saved."""
+        """During development: start `overgrow reload` when somebody has saved a source file."""
         app, files = self._app, FileThread("sources")
         config = app.settings.config
         watch = SourceWatch(config.parent, app.sources.began_s)
@@ -297,7 +297,10 @@ class WorkerRuntime:
                 logger.exception("the source files could not be looked at; the next look comes")
 
     async def _is_first_to_stay(self) -> bool:
-        """Whether this worker has the lowest slot of the workers that stay, and so starts the reload for all workers."""
+        """Whether this worker has the lowest slot of all workers that stay.
+
+        If so, it starts the reload for all workers.
+        """
         return self._is_first_of(await self.presence.living_workers())
 
     def _is_first_of(self, living: Sequence[Mapping[str, Any]]) -> bool:
@@ -305,12 +308,12 @@ class WorkerRuntime:
         return staying[:1] == [self.presence.slot.number]
 
     def _keep_notes(self, notes: Sequence[Problem]) -> None:
-        """Keep the notes of the current table, for the board."""
+        """Store the notes of the current table, for the board."""
         self._notes = [str(note) for note in notes]
         self.publish()
 
     async def _log_change(self, change: TableEvent) -> bool:
-        """Log a change if this worker has the lowest slot, so that one worker logs for all; return whether it did."""
+        """If this worker has the lowest slot, log a change for all workers. Return whether it did."""
         if not await self.presence.is_spokesman():
             return False
         level = logging.ERROR if change.kind in {"rejected", "unseen"} else logging.INFO
@@ -356,7 +359,7 @@ class WorkerRuntime:
         return bool(getattr(self.control, "is_draining", False))
 
     def _check_leaving(self) -> None:
-        """Publish once on the board that this worker accepts no new clients."""
+        """When this worker begins to leave, publish once on the board that it accepts no new clients."""
         if self._is_leaving != self._published_leaving:
             self._published_leaving = self._is_leaving
             self.publish()
@@ -365,7 +368,7 @@ class WorkerRuntime:
         return [str(note) for note in self._hints.notes]
 
     def _waiting_notes(self) -> list[str]:
-        """Return why this worker does not run what routes.yaml asks for: a missing app, a half-written table."""
+        """Return why this worker does not follow routes.yaml now: a missing app, or a half-written table."""
         stale = f"{self._stale}: overgrow reload" if self._stale else ""
         found = (self._app.app_problem, self._app.app_note, stale, self._app.live.waiting)
         return [str(each) for each in found if each]
@@ -384,7 +387,7 @@ class WorkerRuntime:
             self.publish()
 
     async def _maintain_state(self) -> None:
-        """Every second: restore what was removed from the state folder, and apply requested resets."""
+        """Every second: restore files that somebody removed from the state folder, and apply requested resets."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             try:
@@ -409,14 +412,14 @@ class WorkerRuntime:
             logger.warning("%s", published)
 
     async def _check_sources(self) -> None:
-        """Check whether the app's sources were edited after they were imported, and publish it."""
+        """Check whether the app's sources were edited after the import, and publish the result."""
         stale = await self._files.call(self._app.sources.describe_change)
         if stale != self._stale:
             self._stale = stale
             self.publish()
 
     def _append_gains(self) -> None:
-        """Write what the counters have gained."""
+        """Append the gains of the counters to the rates file."""
         folder, slot = self.presence.home / "metrics", self.presence.slot.number
         self._rates.append(folder, slot, self._metrics.take_gains(), time.time())
 
@@ -427,7 +430,7 @@ class WorkerRuntime:
         self._metrics.repair_files(self.presence.home / "metrics", self.presence.slot.number)
 
     def _restore_last_good(self) -> None:
-        """If the state folder was removed, write last-good again, provided that routes.yaml holds the table in force."""
+        """If the state folder was removed and routes.yaml holds the table in force, write last-good again."""
         config = self._app.settings.config
         data = within(ANSWER_S, config, partial(read_table_file, config))
         if revision_of(data) == self._app.live.matcher.table.revision:
@@ -440,7 +443,7 @@ class WorkerRuntime:
         return self._resets.new_requests()
 
     async def _check_legacy_hints(self) -> None:
-        """Update the notes on what legacy's responses suggest but the table does not say."""
+        """Update the notes on what legacy's responses suggest and the table does not mention."""
         new = self._hints.update(self._app.live.matcher.table.legacy, self._app.hints_from_legacy)
         if new is None:
             return
@@ -450,7 +453,7 @@ class WorkerRuntime:
                 logger.info("%s", note)
 
     def _check_breakers(self) -> None:
-        """Publish which breakers are not closed, when that changes."""
+        """Publish the open and half-open breakers when they change."""
         published = self._app.breakers.snapshot()
         if published != self._published_breakers:
             self._published_breakers = published
@@ -477,7 +480,7 @@ class WorkerRuntime:
                 logger.exception("a heartbeat failed; the next one follows")
 
     async def _update_gauges(self) -> None:
-        """Set the gauges; ask for a replacement if most threads are stuck."""
+        """Set the gauges. If most threads are stuck, ask for a replacement of this worker."""
         self._check_breakers()
         self._check_boots()
         self._check_leaving()
@@ -523,7 +526,7 @@ class WorkerRuntime:
 
 
 def _open_metrics(presence: Presence, config: Path) -> Metrics:
-    """Return the counters of the slot; keep them in a temporary folder if the state folder does not answer."""
+    """Return the counters of the slot. If the state folder does not answer, use a temporary folder."""
     folder, slot = presence.home / "metrics", presence.slot.number
     try:
         return within(ANSWER_S, folder, partial(_open_counters, folder, slot))
@@ -537,7 +540,7 @@ def _open_counters(folder: Path, slot: int) -> Metrics:
 
 
 def _with_first_seen(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> ReloadError:
-    """Return the error; its time is the earliest at which this or another living worker saw the same problems."""
+    """Return the error with the earliest time at which this or another living worker saw the same problems."""
     problems = [problem.as_json() for problem in error.problems]
     published = [worker.get("reload_error") for worker in board]
     known = [one["at"] for one in published if one and one["problems"] == problems]

@@ -1,8 +1,8 @@
 """Automatic reload during development: notices that a source file was saved, and runs `overgrow reload`.
 
 One worker watches, in a thread beside its event loop. Rule: this module decides only when to reload. The
-command imports the code in a process of its own, and prints on standard error what is wrong with a half-written
-file; meanwhile the workers keep serving the last good code.
+command imports the code in a separate process. If a file is half-written, the command prints the fault on
+standard error, and the workers keep serving the last good code.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ POLL_S = 0.5
 
 
 class SourceState(NamedTuple):
-    """When each source file was last changed, and which app the table names; a reload is due if one of these differs."""
+    """When each source file was last changed, and which app the table names.
+
+    If one of these changes, a reload is due.
+    """
 
     times: SourceTimes
     app: str | None
 
 
 class SourceWatch:
-    """Finds source code that was changed since the last reload and is not being written any more."""
+    """Finds source code that has changed since the last reload and that nobody is writing any more."""
 
     def __init__(self, folder: Path, import_began_s: float) -> None:
         self._folder = folder
@@ -37,9 +40,10 @@ class SourceWatch:
         self._tried: SourceState | None = None
 
     def find_change(self, app: str | None) -> str | None:
-        """Return in words what has changed since the last reload; None if nothing has changed, or if files still change.
+        """Return a text on what has changed since the last reload.
 
-        A change is returned once, as soon as two scans in a row find the same.
+        None if everything is the same, or if files still change. A change is returned once, as soon as two
+        scans in a row have the same result.
         """
         found = SourceState(scan_sources(self._folder), app)
         if self._tried is None:  # the first look: what is older than the import runs already

@@ -1,8 +1,8 @@
-"""What has changed since the webhook was last told: each change as one event.
+"""Compares the present state with the state that the webhook knows, and makes one event for each change.
 
-Pure. What the webhook was told is a plain mapping, which is kept in a file; what holds now comes from the board and
-the history. So a change
-is found even if the worker that would have found it was killed, and is found once.
+Pure. The known state is a plain mapping, which is stored in a file. The present state comes from the board and
+the history. If a worker is killed before it finds a change, another worker finds the change. Each change is
+found once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class FrontDoorState:
-    """What holds now: what the living workers publish, and the entries of the history."""
+    """The present state: what the living workers publish, and the entries of the history."""
 
     living: Sequence[Worker]
     entries: Sequence[HistoryEntry]
@@ -41,7 +41,10 @@ class FrontDoorState:
     began_s: float = 0.0  # when the front door started, as unix time
 
     def as_known(self, *, was_legacy_up: bool) -> dict[str, Any]:
-        """Return what to remember of this state, to find the next change; without evidence of legacy, `was_legacy_up` stays."""
+        """Return the values to remember for the next comparison.
+
+        If there is no evidence of legacy, `was_legacy_up` stays.
+        """
         legacy = upstream_json(self.living)
         is_unknown = legacy["up"] and legacy["since"] is None
         return {
@@ -56,9 +59,10 @@ class FrontDoorState:
 def find_events(
     known: Mapping[str, Any] | None, state: FrontDoorState
 ) -> tuple[list[WebhookEvent], dict[str, Any]]:
-    """Return (events for what changed, what is known from now on).
+    """Return (events for the changes, state that is known from now on).
 
-    At the first start `known` is None: then there are events only for what is wrong now, not for the history.
+    At the first start `known` is None. In this case there are events for present problems only, and none for
+    the history.
     """
     if not state.living:  # a board that nobody wrote yet says nothing about legacy or breakers
         return [], dict(known or {})
@@ -76,7 +80,7 @@ def find_events(
 
 
 def _last_key_before_start(state: FrontDoorState) -> str | None:
-    """Return the key of the last entry that is older than the front door; None if there is none."""
+    """Return the key of the last entry from before the front door's start; None if there is no such entry."""
     old = (e.key for e in reversed(state.entries) if _unix_time(e.at) < state.began_s)
     return next(old, None)
 
@@ -169,7 +173,7 @@ def _gate_events(before: Mapping[str, bool], state: FrontDoorState) -> Iterator[
 
 
 def _gates(living: Sequence[Worker]) -> dict[str, bool]:
-    """Return {route: whether its gate is open}, as the worker that judges gates published it."""
+    """Return {route: whether its gate is open}, as the worker that judges the gates published it."""
     published = (one.get("gates") or {} for one in living)
     return {route: bool(gate["is_open"]) for gates in published for route, gate in gates.items()}
 
@@ -189,7 +193,7 @@ def _rejected_digest(living: Sequence[Worker]) -> str | None:
 
 
 def _event(kind: str, at: str, sentence: str, facts: dict[str, Any]) -> WebhookEvent:
-    """Return an event whose id is the same whichever worker finds it."""
+    """Return an event. Its id does not depend on the worker that finds the change."""
     return WebhookEvent(f"evt_{_digest([kind, at, facts])}", kind, at, sentence, facts)
 
 

@@ -1,8 +1,9 @@
-"""The loop in which one worker judges whether legacy answers: once a second by all evidence, and once in between.
+"""The loop in which one worker judges whether legacy answers: by all evidence once a second, and once in between.
 
 The judgement in between uses only what the worker's own requests have shown.
 
-Rule: a probe that hangs delays nothing. It runs beside the loop, and is judged when it ends. One worker probes for all.
+Rule: a probe runs beside the loop, so that a probe that hangs causes no delay. It is judged when it ends. One
+worker probes for all workers.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class ProbingApp(Protocol):
         ...
 
     async def probe_legacy(self) -> Failure | None:
-        """Why legacy does not answer a probe; None if it does."""
+        """Return why legacy does not answer a probe; None if legacy answers."""
         ...
 
 
@@ -54,7 +55,10 @@ class _Probe(NamedTuple):
 
 
 class UpstreamJudge:
-    """Judges legacy for one worker; `publish` publishes the worker's state, `is_prober` says whether it probes for all."""
+    """Judges legacy for one worker.
+
+    `publish` publishes the worker's state; `is_prober` says whether it probes for all workers.
+    """
 
     def __init__(
         self,
@@ -74,9 +78,9 @@ class UpstreamJudge:
         return self._watch.as_json()
 
     async def run(self) -> None:
-        """Judge legacy every second until cancelled; halfway in between, judge what this worker's requests showed.
+        """Judge legacy every second until cancelled. Halfway between, judge by the requests of this worker only.
 
-        An open page asks every two seconds, and must show within three seconds that legacy is down.
+        The reason: an open page asks every two seconds, and must show within three seconds that legacy is down.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -94,7 +98,7 @@ class UpstreamJudge:
                 self._probe.task.cancel()
 
     async def judge(self) -> None:
-        """Judge the newest evidence; start a probe if one is needed, and wait for it for at most INTERVAL_S."""
+        """Judge the newest evidence. If a probe is needed, start one and wait for it, at most INTERVAL_S."""
         watch, legacy = self._watch, self._legacy
         watch.follow_table(legacy, time.time())
         living = await self._board.living_workers()
@@ -109,7 +113,7 @@ class UpstreamJudge:
         self._publish_change(is_prober=is_prober)
 
     def _judge_requests(self) -> None:
-        """Judge what this worker's requests showed; the next `judge` logs it."""
+        """Judge by the requests of this worker. The next call of `judge` logs the result."""
         self._watch.follow_table(self._legacy, time.time())
         self._watch.judge_outcome(self._app.take_legacy_outcome(), time.time())
         if self._watch.needs_publishing():
@@ -120,7 +124,10 @@ class UpstreamJudge:
         return self._app.live.matcher.table.legacy
 
     async def _judge_probe(self) -> None:
-        """Judge the probe that runs, if it ends in time; it does not count if the table now names another legacy app."""
+        """If the running probe ends in time, judge its result.
+
+        Ignore the result if the table names another legacy app by now.
+        """
         probe = self._probe
         if probe is None:
             return
@@ -132,7 +139,7 @@ class UpstreamJudge:
                 self._watch.judge_probe(failure, probe.began_s, time.time())
 
     def _publish_change(self, *, is_prober: bool) -> None:
-        """Publish the state if it changed; the prober also logs it if legacy went down or came back."""
+        """If the state changed, publish it. If legacy went down or came back, the prober also logs this."""
         watch = self._watch
         if watch.needs_publishing():
             self._publish()

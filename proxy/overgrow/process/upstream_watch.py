@@ -1,8 +1,8 @@
-"""Judges whether legacy answers, once a second: by requests, by what other workers know, and by probes.
+"""Judges once a second whether legacy answers, by requests, by the evidence of other workers, and by probes.
 
-Rules: the newest evidence wins, whichever worker found it. If a connection cannot be made, legacy counts as down at
-once. After other failures it counts as down only if there were FAILURES_IN_ROW of them without an answer in between,
-because a single page may be broken. One worker probes for all. Time comes in as a number.
+Rules: the newest evidence wins, whichever worker found it. If a connection cannot be made, legacy counts as
+down at once. After other failures, legacy counts as down only if FAILURES_IN_ROW of them came in a row, because
+a single page may be broken. One worker probes for all workers. Time comes in as a number.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REFRESH_S = (
 
 
 class UpstreamWatch:
-    """What one worker knows of legacy, and what it has published."""
+    """What one worker knows about legacy, and what it has published about legacy."""
 
     def __init__(self) -> None:
         self.state = UNKNOWN
@@ -42,10 +42,10 @@ class UpstreamWatch:
         self._url = legacy.url
 
     def adopt(self, workers: Sequence[Mapping[str, Any]], now_s: float) -> None:
-        """Take over newer evidence of other workers, which then survives them.
+        """Take over newer evidence of other workers, so that the evidence remains when these workers end.
 
-        Evidence from before the clock was set back would be the newest for as long as the clock takes to catch up, so
-        it is dated now.
+        Evidence with a future time, which remains when the clock is set back, gets the present time. Otherwise
+        it would stay the newest until the clock has caught up.
         """
         newest = newest_state(workers)
         if newest.at_s > self.state.at_s:
@@ -53,7 +53,7 @@ class UpstreamWatch:
         self.state = self.state.at_most(now_s)
 
     def judge_outcome(self, outcome: LegacyOutcome | None, now_s: float) -> None:
-        """Judge what this worker's requests showed."""
+        """Judge the outcome of this worker's requests."""
         if outcome is None:
             return
         if outcome.failure is None:
@@ -62,7 +62,10 @@ class UpstreamWatch:
             self._note_failure(outcome.failure, now_s)
 
     def judge_probe(self, failure: Failure | None, began_s: float, now_s: float) -> None:
-        """Judge the outcome of a probe; ignore a failure that legacy did not cause, or that an answer meanwhile disproves."""
+        """Judge the outcome of a probe.
+
+        Ignore a failure that legacy did not cause, and one that a later answer disproves.
+        """
         has_answered = self.state.up and self.state.at_s >= began_s
         if failure is None:
             self.state = self.state.with_answer(now_s)
@@ -70,14 +73,14 @@ class UpstreamWatch:
             self._note_failure(failure, now_s)
 
     def needs_probe(self, legacy: Legacy, now_s: float) -> bool:
-        """Whether legacy should be probed now; this assumes that only one worker asks, once a second."""
+        """Whether to probe legacy now. Only one worker may call this, once a second."""
         age_s = now_s - self.state.at_s
         if legacy.probe is not None:
             return not self.state.up or age_s >= IDLE_S
         return not self.state.up and (self.state.is_unreachable or age_s >= QUIET_S)
 
     def needs_publishing(self) -> bool:
-        """Whether the state has changed since it was published; if so, the caller publishes `as_json`."""
+        """Whether the state has changed since the last publication. If it has, the caller publishes `as_json`."""
         state, published = self.state, self._published
         is_new = state._replace(at_s=0.0) != published._replace(at_s=0.0)
         if is_new or abs(state.at_s - published.at_s) > REFRESH_S:

@@ -1,13 +1,13 @@
 """When to stop sending requests to one side of one route, and how to start again.
 
-Pure: time comes in as a number of seconds that never decreases; nothing here knows requests,
-servers or threads. Rule: only `_enter` changes the state, and only along TRANSITIONS.
+Pure: time comes in as monotonic seconds, and nothing here knows requests, servers or threads. Rule: only
+`_enter` changes the state, and TRANSITIONS lists every allowed change.
 
-A breaker counts responses over a sliding window. When too many fail or are slow it opens,
-and the side gets no requests for a while. Then it is half-open: one request at a time is let through
-as a probe. The first good response starts the recovery, in which the share of requests that are let
-through grows linearly from none to all; too many bad responses meanwhile open it again. If the side was
-unreachable before, one good probe closes the breaker at once.
+A breaker counts responses over a sliding window. When too many fail or are slow, the breaker opens, and the
+side gets no requests for a while. Then the breaker is half-open: it lets one request at a time through as a
+probe. The first good response starts the recovery. During the recovery, the share of requests that the breaker
+lets through grows linearly from none to all. Too many bad responses during the recovery open the breaker again.
+If the side was unreachable before, one good probe closes the breaker at once.
 """
 
 from __future__ import annotations
@@ -109,14 +109,14 @@ def policies_as_markdown() -> str:
 
 
 class BreakerOutcome(NamedTuple):
-    """The outcome of a request that was let through, and the time at which it was let through (`began_s`)."""
+    """The outcome of a request that the breaker let through. `began_s` is the time at which it was let through."""
 
     judgement: Judgement
     began_s: float
 
 
 class BreakerCounts(NamedTuple):
-    """How many responses were counted, how many of them failed, and how many others were slow."""
+    """The number of counted responses, how many of them failed, and how many of the others were slow."""
 
     answers: int
     failed: int
@@ -144,7 +144,7 @@ class Window:
             cell[3 if judgement == "slow" else 2] += 1
 
     def add_good(self, now_s: float) -> list[int]:
-        """Count one good response; return the cell it was counted in."""
+        """Count one good response; return the cell that counts it."""
         tick = int(now_s / self._cell_s)
         cell = self._cells[tick % self.CELLS]
         if cell[0] != tick:
@@ -153,7 +153,7 @@ class Window:
         return cell
 
     def counts(self, now_s: float) -> BreakerCounts:
-        """Return what was counted in the window that ends now."""
+        """Return the counts of the window that ends now."""
         return self._since(int(now_s / self._cell_s))
 
     def last_counts(self) -> BreakerCounts:
@@ -209,7 +209,7 @@ class Breaker:
         return f"<Breaker {self.state} since {self._since_s:g} s: {self.opened_by}>"
 
     def allows(self, now_s: float) -> bool:
-        """Return whether to let one request through now; if True, count that request as let through."""
+        """Return whether to let one request through now. If the result is True, count the request as let through."""
         if self.state == "closed":
             return True
         self._apply_time(now_s)
@@ -218,8 +218,8 @@ class Breaker:
     def record(self, outcome: BreakerOutcome, now_s: float) -> None:
         """Record the outcome of a request that was let through.
 
-        A request that was let through before the current state began is ignored. So the late response to a request
-        from before the breaker opened is not mistaken for a probe.
+        A request that was let through before the current state began is ignored. Otherwise a late response from
+        before the breaker opened could be mistaken for that of a probe.
         """
         judgement, began_s = outcome
         if self.state != "closed":
@@ -233,7 +233,7 @@ class Breaker:
             self._enter("reached" if self._was_unreachable else "answered", now_s)
 
     def record_good(self, began_s: float, now_s: float) -> None:
-        """Record a good response while the breaker is closed; this is faster than `record`, and most responses are good."""
+        """Record a good response of a closed breaker. This is faster than `record`, and most responses are good."""
         if began_s >= self._since_s:
             self._window.add_good(now_s)
 
@@ -242,7 +242,7 @@ class Breaker:
         self._enter("reset", now_s)
 
     def retry_after_s(self, now_s: float) -> int:
-        """Return in how many whole seconds a request may be let through again; at least 1."""
+        """Return the whole seconds after which a request may be let through again; at least 1."""
         if self.state != "open":
             return 1
         return max(1, math.ceil(self._since_s + self.policy.open_s - now_s))
@@ -252,7 +252,10 @@ class Breaker:
         return self._window.counts(now_s)
 
     def share(self, now_s: float) -> float:
-        """Return the share of requests, 0 to 1, that is let through; 0 while only probes are let through."""
+        """Return the share of requests that is let through, from 0 to 1.
+
+        The share is 0 while only probes are let through.
+        """
         if self.state == "recovering":
             return min(1.0, (now_s - self._since_s) / self.policy.recovery_s)
         return float(self.state == "closed")
@@ -272,7 +275,7 @@ class Breaker:
         return self.state == "closed"
 
     def _begin_probe(self, now_s: float) -> bool:
-        """Begin a probe unless one is under way; a probe that hangs is given up after `open_s`."""
+        """If no probe is under way, begin one. A probe that hangs is given up after `open_s`."""
         if self._probe_s is not None and now_s - self._probe_s < self.policy.open_s:
             return False
         self._probe_s = now_s
@@ -281,7 +284,8 @@ class Breaker:
     def _spend_credit(self, now_s: float) -> bool:
         """Let the current share of requests through, evenly spaced.
 
-        Each request adds the share to a credit; a request is let through if the credit is at least 1, and costs 1.
+        Each request adds the share to a credit. If the credit is at least 1, the request is let through, and
+        the credit falls by 1.
         """
         self._credit += self.share(now_s)
         if self._credit < 1.0:
@@ -290,7 +294,7 @@ class Breaker:
         return True
 
     def _judge(self, judgement: Judgement, now_s: float) -> None:
-        """Open the breaker after a bad response, if there are too many bad ones in the window or this one was the probe."""
+        """After a bad response, open the breaker if the window has too many bad ones, or this one came to a probe."""
         self._was_unreachable = judgement == "unreachable"
         if self.state == "half-open":
             self._enter("slow" if judgement == "slow" else "failing", now_s)

@@ -1,14 +1,14 @@
 """A Server around one side, with breakers: it refuses requests while a breaker is open, and counts responses.
 
-Rule: it judges heads, never bodies. Faults of the client (gone, half an upload, a malformed request)
-and our own refusals (a full queue, a drain, a loop) say nothing about a side.
+Rule: it judges heads, never bodies. Two kinds of failures say nothing about a side: faults of the client (gone,
+half an upload, a malformed request), and our own refusals (a full queue, a drain, a loop).
 
-Legacy has breakers only with legacy.breaker, because no other side can answer in its place.
+Legacy has breakers only if the table sets legacy.breaker, because no other side can answer in legacy's place.
 
-Three kinds of requests are neither refused nor counted. First, requests that no route took: all these pages of legacy
-would share one breaker, and one bad page would block them all. Second, requests under the kill file or of
-irreversible routes, because no other side can answer them. Third, overrides, because a tester must see the side as it
-is, without effect on others.
+Three kinds of requests pass without being counted. First, unrouted requests: all these pages of legacy would
+share one breaker, and one bad page would block them all. Second, requests under the kill file or of
+irreversible routes, because no other side can answer them. Third, requests with an override: a tester must see
+the side as it is, and must not affect other users.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ FAILED_STATUS = frozenset({500, 502, 503, 504})
 class BreakerServer:
     """A Server around one side, `legacy` or `migrated`.
 
-    For a route with `fallback`, `decide` has already asked migrated's breaker (`OpenBreakers`), so this Server
-    does not ask it again: that would count the request twice.
+    For a route with `fallback`, `decide` has already asked migrated's breaker (`OpenBreakers`). This Server
+    does not ask it again, because a second question would count the request twice.
     """
 
     def __init__(self, server: Server, breakers: Breakers, side: Side) -> None:
@@ -41,7 +41,10 @@ class BreakerServer:
 
     # Map 10 (docs/architecture.md#a-request-by-numbers)
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
-        """Send the request to the side; while its breaker refuses, return 503 `legacy-open` or `migrated-open`."""
+        """Send the request to the side.
+
+        If its breaker refuses the request, return 503 `legacy-open` or `migrated-open`.
+        """
         route = decision.route
         is_exempt = route is None or not route.reversible or decision.reason in _EXEMPT
         if route is None or is_exempt or not self._breakers.guards(self._side):
@@ -72,7 +75,10 @@ class BreakerServer:
 
 
 def judge_reply(reply: Reply, side: Side, *, slow: bool) -> Judgement | None:
-    """Return what a response says about the side; None if it says nothing."""
+    """Return the judgement on the side that follows from a response.
+
+    None if the response says nothing about the side.
+    """
     failure = reply.failure
     if failure is not None and (failure.party != side or failure.stage == "queue"):
         return None

@@ -1,10 +1,10 @@
 """The breakers of one worker: one per route and side, made when first needed.
 
-Each worker process has its own breakers. Workers share no breakers, so they need not agree, and a worker with a bad
-connection does not block a route for the other workers.
+Each worker process has its own breakers. A worker with a bad connection therefore does not block a route for
+the other workers.
 
-Rule: there are never more breakers than twice the routes of the table in force. A reload keeps the breakers of routes
-that still exist, by name; the others are dropped when the next breaker is made.
+Rule: there are never more breakers than twice the routes of the table in force. A reload keeps the breakers of
+all routes whose names still exist. Breakers of removed routes are dropped when the next breaker is made.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Breakers:
         self.clock = clock
 
     def of(self, route: str, side: Side) -> Breaker:
-        """Return the breaker of a route's side; make it if there is none."""
+        """Return the breaker of a route's side. If there is none, make one."""
         breaker = self._breakers.get((route, side))
         if breaker is None:
             self._drop_vanished()
@@ -52,23 +52,26 @@ class Breakers:
         return breaker
 
     def guards(self, side: Side) -> bool:
-        """Whether routes have breakers for this side: migrated's always, legacy's only with `legacy.breaker`."""
+        """Whether routes have breakers for this side.
+
+        Migrated always has breakers, and legacy if the table sets `legacy.breaker`.
+        """
         return side == "migrated" or self._table_of().legacy.breaker
 
     def refuses(self, route: str, side: Side) -> bool:
-        """Whether a route's side has a breaker that refuses a request now."""
+        """Whether a route's side has a breaker that refuses requests now."""
         breaker = self._breakers.get((route, side))
         return breaker is not None and not breaker.allows(self.clock())
 
     def reset(self, route: str) -> bool:
-        """Close the breakers of a route; return False if it has none."""
+        """Close the breakers of a route. If the route has no breakers, return False."""
         found = [breaker for (name, _), breaker in self._breakers.items() if name == route]
         for breaker in found:
             breaker.reset(self.clock())
         return bool(found)
 
     def snapshot(self) -> list[dict[str, Any]]:
-        """Return the state of the breakers that are not closed, as JSON, ordered by route and side."""
+        """Return the state of the open and half-open breakers as JSON, ordered by route and side."""
         now_s, names = self.clock(), self._names()
         return [
             _breaker_json(route, side, breaker, now_s)
@@ -87,9 +90,9 @@ class Breakers:
 class OpenBreakers:
     """The routes for which migrated's breaker refuses the current request; used as a set by `decide`.
 
-    `decide` evaluates `name in open_breakers` once for each request to a route with `fallback`. If the result is
-    False, the breaker counts the request as let through. It must count, because only a share of the requests is let
-    through while a side recovers.
+    `decide` evaluates `name in open_breakers` once for each request to a route with `fallback`. If the result
+    is False, the breaker counts the request as let through. This count is needed because only a share of the
+    requests is let through while a side recovers.
     """
 
     def __init__(self, breakers: Breakers) -> None:

@@ -1,9 +1,9 @@
 """The commit point of one request: either the app commits, or legacy may answer instead.
 
 The app gets one callable in its environ, `overgrow.commit`, and calls it just before it commits a transaction
-(docs/fallback.md has the lines for SQLAlchemy). After that call there is no fallback. If a fallback began before the
-call, the call raises, so that the app rolls back. The app calls it in its thread; the fallback runs on the event
-loop.
+(docs/fallback.md has the lines for SQLAlchemy). After that call the request does not fall back. If a fallback
+began before the call, the call raises, so that the app rolls back. The app calls it in the app's thread, while
+the fallback runs on the event loop.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 
 class TooLate(RuntimeError):
-    """Raised in an app that commits after legacy was asked to answer its request."""
+    """Raised in an app that commits although legacy is already answering the app's request."""
 
 
 class CommitPoint:
@@ -38,7 +38,7 @@ class CommitPoint:
             self._state = "committed"
 
     def yield_to_legacy(self) -> bool:
-        """Let legacy answer the request from now on; return False if the app has committed already."""
+        """Let legacy answer the request from now on. If the app has committed already, return False."""
         with self._lock:
             if self._state == "open":
                 self._state = "yielded"

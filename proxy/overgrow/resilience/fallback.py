@@ -4,7 +4,7 @@ Rule: the fallback is decided before the client has received a byte. A request i
 if that does no harm. Its method must be safe (or it has an Idempotency-Key, and the route allows that), its
 whole body can be sent again, and the app has not committed.
 
-This module must not know how either side works, and it never makes a response of its own.
+This module must not know how the two sides work, and it makes no response of its own.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ KEPT_BYTES = 64 * 1024
 
 
 class Fallback:
-    """A Server for the migrated side that returns legacy's response if migrated failed.
+    """A Server for the migrated side. If migrated fails, it returns legacy's response.
 
-    It applies to routes with `fallback` where target or canary chose migrated. It does not apply to
-    overrides, because a tester who asks for migrated wants to see its failures. Nor does it apply to
-    irreversible routes, because legacy's data is out of date there. `Reply.fallback` says what migrated
-    returned, and `Reply.decision` says which side answered instead.
+    It applies if the route has `fallback`, and target or canary chose migrated. It does not apply to overrides,
+    because a tester who asks for migrated wants to see migrated's failures. It does not apply to irreversible
+    routes, because legacy's data are out of date there. `Reply.fallback` says what migrated returned, and
+    `Reply.decision` says which side answered instead.
     """
 
     def __init__(self, migrated: Server, legacy: Server, *, kept_bytes: int = KEPT_BYTES) -> None:
@@ -58,7 +58,7 @@ class Fallback:
         return await self._serve_legacy(second, decision, fell)
 
     async def _serve_legacy(self, inbound: Inbound, decision: Decision, fell: FellBack) -> Reply:
-        """Return legacy's response, good or bad, and note on the Reply what migrated returned."""
+        """Return legacy's response, good or bad. Note on the Reply what migrated returned."""
         turned = decision._replace(side="legacy", reason="fallback")
         reply = await self._legacy.serve(inbound, turned)
         reply.decision = turned
@@ -69,7 +69,7 @@ class Fallback:
 def _copy_for_side(
     inbound: Inbound, body: AsyncIterator[bytes] | None, commit: CommitPoint | None = None
 ) -> Inbound:
-    """Copy a request for one side, so that the other side does not see what this side notes on it."""
+    """Copy a request for one side, so that notes of this side on the request are invisible to the other side."""
     # By hand, because this runs for every request and dataclasses.replace is slower.
     copied = Inbound(
         inbound.head, body, inbound.inform, switch_protocol=inbound.switch_protocol, commit=commit
@@ -89,12 +89,15 @@ def may_fall_back(head: Head, decision: Decision) -> bool:
 
 
 def _has_key(head: Head) -> bool:
-    """Whether the request has an Idempotency-Key, by which the client says that sending it twice does no harm."""
+    """Whether the request has an Idempotency-Key.
+
+    With this key the client says that sending the request twice does no harm.
+    """
     return any(name.lower() == b"idempotency-key" and value for name, value in head.headers)
 
 
 def failure_code_of(reply: Reply) -> str | None:
-    """Return the code of migrated's failure: a code of FAILURES or a status; None if it did not fail.
+    """Return the code of migrated's failure: a code of FAILURES or a status; None if migrated succeeded.
 
     A 404 is not a failure: falling back would hide a typing error in a blueprint.
     """
@@ -104,7 +107,7 @@ def failure_code_of(reply: Reply) -> str | None:
 
 
 class ReplayableBody:
-    """A request body that is kept while it is read, if it is no larger than a limit."""
+    """A request body that is kept while it is read, up to a limit."""
 
     def __init__(self, body: AsyncIterator[bytes], limit_bytes: int) -> None:
         self._body = body
@@ -115,7 +118,7 @@ class ReplayableBody:
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether the body can be read from its first byte again, because nothing was read or all of it was kept.
+        """Whether the body can be read again from its first byte, because nothing was read yet or everything was kept.
 
         A body that was read in part is not repeatable: the first reader may still wait for the rest.
         """
@@ -133,7 +136,7 @@ class ReplayableBody:
         self._ended = True
 
     async def replay(self) -> AsyncIterator[bytes]:
-        """Yield the body from its start, for the second reader; call this only if the body `is_repeatable`."""
+        """Yield the body from its start, for the second reader. Call this only if `is_repeatable` is True."""
         for chunk in self._chunks:
             yield chunk
         if not self._ended:

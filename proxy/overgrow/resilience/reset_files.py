@@ -1,8 +1,8 @@
-"""Breakers are reset by a file, `<state>/breakers/ROUTE.reset`: a command touches it, every worker sees it.
+"""Resets breakers by a file, `<state>/breakers/ROUTE.reset`: a command touches the file, and every worker sees this.
 
-A file reaches all workers without a channel between them, and it works when the admin listener does not respond. Its
-modification time is the time of the newest reset request. Nobody deletes it: each worker resets the breakers once
-each time the modification time changes.
+A file reaches all workers without a channel between them, and it works when the admin listener does not
+respond. The file's modification time is the time of the latest request for a reset. Nobody deletes the file:
+each worker resets the breakers once whenever the modification time changes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def request_reset(state: Path, route: str) -> Path:
 
 
 class ResetWatcher:
-    """The reset files that one worker has seen. Files older than the worker do not count."""
+    """The reset files that one worker has seen. Files that are older than the worker are ignored."""
 
     def __init__(self, state: Path) -> None:
         self._folder = state / FOLDER

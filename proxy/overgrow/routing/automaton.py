@@ -1,7 +1,7 @@
 """The paths of a route as a small nondeterministic automaton over characters.
 
-Pure. An automaton cannot tell from single characters whether a number is within its bounds. So the caller passes
-a function that adds the texts of a bounded number.
+Pure. Single characters do not show whether a number is within its bounds. Therefore the caller passes a
+function that adds the texts of a bounded number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from overgrow.routing.rules import parse_rule, segments_of_prefix
 
 
 class CharClass(NamedTuple):
-    """A set of characters: those in `named`, or all except those in `excluded` if `named` is None."""
+    """A set of characters: those in `named`. If `named` is None, all characters except those in `excluded`."""
 
     named: frozenset[str] | None
     excluded: str = ""
@@ -33,7 +33,7 @@ Step = tuple[CharClass | None, int]  # None moves without a character
 
 
 class Automaton:
-    """States 0, 1, ... `end`, and the steps out of each."""
+    """States 0, 1, ... `end`, and for each state the steps to other states."""
 
     def __init__(self) -> None:
         self.steps: list[list[Step]] = [[]]
@@ -54,16 +54,16 @@ class Automaton:
         self.add_classes(*(CharClass(frozenset(character)) for character in text))
 
     def add_optional(self, one: CharClass) -> None:
-        """Add a step that reads one character of this class, or none."""
+        """Add a step that reads at most one character of this class."""
         self.add_classes(one)
         self.steps[-2].append((None, self.end))
 
     def add_repeat(self, one: CharClass) -> None:
-        """Add a loop: any number of characters of this class."""
+        """Add a loop that reads any number of characters of this class."""
         self.steps[-1].append((one, self.end))
 
     def add_choice(self, texts: Iterable[str]) -> None:
-        """Add steps for one of the texts."""
+        """Add alternative steps, one for each of the texts."""
         start = self.end
         ends: list[int] = []
         for text in texts:
@@ -96,7 +96,7 @@ def automaton_of(route: Route, add_number: AddNumber) -> Automaton:
 
 
 def _add_prefix(automaton: Automaton, segments: tuple[str, ...]) -> None:
-    """Add a prefix: its segments, then the end or a slash and anything."""
+    """Add a prefix: its segments, and then the end of the path, or a slash and any text."""
     automaton.add_text("".join(f"/{segment}" for segment in segments))
     start = automaton.end
     automaton.add_text("/")
@@ -128,7 +128,7 @@ def _add_converter(automaton: Automaton, one: Converter, add_number: AddNumber) 
 
 
 def _add_word(automaton: Automaton, one: Converter) -> None:
-    """Add the characters of one segment, as many as a string converter takes."""
+    """Add the characters of one segment, within the length that the string converter allows."""
     minimum = min(int(one.minimum or 0), _MAX_LENGTH)
     automaton.add_classes(*[_WITHIN_SEGMENT] * minimum)
     if one.maximum is None:
@@ -139,7 +139,7 @@ def _add_word(automaton: Automaton, one: Converter) -> None:
 
 
 def _add_number(automaton: Automaton, one: Converter) -> None:
-    """Add the form of a number whose value does not matter."""
+    """Add the written form of a number with any value."""
     if one.signed:
         automaton.add_optional(CharClass(frozenset("-")))
     automaton.add_classes(DIGIT)

@@ -1,7 +1,7 @@
-"""Which clients a canary takes: the hash of their identity, compared with a limit.
+"""Decides which clients a canary takes: it compares a hash of the client's identity with a limit.
 
-Pure and stateless, so all workers and hosts agree. It equals nginx's `split_clients` bit for bit, so an
-exported nginx config puts every client on the same side. Raising a limit only adds clients.
+Pure and stateless, so that all workers and hosts agree. The hash equals that of nginx's `split_clients` bit for
+bit, so that an exported nginx config puts every client on the same side. Raising a limit only adds clients.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def murmur2(data: bytes) -> int:
 
 
 def bucket_of(key: bytes, salt: str) -> int:
-    """Return the client's bucket, 0 to 2**32-1; another salt gives other buckets."""
+    """Return the client's bucket, 0 to 2**32-1. With another salt, the client has another bucket."""
     return murmur2(key + salt.encode())
 
 
 def canary_limit(hundredths: int) -> int:
     """Return the limit of the buckets of a canary whose share is `hundredths` hundredths of a percent.
 
-    The canary takes the buckets below this limit, not the limit itself; at 100% it takes every bucket.
+    The canary takes the buckets below this limit. At 100% it takes every bucket.
     """
     return 1 << 32 if hundredths >= FULL_CANARY else hundredths * _MASK // FULL_CANARY
 
@@ -48,10 +48,10 @@ def canary_limit(hundredths: int) -> int:
 def identify_client(
     head: Head, cohort: Cohort, user_id: str | None = None
 ) -> tuple[str, bytes] | None:
-    """Return the source that identifies the client and the value it gave; None if there is none.
+    """Return (source, value): the source that identifies the client, and its value; None if there is none.
 
-    The first source with a value wins; if a header or cookie is repeated, the first one counts. `user_id` is the
-    value of the source `identity`.
+    The first source with a value wins. If a header or cookie is repeated, its first value counts. `user_id` is
+    the value of the source `identity`.
     """
     for source in cohort.by:
         if source == IDENTITY_SOURCE:
@@ -63,7 +63,7 @@ def identify_client(
 
 
 def _cohort_key_from(source: str, head: Head) -> bytes:
-    """Return the value of one source; empty if it has none."""
+    """Return the value of one source; empty if the request does not have it."""
     kind, _, name = source.partition(":")
     if kind == "cookie":
         return first_cookie(head.headers, name.encode())

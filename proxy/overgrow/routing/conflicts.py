@@ -1,8 +1,8 @@
-"""Faults in a table's order: ties, and routes that an earlier route hides.
+"""Finds faults in a table's order: ties, and routes that an earlier route hides.
 
-Pure. Rule: never compare every pair. Two routes are compared for a tie only if their sort keys are equal, and if their
-values are equal for each feature that both have. Two routes are compared for hiding only if the earlier one matches a
-sample path of the later one.
+Pure. Rule: comparing every pair would take too long. To find ties, two routes are compared only if their sort
+keys are equal and if they have the same value for each feature that both have. To find hidden routes, two
+routes are compared only if the earlier one matches a sample path of the later one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FirstRanks = dict[tuple[str, ...] | None, int]  # by methods, the rank that is 
 
 
 class Tie(NamedTuple):
-    """Two routes with equal sort keys, in file order, and a request that both match."""
+    """Two routes with equal sort keys, in file order, and a request that both routes match."""
 
     first: Route
     second: Route
@@ -44,10 +44,11 @@ class Tie(NamedTuple):
 
 
 def find_ties(ranking: Ranking) -> list[Tie]:
-    """Return for each route the first earlier route that has an equal sort key and matches a common request.
+    """Return the ties: for each route, the first earlier route with an equal sort key that matches a common request.
 
-    The ties are in matching order; routes with equal keys are in file order. Only requests with at most one value for
-    each header, query key and cookie make a tie; for repeated values the first route in the file wins.
+    The ties are in matching order; routes with equal keys are in file order. A tie needs a common request with
+    at most one value for each header, query key and cookie. For repeated values, the first route in the file
+    wins.
     """
     alike: dict[tuple[Key, Hashable], list[Route]] = {}
     for route, key in zip(ranking.routes, ranking.keys, strict=True):
@@ -56,9 +57,10 @@ def find_ties(ranking: Ranking) -> list[Tie]:
 
 
 def _literal_segments(route: Route) -> Hashable:
-    """Return a route's literal segments, which two routes with equal keys must share to match a common path.
+    """Return a route's literal segments.
 
-    Routes with equal keys have their literal segments at the same places.
+    Two routes with equal keys match a common path only if these segments are equal. Routes with equal keys have
+    their literal segments at the same places.
     """
     if route.path is None or "<" not in route.path:
         return route.path or route.prefix
@@ -83,11 +85,11 @@ def _find_ties_among(routes: list[Route]) -> Iterator[Tie]:
 def _representative_methods(
     named: set[tuple[str, ...] | None],
 ) -> dict[tuple[str, ...] | None, list[str | None]]:
-    """Return, for each list of methods, the methods that stand for it in the search for ties.
+    """Return for each list of methods the methods that represent it in the search for ties.
 
     If several methods occur in exactly the same lists, only one of them is compared.
 
-    For example, if each route has [GET, HEAD] or [POST], one of GET and HEAD is compared, and POST.
+    For example, if each route has [GET, HEAD] or [POST], the search compares POST and one of GET and HEAD.
     """
     effective = {one: effective_methods(one) or (None,) for one in named}
     together: dict[str | None, list[int]] = {}
@@ -102,7 +104,7 @@ def _representative_methods(
 
 
 class _FeatureGroup:
-    """Routes that have the same features, indexed by the values of some of these features."""
+    """Routes that have values for the same features, indexed by the values of some of these features."""
 
     __slots__ = ("indexes", "members")
 
@@ -117,7 +119,7 @@ class _FeatureGroup:
             index.setdefault(_feature_values(features, names), []).append(route)
 
     def routes_agreeing(self, names: tuple[Hashable, ...], features: Features) -> list[Route]:
-        """Return the routes whose values for the features in `names` are equal to those in `features`."""
+        """Return the routes that have the same values as `features` for the features in `names`."""
         if names not in self.indexes:
             index: dict[Hashable, list[Route]] = {}
             for route, own in self.members:
@@ -127,7 +129,7 @@ class _FeatureGroup:
 
 
 class _TieIndex:
-    """Routes with the same sort key and a common method, grouped by which features they have."""
+    """Routes with the same sort key and a common method, grouped by the features that they have."""
 
     __slots__ = ("_groups", "_shared")
 
@@ -162,7 +164,7 @@ def _feature_values(features: Features, names: tuple[Hashable, ...]) -> Hashable
 
 
 def _features(route: Route) -> Features:
-    """Return the features of a route; if two routes have the same feature with different values, they cannot tie."""
+    """Return the features of a route. Two routes with different values for the same feature cannot tie."""
     features: Features = {}
     if route.path is None or "<" not in route.path:
         features["path"] = route.path or route.prefix
@@ -202,10 +204,11 @@ def _edge_features(
 
 
 def find_unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
-    """Return (unreachable route, earlier route that takes all its requests) for each route that no request can reach.
+    """Return (unreachable route, earlier route that takes all its requests) for each unreachable route.
 
-    An earlier route hides a later one if it matches all paths, hosts and methods of the later one, and the later
-    route's predicates imply all of the earlier route's. The result is in matching order; `find_ties` reports ties.
+    An earlier route hides a later one under two conditions. It matches all paths, hosts and methods of the
+    later one, and all its predicates follow from those of the later one. The result is in matching order. Ties
+    are not in it: `find_ties` reports them.
     """
     places = _HidingRoutes(ranking)
     found = []
@@ -217,14 +220,17 @@ def find_unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
 
 
 class _HidingRoutes:
-    """Finds routes that hide others; at each place of a table's index it groups the routes by their conditions."""
+    """Finds routes that hide others.
+
+    For this it groups the routes at each place of a table's index by their conditions.
+    """
 
     def __init__(self, ranking: Ranking) -> None:
         self._ranking = ranking
         self._groups: dict[int, dict[Conditions, _FirstRanks]] = {}  # by the first rank of a place
 
     def find_hiding(self, rank: int) -> Route | None:
-        """Return a route that is tried before the route at `rank` and takes all its requests; None if there is none."""
+        """Return a route that comes before the route at `rank` and takes all its requests; None if there is none."""
         routes = self._ranking.routes
         route = routes[rank]
         for place in self._ranking.paths.find_places(_sample_path(route)):
@@ -251,7 +257,7 @@ class _HidingRoutes:
         return group
 
     def _hides(self, wide: int, narrow: int) -> bool:
-        """Return whether `wide` is tried before `narrow` and matches all its paths and methods."""
+        """Return whether `wide` comes before `narrow` and matches all paths and methods of `narrow`."""
         routes, keys = self._ranking.routes, self._ranking.keys
         if keys[wide] >= keys[narrow]:
             return False
@@ -263,7 +269,7 @@ class _HidingRoutes:
 
 
 def _weaker_conditions(route: Route, group: dict[Conditions, _FirstRanks]) -> Iterator[Conditions]:
-    """Yield conditions that every request of `route` meets: all such conditions in the group, and perhaps others."""
+    """Yield conditions that every request of `route` meets. They include all such conditions of the group."""
     implied = [*route.predicates]
     implied += [Predicate(one.kind, one.name) for one in route.predicates if one.value is not None]
     hosts = _wider_hosts(hostname_of(route.host or ""))
@@ -283,7 +289,7 @@ def _wider_hosts(host: str) -> list[str]:
 
 
 def _covers_path(wide: Route, narrow: Route) -> bool:
-    """Return whether every path of `narrow` is one of `wide`."""
+    """Return whether `wide` matches every path that `narrow` matches."""
     if wide.path is None:
         literal = segments_of_prefix(wide.prefix or "/")
         if narrow.path is None:
@@ -296,7 +302,7 @@ def _covers_path(wide: Route, narrow: Route) -> bool:
 
 
 def _covers_rule(wide: PathRule, narrow: PathRule) -> bool:
-    """Return whether every path of `narrow` is one of `wide`; False if that is unknown."""
+    """Return whether the rule `wide` matches every path of `narrow`; False if this is unknown."""
     if wide.segments == narrow.segments:
         return True
     single = len(wide.segments) if wide.tail is None else wide.tail
@@ -312,7 +318,7 @@ def _covers_rule(wide: PathRule, narrow: PathRule) -> bool:
 
 
 def segment_takes_all(wide: Segment, narrow: Segment) -> bool:
-    """Return whether every text of `narrow` is one of `wide`; False if that is unknown."""
+    """Return whether `wide` accepts every text that `narrow` accepts; False if this is unknown."""
     if wide == narrow:
         return True
     if is_literal(wide):
@@ -346,7 +352,7 @@ def _covers_converter(wide: Converter, narrow: Converter, accepts: Accepts) -> b
 
 
 def _sample_path(route: Route) -> str:
-    """Return a path that the route matches, or nearly matches, to look up routes that may hide this route."""
+    """Return a path that the route matches, or nearly matches. It serves to look up routes that may hide this route."""
     if route.path is None:
         return route.prefix or "/"
     if "<" not in route.path:

@@ -1,6 +1,6 @@
-"""What one variable of a path accepts, and how it is written: Werkzeug's converters.
+"""Defines which texts a variable of a path accepts: Werkzeug's converters.
 
-Pure. string, int, float, path, uuid, any and their arguments, in code of our own.
+Pure. It covers string, int, float, path, uuid, any and their arguments, in our own code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Kind = Literal["string", "int", "float", "path", "uuid", "any"]
 
 
 class RuleError(ValueError):
-    """A path or prefix that cannot be a rule: `message` says what is wrong, `fix` what to write."""
+    """A path or prefix is not a valid rule: `message` says what is wrong, and `fix` what to write."""
 
     def __init__(self, message: str, fix: str) -> None:
         super().__init__(f"{message}. {fix}")
@@ -25,9 +25,9 @@ class RuleError(ValueError):
 
 
 class Converter(NamedTuple):
-    """What one variable accepts.
+    """The texts that one variable accepts.
 
-    `minimum` and `maximum` bound the length of a string and the value of a number, both inclusive.
+    `minimum` and `maximum` are inclusive bounds: of the length of a string, or of the value of a number.
     """
 
     kind: Kind
@@ -39,7 +39,7 @@ class Converter(NamedTuple):
 
     @property
     def pattern(self) -> str:
-        """The regular expression of the text; `is_within` checks the value of a number."""
+        """The regular expression of the text. It does not check the value of a number: `is_within` does that."""
         match self.kind:
             case "string":
                 return f"[^/]{{{self.minimum},{'' if self.maximum is None else self.maximum}}}"
@@ -56,7 +56,7 @@ class Converter(NamedTuple):
 
     @property
     def is_bounded(self) -> bool:
-        """Whether a number's value is restricted, and not only its form."""
+        """Whether the value of a number is restricted, in addition to its form."""
         number = self.kind in ("int", "float")
         return number and (self.digits > 0 or self.minimum is not None or self.maximum is not None)
 
@@ -70,7 +70,7 @@ class Converter(NamedTuple):
 
 
 def _parse_whole(text: str) -> float:
-    """Return the number written as `text`; infinite for thousands of digits, which int() refuses."""
+    """Return the number written as `text`. For thousands of digits, which int() refuses, return infinity."""
     digits = text.lstrip("-").lstrip("0")
     if len(digits) <= MAX_DIGITS:
         return int(digits or "0") * (-1 if text[0] == "-" else 1)
@@ -131,7 +131,7 @@ def converter_of(kind: str, arguments: str) -> Converter:
 
 
 def _any_converter(arguments: str) -> Converter:
-    """Return the converter that takes one of the items listed."""
+    """Return the converter that accepts one of the listed items."""
     items = [value for _, value in _parse_arguments("any", arguments)]
     texts = sorted({str(item) for item in items if "/" not in str(item)})
     if not texts:
@@ -169,7 +169,7 @@ def _parse_arguments(kind: str, text: str) -> Iterable[tuple[str | None, Value]]
 
 
 def _parse_value(text: str) -> Value:
-    """Return what an argument's text means, read as Werkzeug reads it."""
+    """Return the meaning of an argument's text, as Werkzeug reads it."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     for number in (int, float):

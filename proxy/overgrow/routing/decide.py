@@ -1,7 +1,8 @@
-"""Who answers a request, and why: the table of docs/routes-yaml.md#the-decision, in order.
+"""Decides who answers a request, and why.
 
-Pure: no I/O, no clock, no randomness. Rule: each step either decides or leaves the request to the next
-one. Only upgrades and open breakers change a decision afterwards.
+The steps are those of the table in docs/routes-yaml.md#the-decision, in order. Pure: no I/O, no clock, no
+randomness. Rule: each step either decides or leaves the request to the next step. Only upgrades and open
+breakers change a decision afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from overgrow.routing.readings import (
 
 # Map 6 (docs/architecture.md#a-request-by-numbers)
 def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
-    """Return who answers the request and why; there is a decision for all heads, facts and tables."""
+    """Return who answers the request and why. There is a decision for every combination of head, facts and table."""
     path = matcher.plain_path_of(head.target)
     if path is None:
         return _decide_by_readings(matcher, head, facts)
@@ -34,7 +35,7 @@ def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
 
 
 def _decide_for_route(matcher: Matcher, route: Route | None, head: Head, facts: Facts) -> Decision:
-    """Decide a request that `route` takes in every reading of its path."""
+    """Decide a request whose path belongs to `route` in every reading."""
     revision = matcher.table.revision
     if route is None:
         return Decision(None, "legacy", "killed", revision) if facts.killed else matcher.default
@@ -82,9 +83,9 @@ def _decide_for_subject(matcher: Matcher, head: Head, facts: Facts, subject: Sub
 def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     """Decide a request whose path may be read in more than one way.
 
-    The path is ambiguous if it cannot be decoded in one way only, or if its usual readings belong to several
-    routes. An ambiguous path goes to legacy. But a request that may reach legacy is refused if one of its
-    readings belongs to a route that legacy must not answer.
+    The path is ambiguous if it can be decoded in more than one way, or if its usual readings belong to several
+    routes. An ambiguous path goes to legacy. If a request may reach legacy, but one of its readings belongs to
+    a route that legacy must not answer, the request is refused.
     """
     path, legacy = path_of(head.target), matcher.table.legacy
     route = None if path is None else matcher.match_path(path, head)
@@ -110,7 +111,7 @@ def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
 
 
 def _find_other_readings(matcher: Matcher, target: bytes, path: str | None) -> Readings:
-    """Return the readings other than `path`; none if every server reads the target as `path`."""
+    """Return the readings other than `path`; an empty list if every server reads the target as `path`."""
     folds = matcher.table.legacy.folds
     if path is not None and ((not folds and not has_other_readings(path)) or path == "*"):
         return _NONE
@@ -123,7 +124,7 @@ _NONE = Readings((), ())
 
 
 def _rewritten_readings(head: Head, folds: Folds) -> list[str]:
-    """Return the paths that legacy may serve instead of the target, because X-Original-URL or X-Rewrite-URL says so."""
+    """Return the paths from X-Original-URL and X-Rewrite-URL, which legacy may serve instead of the target."""
     values = [value for name, value in head.headers if name in REWRITING]
     return [reading for value in values for reading in rewritten_readings(value, folds)]
 
@@ -142,14 +143,14 @@ def _may_reach_legacy(decision: Decision) -> bool:
 
 
 def _is_closed(route: Route | None, facts: Facts) -> bool:
-    """Return whether requests of this route must not reach legacy, in any spelling of the path."""
+    """Return whether the route must be kept from legacy: no request may reach legacy, in any spelling of the path."""
     if route is None:
         return False
     return not route.reversible or (route.target == "gone" and not facts.killed)
 
 
 def _irreversible_side(route: Route) -> Verdict:
-    """Return gone or migrated, the only targets that a table may give to an irreversible route."""
+    """Return the side of an irreversible route: gone or migrated, because the table allows no other target for it."""
     return "gone" if route.target == "gone" else "migrated"
 
 
@@ -169,7 +170,7 @@ def _decide_reversible(matcher: Matcher, route: Route, head: Head, facts: Facts)
 
 
 def _decide_by_bucket(matcher: Matcher, route: Route, head: Head, facts: Facts) -> Decision:
-    """Decide by the client's bucket; a client without an id stays on legacy and gets one."""
+    """Decide by the client's bucket. A client without an id stays on legacy and gets an id."""
     cohort, revision = matcher.table.cohort, matcher.table.revision
     subject = facts.subject
     user_id = subject.id if isinstance(subject, Identity) else None
@@ -185,17 +186,20 @@ def _decide_by_bucket(matcher: Matcher, route: Route, head: Head, facts: Facts) 
 
 
 def _apply_upgrade_and_breaker(decision: Decision, head: Head, facts: Facts) -> Decision:
-    """Return a decision for migrated, changed to legacy if migrated cannot or should not take the request."""
+    """Return a decision for migrated.
+
+    If migrated cannot or should not take the request, change the decision to legacy.
+    """
     if head.upgrade and not (decision.route is not None and decision.route.asgi):
         return decision._replace(side="legacy", reason="upgrade")
     return _apply_open_breaker(decision, facts)
 
 
 def _apply_open_breaker(decision: Decision, facts: Facts) -> Decision:
-    """Return the decision, changed to legacy if the breaker of a route with `fallback` is open.
+    """Return the decision. If the route has `fallback` and its breaker is open, change the decision to legacy.
 
-    This applies to any method: migrated was not asked, so nothing is repeated. An override stays: a tester
-    must see the side as it is.
+    This applies to any method: migrated was not asked, so that no request is sent twice. An override stays,
+    because a tester must see the side as it is.
     """
     route = decision.route
     if route is None or not route.fallback or decision.reason == "override":

@@ -1,8 +1,8 @@
-"""What a decision is based on: the request's head, and facts that are not in the request.
+"""The input of a decision: the request's head, and facts from outside the request.
 
-Pure. `head_of` turns what a server read into a Head: it resolves who the client is, and trusts forwarding headers
-only from trusted peers (RFC 7239, section 8.1, says why). The functions below `head_of` parse path, query and cookies
-only when a decision needs them.
+Pure. `head_of` turns the data that a server has read into a Head. It finds out who the client is, and trusts
+forwarding headers only from trusted peers (RFC 7239, section 8.1, says why). The functions below `head_of`
+parse path, query and cookies only when a decision needs them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ Headers = Sequence[tuple[bytes, bytes]]  # in order, duplicates kept, names in l
 
 
 class Head(NamedTuple):
-    """A request before its body.
+    """A request without its body.
 
-    `target` is what stood in the request line, byte for byte, in origin form (path and query) or
-    `*`. `peer` is the address at the socket ("unix" for a unix-socket peer, "" unknown); `client`,
-    `scheme` and `host` (with port where given) are what trusted proxies say, else what the socket
-    and the Host header say.
+    `target` is the target of the request line, byte for byte, in origin form (path and query) or `*`. `peer` is
+    the address of the peer: "unix" for a unix socket, "" if unknown. `client`, `scheme` and `host` (with the
+    port, if given) come from trusted proxies, else from the socket and the Host header.
     """
 
     method: str
@@ -53,7 +52,7 @@ class Facts(NamedTuple):
     subject: Subject | Literal["unasked"] = "unasked"
 
     def __repr__(self) -> str:
-        """Leave the key out: error reports contain the repr of local variables."""
+        """Return the repr without the key, because error reports contain the repr of local variables."""
         key = ", with a secret" if self.secret else ""
         return f"<Facts killed={self.killed} now_s={self.now_s}{key}>"
 
@@ -83,10 +82,10 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
     http_version: str = "1.1",
     known_host: str | None = None,
 ) -> Head:
-    """Return the head of a request, with the client, scheme and host that are to be trusted.
+    """Return the head of a request, with the client, scheme and host that can be trusted.
 
-    Without a trusted peer only the socket, the target and the Host header count. A caller that has read the same
-    headers before, and saw that they ask for no upgrade, passes the value of Host in `known_host`.
+    If the peer is not trusted, only the socket, the target and the Host header count. If the caller has read
+    the same headers before and knows that they ask for no upgrade, it passes the value of Host in `known_host`.
     """
     if known_host is not None:
         host, upgrade = known_host, False
@@ -110,7 +109,7 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
 
 
 def _origin_form(method: str, target: bytes, host: str) -> tuple[bytes, str]:
-    """Return the target in origin form (or `*`), and the host: that of an absolute target, else `host`."""
+    """Return (target, host): the target in origin form or `*`, and the host of an absolute target, else `host`."""
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
         return (b"/" + target if target[:1] in (b"", b"?") else target), host
@@ -123,7 +122,7 @@ def _origin_form(method: str, target: bytes, host: str) -> tuple[bytes, str]:
 
 
 def _asks_for_websocket(headers: Headers) -> bool:
-    """Return whether the request asks to become a WebSocket and to become nothing else."""
+    """Return whether the request asks for an upgrade to WebSocket, and to no other protocol."""
     asked = [value.strip().lower() for value in header_values(headers, b"upgrade")]
     options = b",".join(header_values(headers, b"connection")).lower().split(b",")
     return asked == [b"websocket"] and b"upgrade" in [option.strip() for option in options]
@@ -135,9 +134,11 @@ def header_values(headers: Headers, name: bytes) -> Iterator[bytes]:
 
 
 def trusted_header_values(head: Head, name: bytes) -> Iterator[bytes]:
-    """Yield every value of the header `name` (lower case); none if only a trusted peer may send it.
+    """Yield every value of the header `name` (lower case).
 
-    A route, and a client's cohort, must not depend on an X-Forwarded-* that neither side gets.
+    If only trusted peers may send the header, and the peer is not trusted, yield nothing.
+
+    Routes and cohorts must not depend on an X-Forwarded-* header that is hidden from both sides.
     """
     if not head.peer_trusted and (is_claim(name) or name == b"forwarded"):
         return iter(())
@@ -162,7 +163,7 @@ def first_cookie(headers: Headers, name: bytes) -> bytes:
 
 
 def parse_cookies(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the cookies in order, names and values raw; a pair without `=` is no cookie."""
+    """Yield the cookies in order, names and values raw. A pair without `=` is not a cookie."""
     for key, line in headers:
         if key == b"cookie":
             for pair in line.split(b";"):
@@ -172,7 +173,7 @@ def parse_cookies(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
 
 
 def parse_query(target: bytes) -> list[tuple[str, str]]:
-    """Return the query's keys and values as an HTML form would write them, decoded, in order."""
+    """Return the query's decoded keys and values in order. The syntax is that of HTML forms."""
     query = target.partition(b"?")[2].decode("utf-8", "replace")
     return parse_qsl(query, keep_blank_values=True, errors="replace")
 
@@ -187,7 +188,7 @@ def hostname_of(host: str) -> str:
 
 
 def plain_path_of(target: bytes) -> str | None:
-    """Return the path of a target if every server certainly reads the same path; else None."""
+    """Return the path of a target if every server reads the target as this path; else None."""
     plain = _PLAIN_PATH.match(target)
     return None if plain is None else plain[0].decode("ascii")
 
@@ -195,8 +196,8 @@ def plain_path_of(target: bytes) -> str | None:
 def path_of(target: bytes) -> str | None:
     """Return the decoded path that routes are matched on; None if the target is ambiguous.
 
-    Escapes are decoded once: `%252e` is the text `%2e`. Parameters such as `;v=1` stay in their segment; `decide` also
-    looks at the other readings of a path with parameters.
+    Escapes are decoded once: `%252e` is the text `%2e`. Parameters such as `;v=1` stay in their segment. For a
+    path with parameters, `decide` also considers the other readings.
     """
     plain = _PLAIN_PATH.match(target)
     if plain is not None:
@@ -208,10 +209,10 @@ def path_of(target: bytes) -> str | None:
 
 
 def is_ambiguous(target: bytes) -> bool:
-    """Return whether two servers may disagree about which path the target names.
+    """Return whether two servers may read the target as different paths.
 
-    They may if it has an encoded slash or backslash, a backslash, dot segments (also encoded), an empty
-    segment, NUL, bytes that are not UTF-8 or a fragment, or if it has no leading slash.
+    A target is ambiguous if it has an encoded slash, a backslash, dot segments, an empty segment, NUL, invalid
+    UTF-8 or a fragment, or if it has no leading slash. Encoded backslashes and dots count too.
     """
     return path_of(target) is None
 
@@ -237,5 +238,5 @@ def _decode_utf_8(path: bytes) -> str | None:
 
 
 def _is_unsafe_segment(segment: bytes) -> bool:
-    """Return whether a decoded segment can end the path or change which path the target names."""
+    """Return whether a decoded segment can end the path or change the path that the target names."""
     return segment in (b".", b"..") or b"/" in segment or b"\\" in segment or b"\0" in segment

@@ -1,7 +1,7 @@
-"""What a legacy app's responses suggest about the spellings that it treats as one path.
+"""Guesses from a legacy app's responses which spellings of a path the app treats as one path.
 
-Pure. Rule: a name in a header is a hint, never a fact. Only the table says what legacy folds; a hint
-becomes a note.
+Pure. Rule: a name in a header is a hint, never a fact. A hint becomes a note; only the table determines what
+legacy folds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_DESCRIPTION_BYTES = 80  # bytes of what legacy calls itself
 
 
 def server_description(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return as one text what a response's headers say about its server; empty if they say nothing."""
+    """Return one text with everything that a response's headers say about its server; empty if they say nothing."""
     found = [(name.lower(), value) for name, value in headers if name.lower() in SERVER_HEADERS]
     texts = [value if name in (b"server", b"x-powered-by") else name for name, value in found]
     return b", ".join(texts)[:_MAX_DESCRIPTION_BYTES]

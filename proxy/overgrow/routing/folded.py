@@ -1,7 +1,7 @@
-"""The routes of a table for a legacy app that folds case, or dots and spaces at the end of a segment.
+"""Finds the routes of a path if legacy folds case, or dots and spaces at the end of a segment.
 
-Pure. Rule: paths that legacy treats as the same path are the same path here, in the table and in the request.
-A table without such folds does not need this module.
+Pure. Rule: if legacy treats two paths as the same path, this module does so too, in the table and in the
+request. A table without such folds does not need this module.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ class FoldedPaths:
         self.has_others = not all(self._is_unchanged)  # some routes change when folded
 
     def ranks(self, path: str) -> list[int]:
-        """Return the ranks of the routes that take some spelling of the path, in order."""
+        """Return the ranks, in order, of all routes that take a spelling of the path."""
         folded = fold_case(path) if CASE in self._folds else path
         return sorted(chain.from_iterable(self._index.find_places(folded)))
 
     def is_unchanged(self, rank: int) -> bool:
-        """Return whether folding does not change a route, so that the route stands for all spellings of its paths."""
+        """Return whether a route is the same after folding. Such a route stands for all spellings of its paths."""
         return self._is_unchanged[rank]
 
 
 def folded_paths(routes: Sequence[Route], folds: Folds) -> FoldedPaths | None:
-    """Return the index of folded paths; None if these folds never change a route."""
+    """Return the index of folded paths; None if these folds leave every route unchanged."""
     return FoldedPaths(routes, folds) if folds & FOLDING_ROUTES else None
 
 
 def folded_route(route: Route, folds: Folds) -> Route:
-    """Return the route with its path or prefix folded; the same object if that changes nothing."""
+    """Return the route with its path or prefix folded. If folding changes nothing, return the same object."""
     written = route.path if route.path is not None else route.prefix or "/"
     folded = _folded_rule(written, folds)
     if folded == written or _has_lost_segment(folded, written):
@@ -63,12 +63,12 @@ def folded_route(route: Route, folds: Folds) -> Route:
 
 
 def _has_lost_segment(folded: str, written: str) -> bool:
-    """Return whether folding made a segment empty, so that the route would match all paths, or none."""
+    """Return whether folding made a segment empty. The folded route would then match all paths, or no path."""
     return "//" in folded or (folded.endswith("/") and not written.endswith("/"))
 
 
 def _folded_rule(written: str, folds: Folds) -> str:
-    """Return a rule's text with its literal text and the items of its `any` converters folded."""
+    """Return the text of a rule with two parts folded: literal text, and the items of `any` converters."""
     pieces = _VARIABLE.split(written)
     for at, piece in enumerate(pieces):
         if CASE in folds and (at % 2 == 0 or piece.startswith("<any(")):
@@ -84,20 +84,23 @@ def _folded_rule(written: str, folds: Folds) -> str:
 
 
 def plain_path_reader(table: RouteTable, folded: FoldedPaths | None) -> PathReader:
-    """Return a function that maps a target to its path, or to None if the target may have more than one reading."""
+    """Return a function that maps a target to its path. It returns None if the target may have several readings."""
     if table.legacy.rewrite_headers or (folded is not None and folded.has_others):
         return _no_path_of
     return _unchanged_path_reader(table.legacy.folds, table.routes)
 
 
 def path_reader_but_for_case(table: RouteTable) -> PathReader:
-    """Return a function that maps a target to its path, or to None if its readings may differ in more than case."""
+    """Return a function that maps a target to its path.
+
+    It returns None if the readings may differ in more than case.
+    """
     folds = table.legacy.folds
     return _unchanged_path_reader(folds - {CASE}, table.routes) if CASE in folds else _no_path_of
 
 
 def _unchanged_path_reader(folds: Folds, routes: Sequence[Route]) -> PathReader:
-    """Return a function that maps a target to its path, or to None if one of these folds may change the path."""
+    """Return a function that maps a target to its path. It returns None if one of these folds may change the path."""
     if not folds:
         return plain_path_of
     if TRAILING in folds and any(_is_closed_with_slash(route) for route in routes):
@@ -119,13 +122,13 @@ def _no_path_of(_target: bytes) -> str | None:
 
 
 def _is_closed_with_slash(route: Route) -> bool:
-    """Return whether legacy must not answer this route, and the route's path ends in a slash, which legacy drops."""
+    """Return whether legacy must not answer this route, and the route's path ends in a slash that legacy drops."""
     is_closed = not route.reversible or route.target == "gone"
     return is_closed and route.path is not None and route.path != "/" and route.path.endswith("/")
 
 
 def _unchanged_path_pattern(folds: Folds) -> re.Pattern[bytes]:
-    """Return the pattern of the paths that these folds leave as they are."""
+    """Return the pattern of the paths that these folds do not change."""
     loose = rb"A-Z" if CASE in folds else rb""
     loose += rb":" if folds & {TRAILING, IIS} else rb""
     end = rb"(?<![./])" if TRAILING in folds else rb""

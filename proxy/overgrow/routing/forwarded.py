@@ -1,9 +1,9 @@
-"""Who a request comes from, when a trusted proxy says so.
+"""Finds out from the headers of trusted proxies who a request comes from.
 
-Pure. Rule: each proxy adds the address of its own client at the right. So the chain is read from the right, as
-long as the addresses are trusted; an entry that is not an address ends it. RFC 7239's Forwarded counts only if
-there is no X-Forwarded-* header, because a proxy that writes one kind passes the other kind on as the client
-wrote it.
+Pure. Rule: each proxy adds the address of its own client at the right. The chain is therefore read from the
+right, as long as the addresses are trusted. An entry that is not an address ends the chain. The header
+Forwarded (RFC 7239) counts only if there is no X-Forwarded-* header, because a proxy that writes one kind
+passes on the other kind as the client wrote it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 class _Claims(NamedTuple):
-    """What forwarding headers claim; each list goes from the client to the front door."""
+    """The claims of forwarding headers. Each list goes from the client to the front door."""
 
     nodes: list[str]
     schemes: list[str]
@@ -42,7 +42,7 @@ def is_claim(name: bytes) -> bool:
 
 
 def is_claim_for_migrated(name: bytes) -> bool:
-    """Return whether this header, sent by a trusted peer, is passed on to migrated.
+    """Return whether migrated gets this header if a trusted peer sends it.
 
     Migrated gets those X-Forwarded-* headers that the front door does not evaluate itself, such as X-Forwarded-User,
     -Email, -Groups and -Prefix. Legacy gets all X-Forwarded-* headers.
@@ -51,11 +51,10 @@ def is_claim_for_migrated(name: bytes) -> bool:
 
 
 def received_claims(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return a trusted peer's headers in order, with either X-Forwarded-* or Forwarded: only the kind that counts is kept.
+    """Return a trusted peer's headers in order, but keep only one kind of claims: X-Forwarded-*, or else Forwarded.
 
-    A proxy that writes X-Forwarded-For, -Proto or -Host may pass on a Forwarded that the client forged,
-    and the other way round. All other headers stay. IPv4 addresses that are mapped to IPv6 are written
-    as IPv4.
+    A proxy that writes one kind may pass on claims of the other kind that the client forged. All other headers
+    stay. IPv4 addresses that are mapped to IPv6 are written as IPv4.
     """
     claims = [_plain_claim(pair) for pair in headers if is_claim(pair[0])]
     if any(name in _X_FORWARDED for name, _ in claims):
@@ -86,7 +85,7 @@ def resolve_forwarded(
     host: str,
     trusted: TrustedProxies,
 ) -> tuple[str, str, str]:
-    """Return client, scheme and host as the chain of trusted proxies ending in `peer` says."""
+    """Return client, scheme and host according to the chain of trusted proxies that ends in `peer`."""
     claims = _parse_claims(headers)
     client, hops = _walk_chain(claims.nodes, peer, trusted)
     claimed_scheme = _SCHEMES.get(_value_at_hop(claims.schemes, hops).lower(), scheme)
@@ -95,7 +94,7 @@ def resolve_forwarded(
 
 
 def _parse_claims(headers: Sequence[tuple[bytes, bytes]]) -> _Claims:
-    """Return the claims of X-Forwarded-*, or else those of Forwarded."""
+    """Return the claims of X-Forwarded-*. If there are none, return those of Forwarded."""
     lines: dict[bytes, list[str]] = {}
     for name, value in headers:
         if name in _X_FORWARDED or name == b"forwarded":
@@ -106,14 +105,15 @@ def _parse_claims(headers: Sequence[tuple[bytes, bytes]]) -> _Claims:
 
 
 def _split_list(lines: list[str]) -> list[str]:
-    """Return the elements of a comma-separated header; none if there are no lines."""
+    """Return the elements of a comma-separated header; an empty list if there are no lines."""
     return [element.strip() for element in ",".join(lines).split(",")] if lines else []
 
 
 def _parse_forwarded(text: str) -> _Claims:
-    """Return what a Forwarded header claims; nothing if it is malformed.
+    """Return the claims of a Forwarded header. If the header is malformed, return no claims.
 
-    A forged element could hide the elements beside it, so one malformed element makes the whole header invalid.
+    A forged element could hide the elements beside it. Therefore one malformed element makes the whole header
+    invalid.
     """
     elements: list[dict[str, str]] = [{}]
     position = 0
@@ -134,8 +134,8 @@ def _parse_forwarded(text: str) -> _Claims:
 def _walk_chain(nodes: list[str], peer: str, trusted: TrustedProxies) -> tuple[str, int]:
     """Return the first address from the right that is not trusted, and its distance from the right.
 
-    If all addresses are trusted, return the leftmost one. The walk ends before an entry that is not an address: if all
-    addresses to the right of that entry are trusted, return the one next to it.
+    If all addresses are trusted, return the leftmost one. The walk stops at an entry that is not an address. If
+    all addresses to the right of this entry are trusted, return the leftmost of these.
     """
     client = peer
     hops = 0
@@ -150,7 +150,7 @@ def _walk_chain(nodes: list[str], peer: str, trusted: TrustedProxies) -> tuple[s
 
 
 def _parse_address(node: str) -> str | None:
-    """Return the address of `1.2.3.4`, `1.2.3.4:80`, `::1` or `[::1]:80`; None for anything else."""
+    """Return the address of `1.2.3.4`, `1.2.3.4:80`, `::1` or `[::1]:80`; None for any other text."""
     parts = _NODE.fullmatch(node)
     if parts is None:
         return None
@@ -159,5 +159,5 @@ def _parse_address(node: str) -> str | None:
 
 
 def _value_at_hop(values: list[str], hops: int) -> str:
-    """Return the value `hops` places from the right; the leftmost value if there are fewer than `hops` values."""
+    """Return the value `hops` places from the right. If there are too few values, return the leftmost one."""
     return values[-min(hops, len(values))] if values else ""

@@ -1,11 +1,11 @@
-"""Decides whether every path of some routes is also a path of other routes; if not, it finds a path that is not.
+"""Decides whether some routes cover every path of other routes. If they do not, it finds an uncovered path.
 
-Pure. Theory of operation: there are two lists of routes, `within` and `outside`. The paths of each route are an
-automaton. All automata read the same text at the same time, and for each of them the walk knows the set of states that
-it may be in. The walk is breadth-first, and finds the shortest text that all routes in `within` match and no route in
-`outside` matches. If the paths of a route are not known exactly, the walk assumes too many paths for a route in
-`within`, and no paths at all for a route in `outside`. So the answer "there is no such path" is always true, and a path
-that was found is checked again with the routes themselves.
+Pure. Theory of operation: there are two lists of routes, `within` and `outside`. Each route becomes an
+automaton that accepts its paths. The walk lets all automata read the same text, and keeps for each automaton
+the set of its possible states. It is breadth-first: it finds the shortest text that all routes in `within`
+match and no route in `outside` matches. If the paths of a route are not known exactly, the walk assumes too
+many paths for a route in `within`, and no paths at all for a route in `outside`. Therefore the answer "there is
+no such path" is always true. If a path is found, it is checked again with the routes themselves.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _States = frozenset[int]
 
 
 class Undecidable(Exception):
-    """The answer would take too long, or depends on numbers whose texts are not known exactly."""
+    """The search would take too long, or it depends on numbers whose texts are not known exactly."""
 
 
 def find_path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str | None:
     """Return a path that all routes in `within` match and no route in `outside` matches; None if there is none.
 
     Raises:
-        Undecidable: if the answer is not known after MAX_STATES steps, or not known exactly.
+        Undecidable: if there is no exact answer after MAX_STATES steps.
 
     """
     others = list(outside)
@@ -56,7 +56,7 @@ def find_path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str 
 
 
 def surely_takes_all(wide: Route, narrow: Route) -> bool:
-    """Return True if the text of the two routes shows that every path of `narrow` is one of `wide`."""
+    """Return True if a comparison of the two rules shows that `wide` matches every path of `narrow`."""
     if wide.path is None:
         literal = segments_of_prefix(wide.prefix or "/")
         if narrow.path is None:
@@ -77,7 +77,7 @@ def surely_takes_all(wide: Route, narrow: Route) -> bool:
 
 
 def _is_really_outside(path: str, within: Iterable[Route], others: Iterable[Route]) -> bool:
-    """Return whether all routes in `within` match the path and none in `others` does, by the routes' own tests."""
+    """Return whether all routes in `within` and no route in `others` match the path, by the routes' own tests."""
     return all(takes_path(one, path) for one in within) and not any(
         takes_path(one, path) for one in others
     )
@@ -99,7 +99,7 @@ def _path_and_prefix(route: Route) -> _PathAndPrefix:
 
 
 class _Language:
-    """The texts that an automaton accepts; the results of `_closure` are cached."""
+    """The texts that an automaton accepts. The results of `_closure` are cached."""
 
     __slots__ = ("_automaton", "_closed", "end", "start")
 
@@ -110,7 +110,7 @@ class _Language:
         self.start = self._closure(frozenset([0]))
 
     def classes_out_of(self, states: _States) -> Iterator[CharClass]:
-        """Yield the character classes of the steps out of these states."""
+        """Yield the character classes of the steps that begin in these states."""
         for state in states:
             for one, _ in self._automaton.steps[state]:
                 if one is not None:
@@ -121,7 +121,7 @@ class _Language:
         return self.classes_out_of(frozenset(range(len(self._automaton.steps))))
 
     def next_states(self, states: _States, character: str) -> _States:
-        """Return the states that one character leads to from `states`."""
+        """Return the states that can be reached from `states` by reading one character."""
         onward = [
             beyond
             for state in states
@@ -150,7 +150,10 @@ def _contains(one: CharClass, character: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _plain_path_language() -> _Language:
-    """Return the paths without an empty segment before the last one, for examples that people understand."""
+    """Return the paths whose segments, except perhaps the last, are not empty.
+
+    People understand examples of this kind.
+    """
     automaton, within = Automaton(), CharClass(None, "/")
     automaton.add_text("/")
     begin = automaton.end
@@ -164,7 +167,7 @@ def _plain_path_language() -> _Language:
 
 
 def _wide_language(shape: _PathAndPrefix) -> _Language:
-    """Return the paths of a route; if they are not known exactly, return too many rather than too few."""
+    """Return the paths of a route. If they are not known exactly, return more paths rather than fewer."""
     found = _language_of(shape, exactly=False)
     assert found is not None  # noqa: S101 - only exactness can fail
     return found
@@ -174,7 +177,7 @@ def _wide_language(shape: _PathAndPrefix) -> _Language:
 def _language_of(shape: _PathAndPrefix, *, exactly: bool) -> _Language | None:
     """Return all paths of a path rule or prefix.
 
-    If numbers make the paths not exactly known, return too many paths, or None if `exactly` is set.
+    If the exact paths are unknown because of numbers, return too many paths; with `exactly`, return None.
     """
     unknown: list[Converter] = []
 
@@ -210,7 +213,7 @@ def _add_any_number(automaton: Automaton, one: Converter) -> None:
 def _has_bounded_number_in_text(segments: Sequence[Segment]) -> bool:
     """Return whether a bounded number shares its segment with other text.
 
-    If it does, the text alone does not show where the number begins; the regular expression decides that.
+    In such a segment the text alone does not show where the number begins: the regular expression decides that.
     """
     return any(
         isinstance(part, Converter) and part.is_bounded
@@ -221,7 +224,10 @@ def _has_bounded_number_in_text(segments: Sequence[Segment]) -> bool:
 
 
 def _find_shortest(within: list[_Language], outside: list[_Language]) -> str | None:
-    """Return the shortest text that is in all languages of `within` and in none of `outside`; None if there is none."""
+    """Return the shortest text that every language of `within`, and no language of `outside`, contains.
+
+    None if there is none.
+    """
     blocks = _CharacterClasses([one for each in (*within, *outside) for one in each.all_classes()])
     everybody = [*within, *outside]
     begin = tuple(each.start for each in everybody)
@@ -247,9 +253,9 @@ def _find_shortest(within: list[_Language], outside: list[_Language]) -> str | N
 
 
 class _CharacterClasses:
-    """Divides all characters into sets, and keeps one example of each.
+    """Divides all characters into sets, and keeps one example of each set.
 
-    Two characters are in the same set if every given class contains both or neither.
+    Two characters are in the same set if every given class contains both of them or neither of them.
     """
 
     def __init__(self, classes: Iterable[CharClass]) -> None:
@@ -263,7 +269,7 @@ class _CharacterClasses:
         self._chosen = list(alike.values())
 
     def representatives(self, classes: Iterable[CharClass]) -> list[str]:
-        """Return the example characters that at least one of these classes contains, readable ones first."""
+        """Return the example characters that one of these classes contains. Readable characters come first."""
         found: dict[str, None] = {}
         for one in dict.fromkeys(classes):
             if one not in self._known:

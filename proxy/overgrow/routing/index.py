@@ -1,9 +1,9 @@
-"""Which paths and prefixes a request's path fits, in time that grows with segments, not with routes.
+"""Finds the paths and prefixes that fit a request's path. The time grows with the segments, not with the routes.
 
-Pure. Theory of operation: literal paths sit in one dict; templates and prefixes sit in a tree by
-segment, whose edges are literals (a dict), converters (few per node) and mixed text (found by the
-literal text at its beginning and end). A place is the list of payloads at one path, in the order in which
-they were added. Only building changes an index.
+Pure. Theory of operation: literal paths are in one dict. Templates and prefixes are in a tree by segment. An
+edge of the tree is a literal (in a dict), a converter (a node has few of them) or mixed text (found by the
+literal text at its beginning and end). A place is the list of payloads at one path, in the order in which they
+were added. After it is built, an index does not change.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _ByEnd = dict[int, dict[str, _Tests[Payload]]]  # by the length of the text, the
 
 
 class _Patterns(Generic[Payload]):
-    """Patterns with a payload each, found by the text they begin and end with.
+    """Patterns, each with a payload. They are found by the literal text at their beginning and end.
 
-    Only the text between beginning and end is tested, so patterns with equal variables share a test.
+    Only the text between beginning and end is tested, so that patterns with equal variables share one test.
     """
 
     __slots__ = ("_by_begin",)
@@ -39,7 +39,7 @@ class _Patterns(Generic[Payload]):
         self._by_begin: dict[int, dict[str, _ByEnd[Payload]]] = {}
 
     def place_at(self, segments: tuple[Segment, ...], payload: Payload) -> Payload:
-        """Return the payload at this pattern; `payload` is put there if there is none."""
+        """Return the payload at this pattern. If there is none, put `payload` there and return it."""
         begin, inner, end = _split_ends(segments)
         by_end = self._by_begin.setdefault(len(begin), {}).setdefault(begin, {})
         tests = by_end.setdefault(len(end), {}).setdefault(end, {})
@@ -77,7 +77,7 @@ def _split_ends(segments: tuple[Segment, ...]) -> tuple[str, tuple[Segment, ...]
 
 
 class _IndexNode(Generic[Payload]):
-    """A node of the tree: the paths and prefixes that share these first segments."""
+    """A node of the tree. It stands for all paths and prefixes that begin with the same segments."""
 
     __slots__ = ("below", "ends", "literals", "variables")
 
@@ -88,20 +88,20 @@ class _IndexNode(Generic[Payload]):
         self.below: list[Payload] | None = None  # prefixes: they take this path and all below it
 
     def child(self, segment: Segment) -> _IndexNode[Payload]:
-        """Return the child node for a segment; create it if there is none."""
+        """Return the child node for a segment. If there is none, create it."""
         if is_literal(segment):
             return self.literal_child(literal_text(segment))
         return self.get_variables().child(segment)
 
     def literal_child(self, text: str) -> _IndexNode[Payload]:
-        """Return the child node for a literal segment; create it if there is none."""
+        """Return the child node for a literal segment. If there is none, create it."""
         node = self.literals.get(text)
         if node is None:
             node = self.literals[text] = _IndexNode()
         return node
 
     def get_variables(self) -> _VariableEdges[Payload]:
-        """Return the edges with variables; create them if there are none."""
+        """Return the edges with variables. If there are none, create them."""
         if self.variables is None:
             self.variables = _VariableEdges()
         return self.variables
@@ -118,7 +118,7 @@ class _VariableEdges(Generic[Payload]):
         self._tails: _Patterns[list[Payload]] | None = None
 
     def child(self, segment: Segment) -> _IndexNode[Payload]:
-        """Return the child node for a segment with variables; create it if there is none."""
+        """Return the child node for a segment with variables. If there is none, create it."""
         if len(segment) == 1:
             if segment not in self._converters:
                 self._converters[segment] = (acceptor((segment,)), _IndexNode())
@@ -128,7 +128,10 @@ class _VariableEdges(Generic[Payload]):
         return self._mixed.place_at((segment,), _IndexNode())
 
     def tail_place(self, segments: tuple[Segment, ...]) -> list[Payload]:
-        """Return the place of the template that ends in `segments`, which begin with a path converter; create a missing place."""
+        """Return the place of the template that ends in `segments`; create a missing place.
+
+        `segments` begin with a path converter.
+        """
         if self._tails is None:
             self._tails = _Patterns()
         return self._tails.place_at(segments, [])
@@ -142,8 +145,8 @@ class _VariableEdges(Generic[Payload]):
     ) -> None:
         """Follow the edges from the segment at index `at` of the path.
 
-        Add to `waiting` the nodes that this segment leads to, and to `found` the places whose path converter matches
-        all segments from `at` on.
+        Append to `waiting` the nodes that this segment leads to. Append to `found` the places with a path
+        converter that matches all segments from `at` on.
         """
         segment = segments[at]
         for accepts, node in self._converters.values():
@@ -194,7 +197,7 @@ class PathIndex(Generic[Payload]):
         return node.ends
 
     def find_places(self, path: str) -> list[list[Payload]]:
-        """Return all places that match this path, in no order."""
+        """Return all places that match this path. Their order has no meaning."""
         exact = self.exact.get(path)
         found = [] if exact is None else [exact]
         segments = path.split("/")
@@ -205,7 +208,8 @@ class PathIndex(Generic[Payload]):
     def _find_in_tree(self, segments: list[str], found: list[list[Payload]]) -> None:
         """Add to `found` the places in the tree that these segments lead to.
 
-        Every request calls this, so literal edges are followed at once; nodes behind variables are kept for later.
+        Every request calls this. For speed, literal edges are followed at once, and nodes behind variables wait
+        in a list.
         """
         node: _IndexNode[Payload] | None = self._root
         at, count = 1, len(segments)

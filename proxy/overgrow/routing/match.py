@@ -1,4 +1,4 @@
-"""Which route of a table takes a request: first an index finds routes by path, then their other conditions are checked.
+"""Finds the route that takes a request: an index finds routes by path, then their other conditions are checked.
 
 Pure. A Matcher is built once per table and never changes. The index finds the ranks of the routes whose path matches;
 `match` and `candidates` check host, method and predicates of these routes, in that order. This module re-exports the
@@ -57,7 +57,10 @@ MAX_KNOWN_LENGTH = 200  # characters of a path
 
 
 class Candidate(NamedTuple):
-    """A route whose path matches the request; `failed` is the route's first other condition that is not met, if any."""
+    """A route whose path matches the request.
+
+    `failed` is its first other condition that the request does not meet, or None.
+    """
 
     route: Route
     matched: bool
@@ -65,7 +68,7 @@ class Candidate(NamedTuple):
 
 
 class _ParsedHead:
-    """A head whose host, query and cookies are parsed at most once, and only if asked for."""
+    """A head whose host, query and cookies are parsed when they are first needed."""
 
     __slots__ = ("_cookies", "_hostname", "_query", "head")
 
@@ -83,7 +86,10 @@ class _ParsedHead:
         return self._hostname
 
     def values(self, predicate: Predicate) -> list[bytes]:
-        """Return the values of the predicate's header, cookie or query key as bytes; query values are UTF-8."""
+        """Return the values of the predicate's header, cookie or query key as bytes.
+
+        Query values are encoded in UTF-8.
+        """
         name = predicate.name.encode()
         if predicate.kind == "header":
             return list(trusted_header_values(self.head, name))
@@ -97,7 +103,7 @@ class _ParsedHead:
 
 
 class _RouteEntry:
-    """A route with its conditions prepared for matching."""
+    """A route with conditions that are prepared for matching."""
 
     __slots__ = ("asks_more", "host", "methods", "predicates", "route", "suffix")
 
@@ -117,7 +123,7 @@ class _RouteEntry:
         return self.methods is None or method in self.methods or method.upper() in self.methods
 
     def unmet_condition(self, request: _ParsedHead) -> str | None:
-        """Return the first condition that this request does not meet; None if it meets them all."""
+        """Return the first condition that this request does not meet; None if it meets all conditions."""
         if self.host is not None and request.hostname != self.host:
             return "host"
         if self.suffix is not None and not _is_below(request.hostname, self.suffix):
@@ -131,12 +137,16 @@ class _RouteEntry:
 
 
 def _is_below(hostname: str, suffix: str) -> bool:
-    """Return whether the host is a subdomain: it ends in `suffix`, such as `.example.com`, and is longer."""
+    """Return whether the host is a subdomain. It must end in `suffix`, such as `.example.com`, and be longer."""
     return hostname.endswith(suffix) and len(hostname) > len(suffix)
 
 
 def _is_met(predicate: Predicate, values: list[bytes]) -> bool:
-    """Return whether one of the values is the required one, or whether there are values as `present` requires."""
+    """Return whether the values meet the predicate.
+
+    One of them must be the required value. If the predicate has no value, they must be present or absent, as it
+    requires.
+    """
     if predicate.value is not None:
         return predicate.value.encode() in values
     return bool(values) == predicate.present
@@ -145,7 +155,7 @@ def _is_met(predicate: Predicate, values: list[bytes]) -> bool:
 class Matcher:
     """A table prepared for matching. Building a Matcher is pure, so a thread may do it.
 
-    It is immutable, apart from a cache of the routes that recent paths match.
+    It is immutable, except for a cache of recent paths and the routes that match them.
     """
 
     __slots__ = (
@@ -161,7 +171,7 @@ class Matcher:
     )
 
     def __init__(self, table: RouteTable, index: PathIndex[int] | None = None) -> None:
-        """Prepare a table; `index` is the index of its routes if the caller has one already."""
+        """Prepare a table. `index` is the index of its routes, if the caller has one already."""
         self.table = table
         self.default = Decision(None, "legacy", "default", table.revision)  # the most frequent one
         self._entries = [_RouteEntry(route) for route in table.routes]
@@ -174,9 +184,9 @@ class Matcher:
         self.path_but_for_case = path_reader_but_for_case(table)
 
     def match(self, head: Head) -> Route | None:
-        """Return the route that takes the request; None if no route does, so that it goes to legacy by default.
+        """Return the route that takes the request. None if no route takes it, so that it goes to legacy by default.
 
-        An ambiguous path matches nothing here; `decide` handles it.
+        For an ambiguous path the result is None, too: `decide` handles such paths.
         """
         path = path_of(head.target)
         return None if path is None else self.match_path(path, head)
@@ -192,11 +202,11 @@ class Matcher:
         return self._first_match(self._find_ranks(path) if known is None else known, head)
 
     def find_takers(self, path: str, head: Head) -> Iterator[Route | None]:
-        """Yield the route for the path as written (or None), then the routes for other spellings of the path.
+        """Yield the route for the path as written (or None). Then yield the routes for other spellings of the path.
 
-        A route whose path stays the same when it is folded (as legacy folds case, for example) also matches
-        all other spellings. A route that folding changes, such as `/Users`,
-        takes only its own spelling, so other spellings may reach a later route.
+        If a route's path stays the same when it is folded (legacy may fold case, for example), the route also
+        matches all other spellings. If folding changes the path, such as `/Users`, the route takes only its own
+        spelling, so that other spellings may reach a later route.
         """
         yield self.match_path(path, head)
         if self._folded is None:
@@ -212,7 +222,7 @@ class Matcher:
             yield self._entries[rank].route
 
     def _first_match(self, ranks: Sequence[int], head: Head) -> Route | None:
-        """Return the first of the routes at these ranks that takes the request; all of them match its path."""
+        """Return the first route at these ranks that takes the request. The path must match all of them."""
         entries = self._entries
         request: _ParsedHead | None = None
         for rank in ranks:
@@ -257,7 +267,7 @@ class Matcher:
 
 
 def _are_exact_first(routes: Sequence[Route]) -> bool:
-    """Return whether all paths without variables come before all templates and prefixes, priorities included."""
+    """Return whether all paths without variables come before all templates and prefixes, even with priorities."""
     exact = [route.path is not None and "<" not in route.path for route in routes]
     return exact == sorted(exact, reverse=True)
 

@@ -1,8 +1,8 @@
-"""The words of the route table: Route, Legacy, Cohort, RouteTable, Decision.
+"""The classes of the route table: Route, Legacy, Cohort, RouteTable, Decision.
 
-Pure values, frozen. They say what runs, not what was written: durations are seconds, percents
-are hundredths of a percent, defaults are filled in. This module knows nothing of YAML, files,
-HTTP libraries or the clock. To change a table, make a new one.
+Pure, frozen values in the form that is used at run time: durations are in seconds, percents in hundredths of a
+percent, and defaults are filled in. This module knows nothing of YAML, files, HTTP libraries or the clock. To
+change a table, make a new one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ HISTORY_MAX_BYTES = 500_000_000
 class Timeouts(NamedTuple):
     """The timeouts of one exchange with an upstream, in seconds; there is no total timeout.
 
-    It is a tuple, because it is the key of a look-up in every request, and tuples are hashed fast.
+    It is a tuple, because every request uses it as the key of a look-up, and tuples are hashed fast.
     """
 
     connect_s: float = 2.0
@@ -56,8 +56,8 @@ DEFAULT_TIMEOUTS = Timeouts()
 class Predicate:
     """One condition on a header, query key or cookie: an exact value, or its presence.
 
-    If `value` is None, the name must be there (`present` is True) or must not be there (`present` is False). If there
-    is a `value`, `present` is ignored. Header names are lower case. If a name is repeated, one matching value is
+    If `value` is None, the name must be present (`present` is True) or absent (`present` is False). If there is
+    a `value`, `present` is ignored. Header names are lower case. If a name is repeated, one matching value is
     enough.
     """
 
@@ -168,7 +168,7 @@ class Legacy:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """What makes two requests the same client: sources in order ("cookie:NAME", "header:NAME", "ip")."""
+    """The sources that identify a client, in order: "cookie:NAME", "header:NAME" or "ip"."""
 
     by: tuple[str, ...] = ("cookie:overgrow_id",)
     salt: str = ""
@@ -176,7 +176,10 @@ class Cohort:
 
 @lru_cache(maxsize=4096)
 def address_of(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the IP address written in `text`, as IPv4 if it is mapped to IPv6; None if it is invalid."""
+    """Return the IP address written in `text`; None if the text is invalid.
+
+    An IPv4 address mapped to IPv6 becomes IPv4.
+    """
     try:
         address = ip_address(text)
     except ValueError:
@@ -186,10 +189,10 @@ def address_of(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def plain_address(text: str) -> str:
-    """Return an IPv4 address mapped to IPv6 (RFC 4291 2.5.5.2) as IPv4; any other text as it is.
+    """Return an IPv4 address mapped to IPv6 (RFC 4291 2.5.5.2) as IPv4. Return any other text unchanged.
 
-    A listener on [::] reports IPv4 clients as mapped addresses. They must be equal to those on 0.0.0.0, because
-    a cohort by address would otherwise put the same client into another bucket.
+    A listener on [::] reports IPv4 clients as mapped addresses. Mapped and plain addresses must be equal.
+    Otherwise a cohort by address would put one client into two buckets.
     """
     if ":" not in text:
         return text
@@ -198,7 +201,7 @@ def plain_address(text: str) -> str:
 
 
 def plain_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """Return an IPv4 network mapped to IPv6 as IPv4; any other network as it is."""
+    """Return an IPv4 network mapped to IPv6 as IPv4. Return any other network unchanged."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     if mapped is None or network.prefixlen < _MAPPED_BITS:
         return network
@@ -210,7 +213,7 @@ _MAPPED_BITS = 96  # of ::ffff:0:0/96
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """Whose X-Forwarded-* headers are trusted: networks, and unix-socket peers if `unix`."""
+    """The peers whose X-Forwarded-* headers are trusted: networks and, if `unix` is True, unix-socket peers."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     unix: bool = False
@@ -226,7 +229,7 @@ class TrustedProxies:
 class Allowance(NamedTuple):
     """The permission `NAME@REVISION` to load a table in which an irreversible route matches fewer requests than before.
 
-    It names the route, and the revision of the running table, so that it is valid for one change only.
+    It names the route and the revision of the running table, so that it is valid for a single change.
     """
 
     name: str
@@ -237,7 +240,7 @@ class Allowance(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """How much of a table a file contains; it shows whether the file is still being written."""
+    """The sections and fields in a table's file. Their number shows whether somebody is still writing the file."""
 
     sections: tuple[
         tuple[str, int], ...

@@ -1,6 +1,6 @@
-"""The exact set of texts of a bounded whole number, as patterns of digits for an automaton.
+"""Describes the exact texts of a bounded whole number as patterns of digits, for an automaton.
 
-Pure. A range of numbers of equal length falls into few patterns of digit ranges: 105 to 320 is 10[5-9], 1[1-9][0-9],
+Pure. A few patterns of digits cover a range of numbers of equal length: 105 to 320 is 10[5-9], 1[1-9][0-9],
 2[0-9][0-9], 3[01][0-9] and 320.
 """
 
@@ -19,9 +19,9 @@ Limits = tuple[int, int | None]  # of a number without its sign, both included; 
 
 
 def add_whole_number(automaton: Automaton, one: Converter) -> bool:
-    """Extend an automaton with the texts that a bounded int converter accepts; return whether that was possible.
+    """Extend an automaton with the texts that a bounded int converter accepts; return whether this was possible.
 
-    If it was not, because the texts are unknown, the automaton is unchanged.
+    If the texts are unknown, return False and leave the automaton unchanged.
     """
     bounds = _bounds_of(one)
     if one.kind != "int" or bounds is None or one.digits > MAX_DIGITS:
@@ -41,7 +41,7 @@ def add_whole_number(automaton: Automaton, one: Converter) -> bool:
 
 
 def _bounds_of(one: Converter) -> tuple[int | None, int | None] | None:
-    """Return (lowest, highest): the bounds as whole numbers, each None if there is no such bound.
+    """Return (lowest, highest) as whole numbers. A bound that does not exist is None.
 
     Return None instead of the pair if a bound is infinite or has too many digits.
     """
@@ -67,7 +67,7 @@ def _limits_by_sign(
 
 
 def _digit_patterns(limits: Limits, width: int) -> Iterator[tuple[Digits, bool]]:
-    """Yield (pattern, goes on): a pattern of digits, and whether any further digits may follow.
+    """Yield (pattern, goes on): a pattern of digits, and whether further digits may follow.
 
     `width` is the number of digits; 0 means any number of digits.
     """
@@ -91,7 +91,7 @@ def _digit_patterns(limits: Limits, width: int) -> Iterator[tuple[Digits, bool]]
 
 
 def _patterns_between(low: str, high: str) -> Iterator[Digits]:
-    """Yield the patterns of the numbers from `low` to `high`, both included, which have the same number of digits."""
+    """Yield the patterns of the numbers from `low` to `high`, inclusive. Both must have the same number of digits."""
     if not low:
         yield []
         return

@@ -1,6 +1,6 @@
 """The order in which routes are tried: if two routes match the same request, the more specific route comes first.
 
-Pure. Rule: one sort key defines the order, so printing, matching and checking a table agree.
+Pure. Rule: one sort key defines the order, so that printing, matching and checking of a table agree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Key = tuple[object, ...]
 
 
 def sort_routes(routes: Iterable[Route]) -> tuple[Route, ...]:
-    """Return the routes in matching order; routes with equal keys stay in the given order."""
+    """Return the routes in matching order. Routes with equal keys stay in the given order."""
     return tuple(sorted(routes, key=order_key))
 
 
@@ -36,7 +36,7 @@ def order_key(route: Route) -> Key:
 
 
 def _path_key(route: Route) -> Key:
-    """Return the rank of a path: exact paths come first, then templates, then prefixes, the longest first."""
+    """Return the rank of a path: exact paths first, then templates, then prefixes. Longer prefixes come first."""
     if route.path is None:
         return (2, -len(route.prefix or ""))
     if "<" not in route.path:
@@ -63,7 +63,10 @@ def _segment_key(segment: Segment) -> tuple[int, int]:
 
 
 def _host_key(host: str | None) -> tuple[int, int]:
-    """Return the rank of a host: exact hosts come first, then wildcards, the longest first, then no host."""
+    """Return the rank of a host: exact hosts first, then wildcards, then routes without a host.
+
+    Longer wildcards come first.
+    """
     if host is None:
         return (2, 0)
     return (1, -len(host)) if host.startswith("*.") else (0, 0)

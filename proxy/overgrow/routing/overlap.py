@@ -1,9 +1,9 @@
-"""Whether two routes could match the same request; if so, an example of such a request.
+"""Decides whether two routes could match the same request, and finds an example of such a request.
 
-Pure. Theory of operation: a path becomes a small nondeterministic automaton over characters. A breadth-first walk
-through two automata at once finds the shortest path that both take, or shows that there is none. Single characters do
-not show the value of a bounded number, so the bounds of both routes are tried: if two ranges overlap, a bound of one
-lies in the other.
+Pure. Theory of operation: each route's path becomes a small nondeterministic automaton over characters. A
+breadth-first walk through two automata at once finds the shortest path that both accept, or shows that there is
+none. Single characters do not show the value of a bounded number. Therefore only the bounds of both routes are
+tried: if two ranges overlap, a bound of one range lies in the other.
 """
 
 from __future__ import annotations
@@ -56,19 +56,19 @@ def common_path(first: Route, second: Route) -> str | None:
 
 
 def _takes_path(route: Route, path: str) -> bool:
-    """Return whether the route's own pattern matches a path."""
+    """Return whether the route matches a path, by the pattern of the route itself."""
     return route.path is None or bool(acceptor(parse_rule(route.path).segments)(path[1:]))
 
 
 class TrialNumbers(NamedTuple):
-    """Numbers worth trying for a bounded variable, and the widths to write them in."""
+    """The numbers to try for a bounded variable, and the widths in which to write them."""
 
     numbers: tuple[float, ...]
     widths: tuple[int, ...]
 
 
 def trial_numbers(converters: Iterable[Converter]) -> TrialNumbers:
-    """Return the bounds of these variables, which are enough to find whether two ranges overlap."""
+    """Return the bounds of these variables. Trying these numbers shows whether two ranges overlap."""
     numbers: set[float] = {0, 1}
     widths = {0}
     for one in converters:
@@ -99,7 +99,7 @@ def number_texts(one: Converter, tried: TrialNumbers) -> list[str]:
 
 
 def _find_shortest_common(first: Automaton, second: Automaton) -> str | None:
-    """Return the shortest text that both automata read; None if they share none."""
+    """Return the shortest text that both automata accept; None if there is none."""
     seen: set[tuple[int, int]] = set()
     queue = deque([(0, 0, "")])
     while queue:
@@ -122,8 +122,8 @@ def _joint_steps(
 ) -> Iterator[tuple[int, int, str]]:
     """Yield (state of the first automaton, state of the second, character) for each step of both automata.
 
-    `ours` are the steps out of the state `here`, `theirs` those out of `there`. The character is "" if only one
-    automaton moves, without reading a character.
+    `ours` are the steps out of the state `here`, and `theirs` are the steps out of `there`. If only one
+    automaton moves, no character is read, and the character is "".
     """
     for one, onward in ours:
         if one is None:
@@ -152,7 +152,7 @@ def _common_character(one: CharClass, other: CharClass) -> str | None:
 
 
 def _common_method(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> str | None:
-    """Return a method that routes with these `methods` (None for all) both match; None if there is none."""
+    """Return a method that is in both lists (None stands for all methods); None if there is none."""
     ours, theirs = effective_methods(first), effective_methods(second)
     if ours is None or theirs is None:
         common = ours or theirs or frozenset({"GET"})
@@ -162,7 +162,7 @@ def _common_method(first: tuple[str, ...] | None, second: tuple[str, ...] | None
 
 
 def _common_host(first: str | None, second: str | None) -> str | None:
-    """Return a host that matches both host patterns ("" for any host); None if there is none."""
+    """Return a host that matches both host patterns ("" stands for any host); None if there is none."""
     ours, theirs = hostname_of(first or ""), hostname_of(second or "")
     for wide, narrow in ((ours, theirs), (theirs, ours)):
         if wide in ("", narrow) or (wide.startswith("*.") and narrow.endswith(wide[1:])):
@@ -173,7 +173,10 @@ def _common_host(first: str | None, second: str | None) -> str | None:
 def _common_values(
     predicates: tuple[Predicate, ...],
 ) -> dict[tuple[PredicateKind, str], str | None] | None:
-    """Return {name: a value that meets all predicates, None for absent}; None instead if that is impossible."""
+    """Return {name: value} so that all predicates are met. The value is None if the name must be absent.
+
+    If this is impossible, return None.
+    """
     values: dict[tuple[PredicateKind, str], str | None] = {}
     for one in sorted(predicates, key=lambda predicate: predicate.value is None):
         name = (one.kind, one.name)

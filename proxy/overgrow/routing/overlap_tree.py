@@ -1,7 +1,7 @@
-"""Which of many routes may share a path with a given route, in time that grows with segments, not with routes.
+"""Finds the routes that may share a path with a given route. The time grows with the segments, not with the routes.
 
-Pure. It is a tree by segment, like the index of a table, but it is searched with a route instead of a path. It may
-return a route that shares no path with the given one, but it never omits a route that does.
+Pure. Like the index of a table, this is a tree by segment, but it is searched with a route instead of a path.
+The result contains every route that shares a path with the given one, and perhaps more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ class TooManySteps(Exception):
 
 
 class PathSteps(NamedTuple):
-    """A route's path by segments; `is_open` says that more segments may follow (after a prefix or a path converter)."""
+    """A route's path by segments.
+
+    `is_open` says that more segments may follow, as after a prefix or a path converter.
+    """
 
     segments: tuple[Segment, ...]
     is_open: bool
@@ -45,7 +48,7 @@ def steps_of(route: Route) -> PathSteps:
 
 
 class _TreeNode(Generic[Payload]):
-    """Routes that share these first segments; they are sorted into child nodes at the first search."""
+    """Routes that begin with the same segments. The first search sorts them into child nodes."""
 
     __slots__ = ("_waiting", "ends", "literals", "open", "variables")
 
@@ -65,7 +68,7 @@ class _TreeNode(Generic[Payload]):
         self._waiting.append((steps, payload))
 
     def push_down(self, depth: int) -> None:
-        """Sort the routes added so far into child nodes; those without a further segment go to `ends` or `open`."""
+        """Sort the routes of this node into child nodes. Routes without a further segment go to `ends` or `open`."""
         if not self._waiting:
             return
         ends, beyond = list(self.ends), list(self.open)
@@ -77,7 +80,7 @@ class _TreeNode(Generic[Payload]):
         self._waiting, self.ends, self.open = (), tuple(ends), tuple(beyond)
 
     def _get_child(self, segment: Segment) -> _TreeNode[Payload]:
-        """Return the child node for a segment; create it if there is none."""
+        """Return the child node for a segment. If there is none, create it."""
         if is_literal(segment):
             text = literal_text(segment)
             if self.literals is None:
@@ -92,7 +95,7 @@ class _TreeNode(Generic[Payload]):
         return self.variables[segment][1]
 
     def nodes_sharing(self, segment: Segment) -> Iterator[_TreeNode[Payload]]:
-        """Yield the child nodes whose own segment may match a text that the given segment matches too."""
+        """Yield each child node whose segment has a text in common with the given segment, or may have one."""
         literals, variables = self.literals or {}, self.variables or {}
         if is_literal(segment):
             text = literal_text(segment)

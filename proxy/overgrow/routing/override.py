@@ -1,4 +1,4 @@
-"""Overrides for testers: a signed token that sends its bearer's requests to one side for a while.
+"""Makes and checks overrides for testers: signed tokens that send their bearer's requests to one side for a while.
 
 Pure: time and key come in as facts. The token is `v1.<side>.<route or *>.<unix expiry>.<hex HMAC>`;
 route names may contain dots, so it is parsed from both ends. Without a secret there are no overrides.
@@ -31,7 +31,10 @@ def create_override(side: Side, route: str, expiry_s: int, secret: bytes) -> str
 
 
 def override_side(head: Head, facts: Facts, route: Route) -> Side | None:
-    """Return the side that the first valid token for this route names; tokens in the header precede those in cookies."""
+    """Return the side that the first valid token for this route names.
+
+    Tokens in the header come before tokens in cookies.
+    """
     if not facts.secret:
         return None
     for token in _tokens_in(head):
@@ -42,13 +45,16 @@ def override_side(head: Head, facts: Facts, route: Route) -> Side | None:
 
 
 def _tokens_in(head: Head) -> Iterator[bytes]:
-    """Yield the tokens of a request: those in the header, then those in cookies."""
+    """Yield the tokens of a request: first those in the header, then those in cookies."""
     yield from header_values(head.headers, HEADER)
     yield from cookie_values(head.headers, COOKIE)
 
 
 def _side_of_token(token: bytes, secret: bytes, now_s: float, route: bytes) -> Side | None:
-    """Return the side that a token names; None if it is forged, expired, too long-lived or for another route."""
+    """Return the side that a token names.
+
+    None if the token is forged, expired, valid for too long, or for another route.
+    """
     parts = _TOKEN.fullmatch(token)
     if parts is None or parts["route"] not in (b"*", route):
         return None

@@ -1,7 +1,8 @@
-"""Turns the path of a request into a template, so that paths that differ only in numbers or ids count as one.
+"""Turns the path of a request into a template. Paths that differ only in numbers or ids have the same template.
 
-Pure, and it knows one path at a time: `/orders/17` becomes `/orders/<int:id>`, in the syntax of routes.yaml. Numbers,
-UUIDs, dates, hashes, tokens and e-mail addresses become variables. Words stay as they are, so slugs are not grouped.
+Pure. Each path is handled by itself: `/orders/17` becomes `/orders/<int:id>`, in the syntax of routes.yaml.
+Numbers, UUIDs, dates, hashes, tokens and e-mail addresses become variables. Words stay as they are, so slugs
+are not grouped.
 
 Rule: a template and an example contain no hash, token or e-mail address, because these may identify a person or grant
 access.
@@ -92,7 +93,7 @@ def _mask_segment(segment: str, names: dict[str, int]) -> tuple[str, str]:
 def _kind_of(segment: str) -> str | None:
     """Return the kind of variable for a whole segment: `email`, `token` or `text`; None for any other segment.
 
-    A segment of another kind is a word, or only parts of it become variables.
+    Any other segment is a word, or has parts that become variables.
     """
     if _EMAIL.fullmatch(segment):
         return "email"
@@ -106,7 +107,10 @@ _UNUSABLE = frozenset("<>?#\\")  # no literal of a rule may contain them
 
 
 def _is_token(segment: str) -> bool:
-    """Whether a segment looks random: runs of upper case, lower case and digits, or long runs of two of them."""
+    """Whether a segment looks random.
+
+    Such a segment has runs of upper case, lower case and digits, or long runs of two of these.
+    """
     runs = _RUN.findall(segment)
     mixed = sum(len(run) for run in runs if _count_kinds(run) == len(_KINDS))
     long = [run for run in runs if len(run) >= _LONG_RUN]
@@ -123,7 +127,7 @@ def _count_kinds(run: str) -> int:
 
 
 def _variable(kind: str, names: dict[str, int]) -> str:
-    """Return the next variable of a kind; the names of a template are distinct."""
+    """Return the next variable of a kind. Names within one template differ."""
     converter, name = _VARIABLES[kind]
     number = names[name] = names.get(name, 0) + 1
     return f"<{converter}{name}{number if number > 1 else ''}>"

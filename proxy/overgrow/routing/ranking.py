@@ -1,7 +1,7 @@
 """The routes of a table in matching order, with their sort keys and their index.
 
-Pure. Checking a table needs the same keys and the same index as matching does. With ten thousand
-routes, building them twice would take a considerable part of the time of a load.
+Pure. Checking a table needs the same keys and the same index as matching. With ten thousand routes, building
+keys and index twice would take a considerable part of the loading time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from overgrow.routing.order import Key, order_key
 
 
 class Ranking(NamedTuple):
-    """Routes in matching order; a route's rank is its position in `routes`, and rank 0 is tried first.
+    """Routes in matching order. A route's rank is its position in `routes`, and rank 0 is tried first.
 
-    `keys` are their sort keys. Each place of `paths` holds ranks, smaller ones first.
+    `keys` are the sort keys of the routes. Each place of `paths` holds ranks, the smallest first.
     """
 
     routes: tuple[Route, ...]
@@ -26,7 +26,7 @@ class Ranking(NamedTuple):
 
 
 def rank_routes(routes: Iterable[Route]) -> Ranking:
-    """Return the ranking of these routes; routes with equal keys stay in the given order."""
+    """Return the ranking of these routes. Routes with equal keys stay in the given order."""
     given = [(order_key(route), route) for route in routes]
     given.sort(key=_key_of)
     in_order = tuple([route for _, route in given])

@@ -1,9 +1,9 @@
-"""The readings of a target: the paths that servers behind us may understand it as.
+"""Finds the readings of a target: the paths as which servers behind us may understand the target.
 
-Pure: bytes in, texts out. Rule: each server uses one of these readings, and the front door cannot know which. Readings
-that any server may use (dot segments, `;parameters`) are always tried; others are tried if `legacy.folds` names them.
-The work is bounded, because readings do not multiply without limit: each fold either adds some readings to those found
-so far, or changes every reading.
+Pure: bytes in, texts out. Rule: each server uses one of these readings, and the front door cannot know which.
+Readings that any server may use (dot segments, `;parameters`) are always tried. Other readings are tried if
+`legacy.folds` names them. The work is bounded: each fold either adds some readings to those found so far, or
+changes every reading.
 """
 
 from __future__ import annotations
@@ -38,19 +38,22 @@ _ends_loosely = re.compile(f"[{_DROPPED}](?=/|\\Z)").search
 
 
 def has_other_readings(path: str) -> bool:
-    """Return whether some servers read this unambiguous path as another path, even without folds."""
+    """Return whether some servers read this unambiguous path as another path, even if legacy folds nothing."""
     return ";" in path or LINE_FEED in path
 
 
 class Readings(NamedTuple):
-    """The readings of a target: `usual` are those of most servers with these folds, `rare` those of a few servers."""
+    """The readings of a target.
+
+    `usual` are the readings of most servers with these folds, `rare` those of a few servers.
+    """
 
     usual: tuple[str, ...]
     rare: tuple[str, ...]
 
 
 def all_readings(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
-    """Return all paths that a server behind us may read the target as, each folded to one letter case.
+    """Return all paths as which a server behind us may read the target, each folded to one letter case.
 
     The normalised form comes first: escapes decoded, backslashes as slashes, dot segments resolved,
     empty segments dropped.
@@ -60,12 +63,12 @@ def all_readings(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
 
 
 def find_readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
-    """Return the paths that a server behind us may read the target as, each folded to one letter case.
+    """Return the paths as which a server behind us may read the target, each folded to one letter case.
 
-    In usual readings, escapes are decoded (invalid UTF-8 also as Latin-1), `;parameters` are kept or dropped, and the
-    path is normalised, cut at NUL, and without line feeds; the folds add more. Rare readings differ in one of these
-    ways: an encoded slash is no separator, the first segment is a host, parameters or an encoded `?` end the path, or a
-    slash is added or removed at the end of the path.
+    Usual readings are decoded (invalid UTF-8 also as Latin-1), normalised, cut at NUL and without line feeds,
+    and `;parameters` are kept or dropped. The folds add more usual readings. Rare readings differ in one of
+    these ways: an encoded slash is not a separator, the first segment is a host, parameters or an encoded `?`
+    end the path, or a slash is added or removed at the end of the path.
     """
     path = target.partition(b"?")[0].partition(b"#")[0]
     usual = _read_path(path, folds)
@@ -94,7 +97,10 @@ def _read_path(path: bytes, folds: Folds) -> dict[str, None]:
 
 
 def _decode_texts(raw: bytes, folds: Folds) -> Iterator[str]:
-    """Yield the texts that decoded bytes may mean: read as UTF-8; if that is invalid, as Latin-1 and overlong UTF-8."""
+    """Yield the texts that decoded bytes may mean.
+
+    If they are invalid UTF-8, they may mean Latin-1 and overlong UTF-8.
+    """
     text = raw.decode("utf-8", "replace")
     yield text
     if "\0" in text:
@@ -117,7 +123,7 @@ def _has_replacement(text: str) -> bool:
 def _decode_in_ways(path: bytes, folds: Folds) -> Iterator[bytes]:
     """Yield the path with its escapes decoded, with and without parameters.
 
-    Some servers look for parameters before decoding, others after it.
+    Some servers look for parameters before they decode the path, others after that.
     """
     once = kept = unquote_to_bytes(path)
     dropped = _decode_once(_strip_parameters(path), folds) if b";" in path else kept
@@ -140,7 +146,7 @@ def _decode_in_ways(path: bytes, folds: Folds) -> Iterator[bytes]:
 
 
 def _decode_once(path: bytes, folds: Folds) -> bytes:
-    """Return the bytes with their escapes decoded; with the fold `iis`, also %uXXXX and overlong UTF-8."""
+    """Return the bytes with their escapes decoded. The fold `iis` also decodes %uXXXX and overlong UTF-8."""
     if IIS not in folds:
         return unquote_to_bytes(path)
     return _OVERLONG.sub(
@@ -155,7 +161,7 @@ def _decode_code_units(units: re.Match[bytes]) -> bytes:
 
 
 def _decode_overlong(overlong: re.Match[bytes]) -> bytes:
-    """Return the character that overlong UTF-8 encodes, in its shortest form."""
+    """Return the bytes of a character in shortest UTF-8, given its overlong form."""
     code = overlong[0][0] & 0x1F if len(overlong[0]) == 2 else 0
     for byte in overlong[0][1:]:
         code = code << 6 | byte & 0x3F
@@ -168,7 +174,7 @@ def _strip_parameters(path: bytes) -> bytes:
 
 
 def _trim_for_windows(path: str, folds: Folds) -> str:
-    """Return the path as Windows reads it: without dots and spaces at a segment's end, and without stream names."""
+    """Return the path as Windows reads it: dots and spaces at the end of segments, and stream names, are removed."""
     if not folds & {TRAILING, IIS}:
         return path
     if ":" in path or (TRAILING in folds and _ends_loosely(path) is not None):
@@ -189,7 +195,7 @@ def _trim_segment(segment: str, folds: Folds) -> str:
 
 
 def _cut_paths(path: bytes) -> Iterator[bytes]:
-    """Yield parts of the path that a few servers take for the whole path."""
+    """Yield the parts of the path that a few servers mistake for the whole path."""
     if path[:2] in (b"//", b"/\\"):
         # PHP's parse_url and JavaScript's URL take the first segment for a host.
         yield b"/" + path.replace(b"\\", b"/").lstrip(b"/").partition(b"/")[2]
@@ -201,7 +207,7 @@ def _cut_paths(path: bytes) -> Iterator[bytes]:
 
 
 def _vary_ends(reading: str, folds: Folds) -> Iterator[str]:
-    """Yield the reading cut at an encoded `?` or `#`, and the reading with a slash removed or added at its end."""
+    """Yield variants of a reading: cut at an encoded `?` or `#`, and with a slash removed or added at the end."""
     ended = reading.partition("?")[0].partition("#")[0]
     bare = ended.rstrip("/")
     yield ended
@@ -235,10 +241,10 @@ def _normalise(path: str) -> str:
 
 
 def fold_case(text: str) -> str:
-    """Return the form that all spellings of the text in upper and lower case share.
+    """Return the same text for all spellings of a text in upper and lower case.
 
-    Each character is folded separately, so the text keeps its length, which converters may restrict. In addition
-    to Python's folding, the dotless and the dotted I become i, as in the rules of Windows and Java.
+    Each character is folded by itself, so that the text keeps its length, which converters may restrict. In
+    addition to Python's folding, the dotless and the dotted I become i, like on Windows and in Java.
     """
     if text.isascii():
         return text.lower()

@@ -1,8 +1,8 @@
-"""Sets of requests, described by everything but the path: methods, hosts, headers, query keys and cookies.
+"""Sets of requests, described by everything except the path: methods, hosts, headers, query keys and cookies.
 
-Pure. A few routes distinguish only a few kinds of methods and hosts, so one method or host of each kind stands for
-all of that kind. A repeated header, query key or cookie matches with any of its values. So each value that a route
-requires is present or absent, independently of the other values.
+Pure. A few routes distinguish only a few kinds of methods and hosts, so one method or host of each kind stands
+for all of that kind. If a header, query key or cookie is repeated, each of its values may match. Therefore each
+value that a route requires is present or absent independently of the other values.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def request_kinds(routes: Sequence[Route]) -> RequestKinds:
 
 
 def _unnamed_host(suffix: str, known: set[str]) -> str:
-    """Return a host that ends in the suffix and that no route names."""
+    """Return a host below the suffix that differs from every host of the routes."""
     return next(host for n in count(1) if (host := ANY_WORD * n + suffix) not in known)
 
 
 class KnownValues(NamedTuple):
-    """What is known about one name's values: which are present, which absent, and whether there is any value at all."""
+    """Knowledge about the values of one name: which are present, which are absent, and whether there is any value."""
 
     there: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
@@ -54,7 +54,7 @@ class KnownValues(NamedTuple):
 
     @property
     def is_possible(self) -> bool:
-        """Whether any request can have values that fit this knowledge."""
+        """Whether this knowledge is free of contradictions, so that a request can fit it."""
         return not (self.there & self.absent) and not (self.there and self.any is False)
 
 
@@ -90,7 +90,7 @@ class Region:
             rest = rest.restrict(one, holds=True)
 
     def restrict(self, predicate: Predicate, *, holds: bool) -> Region | None:
-        """Return the requests of this region that meet the predicate, or with `holds=False` those that do not.
+        """Return the requests of this region that meet the predicate; with `holds=False`, those that fail it.
 
         Return None if there are none.
         """
@@ -122,7 +122,7 @@ class Region:
 
 
 def _example_values(held: KnownValues) -> Iterator[str]:
-    """Yield the values of one name that an example request must have."""
+    """Yield the values that an example request must have for one name."""
     yield from sorted(held.there)
     if held.any and not held.there:
         yield next(one for n in count(1) if (one := ANY_WORD * n) not in held.absent)

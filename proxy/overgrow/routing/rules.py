@@ -1,8 +1,8 @@
-"""The syntax of `path` and `prefix`: it parses text into segments, and tests which texts a segment accepts.
+"""Parses the text of `path` and `prefix` into segments, and tests which texts a segment accepts.
 
 Pure: Werkzeug's rule syntax in code of our own. A rule is a tuple of segments, and a segment is a tuple of
-parts; a part is literal text or a Converter. Names of variables are dropped, so two rules that differ
-only in these names are equal.
+parts; a part is literal text or a Converter. Names of variables are dropped, so that two rules that differ only
+in these names are equal.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ Segment = tuple[Part, ...]
 
 
 class PathRule(NamedTuple):
-    """A parsed path; `tail` is the index of the first segment that has a path converter, None if there is none.
+    """A parsed path. `tail` is the index of the first segment with a path converter; None if there is none.
 
-    A segment before `tail` matches one segment of a request's path; from `tail` on it may match several.
+    A segment before `tail` matches exactly one segment of a request's path. From `tail` on, a segment may match
+    several.
     """
 
     segments: tuple[Segment, ...]
@@ -54,7 +55,10 @@ def acceptor(segments: tuple[Segment, ...]) -> Accepts:
 
 
 def _simple_acceptor(converter: Converter) -> Accepts | None:
-    """Return a test for one variable that is faster than a regular expression; None if there is no such test."""
+    """Return a test for one variable that is faster than a regular expression.
+
+    None if only a regular expression works.
+    """
     if converter.kind == "any":
         return frozenset(converter.items).__contains__
     if converter == DEFAULT:
@@ -92,12 +96,12 @@ def _pattern_acceptor(segments: tuple[Segment, ...]) -> Accepts:
 
 
 def shape_of(rule: str) -> tuple[Segment, ...]:
-    """Return the rule without the names of its variables; rules with equal shapes match the same paths."""
+    """Return the rule without the names of its variables. Rules with equal results match the same paths."""
     return parse_rule(rule).segments
 
 
 def is_below_prefix(rule: str, prefix: str) -> bool:
-    """Return whether a route with this `prefix` would match the paths of `rule`."""
+    """Return whether a route with this `prefix` would match all paths of `rule`."""
     literal = tuple((text,) if text else () for text in segments_of_prefix(prefix))
     return parse_rule(rule).segments[: len(literal)] == literal
 
@@ -116,7 +120,7 @@ _PLAIN_PATH = re.compile(r"(?:/(?![/.])[^/?#%\\\0\"']*)+")
 
 @lru_cache(maxsize=32_768)  # a pure memo: loading, ordering and matching parse the same text
 def parse_rule(text: str) -> PathRule:
-    """Return the rule that `path: text` means; raise RuleError for text that is not a rule."""
+    """Return the rule that `path: text` means. If the text is not a rule, raise RuleError."""
     try:
         whole = (
             _parse_plain_segments(text) if _PLAIN_PATH.fullmatch(text) else _parse_segments(text)
@@ -168,7 +172,7 @@ def _append_text(segment: list[Part], text: str) -> None:
 
 
 def _has_path(segment: Segment) -> bool:
-    """Return whether a variable of the segment takes slashes too."""
+    """Return whether a variable of the segment also accepts slashes."""
     return any(isinstance(part, Converter) and part.kind == "path" for part in segment)
 
 
@@ -198,7 +202,10 @@ def _parse_pieces(text: str) -> list[Part]:
 
 @lru_cache(maxsize=32_768)  # a pure memo, as above
 def segments_of_prefix(prefix: str) -> tuple[str, ...]:
-    """Return the literal segments of `prefix: text`; none for `/`. Raise RuleError for an invalid prefix."""
+    """Return the literal segments of `prefix: text`; an empty list for `/`.
+
+    If the prefix is invalid, raise RuleError.
+    """
     _refuse_unreachable("prefix", prefix, prefix)
     if "<" in prefix or ">" in prefix:
         raise RuleError(
@@ -216,7 +223,7 @@ def segments_of_prefix(prefix: str) -> tuple[str, ...]:
 
 
 def _refuse_unreachable(field: str, text: str, literal: str) -> None:
-    """Raise RuleError for text that no unambiguous path can equal."""
+    """If every path that equals this text is ambiguous, raise RuleError."""
     if not literal.startswith("/"):
         raise RuleError(f'{field} "{text}" does not begin with a slash', f"Write /{text}.")
     for character, fix in (
@@ -248,7 +255,7 @@ _ANY_VARIABLE = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 def derived_name(
     methods: Iterable[str] | None, path: str | None = None, prefix: str | None = None
 ) -> str:
-    """Return the name of a route without `name:`, such as `get-orders-id`, `admin-all` or `root`."""
+    """Return the name that a route gets if it has no `name:`, such as `get-orders-id`, `admin-all` or `root`."""
     plain = _ANY_VARIABLE.sub(r"\1", path or prefix or "/")
     body = _NOT_IN_NAMES.sub("-", plain.lower()).strip("-._") or "root"
     words = [_NOT_IN_NAMES.sub("-", method.lower()).strip("-._") for method in methods or ()]
@@ -257,7 +264,7 @@ def derived_name(
 
 @lru_cache(maxsize=1024)  # a pure memo: most routes share a few lists
 def effective_methods(methods: tuple[str, ...] | None) -> frozenset[str] | None:
-    """Return the methods a route takes, HEAD beside GET; None for all."""
+    """Return the methods that a route takes, with HEAD added to GET; None stands for all methods."""
     if methods is None:
         return None
     named = frozenset(methods)

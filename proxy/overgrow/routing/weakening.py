@@ -1,11 +1,12 @@
-"""Finds requests that the running table keeps from legacy for good, but that a new table would send to legacy.
+"""Finds requests that the running table keeps from legacy for good, and that a new table would send to legacy.
 
 Pure. Rule: each request that an irreversible route of the running table takes must be taken by an irreversible
-route of the new table. It need not be the same route, and several routes may share the requests; names do not
-matter. Theory of operation: only differences are examined. An irreversible route that changed is compared with all
-routes of the new table that may share a path with it. A new reversible route is compared with the irreversible
-routes. Sets of requests (region.py) and sets of paths (inclusion.py) are subtracted from one another, which gives an
-exact answer. If that would take too long, the answer is that the new table may weaken the running one.
+route of the new table. The route may be another one, several routes may share the requests, and names do not
+matter. Theory of operation: only differences are examined. An irreversible route that changed is compared with
+all routes of the new table that may share a path with it. A new reversible route is compared with the
+irreversible routes. To get an exact answer, sets of requests (region.py) and sets of paths (inclusion.py) are
+subtracted from one another. If that would take too long, the answer is that the new table may weaken the
+running one.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _MATCHING_FIELDS = (
 
 
 class Weakening(NamedTuple):
-    """An irreversible route that would lose requests; `example` is one of them.
+    """An irreversible route that would lose requests. `example` is one of these requests.
 
     `by` is the reversible route of the new table that takes the example; None if no route takes it.
 
@@ -68,11 +69,11 @@ def find_weakenings(
 
 
 def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
-    """Return whether both tables have the same routes in the same order, in all fields that matter for matching.
+    """Return whether both tables have routes that match alike: the same routes, in the same order.
 
-    The field `reversible` is one of them.
+    The comparison covers the fields that matter for matching, and `reversible`.
 
-    Most reloads change only targets or canary shares; for these, no path has to be examined.
+    Most reloads change only targets or canary shares. For such a reload, no path has to be examined.
     """
     return (
         running.trusted_proxies == table.trusted_proxies
@@ -85,7 +86,7 @@ def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
 
 
 def lost_folds(running: RouteTable, table: RouteTable) -> list[str]:
-    """Return the folds that only the running table has; none if that table has no irreversible routes."""
+    """Return the folds that only the running table has; an empty set if that table has no irreversible routes."""
     if all(route.reversible for route in running.routes):
         return []
     return sorted(running.legacy.folds - table.legacy.folds)
@@ -98,8 +99,8 @@ def _is_changed_by(table: RouteTable, folds: Folds) -> bool:
 def _fold_table(table: RouteTable, folds: Folds) -> RouteTable:
     """Return the table with folded paths, as Matcher.find_takers sees it.
 
-    Reversible routes that folding changes are left out. Each of them takes one spelling only, so requests with other
-    spellings still reach the routes after it.
+    Reversible routes that folding changes are left out. Such a route takes only one spelling, so that requests
+    with other spellings still reach later routes.
     """
     pairs = [(route, folded_route(route, folds)) for route in table.routes]
     kept = [folded for route, folded in pairs if folded is route or not route.reversible]
@@ -127,7 +128,7 @@ def find_exposing_routes(routes: Sequence[Route]) -> Iterator[tuple[Route, Route
 
 
 def _find_shared_request(first: Route, second: Route) -> str | None:
-    """Return a request that both routes match, as text; None if there is none, or none was found in time."""
+    """Return a request that both routes match, as text; None if there is none, or if the search takes too long."""
     try:
         return _find_leak(first, second, [])
     except (Undecidable, TooManySteps):
@@ -145,8 +146,8 @@ def _matching_identity(route: Route) -> Hashable:
 class _TableComparison:
     """The comparison of two tables, with cached intermediate results.
 
-    A leak is a request that an irreversible route of the running table takes, but that no irreversible route of the
-    new table takes.
+    A leak is a request that an irreversible route of the running table takes, and that a reversible route of
+    the new table, or no route, takes.
     """
 
     def __init__(self, running: RouteTable, table: RouteTable) -> None:
@@ -183,7 +184,7 @@ class _TableComparison:
     def _find_suspects(self) -> dict[int, list[int]]:
         """Return {rank of an irreversible route: ranks of the reversible routes to compare it with}.
 
-        The first rank is in the running table, the others are in the new table.
+        The key is a rank in the running table, and the values are ranks in the new table.
         """
         ranks = self._find_new_reversible()
         if not ranks:
@@ -276,12 +277,12 @@ class _TableComparison:
     def _find_leak_through(
         self, rank: int, route: Route, by: int | None, met: Sequence[int] | None = None
     ) -> Weakening | None:
-        """Return the leak if the new table's route at rank `by` takes a request that `route` must keep; else None.
+        """If the new table's route at rank `by` takes a request that `route` must keep, return this leak; else None.
 
         If `by` is None, look for requests that no route of the new table takes.
 
-        The requests of irreversible routes before `by` are subtracted. If some are left, the requests that the running
-        table gives to an earlier route are subtracted too.
+        The requests of irreversible routes before `by` are subtracted. If some requests are left, those that
+        the running table gives to an earlier route are subtracted too.
         """
         taker = None if by is None else self._after[by]
         try:
@@ -333,7 +334,7 @@ def _takes_all(wide: Route, narrow: Route) -> bool:
 
 
 def _find_leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> str | None:
-    """Return a request that `route` and `taker` (if given) match, and no route in `keeping`; None if there is none."""
+    """Return a request that `route`, `taker` (if given) and no route in `keeping` match; None if there is none."""
     within = [route] if taker is None else [route, taker]
     kinds = request_kinds([*within, *keeping])
     region: Region | None = all_requests(kinds)
@@ -354,9 +355,9 @@ class _Subtraction:
         self._parts = 0
 
     def find_request(self, region: Region, at: int, met: tuple[int, ...]) -> str | None:
-        """Return a request in the region that none of the routes `keeping[at:]` matches; None if they match all.
+        """Return a request of the region that the routes `keeping[at:]` do not match; None if they match all requests.
 
-        Its path is outside the paths of the routes whose indexes are in `met`.
+        The routes with indexes in `met` do not match the path of the returned request.
         """
         self._parts += 1
         if self._parts > MAX_PARTS:

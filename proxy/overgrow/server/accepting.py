@@ -1,9 +1,10 @@
-"""How workers share new connections: each accepts a few at a time, and none has far more than the others.
+"""Shares new connections among the workers: each accepts a few at a time, so that all have about the same number.
 
-Rule: all workers accept from the same sockets. (With one socket each, SO_REUSEPORT, the connections in the
-queue of a worker that ends would be lost.) By itself the kernel gives a burst of connections to whichever
-worker runs at that moment. So a worker with clearly more connections than the mean lets the others accept
-first, for a few milliseconds at most. The number of connections of each worker is kept in shared memory.
+Rule: all workers accept from the same sockets. (With SO_REUSEPORT, each worker would have its own socket, and
+connections in the queue of a worker that ends would be lost.) The kernel gives a burst of connections to
+whichever worker runs at that moment. Therefore a worker with clearly more connections than the mean lets the
+other workers accept first, for a few milliseconds at most. The number of connections of each worker is kept in
+shared memory.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 class ConnectionCounts:
     """How many connections each worker has, in memory that all processes of a server share.
 
-    The master gives each worker an index; the worker writes its count there. A count older than a second
-    is ignored, because its worker hangs and the others should not wait for it.
+    The master gives each worker an index; the worker writes its count there. A count that is older than a
+    second is ignored: its worker hangs, and the other workers should not wait for it.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -42,7 +43,7 @@ class ConnectionCounts:
         self._reported_s = memoryview(mmap.mmap(-1, 8 * (MAX_WORKERS + 1))).cast("d")
 
     def assign_index(self, taken: Iterable[int]) -> int:
-        """Return the lowest index that is not in `taken`; no connections are counted for it until its worker reports."""
+        """Return the lowest index outside `taken`. The count at this index stays empty until its worker reports."""
         free = next(index for index in range(1, MAX_WORKERS + 2) if index not in {*taken})
         index = min(free, MAX_WORKERS)
         self.remove_worker(index)
@@ -114,7 +115,7 @@ class Acceptor:
                 return
 
     def _accept_batch(self) -> bool:
-        """Accept a few connections; return False if no client waits, or no descriptor is left."""
+        """Accept a few connections. Return False if no client waits, or if no file descriptor is left."""
         for _ in range(BATCH):
             try:
                 sock, _address = self._sock.accept()

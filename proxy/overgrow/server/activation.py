@@ -1,10 +1,10 @@
 """Socket activation: listening sockets that a service manager opened and passes to this process.
 
-Rule: the protocol is systemd's (sd_listen_fds(3)). LISTEN_PID names this process, LISTEN_FDS says how many
-descriptors there are from 3 on, LISTEN_FDNAMES has their names. The admin listener is the socket named `admin`, or
-the one with the admin listener's address, never simply the second one: a mistake would publish the admin pages. The
-service manager keeps a passed socket open, so clients that come while no process runs wait in the socket's queue. For
-the same reason the front door never removes the file of a passed unix socket.
+Rule: the protocol is systemd's (sd_listen_fds(3)). LISTEN_PID names this process, LISTEN_FDS is the number of
+descriptors from 3 on, and LISTEN_FDNAMES has their names. The admin listener is the socket named `admin`, or
+the socket with the admin listener's address. It is never just the second socket, because a mistake would
+publish the admin pages. The service manager keeps a passed socket open, so that clients wait in the socket's
+queue while no process runs. Therefore the front door never removes the file of a passed unix socket.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FAMILIES = {
 
 
 class ActivationError(ValueError):
-    """A socket that was passed cannot be used; the text says which, why and the fix."""
+    """A socket that was passed cannot be used. The text names the socket, the reason and the fix."""
 
 
 class PassedSocket(NamedTuple):
@@ -40,14 +40,20 @@ class PassedSocket(NamedTuple):
 
 
 class PassedSockets(NamedTuple):
-    """For each listener its passed socket; None if none was passed, so that this process opens the listener itself."""
+    """The passed socket of each listener.
+
+    It is None if none was passed, so that this process opens the listener itself.
+    """
 
     public: PassedSocket | None = None
     admin: PassedSocket | None = None
 
     @property
     def descriptors(self) -> tuple[int | None, int | None]:
-        """The descriptors of the passed sockets: (public, admin); None for a listener that this process opens itself."""
+        """The descriptors of the passed sockets: (public, admin).
+
+        It is None for a listener that this process opens itself.
+        """
         return (
             None if self.public is None else self.public.descriptor,
             None if self.admin is None else self.admin.descriptor,
@@ -57,11 +63,10 @@ class PassedSockets(NamedTuple):
 def take_passed_sockets(
     environ: MutableMapping[str, str], pid: int, first: int = FIRST_DESCRIPTOR
 ) -> list[PassedSocket]:
-    """Return the sockets that were passed to process `pid`; remove their variables, so that no child reads these.
+    """Return the sockets that were passed to process `pid`.
 
-    Raises:
-        ActivationError: for a descriptor that is no listening socket that this server can use, or for a garbled LISTEN_FDS.
-
+    Remove their variables, so that child processes do not read them. Raises: ActivationError: if a descriptor
+    is not a listening socket that this server can use, or if LISTEN_FDS is garbled.
     """
     given, count, names = (environ.pop(name, "") for name in VARIABLES)
     if given != str(pid) or not count:
@@ -123,9 +128,9 @@ def address_text(sock: socket.socket) -> str:
 
 
 def assign_listeners(passed: Sequence[PassedSocket], admin_address: str) -> PassedSockets:
-    """Choose which socket is which listener: by its name, else by its address.
+    """Assign each socket to a listener: by the socket's name, else by its address.
 
-    A socket whose name and address are not those of the admin listener is the public one.
+    A socket that has neither the admin listener's name nor its address is the public one.
 
     Raises:
         ActivationError: two sockets could be the same listener.
@@ -155,7 +160,7 @@ def _list(passed: Sequence[PassedSocket]) -> str:
 def open_listeners(config: Any, log: Any, descriptors: Sequence[int | None]) -> list[Any]:
     """Return gunicorn's listeners for its configured addresses.
 
-    Each listener uses the passed socket in `descriptors`, or opens its own where the descriptor is None.
+    A listener uses the passed socket in `descriptors`. If its descriptor is None, it opens a socket of its own.
     """
     return [
         _FAMILIES[_family_of(address)](address, config, log, fd=descriptor)
@@ -170,9 +175,10 @@ def _family_of(address: str | tuple[str, int]) -> socket.AddressFamily:
 
 
 def notify_service_manager(state: str, environ: MutableMapping[str, str]) -> None:
-    """Tell the service manager the state of this service, as sd_notify(3) does; do nothing without one.
+    """Tell the service manager the state of this service, as sd_notify(3) does.
 
-    `state` is one assignment per line, such as READY=1. An error is ignored: the service serves all the same.
+    If there is no service manager, do nothing. `state` is one assignment per line, such as READY=1. An error is
+    ignored: the service serves all the same.
     """
     address = environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in {"/", "@"}:

@@ -1,7 +1,7 @@
-"""Workers that fail to start: how their master learns why, and when it tries again.
+"""Handles workers that fail to start: their master learns the reason, and decides when to try again.
 
-Rule: the reason is passed in memory shared across the fork, not in a file or a pipe: a full disk or a
-lack of file descriptors must not hide it. `BootFailures` is pure: time comes in as a number.
+Rule: the reason is passed in memory that the fork shares, because a full disk or a lack of file descriptors
+must not hide it. `BootFailures` is pure: time comes in as a number.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class SharedText:
         self._page = mmap.mmap(-1, PAGE_BYTES)
 
     def write(self, text: str) -> None:
-        """Replace the text; a text that is too long is cut off."""
+        """Replace the text. A text that is too long is cut off."""
         data = text.encode("utf-8", "replace")[: PAGE_BYTES - _HEAD.size]
         self._page[: _HEAD.size + len(data)] = _HEAD.pack(zlib.crc32(data), len(data)) + data
 
     def read(self) -> str:
-        """Return the text that was written last; an empty text while it is being replaced."""
+        """Return the text that was written last. While the text is being replaced, return an empty text."""
         checksum, length = _HEAD.unpack(self._page[: _HEAD.size])
         data = self._page[_HEAD.size : _HEAD.size + min(length, PAGE_BYTES)]
         return data.decode("utf-8", "ignore") if zlib.crc32(data) == checksum else ""
 
 
 class BootNotice:
-    """What the master tells its workers about failed boots, to be shown in /readyz and the metrics."""
+    """What the master tells its workers about failed boots. /readyz and the metrics show it."""
 
     def __init__(self) -> None:
         self._text = SharedText()
@@ -58,7 +58,7 @@ class BootNotice:
         self._text.write(json.dumps([report if boots.failures else None, boots.total]))
 
     def read(self) -> tuple[dict[str, Any] | None, int]:
-        """Return (error, failed boots): the error as /readyz shows it, None while boots succeed; the total of failures."""
+        """Return (error, total of failed boots). `error` is the error as /readyz shows it; None while boots succeed."""
         try:
             report, total = json.loads(self._text.read())
         except ValueError:
@@ -68,7 +68,7 @@ class BootNotice:
 
 @dataclass(slots=True)
 class BootFailures:
-    """Failed boots in a row: since when, why, and when the next boot is tried (monotonic seconds)."""
+    """The failed boots in a row: since when, why, and the time of the next attempt (monotonic seconds)."""
 
     failures: int = 0
     total: int = 0
@@ -105,7 +105,8 @@ class BootFailures:
     ) -> bool:
         """Count a worker that died soon after it was ready; return whether this is a new crash loop, to be logged.
 
-        One such death alone is no crash loop, and the worker is replaced at once: somebody may have killed it.
+        A single death of this kind is not a crash loop, because somebody may have killed the worker. The worker
+        is replaced at once.
         """
         if started_s < self._crashed_s:  # created together with one that died before
             return False
@@ -156,7 +157,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def describe_process_exit(status: int) -> str:
-    """Return in words how a process ended, given the status that waitpid returned."""
+    """Return in words how a process ended, from the status that waitpid returned."""
     number = status & 0x7F
     if not number:
         return f"exit code {status >> 8 & 0xFF}"

@@ -1,13 +1,13 @@
-"""One client's connection: bytes in, requests out, one at a time; limits, back-pressure, lingering.
+"""The server's side of one client connection: it turns bytes into requests, one at a time, and enforces limits.
 
-Rule: a connection knows sockets and time, but no routes. It sets no timer of its own: it notes what it
-waits for and until when, and the worker's sweep calls `enforce_timeout` (10,000 timers would cost more
-than the requests). If the parser refuses the bytes, the connection sends an error response and ends.
+Rule: a connection knows sockets and time, but no routes. It sets no timers, because 10,000 timers would cost
+more than the requests. Instead it notes what it waits for and until when, and the worker's sweep calls
+`enforce_timeout`. If the parser refuses the bytes, the connection sends an error response and ends.
 
-A client that ends its sending side looks the same whether it left or has only finished sending (RFC
-9112 9.6). If its request is not complete, it is treated as gone at once. After a complete request it is
-treated as gone RESPONSE_AFTER_EOF_S later: a response that is nearly ready still reaches the client, and
-an upstream works only briefly for a client that has left.
+If a client ends its sending side, it may have left or may only have finished sending (RFC 9112 9.6). If its
+request is incomplete, the client counts as gone at once. After a complete request the client counts as gone
+RESPONSE_AFTER_EOF_S later: a response that is nearly ready still reaches the client, and an upstream works only
+briefly for a client that has left.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class HttpConnection(asyncio.Protocol):
     # From the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Read the addresses; refuse a connection beyond the limit with 503."""
+        """Read the addresses. If there are too many connections, refuse this one with 503."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BYTES)
         self._read_addresses()
@@ -125,15 +125,15 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def is_closing(self) -> bool:
-        """Whether the connection ends once what was written has been sent."""
+        """Whether the connection ends as soon as the written bytes have been sent."""
         return self._transport.is_closing()
 
     def close(self) -> None:
-        """Close the connection once what was written has been sent."""
+        """Close the connection as soon as the written bytes have been sent."""
         self._transport.close()
 
     def _read_addresses(self) -> None:
-        """Set `client`, `peer` and `address`: pairs for TCP, the word unix for a unix socket."""
+        """Set `client`, `peer` and `address`. Addresses are pairs for TCP, and the word unix for a unix socket."""
         own, peer = (self._transport.get_extra_info(key) for key in ("sockname", "peername"))
         handle = self._transport.get_extra_info("socket")
         is_unix = handle is not None and handle.family == socket.AF_UNIX
@@ -143,7 +143,7 @@ class HttpConnection(asyncio.Protocol):
 
     # Map 1 (docs/architecture.md#a-request-by-numbers)
     def data_received(self, data: bytes) -> None:
-        """Parse the bytes; refuse what cannot be parsed."""
+        """Parse the bytes. If they cannot be parsed, refuse them."""
         if self._waits_for == "idle":
             if self.is_write_paused:
                 self._defer_pipelined_request(data)
@@ -172,24 +172,27 @@ class HttpConnection(asyncio.Protocol):
             self._yield_to_other_uploads()
 
     def _yield_to_other_uploads(self) -> None:
-        """Stop reading until it is this connection's turn, if many clients upload at the same time."""
+        """If many clients upload at the same time, stop reading until it is this connection's turn."""
         if not self.listener_state.read_scheduler.may_read_now(self):
             self._pause_reading()
             self._is_read_deferred = True
 
     def on_read_turn(self) -> None:
-        """It is this connection's turn: read again, unless earlier bytes still wait to be consumed."""
+        """Read again, because it is this connection's turn.
+
+        If earlier bytes still wait to be consumed, do not read yet.
+        """
         self._is_read_deferred = False
         if not self._must_pause_reading:
             self._resume_reading()
 
     def _defer_pipelined_request(self, data: bytes) -> None:
-        """Start no request of a client that has not taken its last response: responses would pile up."""
+        """Hold the next request back until the client has taken its last response, so that responses do not pile up."""
         self._unparsed += data
         self._pause_reading()
 
     def _feed_parser(self, data: bytes) -> bytes:
-        """Feed the parser; return the rest if parsing it now could delay other requests."""
+        """Feed the parser. Return the bytes that would delay other requests if they were parsed now."""
         parser = self.parser
         fed = 0
         while fed < len(data):
@@ -220,7 +223,7 @@ class HttpConnection(asyncio.Protocol):
         )
 
     def _update_backpressure(self) -> None:
-        """Called after new bytes: start or restart the time limit that applies, or stop reading from the client."""
+        """After new bytes: start or restart the time limit that applies now, or stop reading from the client."""
         cycle = self._cycle
         if cycle is None:
             if self._waits_for == "idle" and not self.parser.is_between_requests:
@@ -231,7 +234,7 @@ class HttpConnection(asyncio.Protocol):
             self._set_deadline_for("body", cycle.idle_s)
 
     def eof_received(self) -> bool:
-        """Treat a client that stopped sending as gone, at once or soon; in a tunnel the upgraded protocol decides."""
+        """Treat a client that stopped sending as gone, at once or soon. In a tunnel, the upgraded protocol decides."""
         if self._upgraded_protocol is not None:
             return bool(self._upgraded_protocol.eof_received())
         cycle = self._cycle
@@ -253,10 +256,10 @@ class HttpConnection(asyncio.Protocol):
     def abort_soon_if_client_left(self) -> None:
         """Reset the connection soon if the client has left while reading from it is paused.
 
-        While reading is paused, the event loop does not report an EOF behind unread bytes. So this method asks the
-        socket. A reset always shows that the client has left. A FIN shows it only if the app has consumed no data
-        since the last sweep. In a tunnel this method does nothing, because the unread bytes must
-        still be delivered, however slow the other side is.
+        While reading is paused, the event loop does not report an EOF behind unread bytes. Therefore this
+        method asks the socket. A reset always shows that the client has left. A FIN shows this only if the app
+        has consumed no data since the last sweep. In a tunnel this method does nothing: the unread bytes must
+        still be delivered, even if the other side is slow.
         """
         handle = self._transport.get_extra_info("socket")
         if self._upgraded_protocol is not None or handle is None or handle.fileno() < 0:
@@ -289,12 +292,15 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def rate_if_too_slow(self) -> float | None:
-        """The rate of a client that is too slow, in bytes a second; None if it is not."""
+        """The rate in bytes a second if the client is too slow; else None."""
         rate = None if self._pace is None else self._pace.rate
         return None if rate is None or rate >= self.listener_state.limits.slow.rate else rate
 
     def end_slow_request(self) -> None:
-        """End the request of this slow client, because others wait: send 408 if no response has started, else reset."""
+        """End the request of this slow client, because others wait.
+
+        If no response has started, send 408; else reset.
+        """
         cycle = self._cycle
         if cycle is None or cycle.is_over:
             return
@@ -317,12 +323,12 @@ class HttpConnection(asyncio.Protocol):
             )
 
     def _abort_if_request_unfinished(self) -> None:
-        """Reset the connection if its request is not finished, even if bytes are still unsent."""
+        """If the request is not finished, reset the connection, even if some bytes are still unsent."""
         if self._cycle is not None and not self._cycle.is_over:
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Release everything, whichever side ended the connection."""
+        """Release everything, because one of the sides has ended the connection."""
         self.listener_state.connections.discard(self)
         self.listener_state.over_limit.pop(self, None)
         self._detach_cycle()
@@ -352,7 +358,7 @@ class HttpConnection(asyncio.Protocol):
             self.listener_state.loop.call_soon(self._resume_pipelined)
 
     def _resume_pipelined(self) -> None:
-        """Parse the requests that were held back, unless the client again reads more slowly than the worker writes."""
+        """Parse the requests that were held back. Stop if the client again reads more slowly than the worker writes."""
         if self._waits_for != "idle" or self.is_write_paused:
             return
         data, self._unparsed = self._unparsed, b""
@@ -385,7 +391,7 @@ class HttpConnection(asyncio.Protocol):
     # For the request cycle.
 
     def write(self, data: bytes) -> None:
-        """Write bytes to the client; a closing connection drops them."""
+        """Write bytes to the client. If the connection is closing, drop them."""
         self._has_written = True
         if not self._transport.is_closing():
             self._transport.write(data)
@@ -398,10 +404,10 @@ class HttpConnection(asyncio.Protocol):
         write_pieces(self._transport, parts)
 
     async def wait_until_writable(self, idle_s: float) -> None:
-        """Wait until the client has taken enough of what was written.
+        """Wait until the client has taken enough of the written bytes.
 
         Raises:
-            ClientDisconnected: when it left, or took nothing for `idle_s`.
+            ClientDisconnected: if the client left, or took nothing for `idle_s`.
 
         """
         self._unsent_bytes = self._transport.get_write_buffer_size()
@@ -421,7 +427,7 @@ class HttpConnection(asyncio.Protocol):
             self._set_deadline_for("body", idle_s)
 
     def on_body_chunk_consumed(self) -> None:
-        """Note that the app took a chunk; read on if reading was paused for it."""
+        """Note that the app took a chunk. If reading was paused because of this chunk, read on."""
         self._has_taken = True
         cycle = self._cycle
         if self._waits_for == "body":
@@ -477,8 +483,8 @@ class HttpConnection(asyncio.Protocol):
     def abort_response(self, *, is_framed: bool) -> None:
         """End the connection in the middle of a response, in a way that the client notices.
 
-        If the framing shows that bytes are missing, what was written is still sent. If the body
-        would end with the connection, only a reset shows that it is not complete (RFC 9112 8).
+        If the framing shows that bytes are missing, the written bytes are still sent. If the end of the
+        connection marks the end of the body, only a reset shows that the body is incomplete (RFC 9112 8).
         """
         if not is_framed:
             self.abort()
@@ -487,7 +493,7 @@ class HttpConnection(asyncio.Protocol):
         self._close_gracefully(is_read=False)
 
     def close_after_response(self) -> None:
-        """Close after the current response, or now if there is none."""
+        """Close after the current response. If there is no current response, close now."""
         if self._cycle is not None:
             self._cycle.close_connection_afterwards()
         elif self._upgraded_protocol is None and self._waits_for != "lingering":
@@ -499,7 +505,7 @@ class HttpConnection(asyncio.Protocol):
         reset(self._transport)
 
     def refuse_and_close(self, failure: Failure) -> None:
-        """Send an error response, if none has started, and close."""
+        """Close the connection. If no response has started, send an error response first."""
         if self._waits_for == "lingering":
             return
         if self.listener_state.on_refused is not None:
@@ -517,7 +523,10 @@ class HttpConnection(asyncio.Protocol):
     # Time.
 
     def enforce_timeout(self, now: float) -> None:
-        """Act on a deadline that has passed: refuse, close or reset; but extend it if bytes were still moving."""
+        """Act on a deadline that has passed: refuse, close or reset.
+
+        If bytes were still moving, extend the deadline instead.
+        """
         if self._waits_for == "body" and self._has_written and self._cycle is not None:
             self._has_written = False  # idle is who neither sends nor is sent to
             self._set_deadline_for("body", self._cycle.idle_s)
@@ -532,7 +541,7 @@ class HttpConnection(asyncio.Protocol):
             self.abort()
 
     def close_if_idle(self, now: float) -> None:
-        """Close the connection if it is idle, because the worker leaves; but not if a request may be on its way."""
+        """Close the connection if it is idle and no request can be on its way, because the worker leaves."""
         age_s = now - (self.deadline - self.listener_state.limits.keepalive_s)
         if self._waits_for == "idle" and age_s > YOUNG_IDLE_S and not self._has_unread_bytes():
             self._transport.close()
@@ -540,9 +549,9 @@ class HttpConnection(asyncio.Protocol):
     def end_stream_if_quiet(self) -> None:
         """End a tunnel, or an event stream between two events, because the server stops and hands its socket back.
 
-        An event may come in several pieces, so an event stream is ended if nothing was written since the previous
-        call. A protocol with a closing message sends that first (a mounted app's WebSocket). A tunnel to legacy has
-        none, because its bytes are opaque to the front door.
+        An event may come in several pieces. Therefore an event stream is ended if nothing was written since the
+        previous call. If the protocol has a closing message, as a mounted app's WebSocket has, the message is
+        sent first. A tunnel to legacy has no closing message, because its bytes are opaque to the front door.
         """
         if self._upgraded_protocol is not None:
             close = self._transport.close
@@ -559,7 +568,7 @@ class HttpConnection(asyncio.Protocol):
             self._close_gracefully(is_read=cycle.has_received_whole_body)
 
     def _has_unread_bytes(self) -> bool:
-        """Whether bytes have arrived that the event loop has not delivered yet."""
+        """Whether bytes have arrived that the event loop still has to deliver."""
         handle = self._transport.get_extra_info("socket")
         if handle is None or handle.fileno() < 0:
             return False
@@ -574,7 +583,7 @@ class HttpConnection(asyncio.Protocol):
         )
 
     def _close_gracefully(self, *, is_read: bool) -> None:
-        """Close; if the client may still be sending, read on for a while (RFC 9112 9.6)."""
+        """Close. If the client may still be sending, read on for a while first (RFC 9112 9.6)."""
         limits, transport = self.listener_state.limits, self._transport
         self._unsent_bytes = transport.get_write_buffer_size()
         self._set_deadline_for(
@@ -588,7 +597,7 @@ class HttpConnection(asyncio.Protocol):
         transport.write_eof()
 
     def _extend_linger(self) -> None:
-        """Go on reading: the client may read its response only after it has sent its whole request (RFC 9112 9.6)."""
+        """Go on reading: some clients read the response only after they have sent the whole request (RFC 9112 9.6)."""
         if not self.listener_state.closes_idle:
             quiet_by = self.listener_state.loop.time() + self.listener_state.limits.linger_s
             self.deadline = max(self.deadline, min(quiet_by, self._linger_by))

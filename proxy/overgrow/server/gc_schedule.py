@@ -1,8 +1,8 @@
-"""When a worker's garbage collector runs: full collections are rare, and their time is bounded.
+"""Decides when a worker's garbage collector runs: full collections are rare, and their time is bounded.
 
-A full collection stops the event loop. It takes longer the larger the heap is, and thousands of open
-streams make a large heap. But a long-lived object (a tunnel, an event stream) may leave a reference cycle
-that only a full collection finds: without full collections, a worker would grow forever.
+A full collection stops the event loop. The larger the heap, the longer it takes, and thousands of open streams
+make a large heap. But a long-lived object (a tunnel, an event stream) may leave a reference cycle that only a
+full collection finds. Without full collections, a worker would grow forever.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def freeze_before_fork() -> None:
-    """Freeze what the master has imported, so that no worker's collector looks at it.
+    """Freeze the objects that the master has imported, so that the collectors of the workers skip them.
 
-    So workers start sooner, and share the memory of these objects: a collector would write to each object that it
-    visits.
+    Workers then start sooner and share the memory of these objects: a collector would write to each object that
+    it visits.
     """
     gc.freeze()
 
@@ -35,7 +35,7 @@ def freeze_before_fork() -> None:
 def freeze_startup_heap() -> None:
     """Freeze the objects that exist after boot, and leave full collections to a GcSchedule.
 
-    The young generations are collected as usual; the objects that a request leaves behind are in them.
+    The young generations, which hold the objects that a request leaves behind, are collected as usual.
     """
     gc.collect()
     gc.freeze()
@@ -46,9 +46,8 @@ def freeze_startup_heap() -> None:
 def configure_malloc() -> None:
     """Make glibc return the memory of large bodies to the system as soon as it is free.
 
-    By default glibc raises its limit for such memory after the first 20 MB body. From then on it keeps
-    memory of that size, in each thread's arena.
-    Another C library is left as it is.
+    By default glibc raises its limit for such memory after the first 20 MB body. From then on it keeps memory
+    of that size, in each thread's arena. Under another C library this function does nothing.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -57,7 +56,7 @@ def configure_malloc() -> None:
 
 
 class GcSchedule:
-    """Runs a collection when one is due; `stopwatch` returns seconds that never go back."""
+    """Runs a collection when one is due. `stopwatch` returns monotonic seconds."""
 
     def __init__(self, stopwatch: Callable[[], float] = time.perf_counter) -> None:
         self._stopwatch = stopwatch
@@ -66,11 +65,12 @@ class GcSchedule:
         self._left = 0
 
     def collect_if_due(self, departed_clients: int = 0) -> None:
-        """Collect if enough time has passed; the longer the last collection took, the longer the wait.
+        """Collect if enough time has passed. The longer the last collection took, the longer the wait.
 
-        `departed_clients` is how many clients have so far left in the middle of a request. The objects
-        that an app made for them may be large and belong to a reference cycle, such as an exception and its
-        traceback. Those objects are young, so a collection of the young generations finds them.
+        `departed_clients` is the number of clients that have left in the middle of a request so far. The
+        objects that an app made for these clients may be large and belong to a reference cycle, such as an
+        exception and its traceback. Such objects are young, so that a collection of the young generations finds
+        them.
         """
         began_s = self._stopwatch()
         if began_s >= self._due_s:

@@ -1,7 +1,7 @@
-"""What the connections of one listener of one worker share, and what a worker allows its clients.
+"""The state that the connections of one listener in one worker share, and the limits for clients.
 
-Rule: the state of a listener checks all its connections regularly (the sweep), but does not know what each
-of them waits for.
+Rule: the state of a listener checks all its connections regularly (the sweep), but only each connection knows
+what it waits for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_OVER_LIMIT = (
 
 
 class TrackedConnection(Protocol):
-    """A connection as the sweep of its listener sees it."""
+    """A connection, as far as its listener's sweep needs to know it."""
 
     deadline: float  # loop time
     is_reading_paused: bool
@@ -63,7 +63,7 @@ class TrackedConnection(Protocol):
         ...
 
     def end_stream_if_quiet(self) -> None:
-        """End a tunnel, or an event stream that is quiet, so that the client connects again, to another server."""
+        """End a tunnel or a quiet event stream, so that the client connects again, to another server."""
         ...
 
 
@@ -88,7 +88,7 @@ class ClientLimits:
 
 @dataclass(slots=True, eq=False)
 class ListenerState:
-    """What the connections of one listener of one worker share."""
+    """The state that the connections of one listener in one worker share."""
 
     listener: str
     app: AsgiApp
@@ -115,13 +115,13 @@ class ListenerState:
 
     @property
     def is_over_limit(self) -> bool:
-        """Whether the connections that were not refused are more than the limit."""
+        """Whether there are more accepted connections than the limit allows. Refused connections do not count."""
         return len(self.connections) - len(self.over_limit) > self.limits.connections
 
     def close_oldest_over_limit(self) -> bool:
-        """Close the oldest refused connections if there are too many; return False if there are still far too many.
+        """If there are too many refused connections, close the oldest. Return False if there are still far too many.
 
-        The oldest are closed because their clients have had time to read the 503, and those of the newest have not.
+        The clients of the oldest connections have had time to read the 503; the clients of the newest have not.
         """
         limit = self.limits.connections
         excess = len(self.connections) - limit - max(MAX_OVER_LIMIT, limit // 10)
@@ -132,7 +132,7 @@ class ListenerState:
         return excess <= MAX_OVER_LIMIT
 
     def end_overdue_connections(self, now: float) -> None:
-        """End connections that have waited too long; if the worker is leaving, also end idle connections."""
+        """End connections that have waited too long. If the worker is leaving, also end idle connections."""
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.enforce_timeout(now)
         for connection in [each for each in self.connections if each.is_reading_paused]:

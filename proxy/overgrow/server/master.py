@@ -1,11 +1,11 @@
 """The master process: gunicorn's arbiter, with rules of our own for replacing and stopping workers.
 
-Rule: a worker that leaves by itself is replaced before it has ended, and at HUP no old worker leaves before
-a new one serves. Once a worker has served, a failed boot does not end the server: the living workers serve
-on, and the next boot is tried after a wait that grows. If nobody serves, and importing the team's app kills
-or hangs every new process, one worker serves without that app meanwhile, because legacy must go on. Each
-event of the server and each start of a worker is one log line: an event, then key=value. If boots fail
-repeatedly for the same reason, only the first failure is logged.
+Rule: a worker that leaves by itself is replaced before it has ended, and at HUP no old worker leaves before a
+new one serves. Once a worker has served, a failed boot does not end the server: the living workers go on
+serving, and the next boot is tried after a growing wait. Suppose that no worker serves, and the import of the
+team's app kills or hangs every new process. Then one worker serves without the app, because requests for legacy
+must be served. Each event of the server and each start of a worker is one log line: an event, then key=value.
+If boots fail repeatedly for the same reason, only the first failure is logged.
 """
 
 from __future__ import annotations
@@ -71,9 +71,10 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         super().__init__(app)
 
     def start(self) -> None:
-        """Take the sockets that were passed, and open those of the other listeners.
+        """Take the sockets that were passed, and open sockets for the other listeners.
 
-        gunicorn's own message to the service manager that it is ready is suppressed, because no worker serves yet.
+        gunicorn would tell the service manager at this point that it is ready. This message is suppressed,
+        because no worker serves yet.
         """
         if any(number is not None for number in self.app.plan.passed):
             self.LISTENERS = open_listeners(self.cfg, self.log, self.app.plan.passed)
@@ -88,7 +89,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
     def manage_workers(self) -> None:
         """Start and end workers, so that the wanted number serves with the current code.
 
-        A worker that is leaving is not counted, so that its replacement starts before it has ended.
+        A worker that is leaving does not count, so that its replacement starts before it has ended.
         """
         now_s = time.monotonic()
         self._record_ready_workers(now_s)
@@ -107,11 +108,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         ]
 
     def _is_up_to_date(self, worker: FrontWorker) -> bool:
-        """Whether the worker runs the current code and has the team's app, so that it need not be replaced."""
+        """Whether the worker runs the current code and has the team's app. If so, it need not be replaced."""
         return worker.age > self._stale_age and not worker.lacks_app
 
     def _choose_workers_to_end(self) -> list[FrontWorker]:
-        """The workers to end: outdated ones that ready new workers replace, and the oldest of too many new ones."""
+        """The workers to end: outdated workers whose replacements are ready, and the oldest if there are too many."""
         staying = self._staying_workers()
         current = [each for each in staying if self._is_up_to_date(each)]
         others = [each for each in staying if not self._is_up_to_date(each)]
@@ -121,7 +122,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         return others[needed:] + current[: max(0, len(current) - self.num_workers)]
 
     def _count_workers_to_start(self, now_s: float) -> int:
-        """How many workers to start now; only one at a time while it is not known whether boots succeed."""
+        """How many workers to start now. While it is unknown whether boots succeed, only one at a time."""
         gone_early = sum(
             each.is_leaving and not (each.is_ready or each.was_told_to_leave)
             for each in self.WORKERS.values()
@@ -195,7 +196,10 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.app.boot_notice.write(self._boot_failures)
 
     def _handle_death_of_serving_worker(self, worker: FrontWorker, ending: str) -> None:
-        """Log that a worker has died after it served; if it died soon after it was ready, count it for a crash loop."""
+        """Log that a worker has died after it served.
+
+        If it died soon after it was ready, count the death for a crash loop.
+        """
         logger.error("worker-died pid=%d how=%r", worker.pid, ending)
         now_s = time.monotonic()
         if now_s - (worker.ready_s or now_s) >= YOUNG_S:
@@ -208,7 +212,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.app.boot_notice.write(self._boot_failures)
 
     def _log_once_if_all_accept(self) -> None:
-        """Once all workers accept, log it, once only; tell the service manager as soon as the first one accepts."""
+        """Log once that all workers accept. As soon as the first one accepts, tell the service manager."""
         ready = sum(worker.is_ready for worker in self.WORKERS.values())
         if ready and not self._has_notified:
             self._has_notified = True
@@ -219,10 +223,10 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             logger.info("ready workers=%d after=%.1fs", ready, took_s)
 
     def reap_workers(self) -> None:
-        """Handle each worker that ended; gunicorn's own method would halt for a worker that did not boot.
+        """Handle each worker that ended. gunicorn's own method would halt if a worker failed to boot.
 
         Raises:
-            HaltServer: a worker ended by itself before any has served.
+            HaltServer: a worker ended by itself before any worker has served.
 
         """
         while (ended := reap_child()) is not None:
@@ -262,7 +266,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
                 self._boot_failures.retry_s = time.monotonic()
 
     def murder_workers(self) -> None:
-        """Kill workers that hang, at their start (when they handle no signal) or later."""
+        """Kill workers that hang, during their start (when they handle no signal) or later."""
         overdue_s = time.monotonic() - self.app.plan.boot_s
         for pid, worker in list(self.WORKERS.items()):
             if not worker.is_ready and worker.started_s < overdue_s:
@@ -271,10 +275,10 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         super().murder_workers()
 
     def spawn_worker(self) -> int:
-        """Start a worker, and log it unless boots fail; return 0 if no process can be created.
+        """Start a worker. Log the start unless boots fail. If no process can be created, return 0.
 
-        A new process has its master's signal handlers until it sets its own. The master's handlers would
-        swallow a signal, so the stop signals are blocked until then.
+        A new process has the master's signal handlers until it sets its own. The master's handlers would
+        swallow a signal, so that stop signals are blocked until the process has its own handlers.
 
         Raises:
             HaltServer: no process can be created, and no worker has served yet.
@@ -322,7 +326,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
     # Signals.
 
     def handle_hup(self) -> None:
-        """Reload: start workers with the current code; for each one that serves, an old worker is drained."""
+        """Reload: start workers with the current code. For each new worker that serves, drain an old worker."""
         self.num_workers = self.cfg.workers
         logger.info("reloading workers=%d", self.num_workers)
         self.log.reopen_files()
@@ -330,7 +334,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self._boot_failures.retry_s = 0.0
 
     def handle_usr2(self) -> None:
-        """Ignore USR2: a second master could have neither the addresses nor the state folder."""
+        """Ignore USR2, because a second master could have neither the addresses nor the state folder."""
         logger.warning("ignored signal=USR2 fix='send HUP to reload the code'")
 
     def handle_term(self) -> None:
@@ -345,7 +349,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         super().handle_term()
 
     def _manage_workers_until_interrupt(self, seconds: float) -> bool:
-        """Wait, and meanwhile replace workers that die; return True as soon as INT or QUIT comes."""
+        """Wait, and replace workers that die in the meantime. Return True as soon as INT or QUIT comes."""
         step_s = 0.1
         for _ in range(round(seconds / step_s)):
             signals = self.wait_for_signals(timeout=step_s)
@@ -362,7 +366,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         return False
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        """Exit with 0 or 1; gunicorn's own exit codes mean nothing to whoever runs `overgrow`."""
+        """Exit with 0 or 1, because users of `overgrow` do not know gunicorn's own exit codes."""
         try:
             super().halt(reason=reason, exit_status=min(exit_status, 1))
         finally:
@@ -371,7 +375,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             gc.freeze()
 
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
-        """Close the listeners and end the workers: within 2 s if not `graceful`."""
+        """Close the listeners and end the workers. If `graceful` is False, end them within 2 s."""
         self.app.announce_stop()
         if not graceful:
             logger.info("interrupted within=2s")
@@ -383,10 +387,10 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         super().stop(graceful)
 
     def _end_workers(self, *, graceful: bool) -> None:
-        """Tell the workers to end, and kill those that outlive the time for it; INT and QUIT shorten that time.
+        """Tell the workers to end. Kill each worker that has not ended in time. INT and QUIT shorten this time.
 
-        gunicorn does the same, but looks for ended workers every 0.1 s, and sleeps once more after the last one. Under
-        a service manager clients wait meanwhile.
+        gunicorn does the same, but checks only every 0.1 s whether workers have ended, and sleeps once more
+        after the last one. Under a service manager, clients would wait during that time.
         """
         self.kill_workers(signal.SIGTERM if graceful else signal.SIGQUIT)
         until_s = time.monotonic() + self.cfg.graceful_timeout
@@ -399,7 +403,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.kill_workers(signal.SIGKILL)
 
     def _close_passed_sockets(self) -> None:
-        """Close our descriptors of passed sockets first: gunicorn would remove the file of a unix socket."""
+        """Close our descriptors of passed sockets first, because gunicorn would remove the file of a unix socket."""
         if not self.LISTENERS:
             return
         own = []
@@ -412,7 +416,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
 
 
 def reap_child() -> tuple[int, int] | None:
-    """Return the pid and status of a child that ended; None if none has."""
+    """Return the pid and status of a child that ended; None if no child has ended."""
     try:
         pid, status = os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
@@ -429,9 +433,9 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
     """gunicorn, embedded: `FrontServer(plan, load).run()` makes this process its master.
 
     `load` is called in each worker after its fork and returns the ASGI application. `on_ready` is called in the
-    master, with the listeners' addresses as text, once they are bound. `load_without_app` replaces `load` when no
-    worker serves and the team's app ends each process that imports it. `load_without_app` gets the reason as text,
-    and returns an application that serves legacy and does not import the team's app.
+    master once the listeners are bound, with their addresses as text. If no worker serves and the import of the
+    team's app ends each process, `load_without_app` is called instead of `load`. It gets the reason as text,
+    and returns an application that serves legacy without importing the team's app.
     """
 
     def __init__(
@@ -499,7 +503,7 @@ def allow_all_users_to_connect(listeners: Sequence[Any]) -> None:
 
 
 def gunicorn_settings(plan: ServerPlan) -> dict[str, Any]:
-    """Return gunicorn's settings for a plan; the limits of our own connections are not among them."""
+    """Return gunicorn's settings for a plan. The limits of our own connections are not gunicorn settings."""
     total_s = plan.drain_delay_s + plan.grace_s
     return {
         "bind": [plan.bind, plan.admin],

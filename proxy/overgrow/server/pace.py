@@ -1,8 +1,8 @@
-"""How fast a client sends or reads while the worker waits for it.
+"""Measures how fast a client sends or reads while the worker waits for the client.
 
-This module only measures. Other modules end the requests of the slowest clients first when other requests wait. Rule:
-a client is slow if its socket moved less than a given rate over a whole period in which the worker always had bytes
-for it, or always asked for more.
+This module only measures. Other modules end the requests of the slowest clients first when other requests wait.
+Rule: a client is slow if its socket moved less than a given rate over a whole period. During this period the
+worker must always have had bytes for the client, or must always have asked for more.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ PACE_CHECK_S = 1.0  # how often each client that is waited for is looked at
 
 @dataclass(frozen=True, slots=True)
 class SlowClientPolicy:
-    """A client that moves less than `rate` bytes a second over `period_s` is slow."""
+    """The limit for slow clients: less than `rate` bytes a second over `period_s`."""
 
     rate: int = 1024
     period_s: float = 10.0
 
 
 class Pace:
-    """How many bytes one client has moved since the worker began to wait for it.
+    """How many bytes one client has moved since the worker began to wait for the client.
 
     `rate` is the client's rate in the last whole period.
     """
@@ -46,10 +46,10 @@ class Pace:
 
 
 def unacknowledged_bytes(descriptor: int) -> int:
-    """Return how many bytes of a socket its peer has not acknowledged; 0 if the system does not say.
+    """Return how many bytes of a socket the peer has not acknowledged yet; 0 if the system does not provide the number.
 
-    Without this a client that reads slowly would look as if it read nothing: the kernel reports
-    room only when a third of a buffer of megabytes is free.
+    Without this number, a client that reads slowly would seem to read nothing: the kernel reports room only
+    when a third of a buffer of megabytes is free.
     """
     with contextlib.suppress(OSError, ValueError):  # closed meanwhile: a descriptor of -1
         unsent = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")

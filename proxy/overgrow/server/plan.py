@@ -1,4 +1,4 @@
-"""What the server runs, and the signals and listeners that master and workers agree on."""
+"""The plan of the server, and the names of signals and listeners that master and workers share."""
 
 from __future__ import annotations
 

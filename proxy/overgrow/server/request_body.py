@@ -1,7 +1,7 @@
-"""A request's body on its way from the connection to the app: the half of a request cycle that receives.
+"""Passes a request's body from the connection to the app: the receiving half of a request cycle.
 
-Rule: it knows chunks and the app's `receive`, and nothing of responses. A request without a body
-gets a RequestBody only when the app calls `receive`.
+Rule: this module knows chunks and the app's `receive`, but not responses. If a request has no body, its
+RequestBody is made only when the app calls `receive`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
 class ClientChannel(Protocol):
-    """The client's connection, as one request and its response see it."""
+    """The client's connection, as far as one request and its response need it."""
 
     attached_login: AttachedLogin | None
     has_taken_response: bool
@@ -42,7 +42,7 @@ class ClientChannel(Protocol):
 
     @property
     def rate_if_too_slow(self) -> float | None:
-        """The rate of a client that is too slow, in bytes a second; None if it is not."""
+        """The rate in bytes a second if the client is too slow; else None."""
         ...
 
     def end_slow_request(self) -> None:
@@ -50,7 +50,7 @@ class ClientChannel(Protocol):
         ...
 
     def close_after_response(self) -> None:
-        """Close after the current response, or now if there is none."""
+        """Close after the current response. If there is no current response, close now."""
         ...
 
     @property
@@ -67,14 +67,14 @@ class ClientChannel(Protocol):
         ...
 
     async def wait_until_writable(self, idle_s: float) -> None:
-        """Wait until the client has taken enough of what was written."""
+        """Wait until the client has taken enough of the written bytes."""
 
     def start_body_timeout(self, idle_s: float) -> None:
         """Start the time limit for the next chunk of the request."""
         ...
 
     def on_body_chunk_consumed(self) -> None:
-        """Note that the app took a chunk; read on if reading was paused for it."""
+        """Note that the app took a chunk. If reading was paused because of this chunk, read on."""
         ...
 
     def start_next_request_or_close(self, cycle: Any, *, is_last: bool) -> None:
@@ -99,7 +99,7 @@ class ClientChannel(Protocol):
 
 
 class RequestBody:
-    """The part of one request's body that has arrived, and the call of `receive` that waits for the next part."""
+    """The part of one request's body that has arrived, and the pending call of `receive` that waits for more."""
 
     __slots__ = (
         "_chunks",
@@ -147,12 +147,12 @@ class RequestBody:
     # From the request cycle.
 
     def close(self) -> None:
-        """Let `receive` return the bytes that have arrived, and after them the disconnect."""
+        """Let `receive` return the bytes that have arrived, and then the disconnect."""
         self._is_closed = True
         self._wake_receiver()
 
     def suppress_continue(self) -> None:
-        """Send no 100 (Continue) from now on, because the response has started or the app has sent a 100 itself."""
+        """From now on, send no 100 (Continue): the response has started, or the app has sent a 100 itself."""
         self._expects_continue = False
 
     def _wake_receiver(self) -> None:
@@ -169,7 +169,10 @@ class RequestBody:
     # For the app.
 
     async def receive(self, idle_s: float) -> Message:
-        """ASGI receive: body chunks, their end, then the disconnect; `idle_s` bounds the wait for a byte."""
+        """Return the next message of ASGI's receive: a body chunk, the end, or the disconnect.
+
+        `idle_s` limits the wait for a byte.
+        """
         while True:
             if self._chunks:
                 return self._build_next_message()
@@ -183,7 +186,7 @@ class RequestBody:
             await self._wait_for_more()
 
     def _build_next_message(self) -> Message:
-        """Return the waiting bytes as one message; small chunks are joined, because each message has a cost."""
+        """Return the waiting bytes as one message. Small chunks are joined, because each message has a cost."""
         chunks = self._chunks
         assert chunks  # noqa: S101 - the caller saw one
         joined = [chunks.popleft()]

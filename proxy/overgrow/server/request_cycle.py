@@ -1,8 +1,8 @@
 """One request and its response on a client's connection; the object behind scope["overgrow"].
 
-Rule: a request cycle knows HTTP's framing of one response, and nothing of sockets, signals or routes. It
-writes through its connection, and tells the connection when the response is complete. A response that fails after its
-head breaks the connection: a client must never take half a response for a whole one (RFC 9112 8).
+Rule: a request cycle knows HTTP's framing of one response, but not sockets, signals or routes. It writes
+through its connection, and tells the connection when the response is complete. If a response fails after its
+head, the connection breaks: a client must never mistake half a response for a whole one (RFC 9112 8).
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class ClientDisconnected(OSError):
 class RequestCycle:
     """One request: the ASGI callables `receive` and `send`, and what scope["overgrow"] offers.
 
-    `listener` is "public" or "admin"; `peer` is the address at the socket, "unix" or ""; `target` is the target of
-    the request line, byte for byte. `idle_s` bounds the wait for the next byte of the request body, and for the
-    client to take the next byte of the response; an app may change it. `decision` is always None in this class,
-    because the front door makes the decision; only the WSGI mount passes one that it has made.
+    `listener` is "public" or "admin". `peer` is the address of the peer, "unix" for a unix socket, or "".
+    `target` is the target of the request line, byte for byte. `idle_s` limits the wait for the next byte of the
+    request body, and the wait until the client takes the next byte of the response. An app may change `idle_s`.
+    `decision` is always None here, because the front door decides; only the WSGI mount passes a decision.
     """
 
     is_native = True
@@ -109,11 +109,11 @@ class RequestCycle:
 
     @property
     def is_draining(self) -> bool:
-        """Whether this worker is leaving: then each response closes its connection."""
+        """Whether this worker is leaving. If it is, each response closes its connection."""
         return self.client_connection.listener_state.is_leaving
 
     def close_connection_afterwards(self) -> None:
-        """Close the connection after this response; its head says so, if it is not sent yet."""
+        """Close the connection after this response. If the head has not been sent yet, it announces this."""
         self._closes = True
 
     def on_disconnect(self, callback: Callable[[], object] | None) -> None:
@@ -132,7 +132,7 @@ class RequestCycle:
         """Write `head` and give the connection to `protocol`, with the bytes held so far.
 
         Raises:
-            RuntimeError: `can_switch_protocol` is false, or a response has started.
+            RuntimeError: `can_switch_protocol` is False, or a response has started.
             ClientDisconnected: the client is gone.
 
         """
@@ -145,7 +145,7 @@ class RequestCycle:
         self.client_connection.switch_protocol(protocol, head)
 
     def handle_disconnect(self) -> None:
-        """Note that the client is gone: a waiting `receive` returns the disconnect, and the app's callback is called."""
+        """Note that the client is gone: end a waiting `receive` with the disconnect, and call the app's callback."""
         if self.is_gone:
             return
         self.is_gone = True
@@ -173,7 +173,7 @@ class RequestCycle:
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes of the body that the app has not taken, plus the overhead of keeping them."""
+        """How many bytes of the body wait for the app, including the overhead of keeping them."""
         return 0 if self._body is None else self._body.buffered_bytes
 
     def _close_request_body(self) -> None:
@@ -183,14 +183,14 @@ class RequestCycle:
     # ASGI.
 
     def receive(self) -> Coroutine[Any, Any, Message]:
-        """ASGI receive: body chunks, their end, then the disconnect."""
+        """Return the next message of ASGI's receive: a body chunk, the end of the body, or the disconnect."""
         if self._body is None:
             is_closed = self.is_gone or self.is_over
             self._body = RequestBody(self.client_connection, is_complete=True, is_closed=is_closed)
         return self._body.receive(self.idle_s)
 
     async def run_app(self, app: AsgiApp) -> None:
-        """Call the app; if it leaves its response unfinished, break the connection."""
+        """Call the app. If the app returns before its response is complete, break the connection."""
         try:
             listener_state = self.client_connection.listener_state
             scope = self._minimal_scope() if listener_state.is_own_app else self._full_scope()
@@ -208,7 +208,7 @@ class RequestCycle:
             self.client_connection.refuse_and_close(Failure("migrated-crash", "head", "front"))
 
     def _minimal_scope(self) -> Message:
-        """Return the part of an ASGI scope that our own app reads; the app reads everything else from this object."""
+        """Return the part of an ASGI scope that our own app reads. It reads everything else from this object."""
         connection = self.client_connection
         return {
             "type": "http",
@@ -246,9 +246,9 @@ class RequestCycle:
         }
 
     async def send(self, message: Message) -> None:
-        """ASGI send: start, body, trailers, informational; waits while the client reads slowly.
+        """Take a message of ASGI's send: start, body, trailers or informational. Wait while the client reads slowly.
 
-        Beyond ASGI, a start message may have a `reason`: a reason phrase in bytes.
+        In addition to ASGI, a start message may have a `reason`: a reason phrase in bytes.
         """
         if self.is_gone:
             raise ClientDisconnected("The client closed the connection")
@@ -300,7 +300,7 @@ class RequestCycle:
     def _can_send_prepared_lines(
         self, headers: Iterable[Pair], status: int, body: bytes
     ) -> TypeGuard[PreparedHeaders]:
-        """Whether the prepared header lines can be sent as they are, because the response is a usual one."""
+        """Whether the prepared header lines can be sent unchanged, because the response is an ordinary one."""
         return (
             type(headers) is PreparedHeaders
             and headers.length == b"%d" % len(body)
@@ -338,7 +338,7 @@ class RequestCycle:
             self.client_connection.write(head)
 
     def _build_header_lines_and_framing(self, status: int, headers: Iterable[Pair]) -> bytes:
-        """Return the header lines; decide how the body is framed (RFC 9112 6.3)."""
+        """Return the header lines, and decide how the body is framed (RFC 9112 6.3)."""
         self._omits_body = self._method == b"HEAD" or status in _BODILESS
         if type(headers) is PreparedHeaders and status != 204:
             block = headers.lines + self._choose_framing_line(headers.length)
@@ -358,7 +358,7 @@ class RequestCycle:
     def _strip_hop_headers_and_find_length(
         self, headers: list[tuple[bytes, bytes]], layout: HeadLayout, status: int
     ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
-        """Return the headers without those of this hop, and the length of the body."""
+        """Return the headers without hop-by-hop headers, and the length of the body."""
         owned = [(headers[at][0].lower(), headers[at][1]) for at in layout.owned_at]
         if any(name == b"connection" and b"close" in value.lower() for name, value in owned):
             self._closes = True
@@ -400,7 +400,7 @@ class RequestCycle:
         return b"connection: keep-alive\r\n" if self._version < (1, 1) else b""
 
     def _send_informational(self, status: int, headers: Iterable[Pair]) -> None:
-        """Pass a 1xx on (RFC 9110 15.2), except to a client of HTTP/1.0, which does not know them."""
+        """Pass a 1xx on (RFC 9110 15.2). A client of HTTP/1.0 does not know 1xx responses and gets none."""
         if self.is_started or not 100 <= status <= 199 or status == 101:
             raise RuntimeError(f"A {status} response is not possible here")
         block = build_header_block(list(headers))
@@ -447,9 +447,10 @@ class RequestCycle:
             write(b"%b%x\r\n%b\r\n%b" % (head, len(body), body, end))
 
     def _abort_response(self) -> None:
-        """End the connection in the middle of the response, but first send the head if it was not sent.
+        """End the connection in the middle of the response. If the head was not sent yet, send it first.
 
-        Without a head, the client could not tell a response that broke off from a connection that was closed unused.
+        Without a head, a client cannot distinguish a response that broke off from a connection that was closed
+        unused.
         """
         self._write_pending_head()
         self.client_connection.abort_response(
@@ -457,10 +458,10 @@ class RequestCycle:
         )
 
     def complete_event_stream(self) -> bool:
-        """End the body of an event stream as complete, because the server stops; return whether that is possible.
+        """End the body of an event stream as complete, because the server stops. Return whether this is possible.
 
-        Clients of event streams connect again after any end (HTML, 9.2.3). A body with a declared length does not
-        count as such a stream, because a part of it must not look complete.
+        Clients of event streams connect again after any end (HTML, 9.2.3). If the body has a declared length,
+        this is impossible, because a part of it must not look complete.
         """
         if not self.is_started or self.is_over or self._left_bytes is not None:
             return False
@@ -478,7 +479,10 @@ class RequestCycle:
             self._send_trailers_and_finish()
 
     def _send_trailers_and_finish(self) -> None:
-        """End a body whose trailers were announced; send them if the request had `TE: trailers` (RFC 9110 6.5.1)."""
+        """End a body whose trailers were announced.
+
+        If the request had `TE: trailers` (RFC 9110 6.5.1), send the trailers.
+        """
         self._write_pending_head()
         if self._chunked:
             wanted = self._trailers if self._takes_trailers and self._trailers else []

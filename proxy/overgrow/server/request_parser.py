@@ -1,9 +1,9 @@
-"""Reads requests off the wire: gunicorn's strict parser, made faster with `re` and stricter.
+"""Parses requests with a subclass of gunicorn's strict parser that is faster (it uses `re`) and stricter.
 
-Rule: each request that this parser accepts, gunicorn's own parser accepts too, with the same framing (a
-property test checks it). There are two exceptions: a method may be any token, and a trailer may have any name
-except the two that frame a message. This parser refuses more than gunicorn's: see `_parse_framing`. It knows
-nothing of connections, time or responses, and raises gunicorn's ParseError for a request that it refuses.
+Rule: gunicorn's own parser accepts each request that this parser accepts, with the same framing (a property
+test checks this). There are two exceptions: a method may be any token, and a trailer may have any name except
+the two names that frame a message. This parser refuses more than gunicorn's: see `_parse_framing`. It does not
+know connections, time or responses. If it refuses a request, it raises gunicorn's ParseError.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _absolute_form = re.compile(rb"(?i:https?)://(?=[^/?#:])(" + _HOST + rb")([/?][^
 
 
 class _RememberedHead(NamedTuple):
-    """The headers of a request without a body, and the values parsed from the headers alone."""
+    """The headers of a request without a body, and the values that follow from the headers alone."""
 
     block: bytes
     rest: bytes  # the same and the blank line: a request's bytes behind its first line
@@ -99,10 +99,10 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._applied: _RememberedHead | None = None  # whose facts stand in the attributes
 
     def try_parse_repeated_request(self, data: bytes) -> bool:
-        """Parse `data` if it is one whole request with the same headers as the request before.
+        """Parse `data` if it is one whole request with the same headers as the previous request.
 
-        Most requests of a connection are of this kind. If True is returned, the request is complete, and
-        no callback was called. If False is returned, no byte was taken.
+        Most requests of a connection are of this kind. If the result is True, the request is complete, and no
+        callback was called. If the result is False, `data` is still to be parsed.
         """
         remembered = self._remembered
         if remembered is None or self._buffer or self._state != "request_line":
@@ -122,7 +122,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def prepare_for_next_request(self) -> bytes:
-        """Prepare for the next request; return the bytes of it that have already come."""
+        """Prepare for the next request. Return those of its bytes that have come already."""
         if self._applied is None or self._buffer:
             pipelined: bytes = self.remaining()
             self.reset()
@@ -140,7 +140,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
     def max_feed_bytes(self) -> int:
         """How many bytes can be fed at once without delaying other requests.
 
-        A chunk costs the same whatever its size, so a body that may have many chunks is fed in steps.
+        Small and large chunks cost the same. Therefore a body that may have many chunks is fed in steps.
         """
         if self._state in ("body", "complete"):
             return MAX_LENGTH
@@ -158,11 +158,11 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
 
     @property
     def is_between_requests(self) -> bool:
-        """Whether no byte of the next request's head has come."""
+        """Whether the next request has not begun: none of its bytes has come."""
         return self._state == "request_line" and not self._buffer
 
     def clear_callbacks(self) -> None:
-        """Drop the callbacks of a connection that is gone, because parser and connection refer to each other."""
+        """Drop the callbacks when the connection is gone, because parser and connection refer to each other."""
         self._on_headers_complete = self._on_body = self._on_message_complete = None
 
     def raise_if_chunk_too_large(self) -> None:
@@ -181,7 +181,10 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return _has_control(value) is not None
 
     def _find_line(self, limit: int, error: ParseError) -> int:
-        """Find the next line, as gunicorn does; also check that trailers are well-formed fields (RFC 9112 7.1.2)."""
+        """Find the next line, as gunicorn does.
+
+        In addition, check that trailers are well-formed fields (RFC 9112 7.1.2).
+        """
         end: int = super()._find_line(limit, error)
         is_trailer = end > 0 and self._state == "chunked" and self._chunk_state == "trailer"
         if is_trailer:
@@ -209,7 +212,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def _finish_deferred_reset(self) -> None:
-        """Do the reset that `prepare_for_next_request` left out, but keep the bytes that have come."""
+        """Do the rest of the reset that `prepare_for_next_request` began. Keep the bytes that have come."""
         came, self._buffer = self._buffer, bytearray()
         self.reset()
         self._buffer = came
@@ -224,7 +227,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def _parse_headers(self) -> bool:
-        """Parse the whole head at once if all of it has come and is well-formed; else parse line by line."""
+        """If the whole head has come and is well-formed, parse it in one step; else parse it line by line."""
         end = 0 if self._buffer[:2] == b"\r\n" else self._buffer.find(b"\r\n\r\n")
         size = len(self._buffer) if end == -1 else end
         if self._head_bytes + size > HEAD_BYTES:
@@ -254,7 +257,10 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return True
 
     def _is_same_head(self, remembered: _RememberedHead, block: bytes) -> bool:
-        """Whether the headers are the remembered ones; False if the target is no path, as Host must then be checked too."""
+        """Whether the headers are the remembered ones.
+
+        False if the target is not a path, because Host must be checked then.
+        """
         return (
             block == remembered.block
             and self.http_version == remembered.version
@@ -271,7 +277,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self.expects_continue = self.is_upgrade = self.is_chunked = False
 
     def _remember_head_if_repeated(self, block: bytes) -> None:
-        """Remember a head only when it comes twice in a row, since many connections carry a single request."""
+        """Remember a head only if it comes twice in a row, because many connections carry a single request."""
         seen = hash(block)  # a hash collision costs memory alone: the whole block is compared later
         is_second, self._previous_hash = seen == self._previous_hash, seen
         is_plain = not (self._body_remaining or self.expects_continue)
@@ -300,7 +306,10 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return False
 
     def _finalize_headers(self) -> None:
-        """Decide where the body ends and whether the connection persists; then call the callback for a complete head."""
+        """Decide where the body ends and whether the connection persists.
+
+        Then call the callback for a complete head.
+        """
         self.headers = self._headers_list
         self._parse_framing()
         self._emit_headers_complete()
@@ -343,7 +352,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._read_connection_options(seen)
 
     def _read_connection_options(self, seen: dict[bytes, bytes]) -> None:
-        """Read what Connection, Expect, TE and Upgrade ask for (RFC 9112 9.3, RFC 9110 10.1.1, RFC 6455 4.1)."""
+        """Read the options in Connection, Expect, TE and Upgrade (RFC 9112 9.3, RFC 9110 10.1.1, RFC 6455 4.1)."""
         is_current = self.http_version >= (1, 1)
         options = _split_comma_list(seen.get(b"connection", b""))
         self.should_keep_alive = b"close" not in options and (
@@ -396,7 +405,7 @@ def origin_form_of(target: bytes) -> bytes:
 
 
 def failure_code(error: Exception) -> str:
-    """Return the code of overgrow.exchange.FAILURES for what the parser raised."""
+    """Return the code in overgrow.exchange.FAILURES for an exception of the parser."""
     if isinstance(error, LimitRequestLine):
         return "target-too-long"
     if isinstance(error, LimitRequestHeaders):

@@ -1,4 +1,4 @@
-"""The lines of a response's head as bytes: status, headers, date; and whole error responses.
+"""Builds the lines of a response's head as bytes (status, headers, date), and whole error responses.
 
 Rule: names and values that cannot form a header line are refused here, for every response. This module does
 not know connections.
@@ -29,9 +29,9 @@ _OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
 
 
 def error_response(failure: Failure, *, method: bytes | None) -> bytes:
-    """Return the whole error response to a request that never reaches the app; it says `Connection: close`.
+    """Return the whole error response to a request that never reaches the app. It contains `Connection: close`.
 
-    `method` is the request's method, if it is known: HEAD gets no body (RFC 9110 9.3.2).
+    `method` is the request's method, if known. The response to HEAD has no body (RFC 9110 9.3.2).
     """
     reply = failure_reply(failure)
     block = build_header_block(reply.headers)
@@ -41,7 +41,7 @@ def error_response(failure: Failure, *, method: bytes | None) -> bytes:
 
 
 def build_header_block(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return headers as lines, checked: an app that echoes input must not be able to end a line.
+    """Check headers and return them as lines. An app that echoes input must not be able to end a line.
 
     Raises:
         RuntimeError: for a name or value that RFC 9110 5.5 and 5.6.2 do not allow.
@@ -55,7 +55,7 @@ def build_header_block(headers: list[tuple[bytes, bytes]]) -> bytes:
 
 
 class HeadLayout(NamedTuple):
-    """What the names of a response's headers say, without their values."""
+    """What follows from the names of a response's headers, without their values."""
 
     length_at: int | None  # the first Content-Length
     owned_at: tuple[int, ...]  # _OWN_FIELDS, and any further Content-Length
@@ -63,7 +63,7 @@ class HeadLayout(NamedTuple):
 
 
 def head_layout_of(names: tuple[bytes, ...]) -> HeadLayout:
-    """Return the layout of a response's head; cached, because an app repeats a few lists of names."""
+    """Return the layout of a response's head. Cached, because an app repeats a few lists of names."""
     return _layouts[names]
 
 
@@ -78,9 +78,9 @@ _layouts = BoundedCache(_compute_layout, max_entries=256, max_length=_MAX_CACHED
 
 
 def status_line(status: int, reason: bytes | None = None) -> bytes:
-    """Return a status line such as `HTTP/1.1 404 Not Found` with its line end; `reason` replaces the usual phrase.
+    """Return a status line such as `HTTP/1.1 404 Not Found` with its line end. `reason` replaces the usual phrase.
 
-    Without `reason`, a status unknown to HTTP has an empty phrase.
+    If there is no `reason`, a status that HTTP does not define has an empty phrase.
 
     Raises:
         RuntimeError: for a phrase that RFC 9112 4 does not allow.

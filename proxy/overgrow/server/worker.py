@@ -1,13 +1,13 @@
-"""The worker: gunicorn's, with our connections, two marked listeners and a drain.
+"""The worker process: gunicorn's worker with our own connections, a public and an admin listener, and a drain.
 
-Rule: a connection belongs to the listener whose socket accepted it, whatever a header says. After TERM to the master,
-readiness says draining while both listeners still accept (`drain_delay_s`). Then nothing new is accepted, idle
-connections are closed, and open requests get `grace_s`. If a service manager keeps the public socket open, streams
-end at once, and workers accept on while older requests finish. A worker that leaves while the server goes on (TERM to
-the worker, HUP, `retire`) is replaced before it has ended. A worker that cannot start tells the master why in shared
-memory (server/boots.py). From gunicorn we use the parser, the arbiter (server/master.py) and the worker, but not its
-protocol classes; tests in tests/unit/server list the names of gunicorn that we rely on. Each event of a worker is one
-log line: an event, then key=value.
+Rule: a connection belongs to the listener whose socket accepted it, whatever a header says. After TERM to the
+master, readiness says draining while both listeners still accept (`drain_delay_s`). Then nothing new is
+accepted, idle connections are closed, and open requests get `grace_s`. If a service manager keeps the public
+socket open, streams end at once, and workers go on accepting while older requests finish. A worker that leaves
+while the server goes on (TERM to the worker, HUP, `retire`) is replaced before it has ended. A worker that
+cannot start tells the master why in shared memory (server/boots.py). From gunicorn we use the parser, the
+arbiter (server/master.py) and the worker, but not its protocol classes; tests in tests/unit/server list the
+names of gunicorn that we rely on. Each event of a worker is one log line: an event, then key=value.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ServerApp(Protocol):
 
 
 class WorkerControl:
-    """What a worker offers its app: `scope["state"]["overgrow"]` of the lifespan.
+    """The control object that a worker gives to its app: `scope["state"]["overgrow"]` of the lifespan.
 
     `number` is unique among the workers of one master.
     """
@@ -83,7 +83,7 @@ class WorkerControl:
 
     @property
     def master_pid(self) -> int:
-        """The process that starts and replaces workers: where signals go."""
+        """The pid of the master, which starts and replaces workers. Signals for the server go there."""
         return int(self._worker.ppid)
 
     @property
@@ -93,12 +93,12 @@ class WorkerControl:
 
     @property
     def is_draining(self) -> bool:
-        """Whether this worker is leaving, for whatever reason."""
+        """Whether this worker is leaving, for any reason."""
         return self._worker.is_leaving or self.is_server_stopping
 
     @property
     def is_server_stopping(self) -> bool:
-        """Whether the whole server was told to stop; readiness should report it."""
+        """Whether the whole server was told to stop. Readiness should report this."""
         return bool(self._worker.app.is_stopping)
 
     @property
@@ -107,12 +107,12 @@ class WorkerControl:
         return self.is_server_stopping and self._worker.app.plan.is_activated
 
     def retire(self, reason: str) -> None:
-        """Replace this worker: a new one starts; this one finishes its open requests and exits."""
+        """Replace this worker: a new worker starts, and this one finishes its open requests and exits."""
         self._worker.retire(reason)
 
     @property
     def access_log(self) -> TextIO | None:
-        """The stream of the access log, if it is separate from what the app prints; None for standard output."""
+        """The stream of the access log if it is separate from the output of the app; None for standard output."""
         return self._worker.app.access_log
 
     def on_reopen_logs(self, callback: Callable[[], None]) -> None:
@@ -121,7 +121,7 @@ class WorkerControl:
 
     @property
     def server_boot_error(self) -> dict[str, Any] | None:
-        """Why new workers of this server fail to start: {"at", "reason", "failures"}; None while they do start."""
+        """Why new workers of this server fail to start: {"at", "reason", "failures"}; None if they start."""
         return self._worker.app.boot_notice.read()[0]
 
     @property
@@ -146,13 +146,13 @@ class WorkerControl:
         return {name: address_text(sock) for name, sock in zip(LISTENERS, socks, strict=True)}
 
     def on_refused(self, callback: Callable[[Failure], None] | None) -> None:
-        """From now on, call `callback(failure)` when a request or connection is refused before it reaches the app."""
+        """From now on, call `callback(failure)` for each request or connection that never reaches the app."""
         for state in self._worker.listener_states:
             state.on_refused = callback
 
 
 class AppUnavailable(Exception):
-    """The team's app cannot be imported here, or lacks what the table needs, while other workers have it whole."""
+    """The team's app cannot be imported here or lacks needed rules, but other workers have the whole app."""
 
 
 class FrontWorker(ASGIWorker):  # type: ignore[misc]
@@ -189,26 +189,26 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
 
     @property
     def is_leaving(self) -> bool:
-        """Whether this worker leaves; both the worker and the master read this."""
+        """Whether this worker is leaving. The worker writes this value, and the master reads it too."""
         return bool(self._flags[LEAVING])
 
     @property
     def is_ready(self) -> bool:
-        """Whether this worker has ever accepted connections; both the worker and the master read this."""
+        """Whether this worker has ever accepted connections. The master reads this value too."""
         return bool(self._flags[READY])
 
     @property
     def lacks_app(self) -> bool:
-        """Whether this worker serves without the team's app; both the worker and the master read this."""
+        """Whether this worker serves without the team's app. The master reads this value too."""
         return bool(self._flags[PARTIAL])
 
     @property
     def failure(self) -> str:
-        """Why this worker did not start, or what it lacks; empty if unknown. Both the worker and the master read this."""
+        """Why this worker did not start, or what it lacks; empty if unknown. The master reads this value too."""
         return self._failure.read()
 
     def retire(self, reason: str) -> None:
-        """Leave after OVERLAP_S; meanwhile the replacement starts."""
+        """Leave after OVERLAP_S. The replacement starts in the meantime."""
         if self.alive:
             logger.warning("worker-retires why=%r", reason)
             self._leave_cause = "retires"
@@ -216,7 +216,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self._mark_leaving()
 
     def init_process(self) -> None:
-        """Start and serve; if the start fails, tell the master why and end this process."""
+        """Start and serve. If the start fails, tell the master why and end this process."""
         try:
             super().init_process()
         except BaseException as error:
@@ -227,7 +227,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     def load_wsgi(self) -> None:
         """Load the application, which may lack the team's app or rules that the table needs.
 
-        Such a worker serves only if the other workers lack the same.
+        An incomplete worker may serve only if no other worker is complete.
 
         Raises:
             AppUnavailable: other workers have the team's app.
@@ -251,7 +251,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
                 yield connection.fileno()
 
     def _report_boot_failure(self, error: BaseException) -> SystemExit:
-        """Tell the master why this worker fails to start; log it, unless the log has the same reason already."""
+        """Tell the master why this worker fails to start. Log the reason if the log does not have it already."""
         if isinstance(error, SystemExit) and self.failure:
             return error
         is_told = isinstance(error, AppUnavailable | LifespanStartupFailed)  # by its text alone
@@ -263,9 +263,9 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         return SystemExit(Arbiter.WORKER_BOOT_ERROR)
 
     def init_signals(self) -> None:
-        """Handle the signals that came since the fork, and those that come while the app loads.
+        """Handle the signals that have come since the fork, and the signals that come while the app loads.
 
-        gunicorn's own handlers handle none before the event loop runs.
+        gunicorn's own handlers work only once the event loop runs.
         """
         super().init_signals()
         signal.signal(signal.SIGTERM, lambda *_: self.handle_exit_signal())
@@ -286,11 +286,11 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self.reopen_logs()
 
     def handle_winch_signal(self) -> None:
-        """React at once to the stop of the whole server, which the master announces by this signal."""
+        """React at once to the stop of the whole server: the master announces the stop by this signal."""
         self._apply_server_stop()
 
     def _apply_server_stop(self) -> None:
-        """Once the whole server stops, let each response close its connection, so that load balancers reuse none."""
+        """When the whole server stops, let each response close its connection, so that nobody reuses it."""
         if self.app.is_stopping:
             for state in self.listener_states:
                 state.is_leaving = True
@@ -310,12 +310,12 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._wake()
 
     def _wake(self) -> None:
-        """End the wait between two rounds of upkeep."""
+        """End the wait between two rounds of upkeep early."""
         if self._wake_event is not None:
             self._wake_event.set()
 
     async def _serve(self) -> None:
-        """Start, accept connections until told to leave, then drain; this replaces gunicorn's own loop."""
+        """Start, accept connections until told to leave, then drain. This method replaces gunicorn's own loop."""
         self._handle_signals_in_loop()
         if not self.alive:
             return
@@ -334,7 +334,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._ignore_reopening()
 
     def _ignore_reopening(self) -> None:
-        """Ignore USR1 from now on: the loop, when it is closed, would restore its default action, which ends the process."""
+        """Ignore USR1 from now on. A closed loop would restore its default action, which ends the process."""
         self.loop.remove_signal_handler(signal.SIGUSR1)
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
@@ -350,9 +350,9 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._wake_master()
 
     def _wake_master(self) -> None:
-        """Make the master look at its workers now instead of up to 1 s later.
+        """Make the master check its workers now instead of up to 1 s later.
 
-        The signal is CHLD, which the master expects at any time, because it also gets one when a worker ends.
+        The signal is CHLD. The master expects it at any time, because it also gets CHLD when a worker ends.
         """
         if self.ppid == os.getppid():
             os.kill(self.ppid, signal.SIGCHLD)
@@ -377,13 +377,13 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         )
 
     def _report_count_and_check_defer(self, connections: int) -> bool:
-        """Report the number of connections; return whether other workers should accept first."""
+        """Report the number of connections. Return whether other workers should accept first."""
         counts = self.app.connection_counts
         counts.set_count(self.count_index, connections)
         return counts.is_above_mean(connections)
 
     async def _run_upkeep_and_wait(self, seconds: float) -> None:
-        """Tell the master that this worker lives, enforce the limits, then wait."""
+        """Tell the master that this worker is alive, enforce the limits, then wait."""
         assert self._wake_event is not None  # noqa: S101 - set before the first tick
         self.notify()
         self._apply_server_stop()
@@ -402,7 +402,10 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._wake_event.clear()
 
     async def _drain_and_count_resets(self) -> int:
-        """Stop accepting, let open requests finish in the grace time, and reset the rest; return how many were reset."""
+        """Stop accepting, let open requests finish in the grace time, and reset the rest.
+
+        Return the number of resets.
+        """
         for state in self.listener_states:
             state.is_leaving = True
         await self._run_upkeep_until(lambda: False, self._overlap_s)
@@ -426,9 +429,9 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     async def _serve_on_while_older_requests_finish(self) -> None:
         """Go on accepting until the connections that are open now have ended, but at most for half of the grace time.
 
-        The next server can start only when this one has ended, and new clients wait meanwhile. So the last phase, in
-        which nothing is accepted, begins when only young requests are left. Streams are ended, because they have no
-        end of their own.
+        The next server can start only when this one has ended, and new clients wait until then. Therefore the
+        last phase, in which nothing is accepted, begins when only young requests are left. Streams are ended,
+        because they have no end of their own.
         """
         for state in self.listener_states:
             state.closes_idle = state.ends_streams = True
@@ -466,7 +469,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self.log.warning("The application took too long to shut down")
 
     def run(self) -> None:
-        """Serve; then exit, even if a thread of the app never returns."""
+        """Serve, then exit, even if a thread of the app never returns."""
         freeze_startup_heap()
         super().run()
         if not (

@@ -40,7 +40,7 @@ class CombinedLines:
         )
 
     def gap_line(self, _lines: int) -> str:
-        """Return nothing, because a line of another form would confuse readers; the log of events reports the gap."""
+        """Return no line, because a line of another form would confuse readers. The log of events reports the gap."""
         return ""
 
     def _timestamp(self, unix_s: float) -> str:
@@ -54,7 +54,7 @@ class CombinedLines:
 
 
 def _header_fields(head: Head) -> str:
-    """Return the fields of Referer and User-Agent; headers that a client repeats on its connection are formatted once."""
+    """Return the fields of Referer and User-Agent. If a client repeats its headers, they are formatted once."""
     headers = head.headers
     if type(headers) is not HeaderMemo:
         return _format_header_fields(headers)

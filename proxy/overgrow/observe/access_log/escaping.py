@@ -1,4 +1,4 @@
-"""Text of requests as ASCII that can neither control a terminal nor end a line or a quoted field.
+"""Escapes text of requests as ASCII that cannot control a terminal, end a line or end a quoted field.
 
 Whatever a client sends is hostile: escape sequences, line ends, quotes, marks that reverse the direction of text.
 """
@@ -7,7 +7,10 @@ from __future__ import annotations
 
 
 def escape_text(text: str, max_length: int) -> str:
-    r"""Return text as at most `max_length` printable ASCII characters, with escapes such as `\x1b`; a cut text ends in `...`."""
+    r"""Return text as at most `max_length` printable ASCII characters, with escapes such as `\x1b`.
+
+    A cut text ends in `...`.
+    """
     if len(text) <= max_length and text.isascii() and text.isprintable() and "\\" not in text:
         return text
     escaped = text[: max_length + 1].encode("unicode_escape").decode("ascii")
@@ -15,7 +18,10 @@ def escape_text(text: str, max_length: int) -> str:
 
 
 def quote_text(text: str, max_length: int) -> str:
-    r"""Return text for a quoted field of Apache's formats: as `escape_text`, with `\"` for a quote; `-` for an empty text."""
+    r"""Return text for a quoted field of Apache's formats.
+
+    It is escaped as by `escape_text`, with `\"` for a quote and `-` for an empty text.
+    """
     if not text:
         return "-"
     if '"' not in text:

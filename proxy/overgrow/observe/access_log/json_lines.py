@@ -1,4 +1,4 @@
-"""The access log as one JSON line per request, fields named by the Elastic Common Schema (ECS).
+"""Formats the access log as one line of JSON per request. The Elastic Common Schema (ECS) defines the field names.
 
 Lines are formatted by hand, which costs less than a logging library's JSON.
 
@@ -26,7 +26,7 @@ _DECISION_FIELDS = ("overgrow.route", "overgrow.side", "overgrow.reason", "overg
 
 
 class JsonLines:
-    """Formats an Exchange as one line of JSON, newline included. It caches the text of repeated fields."""
+    """Formats an Exchange as one line of JSON, including the newline. It caches the text of repeated fields."""
 
     def __init__(self) -> None:
         self._second = (0, "")
@@ -62,7 +62,7 @@ class JsonLines:
 
     @staticmethod
     def mark_sampled(line: str, share_percent: float) -> str:
-        """Add to a line the share of such requests that is logged, so that a reader can scale its counts."""
+        """Add to a line the share of requests that are logged, so that a reader can scale its counts."""
         return f'{line[:-2]},"overgrow.sample_percent":{share_percent:g}}}\n'
 
     def _timestamp(self, unix_s: float) -> str:
@@ -84,18 +84,21 @@ class JsonLines:
 
 
 def _without_port(name: str, value: str) -> str:
-    """Return the value of the ECS field `name`; a host loses its port, for which ECS has another field."""
+    """Return the value of the ECS field `name`.
+
+    A host is returned without its port, because ECS has another field for that.
+    """
     return re.sub(r":\d*$", "", value) if name == "url.domain" else value
 
 
 @lru_cache(maxsize=1024)
 def _client_json(address: str) -> str:
-    """Return a client's address as JSON; cached, because the same clients come again."""
+    """Return a client's address as JSON. Cached, because the same clients come again."""
     return _text_json(address)
 
 
 def _text_json(text: str, max_length: int = 300) -> str:
-    """Return a JSON string of at most `max_length` characters; a longer text is cut and ends in `...`."""
+    """Return a JSON string of at most `max_length` characters. If the text is longer, it is cut and ends in `...`."""
     if 6 * len(text) <= max_length:  # escaping makes six characters of one at most
         return quoted(text)
     whole = quoted(text)

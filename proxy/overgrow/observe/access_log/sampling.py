@@ -1,7 +1,7 @@
-"""Writes a share of the requests to the access log, and always those that somebody will look for.
+"""Writes a share of the requests to the access log, and in addition every request that somebody may look for.
 
-Always written: a request that failed or was answered 5xx, one that legacy answered instead of migrated, one whose
-client left, and one that took SLOW_S or longer to its first byte.
+A request is always written if it failed or got a 5xx, if legacy answered instead of migrated, if the client
+left, or if its first byte took SLOW_S or longer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SLOW_S = 1.0
 
 
 class SampledSink:
-    """Passes on each exchange that must be logged, and a share (0 to 1) of the others.
+    """Passes on each exchange that must be logged, and a share (0 to 1) of all other exchanges.
 
     `draw` returns a random number, at least 0 and below 1.
     """
@@ -25,13 +25,16 @@ class SampledSink:
         self._sink, self._share, self._draw = sink, share, draw
 
     def record(self, exchange: Exchange) -> None:
-        """Record the exchange, or leave it out."""
+        """Record the exchange, or ignore it."""
         if must_be_logged(exchange) or self._draw() < self._share:
             self._sink.record(exchange)
 
 
 class SampledJsonLines(JsonLines):
-    """JsonLines for a sampled log: a line that chance selected also has the share, so that a reader can scale its counts."""
+    """JsonLines for a sampled log.
+
+    If chance selected a line, it also has the share, so that a reader can scale its counts.
+    """
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -44,7 +47,7 @@ class SampledJsonLines(JsonLines):
 
 
 def must_be_logged(exchange: Exchange) -> bool:
-    """Whether an exchange is logged whatever the share is."""
+    """Whether an exchange is always logged, regardless of the share."""
     return (
         exchange.status >= 500
         or not exchange.status

@@ -1,4 +1,4 @@
-"""The access log for people who look at a terminal: one short line per request, coloured by status.
+"""Formats the access log for people at a terminal: one short line per request, coloured by status.
 
 As in JSON, the query is left out. Everything that comes from a client is escaped, because a terminal obeys control
 characters.
@@ -28,7 +28,7 @@ class ShortLines:
         self._second = (0, "")
 
     def format_line(self, exchange: Exchange) -> str:
-        """Format one exchange; the time is the local time of the request, as in the log of events beside it."""
+        """Format one exchange. The time is the local time of the request, as in the log of events."""
         head, decision, status = exchange.head, exchange.decision, exchange.status
         method = escape_text(head.method, _MAX_METHOD_LENGTH)
         path = escape_text(head.target.partition(b"?")[0].decode("latin-1"), _MAX_PATH_LENGTH)

@@ -1,12 +1,12 @@
-"""What the access log is written to: a stream such as standard output, or a file that can be reopened.
+"""The target of the access log: a stream such as standard output, or a file that can be reopened.
 
 Rule: a write to a pipe holds whole lines and at most PIPE_BUF bytes. POSIX keeps such a write in one piece, so the
 lines of workers that share one pipe do not get mixed. A file is opened for appending; the kernel keeps each write in
 one piece.
 
-A file is opened again when somebody asks (USR1), and when its path names another file or none. Then the file was
-rotated or removed, and lines would go where nobody looks. No line is lost: the former file stays open until the new
-one is.
+A file is opened again when somebody asks (USR1). It is also opened again when it was rotated or removed, so
+that its path leads to another file or to no file. No line is lost: the former file stays open until the new one
+is open.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Write = Callable[[bytes], object]
 
 
 class LogTarget(Protocol):
-    """Where lines go. Only the writing thread calls `begin_writing`."""
+    """A target for lines. Only the writing thread calls `begin_writing`."""
 
     def begin_writing(self) -> tuple[Write, int]:
         """Return (write, max bytes): a function that writes bytes, and the most that one call may write.
@@ -69,7 +69,7 @@ class StreamTarget:
             return lambda chunk: stream.write(chunk.decode()), FILE_CHUNK
 
     def reopen(self) -> None:
-        """Do nothing: whoever opened the stream knows what it is."""
+        """Do nothing, because the stream belongs to whoever opened it."""
 
 
 class FileTarget:
@@ -87,10 +87,10 @@ class FileTarget:
         self._must_reopen.set()
 
     def begin_writing(self) -> tuple[Write, int]:
-        """Return (write, max bytes) for the file that the path names now; for the former file if that one cannot be opened.
+        """Return (write, max bytes) for the file at the path. If that file cannot be opened, use the former file.
 
         Raises:
-            OSError: if no file is open and none can be opened.
+            OSError: if no file is open and the file cannot be opened.
 
         """
         if self._is_check_due():
@@ -104,7 +104,7 @@ class FileTarget:
         return _writer_for(self._fd)
 
     def _is_check_due(self) -> bool:
-        """Whether the file must be opened, because somebody asked or because the path does not name it any more."""
+        """Whether to open the file: somebody asked for that, or the path leads to another file or to no file."""
         if self._fd is None or self._must_reopen.is_set():
             self._must_reopen.clear()
             return True

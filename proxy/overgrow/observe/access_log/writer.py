@@ -1,7 +1,7 @@
 """The thread that writes the access log, and the lines that wait for it.
 
-A full pipe never stops the event loop. Up to MAX_WAITING lines wait. Later lines are dropped and counted, and the log
-itself reports the gap. The thread starts with the first line and sleeps while there is none.
+A full pipe never stops the event loop. Up to MAX_WAITING lines wait. Later lines are dropped and counted, and
+the log itself reports the gap. The thread starts with the first line and sleeps while no lines wait.
 
 Rule: format and target are chosen once, at the start. A request costs no more than the formatting of its line.
 """
@@ -31,11 +31,11 @@ class LineFormat(Protocol):
     """One format of the access log. Lines are ASCII, and short enough for one write to a pipe."""
 
     def format_line(self, exchange: Exchange) -> str:
-        """Format one exchange as a line, newline included."""
+        """Format one exchange as a line, including the newline."""
         ...
 
     def gap_line(self, lines: int) -> str:
-        """Format the line that reports lost lines; empty if the format has none."""
+        """Format the line that reports lost lines; return an empty line if the format has no such line."""
         ...
 
 
@@ -69,7 +69,7 @@ class AccessLog:
 
     @property
     def dropped_lines(self) -> int:
-        """How many lines were lost, because too many waited or because they could not be written."""
+        """How many lines were lost because too many lines waited or because writing failed."""
         return self._overflowed + self._unwritten
 
     # Map 18 (docs/architecture.md#a-request-by-numbers)
@@ -85,7 +85,7 @@ class AccessLog:
                 self._start()
 
     def reopen(self) -> None:
-        """Open the file again soon, because somebody moved it; a stream is left as it is."""
+        """Open the file again soon, because somebody moved it. A stream stays open."""
         self._target.reopen()
         with self._starting:
             is_running = self._thread is not None
@@ -93,7 +93,10 @@ class AccessLog:
                 self._wake.set()
 
     def close(self) -> None:
-        """Write the waiting lines, for at most CLOSE_S if the stream blocks, and end the thread; the next `record` starts one."""
+        """Write the waiting lines and end the thread. If the stream blocks, give up after CLOSE_S.
+
+        The next `record` starts a new thread.
+        """
         with self._starting:
             thread, self._thread = self._thread, None
         if thread is not None and thread.is_alive():
@@ -139,7 +142,10 @@ class AccessLog:
                 logger.warning("access-log-gap dropped=%d", lines)
 
     def report_drops(self) -> None:
-        """Report newly lost lines to `on_drop`. The writing thread does so too, but it may be blocked by the stream."""
+        """Report newly lost lines to `on_drop`.
+
+        The writing thread does so too, but the stream may block that thread.
+        """
         with self._reporting_drops:
             lines = self.dropped_lines - self._reported_drops
             self._reported_drops += lines
