@@ -83,15 +83,19 @@ class SessionReader:
             self._threads, self._sessions.read, lookup.question, now_s
         )
 
-    async def touch(self, lookup: Lookup, now_s: float) -> None:
-        """Renew the session in the store, in a thread.
+    async def touch(self, head: Head, now_s: float) -> bytes | None:
+        """Renew the session, in a thread; return the new value of its cookie if the session is in the cookie.
 
         Raises:
             StoreAway: the store does not answer.
 
         """
+        values = values_of(head, self.source)
+        if not values:
+            return None
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._threads, self._sessions.touch, lookup.question, now_s)
+        value = values[self._at]
+        return await loop.run_in_executor(self._threads, self._sessions.touch, value, now_s)
 
     async def aclose(self) -> None:
         """Close the connections to the store; a question that is under way ends by itself."""
