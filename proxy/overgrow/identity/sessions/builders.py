@@ -5,6 +5,7 @@ redis-py and PyJWT are extras (`pip install overgrow[identity]`), so they are im
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +18,7 @@ from overgrow.identity.sessions.session_keys import SessionKeys
 from overgrow.identity.sessions.users import UserTable
 from overgrow.identity.stores.folder import FolderStore
 from overgrow.identity.stores.sql import SqlStore
-from overgrow.routing.identity import IdentitySource
+from overgrow.routing.identity import IdentitySource, JwtRules
 
 if TYPE_CHECKING:
     from overgrow.identity.stores.redis import RedisStore
@@ -105,6 +106,26 @@ def build_php_reader(materials: Materials) -> IdentityReader:
     return SessionReader(source, sessions, _closing(store, users))
 
 
+def build_jwt_reader(materials: Materials) -> IdentityReader:
+    """The reader of JSON Web Tokens.
+
+    Raises:
+        StoreAway: PyJWT is not installed.
+
+    """
+    try:
+        from overgrow.identity.sessions.jwt import Tokens  # noqa: PLC0415 - an extra
+        from overgrow.identity.stores.key_set import KeySet, fetch_url  # noqa: PLC0415
+    except ImportError:
+        raise StoreAway("PyJWT is not installed: pip install overgrow[identity]") from None
+    source, rules = materials.source, materials.source.jwt or JwtRules(())
+    keys = KeySet(rules.jwks, fetch_url, time.monotonic) if rules.jwks else materials.secrets
+    names = SessionKeys(
+        source.id_key or rules.claim, source.name_key or "name", source.roles_key or "roles"
+    )
+    return SessionReader(source, Tokens(keys, rules, names), _closing(None, None))
+
+
 def _user_table(materials: Materials, store: Store | None, query: str | None) -> UserTable | None:
     """Where users are looked up: the database that the entry names for them, else that of the sessions."""
     if query is None:
@@ -141,5 +162,6 @@ SESSION_BUILDERS: Builders = MappingProxyType(
         "flask": build_flask_reader,
         "express": build_express_reader,
         "php": build_php_reader,
+        "jwt": build_jwt_reader,
     }
 )

@@ -1,0 +1,55 @@
+"""Tokens in a cookie or a header, verified by secrets of routes.yaml or by the keys of their issuer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from overgrow.identity.formats import jwt
+from overgrow.identity.sessions.session_keys import SessionKeys, lookup_in, user_in
+from overgrow.identity.stores.key_set import KeySet
+from overgrow.routing.identity import Identity, JwtRules, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Reads tokens. `keys` is a list of secrets or public keys, or the issuer's key set."""
+
+    keys: Sequence[bytes] | KeySet
+    rules: JwtRules
+    names: SessionKeys
+
+    def check(self, value: bytes, now_s: float) -> Identity | Refusal | None:
+        """What the token says; None if its issuer must be asked for a key."""
+        token = jwt.token_of(value)
+        key_id = jwt.key_id_of(token)
+        if isinstance(key_id, Refusal):
+            return key_id
+        keys = self.keys.known(key_id) if isinstance(self.keys, KeySet) else self.keys
+        return (
+            None if keys is None else self._user_of(jwt.read_token(token, keys, self.rules, now_s))
+        )
+
+    def read(self, value: bytes, now_s: float) -> Identity | Refusal:
+        """What the token says, by the keys as its issuer has them now.
+
+        Raises:
+            StoreAway: the issuer does not answer.
+
+        """
+        token = jwt.token_of(value)
+        key_id = jwt.key_id_of(token)
+        if isinstance(key_id, Refusal):
+            return key_id
+        keys = self.keys.ask(key_id) if isinstance(self.keys, KeySet) else self.keys
+        return self._user_of(jwt.read_token(token, keys, self.rules, now_s))
+
+    def touch(self, value: bytes, now_s: float) -> bytes | None:  # noqa: ARG002 - as the protocol has it
+        """A token lives until its `exp`; its issuer alone makes another."""
+        return None
+
+    def _user_of(self, claims: jwt.Claims | Refusal) -> Identity | Refusal:
+        if isinstance(claims, Refusal):
+            return claims
+        user = user_in(lookup_in(claims), self.names, "jwt")
+        return user if isinstance(user, Refusal) else user._replace(claims=dict(claims))
