@@ -25,7 +25,7 @@ class Tokens:
         key_id = jwt.key_id_of(token)
         if isinstance(key_id, Refusal):
             return key_id
-        keys = self.keys.known(key_id) if isinstance(self.keys, KeySet) else self.keys
+        keys = self.keys.known_keys(key_id) if isinstance(self.keys, KeySet) else self.keys
         return (
             None if keys is None else self._user_of(jwt.read_token(token, keys, self.rules, now_s))
         )

@@ -35,7 +35,7 @@ class KeySet:
         self._keys: Sequence[jwt.PyJWK] = ()
         self._fetched_s = self._asked_s = _NEVER
 
-    def known(self, key_id: str | None) -> Sequence[jwt.PyJWK] | None:
+    def known_keys(self, key_id: str | None) -> Sequence[jwt.PyJWK] | None:
         """The keys for a token; None if the issuer must be asked."""
         now_s = self._stopwatch()
         keys = self._keys_named(key_id)
@@ -53,7 +53,7 @@ class KeySet:
             StoreAway: the issuer does not answer, and its last answer is too old.
 
         """
-        known = self.known(key_id)
+        known = self.known_keys(key_id)
         if known is not None:  # another request has asked meanwhile
             return known
         self._asked_s = self._stopwatch()
