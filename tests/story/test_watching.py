@@ -170,7 +170,13 @@ def series(name, values):
     return {"series": name, "values": values}
 
 
-WHEN = {"OvergrowCopiesDropped": "60m", "OvergrowReloadFails": "60m", "OvergrowWebhookFails": "30m"}
+WHEN = {
+    "OvergrowCopiesDropped": "60m",
+    "OvergrowReloadFails": "60m",
+    "OvergrowWebhookFails": "30m",
+    "OvergrowShadowDiffers": "180m",
+    "OvergrowKilled": "100m",
+}
 
 
 def both_sides(migrated_errors, requests):
@@ -212,6 +218,61 @@ def proof(percent, days):
     return [
         series('overgrow_route_migrated_percent{route="orders"}', f"{percent}x60"),
         series(f'{name}{{route="orders"}}', f"{days * 86_400}x60"),
+    ]
+
+
+def legacy(failures, requests):
+    return [
+        series(
+            'overgrow_failures_total{code="legacy-connect",party="legacy",instance="1"}', failures
+        ),
+        series(
+            'overgrow_requests_total{route="orders",side="legacy",status="200",instance="1"}',
+            requests,
+        ),
+    ]
+
+
+def switches(alarm, metric):
+    """Cases of a gauge that is 1 for long, and of one that was 1 for a moment."""
+    given = f'{metric}{{instance="1"}}'
+    return [
+        pytest.param(alarm, [series(given, "1x120")], [{"instance": "1"}], id=f"{metric} stays"),
+        pytest.param(alarm, [series(given, "0x58 1 0x60")], [], id=f"{metric} passes"),
+    ]
+
+
+def looks(*of_workers):
+    name = "overgrow_watcher_last_look_timestamp_seconds"
+    return [
+        series(f'{name}{{instance="1",slot="{slot}"}}', values)
+        for slot, values in enumerate(of_workers)
+    ]
+
+
+def files(number):
+    return [
+        series('overgrow_process_open_fds{instance="1",slot="0"}', f"{number}x30"),
+        series('overgrow_process_max_fds{instance="1",slot="0"}', "1000x30"),
+    ]
+
+
+def fallbacks(values):
+    return [series('overgrow_fallbacks_total{route="orders",code="500"}', values)]
+
+
+def compared(mismatched):
+    return [
+        series('overgrow_shadow_total{route="orders",verdict="mismatched"}', mismatched),
+        series('overgrow_shadow_total{route="orders",verdict="matched"}', "0+98x200"),
+    ]
+
+
+def unproven(days):
+    """Series of a moved route with a gate that no comparison has judged; flipped so many days from the start."""
+    return [
+        *canary("100", days),
+        series('overgrow_gate_value{route="orders"}', "0x60"),
     ]
 
 
@@ -314,11 +375,39 @@ CASES = [
         "OvergrowWebhookFails", [series('overgrow_webhook_total{instance="1",outcome="retry"}', "0 3x60")],
         [], id="notifications are sent again",
     ),
+    pytest.param("OvergrowDown", [series('up{job="overgrow",instance="1"}', "1x30")], [], id="somebody answers"),
+    pytest.param("OvergrowLegacyUnreachable", legacy("0+2x30", "0+18x30"), [{"instance": "1"}], id="one in ten fails"),
+    pytest.param("OvergrowLegacyUnreachable", legacy("0+2x30", "0+200x30"), [], id="one in a hundred fails"),
+    pytest.param("OvergrowLegacyUnreachable", legacy("0x18 1x12", "0+2x30"), [], id="one of few failed"),
+    pytest.param(
+        "OvergrowLegacyDown",
+        [series('overgrow_upstream_up{instance="1"}', "0x30"), *legacy("7x30", "70x30")],
+        [{"instance": "1"}], id="legacy is down and nobody asks",
+    ),
+    *switches("OvergrowTableRefused", "overgrow_reload_error"),
+    *switches("OvergrowWorkersDoNotStart", "overgrow_boot_error"),
+    *switches("OvergrowKilled", "overgrow_killed"),
+    *switches("OvergrowThreadsStuck", "overgrow_local_threads_stuck"),
+    *switches("OvergrowWorkersDisagree", "overgrow_workers_disagree"),
+    pytest.param("OvergrowWatcherOld", looks("60+60x30", "0x30"), [{"instance": "1"}], id="one watcher stands still"),
+    pytest.param("OvergrowWatcherOld", looks("0+60x30", "0+60x30"), [], id="all watchers look"),
+    pytest.param("OvergrowFilesRunOut", files(950), [{"instance": "1", "slot": "0"}], id="few files are left"),
+    pytest.param("OvergrowFilesRunOut", files(400), [], id="many files are left"),
+    pytest.param("OvergrowFallsBack", fallbacks("0+1x30"), [{"route": "orders"}], id="legacy often helps out"),
+    pytest.param("OvergrowFallsBack", fallbacks("0x10 3x20"), [], id="legacy helped out three times"),
+    pytest.param("OvergrowShadowDiffers", compared("0+2x200"), [{"route": "orders"}], id="two copies in a hundred differ"),
+    pytest.param("OvergrowShadowDiffers", compared("0x100 1x100"), [], id="one copy differed"),
+    pytest.param(
+        "OvergrowCopiesDropped", [series('overgrow_shadow_dropped_total{instance="1",reason="stale"}', "0+1x60")],
+        [{"instance": "1"}], id="all copies are dropped",
+    ),
+    pytest.param("OvergrowRollbackUnproven", unproven(-8), [{"route": "orders"}], id="a moved route without any proof"),
+    pytest.param("OvergrowRollbackUnproven", unproven(-1), [], id="a route that has just moved"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("alarm", "given", "raised"), CASES)
-def test_an_alarm_goes_off_when_it_should(tmp_path, alarm, given, raised):
+def check_alerts(folder, alarm, given, raised, *, interval="1m", when=None):
+    """Let promtool evaluate an alarm over series; exactly the alerts with the labels in `raised` must go off."""
     rule = next(each for each in RULES if each["alert"] == alarm)
     expected = [{"exp_labels": {**rule["labels"], **labels}} for labels in raised]
     for each in expected:
@@ -330,17 +419,52 @@ def test_an_alarm_goes_off_when_it_should(tmp_path, alarm, given, raised):
             )
         }
     case = {
-        "interval": "1m",
+        "interval": interval,
         "input_series": given,
         "alert_rule_test": [
-            {"eval_time": WHEN.get(alarm, "20m"), "alertname": alarm, "exp_alerts": expected}
+            {
+                "eval_time": when or WHEN.get(alarm, "20m"),
+                "alertname": alarm,
+                "exp_alerts": expected,
+            }
         ],
     }
-    shutil.copy(DEPLOY / "prometheus-alerts.yaml", tmp_path)
-    whole = {"rule_files": ["prometheus-alerts.yaml"], "tests": [case]}
-    (tmp_path / "case.yaml").write_text(json.dumps(whole))
+    shutil.copy(DEPLOY / "prometheus-alerts.yaml", folder)
+    whole = {
+        "rule_files": ["prometheus-alerts.yaml"],
+        "evaluation_interval": interval,
+        "tests": [case],
+    }
+    (folder / "case.yaml").write_text(json.dumps(whole))
 
-    promtool("test", "rules", "case.yaml", cwd=tmp_path)
+    promtool("test", "rules", "case.yaml", cwd=folder)
+
+
+@pytest.mark.parametrize(("alarm", "given", "raised"), CASES)
+def test_an_alarm_goes_off_when_it_should(tmp_path, alarm, given, raised):
+    check_alerts(tmp_path, alarm, given, raised)
+
+
+@pytest.mark.parametrize("alarm", [rule["alert"] for rule in RULES])
+def test_every_alarm_has_a_case_that_raises_it_and_one_that_does_not(alarm):
+    raised = [bool(case.values[2]) for case in CASES if case.values[0] == alarm]
+
+    assert {True, False} == set(raised)
+
+
+@pytest.mark.parametrize(
+    ("percents", "raised"),
+    [
+        pytest.param("10x400", [{"route": "orders"}], id="the same for 16 days"),
+        pytest.param("5x100 10x300", [], id="grown since"),
+        pytest.param("_x200 10x200", [], id="made since"),
+        pytest.param("100x400", [], id="moved as a whole"),
+    ],
+)
+def test_a_canary_that_was_written_by_hand_is_forgotten_too(tmp_path, percents, raised):
+    given = [series('overgrow_route_migrated_percent{route="orders"}', percents)]
+
+    check_alerts(tmp_path, "OvergrowCanaryForgotten", given, raised, interval="1h", when="340h")
 
 
 def test_every_scrape_shows_the_token_and_goes_to_the_admin_port():

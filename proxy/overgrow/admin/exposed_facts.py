@@ -18,6 +18,7 @@ def read_facts(view: AdminView) -> FrontDoorFacts:
         entries = history_of(view).entries
     except OSError:
         entries = ()
+    server = view.server
     return FrontDoorFacts(
         version=version("overgrow"),
         flips=count_flips(entries),
@@ -26,6 +27,7 @@ def read_facts(view: AdminView) -> FrontDoorFacts:
             route.name: _migrated_percent(route)
             for route in (view.table.routes if view.table else ())
         },
+        master_pid=server["pid"] if server else None,
     )
 
 

@@ -1,7 +1,6 @@
-"""Makes metrics about the front door as a whole from the board, the history and the rings.
+"""Metrics that are no counts of requests: from the board, the history, the rings, and the operating system.
 
-Pure except for `last_request_metric`, which reads the rings. Labels are route names, sides, revisions and
-targets: no text of a request.
+Labels are slots, route names, sides, revisions and targets, never anything from a request.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from overgrow.observe.metric_list import METRICS
+from overgrow.observe.process_figures import ProcessFigures, read_process
 from overgrow.observe.recent_counts import last_requests
 from overgrow.observe.upstream import newest_state
+from overgrow.observe.worker_gauges import read_gauges
 
 Worker = Mapping[str, Any]
 
@@ -29,6 +31,7 @@ class FrontDoorFacts(NamedTuple):
     flips: Mapping[tuple[str, str], int] = MappingProxyType({})  # (route, target) -> how often
     last_flips: Mapping[str, float] = MappingProxyType({})  # route -> unix seconds
     migrated_percents: Mapping[str, float] = MappingProxyType({})  # by route, as the table says
+    master_pid: int | None = None
 
 
 NO_FACTS = FrontDoorFacts()
@@ -55,6 +58,9 @@ def fact_metrics(folder: Path, workers: Sequence[Worker], facts: FrontDoorFacts)
             "overgrow_gate_newest_comparison_timestamp_seconds", _gate_figures(workers, "newest_s")
         ),
         last_request_metric(folder),
+        _gauge("overgrow_watcher_last_look_timestamp_seconds", _last_looks(folder, workers)),
+        _gauge("overgrow_table_last_load_timestamp_seconds", _last_loads(workers)),
+        *process_metrics(workers, facts.master_pid),
         *(_gauge(name, [([], value)]) for name, value in _single_figures(workers).items()),
     ]
 
@@ -66,12 +72,57 @@ def last_request_metric(folder: Path) -> Metric:
     return _gauge("overgrow_route_last_request_timestamp_seconds", samples)
 
 
+def process_metrics(workers: Sequence[Worker], master_pid: int | None) -> list[Metric]:
+    """Return what the operating system says about the master and each living worker."""
+    pids = {str(each["slot"]): each["pid"] for each in workers if isinstance(each.get("pid"), int)}
+    if master_pid is not None:
+        pids["master"] = master_pid
+    read = {slot: read_process(pid) for slot, pid in pids.items()}
+    found = {slot: figures for slot, figures in read.items() if figures is not None}
+    known = METRICS["overgrow_process_cpu_seconds_total"]
+    cpu = CounterMetricFamily("overgrow_process_cpu_seconds", known.help, labels=known.labels)
+    for slot, figures in found.items():
+        cpu.add_metric([slot], figures.cpu_s)
+    return [cpu, *(_gauge(name, _by_slot(found, name)) for name in _PROCESS_FIGURES)]
+
+
+_PROCESS_FIGURES = {
+    "overgrow_process_resident_memory_bytes": "resident_bytes",
+    "overgrow_process_start_time_seconds": "started_s",
+    "overgrow_process_open_fds": "open_fds",
+    "overgrow_process_max_fds": "max_fds",
+}
+
+
+def _by_slot(found: Mapping[str, ProcessFigures], name: str) -> list[tuple[Sequence[str], float]]:
+    figures = {slot: getattr(each, _PROCESS_FIGURES[name]) for slot, each in found.items()}
+    return [([slot], float(figure)) for slot, figure in figures.items() if figure is not None]
+
+
+def _last_looks(folder: Path, workers: Sequence[Worker]) -> list[tuple[Sequence[str], float]]:
+    """Return when the watcher of each living worker last looked; a worker that has just started is left out."""
+    gauges = read_gauges(folder, [worker["slot"] for worker in workers])
+    return [([str(slot)], each.last_look_s) for slot, each in gauges.items() if each.last_look_s]
+
+
+def _last_loads(workers: Sequence[Worker]) -> list[tuple[Sequence[str], float]]:
+    loaded = {str(each["slot"]): each["since"] for each in workers if each.get("since")}
+    return [([slot], datetime.fromisoformat(since).timestamp()) for slot, since in loaded.items()]
+
+
+def _do_disagree(workers: Sequence[Worker]) -> bool:
+    """Whether workers run different tables, or only some see the kill file; those that leave do not count."""
+    staying = [each for each in workers if not each.get("leaving")]
+    return len({(each.get("revision"), bool(each.get("killed"))) for each in staying}) > 1
+
+
 def _single_figures(workers: Sequence[Worker]) -> dict[str, float]:
     return {
         "overgrow_upstream_up": newest_state(workers).up,
         "overgrow_workers": len(workers),
         "overgrow_killed": any(worker.get("killed") for worker in workers),
         "overgrow_reload_error": any(worker.get("reload_error") for worker in workers),
+        "overgrow_workers_disagree": _do_disagree(workers),
         "overgrow_boot_error": any(worker.get("boot_error") for worker in workers),
     }
 

@@ -33,9 +33,8 @@ BUCKETS_S = (
 class MetricInfo(NamedTuple):
     """One metric: its kind, its labels, and the sentence after # HELP."""
 
-    kind: Literal[
-        "counter", "histogram", "gauge", "board"
-    ]  # board: read from the board, not from files
+    # slot: a gauge of each worker, not summed. board: no count of a worker, but read from the board or from elsewhere.
+    kind: Literal["counter", "histogram", "gauge", "slot", "board"]
     help: str
     labels: tuple[str, ...] = ()
 
@@ -117,6 +116,33 @@ METRICS: dict[str, MetricInfo] = {
     ),
     "overgrow_local_threads_stuck": MetricInfo(
         "gauge", "Threads whose call exceeded its response timeout and is still running."
+    ),
+    "overgrow_watcher_last_look_timestamp_seconds": MetricInfo(
+        "slot",
+        "When a worker last looked at the table and at both kill files, in unix seconds.",
+        ("slot",),
+    ),
+    "overgrow_table_last_load_timestamp_seconds": MetricInfo(
+        "board", "When a worker loaded the table that it runs, in unix seconds.", ("slot",)
+    ),
+    "overgrow_workers_disagree": MetricInfo(
+        "board",
+        "1 while workers run different tables, or while not all of them see the kill file.",
+    ),
+    "overgrow_process_cpu_seconds_total": MetricInfo(
+        "board", "Processor time of each process, in seconds.", ("slot",)
+    ),
+    "overgrow_process_resident_memory_bytes": MetricInfo(
+        "board", "Resident memory of each process; processes share a part of it.", ("slot",)
+    ),
+    "overgrow_process_start_time_seconds": MetricInfo(
+        "board", "When each process started, in unix seconds.", ("slot",)
+    ),
+    "overgrow_process_open_fds": MetricInfo(
+        "board", "Open file descriptors of each process, connections included.", ("slot",)
+    ),
+    "overgrow_process_max_fds": MetricInfo(
+        "board", "The most file descriptors that each process may open.", ("slot",)
     ),
     "overgrow_upstream_up": MetricInfo("board", "0 while legacy does not answer, else 1."),
     "overgrow_workers": MetricInfo("board", "Living worker processes."),

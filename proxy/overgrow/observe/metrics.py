@@ -45,7 +45,7 @@ class _LedgerFiles:
         self._ledgers: dict[str, Ledger] = {}
 
     def cell(self, kind: str, key: str) -> Cell:
-        prefix = "gauge_livesum" if kind == "gauge" else kind
+        prefix = "gauge_livesum" if kind in ("gauge", "slot") else kind
         ledger = self._ledgers.get(prefix)
         if ledger is None:
             ledger = self._ledgers[prefix] = open_ledger(self._folder / f"{prefix}_{self._slot}.db")
@@ -163,7 +163,7 @@ class Metrics:
             self._cell(name, *labels).add(1)
 
     def set(self, name: str, value: float) -> None:
-        """Set this worker's part of a gauge of METRICS. A scrape adds up the parts of all living workers."""
+        """Set this worker's part of a gauge of METRICS. A scrape adds up the parts of all living workers, or shows each."""
         with self._lock:
             self._cell(name).set(value)
 

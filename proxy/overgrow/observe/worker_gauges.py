@@ -21,6 +21,7 @@ class WorkerGauges(NamedTuple):
     calls: int = 0  # of the migrated app: those that run and those that wait for a thread
     waiting: int = 0
     stuck_threads: int = 0
+    last_look_s: int = 0  # unix time at which its watcher last looked at all its files
 
     @property
     def running(self) -> int:
@@ -33,6 +34,7 @@ _NAMES = {
     "overgrow_local_threads_busy": "calls",
     "overgrow_local_calls_waiting": "waiting",
     "overgrow_local_threads_stuck": "stuck_threads",
+    "overgrow_watcher_last_look_timestamp_seconds": "last_look_s",
 }
 
 

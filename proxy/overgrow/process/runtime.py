@@ -156,6 +156,7 @@ class WorkerRuntime:
         self._app = app
         self.presence = Presence(app.state, app.settings.config, self._worker_state)
         self._metrics = _open_metrics(self.presence, app.settings.config)
+        self._watcher: Watcher | None = None
         self._log = build_access_log(
             app.settings,
             getattr(control, "access_log", None) or sys.stdout,
@@ -241,10 +242,10 @@ class WorkerRuntime:
     async def _watch_table(self) -> None:
         """Watch the table. If the watcher fails, start it again."""
         self._keep_notes(self._app.live.notes)
-        watcher = self._app.build_watcher(self._apply_change)
+        self._watcher = self._app.build_watcher(self._apply_change)
         while True:
             try:
-                await watcher.watch()
+                await self._watcher.watch()
             except Exception:
                 logger.exception("the watcher of the route table failed; it starts again")
                 await asyncio.sleep(HEARTBEAT_S)
@@ -481,6 +482,9 @@ class WorkerRuntime:
 
     async def _update_gauges(self) -> None:
         """Set the gauges. If most threads are stuck, ask for a replacement of this worker."""
+        if self._watcher is not None:
+            looked_s = time.time() - self._watcher.look_age_s
+            self._metrics.set("overgrow_watcher_last_look_timestamp_seconds", looked_s)
         self._check_breakers()
         self._check_boots()
         self._check_leaving()

@@ -137,6 +137,12 @@ class Watcher:
         self._threads = {path: FileThread(f"look-{path.name}") for path in self._kill_files}
         self._threads[context.config] = FileThread("look-table")
         self._keeping = FileThread("keep-table")
+        self._looked_s = dict.fromkeys(self._threads, effects.clock())  # without certificates
+
+    @property
+    def look_age_s(self) -> float:
+        """How long ago the table and both kill files had all been checked."""
+        return self._effects.clock() - min(self._looked_s.values())
 
     async def watch(self) -> None:
         """Check the table, its certificates and each kill file until cancelled; each has a check of its own."""
@@ -167,6 +173,7 @@ class Watcher:
         except OSError as error:
             self._set_unseen(path, error)
             return  # the last known state stays
+        self._looked_s[path] = self._effects.clock()
         killed = any(self._kill_files.values())
         if killed != self._live.killed:
             self._live.killed = killed
@@ -203,6 +210,7 @@ class Watcher:
             self._remember_signature(found)
         elif found != self._read:
             await self._reload(found)
+        self._looked_s[self._config] = self._effects.clock()
 
     def _remember_signature(self, found: Signature) -> None:
         """Remember a new signature, and whether it came from writing in place."""

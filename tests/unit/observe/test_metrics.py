@@ -391,20 +391,22 @@ def everything(folder):
     failure = Failure("legacy-connect", "connect", "legacy")
     metrics.record(exchange(status=502, failure=failure, fallback=FellBack("500", 500)))
     for name, metric in METRICS.items():
-        if metric.kind == "gauge":
+        if metric.kind in ("gauge", "slot"):
             metrics.set(name, 1)
-        elif metric.kind == "counter" and not metric.labels:
-            metrics.count(name)
-    metrics.add("overgrow_client_timeouts_total", "orders", "legacy", "client")
-    metrics.add("overgrow_shadow_total", "orders", "matched")
-    metrics.add("overgrow_shadow_dropped_total", "stale")
-    metrics.add("overgrow_webhook_total", "sent")
-    metrics.add("overgrow_telemetry_failures_total", "sentry")
+        elif metric.kind == "counter":
+            metrics.add(name, *metric.labels)
     breaker = {"route": "orders", "side": "migrated", "state": "open"}
     gates = {
         "orders": {"value": 0.97, "threshold": 0.99, "is_open": False, "at_s": 1.0, "newest_s": 9.0}
     }
-    worker = {"slot": 0, "revision": "abc", "breakers": [breaker], "gates": gates}
+    worker = {
+        "slot": 0,
+        "pid": os.getpid(),
+        "since": "2026-11-30T12:00:00.000Z",
+        "revision": "abc",
+        "breakers": [breaker],
+        "gates": gates,
+    }
     facts = FrontDoorFacts("0.1.0", {("orders", "migrated"): 2}, {"orders": 5.0}, {"orders": 10})
     return exposition(folder, [worker], facts)
 

@@ -65,6 +65,36 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
+def test_the_age_of_the_last_look_is_that_of_the_oldest_file(scene, monkeypatch):
+    ages = []
+    for broken in (False, True, False):
+        scene.clock_s += 10
+        with monkeypatch.context() as patched:
+            if broken:
+                patched.setattr(watch, "is_kill_file", _refuse_access)
+            scene.poll(1)
+        scene.clock_s += 1
+        ages.append(scene.watcher.look_age_s)
+
+    assert [1, 12, 1] == ages
+
+
+def _refuse_access(path):
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+def test_a_look_that_fails_does_not_count(scene):
+    def signature(_):
+        raise RuntimeError("never seen before")
+
+    scene.signature = signature
+    scene.clock_s += 10
+    with pytest.raises(RuntimeError):
+        scene.poll(1)
+
+    assert 10 == scene.watcher.look_age_s
+
+
 def test_a_file_that_says_what_runs_changes_nothing(scene):
     before = scene.live.matcher
     scene.poll(4)
