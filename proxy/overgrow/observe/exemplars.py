@@ -98,6 +98,11 @@ class Exemplars:
                 del self._kept[next(iter(self._kept))]
             self._has_unwritten = True
 
+    def record(self, exchange: Exchange) -> None:
+        """Keep the trace of a finished request that has a sampled span of our own: this is a Sink, for OpenTelemetry."""
+        if exchange.trace is not None and exchange.trace.is_sampled:
+            self.note_trace(exchange, exchange.trace.trace_id)
+
     def write(self, folder: Path, slot: int) -> None:
         """Write what was kept since the last call. If that fails, the next call tries again.
 

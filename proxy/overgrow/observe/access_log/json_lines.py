@@ -15,7 +15,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 
 from overgrow.caches.header_memo import HeaderMemo
-from overgrow.exchange import Exchange, Failure, FellBack
+from overgrow.exchange import Exchange, Failure, FellBack, TraceIds
 from overgrow.routing.facts import Head, Headers
 
 _MAX_PATH_LENGTH = 700  # a line holds the path twice, and six other texts of at most 300 each
@@ -50,7 +50,8 @@ class JsonLines:
             f',"overgrow.first_byte":{int(exchange.first_byte_s * 1e9)}'
             f"{self._remembered.get(decided) or self._remember_fields(decided, _DECISION_FIELDS)}"
             f"{_failure_fields(failure) if failure is not None else ''}"
-            f"{_fallback_fields(fell) if fell is not None else ''}{_trace_fields(head)}}}\n"
+            f"{_fallback_fields(fell) if fell is not None else ''}"
+            f"{_trace_fields(head) if exchange.trace is None else _span_fields(exchange.trace, head)}}}\n"
         )
 
     def gap_line(self, lines: int) -> str:
@@ -129,6 +130,13 @@ def _trace_fields(head: Head) -> str:
     if headers.log_fields is None:
         headers.log_fields = _format_trace_fields(headers)
     return headers.log_fields
+
+
+def _span_fields(trace: TraceIds, head: Head) -> str:
+    """Return the ids of our own span, which continues the trace of the client, and the X-Request-ID."""
+    request_ids = [pair for pair in head.headers if pair[0] == b"x-request-id"]
+    ids = f',"trace.id":"{trace.trace_id}","span.id":"{trace.span_id}"'
+    return ids + _format_trace_fields(request_ids)
 
 
 def _format_trace_fields(headers: Headers) -> str:
