@@ -1,1 +1,4 @@
-"""Shadowing: asks the other side too, and judges whether both give the same response. See docs/shadowing.md."""
+"""Shadowing: sends copies of requests to the other side, and judges whether both responses are the same.
+
+See docs/shadowing.md.
+"""

@@ -1,8 +1,8 @@
-"""How much CPU time comparisons may take: a share of one core, divided fairly among the routes.
+"""Limits the CPU time of comparisons to a share of one core, divided fairly among the routes.
 
-Pure: time comes in by argument. Each route earns an equal part of the share and saves a little of it. The time that a
-route does not need goes into a fund that any route may use. So a route with heavy responses gets what the other
-routes leave over, and takes nothing from them. An expensive comparison delays only its own route.
+Pure: time comes in by argument. Each route earns an equal part of the share and saves a little of it. Time that
+a route does not need goes into a fund that any route may use. A route with heavy responses therefore gets only
+the time that other routes leave over. An expensive comparison delays only its own route.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FORGET_IDLE_AFTER_S = 60.0  # a route without a copy for this long earns nothing
 
 @dataclass(slots=True)
 class _RouteAccount:
-    """The CPU seconds that a route has left, when it last asked for more, and the average cost of its comparisons."""
+    """The CPU seconds that a route has left, the time of its last query, and the average cost of its comparisons."""
 
     left_s: float
     asked_at_s: float
@@ -25,7 +25,7 @@ class _RouteAccount:
 class CpuBudget:
     """Grants CPU time for comparisons: each second adds `share` of a second, and at most `max_s` can be saved.
 
-    Each route starts with `loan_s` seconds, so that its first comparison need not wait.
+    Each route starts with `loan_s` seconds, so that its first comparison can begin at once.
     """
 
     __slots__ = ("_accounts", "_at_s", "_fund_s", "_loan_s", "_max_s", "_share", "_stopwatch")

@@ -1,4 +1,4 @@
-"""Records the requests of users on routes with a shadow, to measure how many of them were compared. A Sink."""
+"""A Sink that records users' requests of routes with a shadow, to measure the share of compared requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from overgrow.shadow.sessions import SessionCookieNames
 class CoverageSink:
     """Passes a Served record to the evidence for each answered request of a route with a shadow.
 
-    Requests that failed, or whose side was chosen for a reason outside SHADOWED_REASONS, are skipped.
+    A request is skipped if it failed, or if the reason for its side is outside SHADOWED_REASONS.
     """
 
     def __init__(self, evidence: EvidenceSink, sessions: SessionCookieNames | None = None) -> None:

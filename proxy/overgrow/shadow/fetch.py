@@ -1,8 +1,8 @@
-"""Fetch whole responses from both sides, for comparison only.
+"""Fetches whole responses from both sides, for comparison only.
 
-Rule: legacy is the control and migrated the candidate, whichever of them answered the user. A crash or timeout of the
-candidate is a response: a user would have got it. If a side did not respond, or the network between us and the side
-failed, there is no response, and nothing is concluded.
+Rule: legacy is the control and migrated the candidate, whichever of them answered the user. A crash or timeout
+of the candidate counts as a response, because a user would have got it. If a side did not respond, or the
+network between us and the side failed, there is no response and no conclusion.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_COMPRESSION = 1032  # times: the most that deflate compresses
 
 
 class NoResponse(Exception):
-    """A side gave no response to compare; the text says why."""
+    """A side gave no response to compare. The text says why."""
 
 
 class ResponseTooLarge(Exception):
@@ -34,7 +34,10 @@ class ResponseTooLarge(Exception):
 
 
 class ResponsePair(NamedTuple):
-    """Both sides' responses to one request; the `again` fields are the second responses of sides asked twice."""
+    """The responses of both sides to one request.
+
+    The second responses of sides that were asked twice are in `again` and `candidate_again`.
+    """
 
     control: ResponseSnapshot
     candidate: ResponseSnapshot
@@ -43,7 +46,7 @@ class ResponsePair(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """An upper bound of the size of all bodies together when they are uncompressed."""
+        """An upper bound for the size of all bodies together, uncompressed."""
         return sum(_max_unpacked_bytes(each) for each in self if each is not None)
 
 
@@ -55,8 +58,8 @@ def _max_unpacked_bytes(response: ResponseSnapshot) -> int:
 class FetchLimits(NamedTuple):
     """The limits for one response.
 
-    A response of up to `response_bytes` is kept; a larger one is hashed, up to `hashed_bytes`. It may take `body_s`
-    longer than the response timeout.
+    A response of up to `response_bytes` is kept. A larger response is hashed, up to `hashed_bytes`. A body may
+    take `body_s` longer than the response timeout.
     """
 
     response_bytes: int
@@ -67,9 +70,9 @@ class FetchLimits(NamedTuple):
 async def fetch_response_pair(
     copy: Copy, servers: Mapping[Side, Server], limits: FetchLimits
 ) -> ResponsePair:
-    """Fetch the responses that are not known yet, and both sides again where noise is to be learned.
+    """Fetch the responses that are still unknown. If noise is to be learned, fetch from both sides a second time.
 
-    The side that answered the user is asked again if the user got less than the whole response.
+    If the user got less than the whole response, ask the side that answered the user again.
 
     Raises:
         NoResponse: a side could not be asked or did not respond.
@@ -95,7 +98,7 @@ async def fetch_response_pair(
 async def fetch_response(
     copy: Copy, side: Side, server: Server, limits: FetchLimits
 ) -> ResponseSnapshot:
-    """Fetch one side's response to a copy; raise the same exceptions as fetch_response_pair."""
+    """Fetch one side's response to a copy. Raises the same exceptions as fetch_response_pair."""
     inbound = Inbound(
         build_copy_head(copy.head), single_chunk(copy.body) if copy.body is not None else None
     )
@@ -137,7 +140,7 @@ async def _read_response(
 
 
 def _response_for_failure(failure: Failure) -> ResponseSnapshot:
-    """Return the response a user would get for a failure of the app; raise NoResponse for another failure."""
+    """Return the response that a user would get for a failure of the app. For any other failure, raise NoResponse."""
     if failure.code not in _FAILURES_OF_THE_APP:
         raise NoResponse(f"{failure.party}: {failure.code}")
     reply = failure_reply(failure)

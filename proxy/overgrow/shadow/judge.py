@@ -1,4 +1,4 @@
-"""Compares two responses, and turns them into what may be kept: a verdict, and redacted differences in a group.
+"""Compares two responses and returns a result that may be stored: a verdict, and redacted differences in a group.
 
 Pure. No result of this module contains a hidden value of a response.
 """
@@ -25,29 +25,32 @@ QUICK_S = 0.05  # learning noise takes up to three times as long again
 
 
 class Judgement(NamedTuple):
-    """The record of one comparison, and the noise learned from it if both sides were asked twice (else None)."""
+    """The record of one comparison.
+
+    If both sides were asked twice, it also has the noise that was learned, else None.
+    """
 
     compared: Compared
     noise: Noise | None
 
 
 class EvidenceSink(Protocol):
-    """Where findings go. Must neither block nor raise."""
+    """A receiver of findings. It must neither block nor raise."""
 
     def store_record(self, record: Record) -> None:
         """Keep one record."""
         ...
 
     def record_comparison(self, judgement: Judgement) -> None:
-        """Count and keep a comparison, and learn its noise."""
+        """Count and store a comparison, and learn its noise."""
         ...
 
     def record_unanswered_copy(self, served: Served) -> None:
-        """Count and keep a copy to which a side gave no response."""
+        """Count and store a copy to which a side gave no response."""
         ...
 
     def record_dropped_request(self, reason: DropReason, served: Served | None = None) -> None:
-        """Count and keep a request that was drawn for a comparison but not compared."""
+        """Count and store a request that was drawn for a comparison but not compared."""
         ...
 
 
@@ -55,7 +58,7 @@ class EvidenceSink(Protocol):
 def judge_copy(
     copy: Copy, pair: ResponsePair, rules: Rules, cpu_s: Callable[[], float]
 ) -> Judgement | DropReason:
-    """Compare the responses under the rules; return the reason if they cannot be judged.
+    """Compare the responses under the rules. If they cannot be judged, return the reason.
 
     Noise is learned only if the comparison took little CPU time; `cpu_s` returns the CPU seconds of this thread.
     """
@@ -96,7 +99,7 @@ def _redacted_request_of(shape: Shape) -> RedactedRequest:
 
 
 def _measure_noise(name: str, pair: ResponsePair, rules: Rules) -> Noise | None:
-    """Return what the second responses teach; bodies of which only a fingerprint was kept teach nothing."""
+    """Return the noise that the second responses show. Bodies of which only a fingerprint was kept show none."""
     control, candidate, again, candidate_again = pair
     if again is None:
         return None

@@ -1,11 +1,11 @@
 """The mirror sends a copy of some requests to the other side, after the user was answered.
 
-Rule: the user comes first. Copies go out after the user's response has been sent, a few at a time. Waiting copies are
-bounded in number, bytes and age; a copy that does not fit is dropped and counted. If a side hangs or
-fails, copies are lost, but no user waits.
+Rule: the user comes first. Copies are sent after the user's response, a few at a time. The number, size and age
+of waiting copies are limited. A copy that exceeds a limit is dropped and counted. If a side hangs or fails,
+copies are lost, but no user waits.
 
-The mirror belongs to the event loop of its first copy and starts nothing before that. It must not know how
-a side works nor where findings go.
+The mirror belongs to the event loop of its first copy and starts nothing before that. It must not know how a
+side works or where findings go.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ WARN_EVERY_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class CopyLimits:
-    """What the copies of one worker may use."""
+    """The limits for the copies of one worker."""
 
     request_bytes: int = 64 * 1024
     response_bytes: int = 256 * 1024
@@ -65,7 +65,7 @@ class CopyLimits:
 
 
 class MirrorEnvironment(Protocol):
-    """What the mirror needs of the process: clocks, chance, the kill file, the rules of a route."""
+    """The parts of the process that the mirror needs: clocks, chance, the kill file, the rules of a route."""
 
     def clock(self) -> float:
         """Unix time in seconds."""
@@ -155,13 +155,13 @@ class Mirror:
 
     @property
     def held_bytes(self) -> int:
-        """How many bytes of requests and responses all copies hold now."""
+        """How many bytes of requests and responses all copies have in memory now."""
         return self._limits.held_bytes - self._memory.free_bytes
 
     def start_recording_if_sampled(
         self, inbound: Inbound, decision: Decision, route: Route
     ) -> Recording | None:
-        """Start to record a request if it may be copied and chance selects it; every call draws again."""
+        """If a request may be copied and chance selects it, start to record it. Every call draws again."""
         if not may_be_copied(inbound, decision, route):
             return None
         if self._environment.chance() * FULL_CANARY >= route.shadow:
@@ -181,7 +181,7 @@ class Mirror:
         return Served(route.name, decision.side, self._environment.clock(), shape)
 
     def _record_dropped_request(self, reason: DropReason, served: Served) -> None:
-        """Record that a drawn request is not compared; warn if the reason is the CPU budget."""
+        """Record that a drawn request is not compared. If the reason is the CPU budget, warn."""
         self._evidence.record_dropped_request(reason, served)
         if reason == "budget":
             self._warn_of_cpu_budget(served.route)
@@ -199,7 +199,7 @@ class Mirror:
         )
 
     def _create_recording(self, inbound: Inbound, decision: Decision, route: Route) -> Recording:
-        """Return a recording that queues its copy, or drops it, when the exchange is over."""
+        """Return a recording. When the exchange is over, it queues its copy or drops it."""
 
         def on_done(recording: Recording) -> None:
             try:
@@ -226,7 +226,10 @@ class Mirror:
     def _enqueue_or_drop_copy(
         self, recording: Recording, inbound: Inbound, decision: Decision, route: Route
     ) -> None:
-        """Queue the copy of a finished recording, or drop it. Runs on the user's path, so it must be quick."""
+        """Queue the copy of a finished recording, or drop it.
+
+        This runs on the user's path, so that it must be quick.
+        """
         recording.set_final_drop_reason()
         reply = recording.reply
         partial = reply is not None and is_partial_response(inbound, reply)
@@ -285,7 +288,10 @@ class Mirror:
         self._start_sender_task()
 
     def _adopt_running_loop(self) -> None:
-        """Use the running event loop from now on; drop what the loop before it had started, because that loop has ended."""
+        """Use the running event loop from now on.
+
+        Drop what the former loop had started, because that loop has ended.
+        """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._thread = loop, None
@@ -293,7 +299,7 @@ class Mirror:
             self._drop_waiting_copies("closing")
 
     async def _send_waiting_copies(self) -> None:
-        """Send the waiting copies one after the other until none is left."""
+        """Send the waiting copies one after another until none is left."""
         while self._waiting:
             copy = self._waiting.pop_next()
             try:
@@ -327,7 +333,7 @@ class Mirror:
                 self._evidence.record_comparison(judgement)
 
     def _reason_not_to_send(self, copy: Copy) -> DropReason | None:
-        """Return why a copy that has waited must not be sent any more; None if it may be sent."""
+        """Return why a waiting copy must not be sent any more; None if it may be sent."""
         if self._environment.is_killed():
             return "killed"
         if self._environment.stopwatch() - copy.since_s > self._limits.stale_s:
@@ -337,7 +343,7 @@ class Mirror:
     async def _judge_and_charge(
         self, copy: Copy, responses: ResponsePair, rules: Rules
     ) -> Judgement | DropReason:
-        """Judge a small pair on the loop and a large one in a thread; charge the route for the work."""
+        """Judge a small pair on the loop and a large pair in a thread. Charge the route for the work."""
         spent_s = 0.0
 
         def judge_and_time() -> Judgement | DropReason:
@@ -372,7 +378,7 @@ class Mirror:
             self._record_dropped_request(reason, copy.served)
 
     async def aclose(self, grace_s: float = 1.0) -> None:
-        """Accept no further copies; let the copies under way finish within `grace_s`, then cancel them."""
+        """Accept no more copies. Let the running copies finish within `grace_s`, then cancel them."""
         self._closing = True
         self._drop_waiting_copies("closing")
         if self._tasks and self._loop is asyncio.get_running_loop():

@@ -1,7 +1,8 @@
-"""The queue of copies that wait to be sent: bounded in number, routes with few comparisons first.
+"""The queue of copies that wait to be sent. It is bounded in number, and routes with few comparisons come first.
 
-Pure. The route with the fewest comparisons goes first, until it has as many as a gate usually requires;
-beyond that the oldest copy goes first. In a full queue a copy of a quiet route replaces one of the busiest.
+Pure. The route with the fewest comparisons goes first, until it has as many comparisons as a gate usually
+requires. Among routes with that many, the oldest copy goes first. If the queue is full, a copy of a quiet route
+replaces a copy of the busiest route.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ ENOUGH_COMPARISONS = 299  # as `require: {clean: 299}`; more comparisons give no
 
 
 class CopyQueue:
-    """The waiting copies of each route; at most `max_copies` wait, all routes together."""
+    """The waiting copies of each route. At most `max_copies` wait in all."""
 
     def __init__(self, max_copies: int) -> None:
         self._max_copies = max_copies
@@ -41,7 +42,10 @@ class CopyQueue:
         )
 
     def add_and_evict(self, copy: Copy) -> Copy | None:
-        """Add a copy. Return the copy that is dropped because the queue is full, which may be the new copy; None if no copy is dropped."""
+        """Add a copy.
+
+        If the queue is full, return the copy that is dropped, which may be the new one; else return None.
+        """
         if not self.has_room_for(copy.route.name):
             return copy
         gone = None

@@ -1,6 +1,6 @@
 """Keeps one user's request and response while they pass, to be compared later.
 
-Rule: request and response pass on unchanged. A recording that cannot keep one of them whole sets a drop
+Rule: request and response pass on unchanged. If a recording cannot keep both of them whole, it sets a drop
 reason and keeps nothing. It calls `on_done` once, when the exchange is over.
 """
 
@@ -37,7 +37,7 @@ UNSTORED_REASONS = frozenset[DropReason]({"closing", "killed", "no-answer"})
 
 
 class RecordingLimits(NamedTuple):
-    """The largest request and response that are kept, and the largest response that is hashed, in bytes."""
+    """Sizes in bytes: of the largest request and response that are kept, and of the largest response that is hashed."""
 
     request_bytes: int
     response_bytes: int
@@ -45,9 +45,10 @@ class RecordingLimits(NamedTuple):
 
 
 class Recording:
-    """Records one exchange. Call wrap_reply, record_sent_reply or abort once; `on_done` is then called once, at the end.
+    """Records one exchange.
 
-    `on_done` must call set_final_drop_reason, and then either take the bodies or call release_memory.
+    Call wrap_reply, record_sent_reply or abort once; the recording then calls `on_done` at the end. `on_done`
+    must call set_final_drop_reason, and then either take the bodies or call release_memory.
     """
 
     __slots__ = (
@@ -90,7 +91,7 @@ class Recording:
         inbound.body = self._request = Tee(inbound.body, sizes.request_bytes, budget)
 
     def wrap_reply(self, reply: Reply) -> None:
-        """Record a response on its way to the user; call `on_done` when it is closed."""
+        """Record a response on its way to the user. When the response is closed, call `on_done`."""
         self._store_reply(reply, reply.headers)
         if self.drop_reason is not None:
             self._on_done(self)
@@ -111,27 +112,30 @@ class Recording:
         reply.close = close_and_report
 
     def record_sent_reply(self, reply: Reply, headers: Headers) -> None:
-        """Take a response that has been sent whole, and call `on_done`."""
+        """Take a response that has been sent completely, and call `on_done`."""
         self._store_reply(reply, headers)
         self._on_done(self)
 
     def _store_reply(self, reply: Reply, headers: Headers) -> None:
-        """Remember a response with the headers that the side sent, because the front door may add headers of its own."""
+        """Remember a response with the headers of the side. The front door may add headers of its own later."""
         self.reply, self.headers = reply, headers
         self.drop_reason = self.drop_reason or drop_reason_of(reply, self._hashed_bytes)
 
     def abort(self) -> None:
-        """Call `on_done` without a response: there will be none."""
+        """Call `on_done` without a response, because none will come."""
         self.drop_reason = self.drop_reason or "unfinished"
         self._on_done(self)
 
     @property
     def held_bytes(self) -> int:
-        """How many bytes of the memory budget this recording holds; whoever takes the bodies must release these bytes."""
+        """How many bytes of the memory budget this recording uses.
+
+        Whoever takes the bodies must release these bytes.
+        """
         return self._held_bytes + sum(tee.held_bytes for tee in self._tees())
 
     def release_memory(self) -> None:
-        """Give the held bytes back to the memory budget; keep nothing more of an upload that is still arriving."""
+        """Return the used bytes to the memory budget. Of an upload that is still arriving, keep nothing more."""
         self._memory.release(self._held_bytes)
         self._held_bytes = 0
         for tee in self._tees():
@@ -141,11 +145,11 @@ class Recording:
         return [tee for tee in (self._request, self._response) if tee is not None]
 
     def request_body(self) -> bytes | None:
-        """Return what the user sent; None for no body. Valid only without a drop reason."""
+        """Return the body of the user's request; None if it has no body. Valid only if there is no drop reason."""
         return self._request.whole_body if self._request is not None else None
 
     def build_response_snapshot(self, reply: Reply) -> ResponseSnapshot:
-        """Return what the user got. Valid only without a drop reason."""
+        """Return the response that the user got. Valid only if there is no drop reason."""
         body, fingerprint = self._single_piece_body(), self._fingerprint
         if self._response is not None:
             body, fingerprint = self._response.whole_body or b"", self._response.fingerprint
@@ -162,7 +166,7 @@ class Recording:
         return body if isinstance(body, bytes) else b""
 
     def set_final_drop_reason(self) -> None:
-        """Check at the end whether both bodies were kept; set `drop_reason` if not."""
+        """At the end, check whether both bodies were kept. If one was not, set `drop_reason`."""
         self.drop_reason = self.drop_reason or self._tee_drop_reason(
             self._request, "request-too-large"
         )
@@ -189,7 +193,7 @@ class Recording:
 
 
 def drop_reason_of(reply: Reply, response_bytes: int) -> DropReason | None:
-    """Return why a response with this head cannot be compared; None if it can."""
+    """Return why a response with this head cannot be compared; None if it can be compared."""
     if reply.failure is not None or reply.fallback is not None or reply.upgraded is not None:
         return "no-answer"  # the chosen side gave none
     if isinstance(reply.body, bytes):

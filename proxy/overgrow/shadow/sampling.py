@@ -1,7 +1,7 @@
 """Decides which requests are copied, and builds the copies.
 
-Pure. A copy is the user's own request with a mark on it, and without the headers that ask for less than the
-whole response. It names the user, the address and the host exactly as the user's request did.
+Pure. A copy is the user's own request with a mark, and without headers that ask for less than the whole
+response. User, address and host are exactly those of the user's request.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ PARTIAL_STATUS = frozenset({206, 304, 416})
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One request that is to be sent to the other side, with the response that the user got.
+    """One request to send to the other side, with the response that the user got.
 
-    `head` is the user's; build_copy_head gives what is sent. `served` says what the user asked and got, redacted.
-    `response` is the response the user got; None if it was incomplete, so that its side must be asked again.
-    `since_s` is when the copy began to wait, as a time of the stopwatch.
+    `head` is the head of the user's request; build_copy_head makes the head of the copy from it. `served` is
+    the redacted record of the user's request and response. `response` is the response that the user got. If it
+    was incomplete, it is None, and its side must be asked again. `since_s` is the time, on the stopwatch, at
+    which the copy began to wait.
     """
 
     head: Head
@@ -51,7 +52,7 @@ class Copy:
 
 
 def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:
-    """Return whether a request of a route with a shadow may be copied at all."""
+    """Return whether a request of a route with a shadow may be copied."""
     if decision.reason not in SHADOWED_REASONS or not route.reversible or not route.servable:
         return False
     if route.asgi:  # copies go to migrated's Flask app, which does not serve this path
@@ -62,9 +63,9 @@ def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:
 
 
 def _has_connection_login(inbound: Inbound) -> bool:
-    """Return whether a login of the connection identifies the user: a copy on another connection is anonymous.
+    """Return whether a login of the connection identifies the user. A copy on another connection would be anonymous.
 
-    Credentials of such a login that are sent again count as a replay or as a failed attempt.
+    If credentials of such a login are sent again, they count as a replay or as a failed attempt.
     """
     client = inbound.client_connection
     is_bound = client is not None and client.attached_login is not None
@@ -72,7 +73,7 @@ def _has_connection_login(inbound: Inbound) -> bool:
 
 
 def build_copy_head(head: Head) -> Head:
-    """Return the head of the copy: with the mark, without conditions, ranges and Expect.
+    """Return the head of the copy: it has the mark, but no conditions, ranges or Expect.
 
     Its Accept-Encoding lists only content codings that the comparison can decode.
     """
@@ -114,7 +115,7 @@ def url_of(head: Head) -> str:
 def shape_of_request(
     head: Head, route: Route, sessions: SessionCookieNames, status: int = 0
 ) -> Shape:
-    """Return the redacted shape of a request; `status` is that of the user's response, 0 if it is unknown."""
+    """Return the redacted shape of a request. `status` is that of the user's response; 0 if unknown."""
     query = head.target.partition(b"?")[2]
     keys = _redacted_query_keys(query.decode("latin-1")) if query else ()
     template = route.path or route.prefix or ""
@@ -141,7 +142,7 @@ def _has_identity_header(headers: Headers) -> bool:
 
 
 def _redacted_query_keys(query: str) -> tuple[str, ...]:
-    """Return the redacted parameter names of a query; short queries are cached, because users repeat the same few."""
+    """Return the redacted parameter names of a query. Short queries are cached, because users repeat the same few."""
     names = "&".join([part.partition("=")[0] for part in query.split("&")])
     return _cached_query_keys(names) if len(names) <= 200 else redact_query_keys(names)
 
@@ -154,7 +155,10 @@ def _cached_query_keys(names: str) -> tuple[str, ...]:
 def mark_shadow_requests(
     wsgi_app: Callable[..., Iterable[bytes]],
 ) -> Callable[..., Iterable[bytes]]:
-    """Return the app with the mark of a copy in each environ; use it only for the pool that serves copies."""
+    """Return the app wrapped so that each environ has the mark of a copy.
+
+    Use it only for the pool that serves copies.
+    """
 
     def call_with_mark(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ["HTTP_X_OVERGROW_SHADOW"] = "1"

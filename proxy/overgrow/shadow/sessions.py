@@ -1,8 +1,8 @@
-"""Tells whether a request is signed in: it carries credentials or a session cookie.
+"""Decides whether a request is signed in, which means that it carries credentials or a session cookie.
 
-Rule: where the table names a cookie (`shadow: {session: NAME}`), only that one counts. Otherwise a cookie
-counts if its name looks like a session's, or if a login was seen to set it. Cookies for statistics, consent
-and CSRF protection, and our own, do not identify anybody.
+Rule: if the table names a cookie (`shadow: {session: NAME}`), only this cookie counts. Otherwise a cookie
+counts if its name looks like that of a session, or if a login has set it. Cookies for statistics, consent and
+CSRF protection, and our own cookies, do not identify anybody.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class SessionCookieNames:
 
 
 def is_login_request(head: Head) -> bool:
-    """Return whether a request looks like a login: a POST to a path that is named like one."""
+    """Return whether a request looks like a login: a POST to a path with a typical name."""
     return head.method == "POST" and _LOGIN_PATH.search(head.target.partition(b"?")[0]) is not None
 
 
 def _may_be_session_cookie(cookie: Cookie) -> bool:
-    """Return whether a cookie may be a session: scripts cannot read it, and it is not being deleted."""
+    """Return whether a cookie may be a session cookie: it is hidden from scripts, and it is not being deleted."""
     name = cookie.name.encode("latin-1")
     is_kept = cookie.value not in {"", "deleted"} and cookie.attributes.get("max-age") != "0"
     return is_kept and "httponly" in cookie.attributes and not _is_excluded_cookie_name(name)

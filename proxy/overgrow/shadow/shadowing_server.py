@@ -1,6 +1,6 @@
-"""A Server around a Server: some of its requests are recorded, so that the mirror can send a copy of them.
+"""A Server around another Server that records some requests, so that the mirror can send copies of them.
 
-Rule: the user comes first. Nothing here delays a chunk on its way to the user.
+Rule: the user comes first. This module does not delay any chunk on its way to the user.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from overgrow.shadow.sessions import is_login_request
 
 
 class ShadowingServer:
-    """A Server that has some of its requests copied to the other side, after they have been answered."""
+    """A Server that has some of its requests copied to the other side after they were answered."""
 
     def __init__(self, server: Server, mirror: Mirror) -> None:
         self._server = server
@@ -93,7 +93,7 @@ async def _close_then_sample(
 ) -> None:
     """Close a response that was sent completely, then let chance decide whether its request is copied.
 
-    `headers` are those that the side sent.
+    `headers` are the headers that the side sent.
     """
     reply.close = close_nothing  # it leads back here: a circle
     try:

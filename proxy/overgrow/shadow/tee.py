@@ -1,6 +1,7 @@
-"""Keeps a body while it passes, within bounds; keeps only a fingerprint of a larger body.
+"""Keeps a body while it passes, up to a limit. Of a larger body, only a fingerprint is kept.
 
-Rule: a chunk passes on in the step in which it came. Nothing here waits, copies or changes a byte.
+Rule: a chunk is passed on in the same step in which it came. This module never waits, and never copies or
+changes bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class MemoryBudget:
         self.free_bytes = max_bytes
 
     def try_reserve(self, size: int) -> bool:
-        """Reserve `size` bytes; return False, and reserve nothing, if fewer are left."""
+        """Reserve `size` bytes. If fewer bytes are left, reserve nothing and return False."""
         if size > self.free_bytes:
             return False
         self.free_bytes -= size
@@ -34,10 +35,10 @@ class MemoryBudget:
 
 
 class Tee:
-    """Iterates over a body; afterwards `whole_body` is the body, or `fingerprint` describes a larger one.
+    """Iterates over a body. Afterwards `whole_body` is the body, or `fingerprint` describes a larger body.
 
-    A body beyond `max_bytes` is not kept; up to `hashed_bytes` it is hashed. `drop_reason` says why there is
-    neither a body nor a fingerprint. The owner must release `held_bytes` to the memory budget.
+    A body larger than `max_bytes` is not kept. Up to `hashed_bytes` it is hashed. If there is neither a body
+    nor a fingerprint, `drop_reason` says why. The owner must release `held_bytes` to the memory budget.
     """
 
     __slots__ = (
@@ -84,14 +85,14 @@ class Tee:
 
     @property
     def whole_body(self) -> bytes | None:
-        """The body if it ended and was kept, else None."""
+        """The body if it ended and was kept; else None."""
         if not self.is_ended or self.drop_reason is not None or self._hashing is not None:
             return None
         return b"".join(self._chunks)
 
     @property
     def fingerprint(self) -> Fingerprint | None:
-        """The fingerprint of a body that ended and was too large to keep."""
+        """The fingerprint of a complete body that was too large to keep."""
         if not self.is_ended or self.drop_reason is not None or self._hashing is None:
             return None
         return self._hashing.fingerprint()
@@ -109,7 +110,7 @@ class Tee:
             self._chunks.append(chunk)
 
     def _replace_body_by_fingerprint(self, chunk: bytes) -> None:
-        """Drop the body and hash it instead, if a fingerprint is wanted."""
+        """Drop the body. If a fingerprint is wanted, hash the body from now on instead."""
         if not self._hashed_bytes:
             self._discard_body_because("too-large")
             return
@@ -126,7 +127,7 @@ class Tee:
             self._discard_body_because("too-large")
 
     def discard_kept_body(self) -> None:
-        """Drop what is kept; later chunks only pass."""
+        """Drop what is kept. Later chunks only pass."""
         self._discard_body_because(self.drop_reason or "memory")
 
     def _discard_body_because(self, reason: TeeDropReason) -> None:

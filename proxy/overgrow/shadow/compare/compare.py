@@ -1,8 +1,8 @@
 """Compares two whole responses; each part of a response has a module of its own.
 
-Pure: no I/O, no clock, no randomness; it never raises, whatever the responses contain. Work is bounded and linear in
-their size. The list of differences is bounded, but the verdict does not depend on that bound. A body that is too
-large or too deep to be compared as JSON or HTML is compared as text or bytes, never skipped.
+Pure: no I/O, no clock, no randomness. It never raises, whatever the responses contain. Work is bounded and
+linear in their size. The list of differences is bounded, but the verdict does not depend on that bound. If a
+body is too large or too deep to be compared as JSON or HTML, it is compared as text or bytes.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def compare(
     rules: Rules = Rules.none,
     base: str = "",
 ) -> Comparison:
-    """Compare the candidate with the control; differences that rules allow are marked as covered.
+    """Compare the candidate with the control. Differences that rules allow are marked as covered.
 
-    `base` is the URL of the request, against which references are resolved; empty if it is not known.
+    `base` is the URL of the request, against which references are resolved; empty if unknown.
     """
     if control == candidate:
         return MATCHED
@@ -60,7 +60,7 @@ def compare(
 def findings_of(
     control: ResponseSnapshot, candidate: ResponseSnapshot, rules: Rules = Rules.none
 ) -> list[Finding]:
-    """Return the differences with their values, from which noise is learned."""
+    """Return the differences with their values, for learning noise."""
     return _collect_findings(control, candidate, Findings(rules)).kept
 
 
@@ -96,7 +96,7 @@ def _have_ascii_bodies(*responses: ResponseSnapshot) -> bool:
 
 
 def _are_etags_implied_by_bodies(*responses: ResponseSnapshot) -> bool:
-    """Return whether each ETag is absent, or a weak one that a framework computed from the body.
+    """Return whether each ETag is absent, or is a weak tag that a framework computed from the body.
 
     A weak ETag also counts as implied if the status allows no body, such as 204: Express sends such ETags.
     """

@@ -1,7 +1,7 @@
-"""The content of a body: content codings removed, text decoded.
+"""Unpacks and decodes the content of a body.
 
-Pure and bounded: no body unpacks to more than MAX_BODY bytes. Decoding keeps every distinction: bytes that are
-not in the charset become lone surrogates, so unequal bytes become unequal text.
+Pure and bounded: a body unpacks to at most MAX_BODY bytes. Decoding keeps every distinction: bytes outside the
+charset become lone surrogates, so that unequal bytes become unequal text.
 """
 
 from __future__ import annotations
@@ -36,21 +36,24 @@ CHARSETS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class UnpackedBody:
-    """A body without its content codings; `trouble` says why a coding could not be removed."""
+    """A body without its content codings. If a coding could not be removed, `trouble` says why."""
 
     body: bytes
     trouble: str = ""
 
 
 class DecodedText(NamedTuple):
-    """Decoded text; `flaw` says what is wrong with its encoding, and is empty if nothing is."""
+    """Decoded text. `flaw` says what is wrong with its encoding; it is empty if the encoding is right."""
 
     text: str
     flaw: str
 
 
 def unpack_body(response: ResponseSnapshot) -> UnpackedBody:
-    """Return the body of a response without its gzip and deflate codings; the coding applied last is removed first."""
+    """Return the body of a response without its gzip and deflate codings.
+
+    The coding that was applied last is removed first.
+    """
     body, codings = response.body, content_codings_of(response)
     if len(codings) > MAX_CODINGS:
         return UnpackedBody(body, f"more than {MAX_CODINGS} content codings")
@@ -96,7 +99,7 @@ def _inflate(body: bytes, window: int) -> bytes | str:
 
 
 def decode_body(response: ResponseSnapshot, body: bytes) -> DecodedText:
-    """Return the text of a body, decoded by its charset, or as UTF-8 if it names no known one."""
+    """Return the text of a body, decoded by its charset. If it names no known charset, decode it as UTF-8."""
     charset = charset_of_label(media_type_and_parameters_of(response)[1].get("charset", ""))
     return decode_text(body, charset if charset in CHARSETS else "utf-8")
 
@@ -119,7 +122,10 @@ def decode_text(body: bytes, charset: str) -> DecodedText:
 
 
 def _windows_1252_table() -> dict[int, str]:
-    """Return the characters of the bytes 0x80 to 0x9F; a byte without a character stays as it is (WHATWG Encoding 9)."""
+    """Return the characters of the bytes 0x80 to 0x9F.
+
+    A byte without a character stands for itself (WHATWG Encoding 9).
+    """
     pairs = ((byte, bytes([byte]).decode("cp1252", "ignore")) for byte in range(0x80, 0xA0))
     return {byte: character for byte, character in pairs if character}
 

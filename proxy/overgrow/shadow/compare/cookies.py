@@ -1,7 +1,7 @@
 """Compares the cookies of two responses by name and attribute.
 
-Pure. Set-Cookie is read by RFC 6265 5.2: a name, a value, and attributes in any order; if an attribute
-occurs twice, the last one counts. Cookies of one name are distinguished by domain and path where that is possible.
+Pure. Set-Cookie is read by RFC 6265 5.2: a name, a value, and attributes in any order. If an attribute occurs
+twice, the last one counts. Cookies with the same name are distinguished by domain and path if possible.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CASELESS = frozenset({"domain", "samesite", "priority"})
 
 
 class Cookie(NamedTuple):
-    """One Set-Cookie line; an attribute without a value, such as Secure, has an empty one."""
+    """One Set-Cookie line. An attribute without a value, such as Secure, has an empty value here."""
 
     name: str
     value: str
@@ -89,9 +89,9 @@ def compare_cookies(
 def _drop_equal_lifetimes(
     control: ResponseSnapshot, candidate: ResponseSnapshot, first: Cookie, second: Cookie
 ) -> tuple[Cookie, Cookie]:
-    """Return (first, second), both without their lifetimes if the lifetimes are equal, in whatever way they are written.
+    """Return (first, second). If their lifetimes are equal, in any notation, leave both lifetimes out.
 
-    A deleted cookie loses its value as well, because nobody will see it.
+    The value of a deleted cookie is left out too, because nobody will see it.
     """
     lifetimes = cookie_lifetimes_s(control, candidate, first.attributes, second.attributes)
     have_ages = all("max-age" in each.attributes for each in (first, second))
@@ -114,9 +114,9 @@ def _drop_equal_lifetimes(
 def _pair_cookies(
     control: list[Cookie], candidate: list[Cookie]
 ) -> Iterator[tuple[Cookie | None, Cookie | None]]:
-    """Yield (control, candidate) for cookies of one name: equal storage keys are paired first, the rest in order.
+    """Yield (control, candidate) for cookies with the same name: first pair equal storage keys, then the rest in order.
 
-    The cookie is None where one side has no partner for it.
+    If a cookie has no partner, the other element is None.
     """
     numbers = {
         storage_key: at

@@ -1,8 +1,8 @@
-"""ETags that a framework computes from the body, so that they carry no information of their own.
+"""Recognises ETags that a framework computes from the body, so that they carry no information of their own.
 
-Express and Rack add a weak tag to every response. Flask adds none, which makes no difference to clients: a
-client never interprets a tag, and a weak tag cannot protect a write (RFC 9110 8.8.1, 13.1.1). This module computes,
-and does not guess, whether a tag is of this kind. Every other tag is compared.
+Express and Rack add a weak tag to every response, and Flask adds none. Clients do not notice this difference: a
+client never interprets a tag, and a weak tag cannot protect a write (RFC 9110 8.8.1, 13.1.1). This module
+computes the tag from the body, so that it does not have to guess. Every other tag is compared.
 """
 
 from __future__ import annotations

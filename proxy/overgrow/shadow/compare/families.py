@@ -1,7 +1,8 @@
-"""The families of bodies: how each is compared, which places it has, and what may be kept of it.
+"""The families of bodies. For each family: how bodies are compared, which places a body has, and what may be stored.
 
-Pure. Rule: everything that depends on what a body is stands in its row of FAMILIES. A new family needs one module
-beside this one and one row; if its paths begin with its name, values/path_syntax.py must list the name, too.
+Pure. Rule: everything that depends on the family stands in its row of FAMILIES. To add a family, write one
+module beside this one and one row. If its paths begin with its name, values/path_syntax.py must list the name,
+too.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ UNREADABLE = (NotJson, TooDeep, ValueError)
 
 
 def omit_structure(text: str, show: frozenset[str]) -> None:
-    """Return None, because only the size of a text of this family is kept."""
+    """Return None: of a text of this family, only the size is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyFamily:
     """One family of bodies. Its functions may raise the exceptions in UNREADABLE.
 
-    `includes` returns whether a media type, in lower case, belongs to the family. `compare` reports where two texts
-    differ. `places` yields (shape, path) for each place in a text. `structure` returns what may be kept of a text, or
-    None if nothing may be kept; values at the JSON paths in `show` stay readable. A text that is unreadable or longer
-    than `max_chars` is compared by lines. If `may_be_lines`, rules for single lines may be learned from such a
-    comparison.
+    `includes` returns whether a media type, in lower case, belongs to the family. `compare` reports where two
+    texts differ. `places` yields (shape, path) for each place in a text. `structure` returns what may be stored
+    of a text, or None; values at the JSON paths in `show` stay readable. A text that is unreadable or longer
+    than `max_chars` is compared by lines. If `may_be_lines` is True, such a comparison may teach rules for
+    single lines.
     """
 
     name: str
@@ -112,5 +113,5 @@ def body_family_of(response: ResponseSnapshot) -> BodyFamily:
 
 
 def choose_common_family(control: ResponseSnapshot, candidate: ResponseSnapshot) -> BodyFamily:
-    """Return the family by which both bodies are compared: the one of their two families that FAMILIES lists first."""
+    """Return the family by which both bodies are compared: of their two families, the one that FAMILIES lists first."""
     return min(body_family_of(control), body_family_of(candidate), key=FAMILIES.index)

@@ -1,8 +1,8 @@
 """The findings of one comparison: differences with their values, each checked against the rules.
 
-Bounded: at most MAX_KEPT covered and MAX_KEPT uncovered findings are kept. EnoughFindings ends the work when the
-verdict cannot change any more, because MAX_KEPT are uncovered. It also ends the work, and leaves the comparison
-undecided, after MAX_JUDGED covered differences or MAX_READ characters. Findings never leave shadow/.
+Bounded: at most MAX_KEPT covered and MAX_KEPT uncovered findings are kept. EnoughFindings ends the work in two
+cases. With MAX_KEPT uncovered findings, the verdict cannot change any more. After MAX_JUDGED covered
+differences or MAX_READ characters, the comparison stays undecided. Findings never leave shadow/.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ MAX_READ = 400_000  # characters that are read to measure likeness for rules
 
 
 class EnoughFindings(Exception):
-    """Raised to end a comparison: it has found, or examined, as much as it may."""
+    """Raised to end a comparison: it has found enough differences, or examined as much as it may."""
 
 
 class DifferencePaths(NamedTuple):
-    """(path, other): the path that is reported for a place, and a second path that rules may use for the same place."""
+    """(path, other): the path to report for a place, and a second path that rules may use for the same place."""
 
     reported: str
     other: str
@@ -47,12 +47,12 @@ class PathNaming(Protocol):
     """Finds the paths of a place in one document."""
 
     def paths_of_difference(self, kind: str, path: str) -> DifferencePaths:
-        """Return both paths of a difference; `path` has indexes only."""
+        """Return both paths of a difference. `path` contains indexes only."""
         ...
 
 
 class Finding(NamedTuple):
-    """A difference with its values: JSON values below `$`, text elsewhere, ABSENT for a missing one.
+    """A difference with its values: JSON values below `$`, text elsewhere, ABSENT for a missing value.
 
     `other` is a second path that rules may use for the same place: see naming.py.
     """
@@ -67,11 +67,11 @@ class Finding(NamedTuple):
 
     @property
     def path_by_names(self) -> str:
-        """The path that uses names instead of indexes, if there is one, else `path`; noise is counted by this path."""
+        """The path that uses names instead of indexes; `path` if there is none. Noise is counted by this path."""
         return self.other if self.other and self.path.startswith("$") else self.path
 
     def to_difference(self, rules: Rules, likeness: Likeness) -> Difference:
-        """Return the finding as a Difference: values as text, and the rules that pair items of the arrays above."""
+        """Return the finding as a Difference: its values as text, and the rules that pair items of arrays above it."""
         show = render_json_value if self.path.startswith("$") else _shorten_if_text
         return Difference(
             self.kind,
@@ -105,7 +105,10 @@ class Findings:
     naming: PathNaming | None = None  # of the control's body, during a comparison by structure
 
     def add_difference(self, kind: Kind, path: str, control: object, candidate: object) -> None:
-        """Keep a difference, with the rule that covers it if there is one; raise EnoughFindings when the comparison may end."""
+        """Keep a difference, with the rule that covers it, if any.
+
+        If the comparison may end now, raise EnoughFindings.
+        """
         path = path[:MAX_PATH]
         path, other = self.naming.paths_of_difference(kind, path) if self.naming else (path, path)
         measured: list[Likeness] = []
@@ -133,7 +136,7 @@ class Findings:
     def _measure_likeness_for_rule(
         self, measured: list[Likeness], control: object, candidate: object
     ) -> Likeness:
-        """Return how alike two values are, for a rule; raise EnoughFindings if that takes too much work."""
+        """Return how alike two values are, for a rule. If this takes too much work, raise EnoughFindings."""
         found = self._measure_likeness(control, candidate)
         if found is None:
             self.undecided = "too-much-work"
@@ -142,12 +145,12 @@ class Findings:
         return found
 
     def _measure_likeness(self, control: object, candidate: object) -> Likeness | None:
-        """Return how alike two values are; None once MAX_READ characters have been read."""
+        """Return how alike two values are. If MAX_READ characters have been read already, return None."""
         self.read += characters_to_read(control, candidate)
         return likeness_of(control, candidate) if self.read <= MAX_READ else None
 
     def _likeness_to_store(self, finding: Finding) -> Likeness:
-        """Return the likeness to store for a finding; UNLIKE if MAX_READ characters have been read before it was measured."""
+        """Return the likeness to store for a finding; UNLIKE if the limit MAX_READ prevented measuring it."""
         known = finding.likeness or self._measure_likeness(finding.control, finding.candidate)
         return known or UNLIKE
 

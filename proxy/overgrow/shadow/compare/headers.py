@@ -1,7 +1,8 @@
 """Compares the heads of two responses: status, content type and the other header fields.
 
-Pure. Only fields that always differ between two servers are left out: times, names of servers, hop-by-hop
-fields, and what follows from the body's length. Order counts only in fields where it has a meaning.
+Pure. Fields that always differ between two servers are left out: times, names of servers, hop-by-hop fields,
+and fields that follow from the body's length. The order of values counts only in fields where order has a
+meaning.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
 
 def are_bodies_unseen_by_clients(control: ResponseSnapshot, candidate: ResponseSnapshot) -> bool:
-    """Return whether clients ignore both bodies, because the responses cannot have one or are redirects."""
+    """Return whether clients ignore both bodies: the responses are redirects, or their status allows no body."""
     if control.status != candidate.status:
         return False
     if control.status in NO_BODY:
@@ -77,7 +78,7 @@ def compare_headers(
 ) -> None:
     """Report header fields that are missing, extra or different in value.
 
-    `are_tags_implied` returns whether both ETags are implied by the bodies; it is called only if the ETags differ.
+    `are_tags_implied` returns whether both ETags follow from the bodies. It is called only if the ETags differ.
     """
     first, second = headers_to_compare(control), headers_to_compare(candidate)
     if are_bodies_unseen_by_clients(
@@ -140,7 +141,7 @@ def _resolve_references_in_values(name: str, values: list[str], base: str) -> li
 
 
 def headers_to_compare(response: ResponseSnapshot) -> dict[str, list[str]]:
-    """Return the header fields that are compared here, each with its values in order."""
+    """Return the header fields that this module compares, each with its values in order."""
     fields: dict[str, list[str]] = {}
     for key, value in response.headers:
         fields.setdefault(key.decode("latin-1").lower(), []).append(
@@ -156,7 +157,7 @@ def headers_to_compare(response: ResponseSnapshot) -> dict[str, list[str]]:
 
 
 def normalise_field_values(name: str, values: list[str]) -> list[str]:
-    """Return a field's values in a form that is equal for values of equal meaning."""
+    """Return a field's values in a normal form. Values of equal meaning have equal forms."""
     joined = ", ".join(values)  # RFC 9110 5.3: several lines are one list
     if name in TOKEN_SETS:
         return sorted({each.strip().lower() for each in joined.split(",")} - {""})
@@ -166,7 +167,7 @@ def normalise_field_values(name: str, values: list[str]) -> list[str]:
 
 
 def _split_list_members(joined: str) -> list[str]:
-    """Return the members of a list; a comma in quotes or in <...> does not separate."""
+    """Return the members of a list. A comma in quotes or in <...> does not separate members."""
     members, start, closing = [], 0, ""
     for at, character in enumerate(joined):
         if closing:
@@ -180,7 +181,10 @@ def _split_list_members(joined: str) -> list[str]:
 
 
 def media_type_and_parameters_of(response: ResponseSnapshot) -> tuple[str, dict[str, str]]:
-    """Return the media type of a response's body in lower case, empty without one, and its parameters."""
+    """Return (media type, parameters) of a response's body.
+
+    The media type is in lower case; it is empty if there is none.
+    """
     media, *pieces = (response.joined_header(b"content-type") or "").split(";")
     return media.strip().lower(), dict(
         _parse_media_type_parameter(each) for each in pieces if each.strip()
@@ -194,7 +198,7 @@ def _parse_media_type_parameter(text: str) -> tuple[str, str]:
 
 
 def _canonical_content_type(response: ResponseSnapshot) -> tuple[str, dict[str, str]]:
-    """Return the media type and its parameters in a form that is equal for equal meanings."""
+    """Return the media type and its parameters in a normal form. Types of equal meaning have equal forms."""
     media, parameters = media_type_and_parameters_of(response)
     if "charset" in parameters:
         parameters["charset"] = charset_of_label(parameters["charset"])
@@ -233,10 +237,10 @@ def compare_content_types(
     findings: Findings,
     are_ascii: Callable[[], bool],
 ) -> None:
-    """Report whether the media types differ or, if not, which parameters do.
+    """Report different media types. If the media types are equal, report which parameters differ.
 
-    `are_ascii` returns whether both bodies are plain ASCII: then a charset of UTF-8 has no effect. It is
-    asked only if one side names that charset and the other none.
+    `are_ascii` returns whether both bodies are plain ASCII, so that a charset of UTF-8 has no effect. It is
+    called only if one side names UTF-8 and the other side names no charset.
     """
     path = "header:content-type"
     (media, first), (other_media, second) = (

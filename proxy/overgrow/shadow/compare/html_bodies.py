@@ -1,8 +1,8 @@
 """Compares two HTML pages by structure: elements, attributes, text.
 
-Pure. Equal children are paired first, then children of one tag in order, so that a removed item is one difference.
-Paths are those of the control, as in XPath: `html:/html/body/ul/li[3]/@class`. A step has an index only if an
-element has several children of one name.
+Pure. Equal children are paired first, then children with the same tag in order, so that a removed item is one
+difference. Paths are those of the control, as in XPath: `html:/html/body/ul/li[3]/@class`. A step has an index
+only if an element has several children of one name.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _HtmlTreeComparer:
     known_equal: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     def intern_node(self, node: Node) -> int:
-        """Return a number that equal nodes share. The caller must keep the trees alive."""
+        """Return a number for a node; equal nodes have equal numbers. The caller must keep the trees alive."""
         if isinstance(node, str):
             return self.interner.intern_key(("text", node))
         if id(node) not in self.node_numbers:
@@ -52,7 +52,10 @@ class _HtmlTreeComparer:
         return self.node_numbers[id(node)]
 
     def are_equal_nodes(self, control: Node, candidate: Node) -> bool:
-        """Return whether two nodes are equal; a node that both trees share is equal without a look at its children."""
+        """Return whether two nodes are equal.
+
+        A node that both trees share equals itself, so that its children are not examined.
+        """
         if control is candidate:
             return True
         if not (isinstance(control, Element) and isinstance(candidate, Element)):
@@ -111,7 +114,7 @@ class _HtmlTreeComparer:
         return are_permutations(*([self.intern_node(pair[at]) for pair in rest] for at in (0, 1)))
 
     def compare_nodes(self, path: str, control: Node, candidate: Node) -> None:
-        """Compare two nodes of one name."""
+        """Compare two nodes with the same name."""
         if control is candidate:
             return
         if isinstance(control, Element) and isinstance(candidate, Element):
@@ -139,7 +142,8 @@ class _HtmlTreeComparer:
     def pair_children(self, control: Element, candidate: Element) -> Pairing:
         """Pair children by position if their names are the same, in the same order.
 
-        Otherwise pair the equal children at the beginning and at the end, and those in between by name, in order.
+        Otherwise pair the equal children at the beginning and at the end. Pair the children in between by name,
+        in order.
         """
         names = [self.intern_names(_child_names(each)) for each in (control, candidate)]
         if names[0] == names[1]:
@@ -157,7 +161,10 @@ class _HtmlTreeComparer:
         )
 
     def pair_children_by_field_name(self, control: Element, candidate: Element) -> Pairing | None:
-        """Pair children by their field names if both elements have the same form fields in different orders; else return None."""
+        """Pair children by their field names if both elements have the same form fields in different orders.
+
+        Else return None.
+        """
         first, second = _form_field_labels(control), _form_field_labels(candidate)
         if not first or first == second or Counter(first) != Counter(second):
             return None
@@ -169,12 +176,12 @@ class _HtmlTreeComparer:
         return found if found.reordered and not (found.missing or found.extra) else None
 
     def intern_names(self, names: Iterable[str]) -> list[int]:
-        """Return a number for each name; equal names have equal numbers."""
+        """Return a number for each name. Equal names have equal numbers."""
         return [self.interner.intern_key(("name", name)) for name in names]
 
 
 def _common_prefix_length(control: list[int], candidate: list[int]) -> int:
-    """Return how many items are equal at the beginning."""
+    """Return how many items at the beginning of both sequences are equal."""
     pairs = enumerate(zip(control, candidate, strict=False))
     return next(
         (at for at, (one, other) in pairs if one != other), min(len(control), len(candidate))
@@ -200,7 +207,7 @@ def _node_name(node: Node) -> str:
 
 
 def child_paths(path: str, children: list[Node]) -> Iterator[str]:
-    """Yield the paths of an element's children, with an index if several have one name."""
+    """Yield the paths of an element's children. If several children have one name, their paths have an index."""
     names = [_node_name(child) for child in children]
     often, met = Counter(names), Counter[str]()
     for name in names:

@@ -1,10 +1,11 @@
-"""HTML as a small tree: elements, attributes, and text with white space as a browser shows it.
+"""Parses HTML into a small tree: elements, attributes, and text with white space as a browser shows it.
 
-Pure and linear. The parser adds the end tags that HTML makes optional. It is not a browser: two pages with the same
-tree count as the same page. Comments are left out; scripts and styles are text.
+Pure and linear. The parser adds the end tags that HTML makes optional. It is simpler than a browser: two pages
+with the same tree count as the same page. Comments are left out, and scripts and styles are text.
 
-Two compared pages have most of their markup in common. If only texts and attributes differ, one tree is built,
-and for the other page only the elements above a difference are copied.
+Two compared pages have most of their markup in common. If only texts and attributes differ, the tree of one
+page is built. The tree of the other page is a copy of the elements above each difference, and shares all other
+elements.
 """
 
 from __future__ import annotations
@@ -78,12 +79,12 @@ Node = Element | str
 
 
 def parse_html(text: str) -> Element:
-    """Return the document as an element without a name; raise TooDeep or ValueError."""
+    """Return the document as an element without a name. Raises TooDeep or ValueError."""
     return _HtmlTreeBuilder({}).build_tree(split_html_tokens(text))
 
 
 def parse_html_pair(control: str, candidate: str) -> tuple[Element, Element]:
-    """Return both documents, which may share equal elements; raise TooDeep or ValueError."""
+    """Return both documents, which may share equal elements. Raises TooDeep or ValueError."""
     first, second = split_html_tokens(control), split_html_tokens(candidate)
     tags: dict[str, Tag] = {}
     at = _find_differing_tokens(first, second, tags)
@@ -102,7 +103,7 @@ class Tag:
 
 
 def _parse_tag_cached(text: str, known: dict[str, Tag]) -> Tag:
-    """Return the effect of a piece of markup; it is cached, as pages repeat most pieces."""
+    """Return the effect of a piece of markup. The result is cached, because pages repeat most pieces."""
     tag = known.get(text)
     if tag is None:
         markup = parse_markup(text)
@@ -115,7 +116,7 @@ def _parse_tag_cached(text: str, known: dict[str, Tag]) -> Tag:
 
 
 def _normalise_attribute_value(name: str, value: str) -> str:
-    """Return an attribute's value in canonical form: the order of classes and link types has no meaning."""
+    """Return an attribute's value in a normal form, because the order of classes and link types has no meaning."""
     if name in {"class", "rel"}:
         return " ".join(sorted(set(value.split())))
     return value
@@ -126,7 +127,7 @@ def _find_differing_tokens(
 ) -> list[int] | None:
     """Return the indexes of the tokens that differ.
 
-    None if the pages differ in more than texts and attributes, or in more than MAX_DIFFERENT tokens.
+    Return None if the pages also differ in structure, or if more than MAX_DIFFERENT tokens differ.
     """
     if len(control) != len(candidate):
         return None
@@ -139,7 +140,7 @@ def _find_differing_tokens(
 
 
 def _have_same_structure(control: str, candidate: str, tags: dict[str, Tag]) -> bool:
-    """Return whether two pieces of markup lead to trees of one form."""
+    """Return whether two pieces of markup have the same effect on the structure of the tree."""
     if control == candidate:
         return True
     first, second = (_parse_tag_cached(each, tags).markup for each in (control, candidate))
@@ -151,17 +152,17 @@ def _have_same_structure(control: str, candidate: str, tags: dict[str, Tag]) -> 
 
 
 class _ReplaceableText(str):
-    """A text in the first page's tree. In the second page's tree, the text of the second page's token `at` stands in its place."""
+    """A text in the first page's tree. The second page's tree has the text of the second page's token `at` instead."""
 
     __slots__ = ("at",)
     at: int
 
 
 class _HtmlTreeBuilder:
-    """Builds the tree of a page; `open` holds the elements that have not ended yet.
+    """Builds the tree of a page. `open` holds the elements that have begun but not ended.
 
-    It records what the tokens with the indexes `watched` changed, so that the tree of a second page can be built by
-    replacing these tokens only.
+    It records which elements the tokens with the indexes `watched` changed. The tree of a second page can then
+    be built by replacing only these tokens.
     """
 
     def __init__(self, tags: dict[str, Tag], watched: frozenset[int] = frozenset()) -> None:
@@ -179,7 +180,7 @@ class _HtmlTreeBuilder:
         self.open_paths: list[list[Element]] = []
 
     def build_tree(self, tokens: Sequence[Token]) -> Element:
-        """Return the root of the tree that the tokens make."""
+        """Return the root of the tree of all tokens."""
         for at, (text, markup) in enumerate(tokens):
             if at in self.watched:
                 self.add_replaceable_token(at, text, markup)
@@ -210,7 +211,7 @@ class _HtmlTreeBuilder:
                 )
 
     def add_text(self, text: str) -> None:
-        """Add a text to the innermost open element, unless a browser would not show it."""
+        """Add a text to the innermost open element. Ignore a text that a browser would not show there."""
         element = self.open[-1]
         children = element.children
         if not text.strip(SPACE) and element.tag not in PRESERVED:
@@ -223,7 +224,10 @@ class _HtmlTreeBuilder:
         self.elements_with_text[id(element)] = element
 
     def apply_markup(self, text: str) -> Element | None:
-        """Start or end elements as a piece of markup says; return the parent of the element that started, None if none did."""
+        """Start or end elements according to a piece of markup.
+
+        Return the parent of the element that was started; None if none was started.
+        """
         tag = self.tags.get(text) or _parse_tag_cached(text, self.tags)
         form, name, _, is_closed, raw = tag.markup
         if form == "end":
@@ -237,7 +241,10 @@ class _HtmlTreeBuilder:
     def start_element(
         self, name: str, attributes: dict[str, str], raw: str | None, *, is_closed: bool
     ) -> Element:
-        """End the open elements whose end tag HTML makes optional before this start tag; then start the element. Return its parent."""
+        """Start an element and return its parent.
+
+        First end the open elements whose end tag HTML makes optional here.
+        """
         if name in _IMPLIED:
             self.add_implied_end_tags(*_IMPLIED[name])
         parent = self.open[-1]
@@ -258,14 +265,20 @@ class _HtmlTreeBuilder:
         return parent
 
     def end_element(self, name: str) -> None:
-        """End the innermost open element of a name and all elements inside it; do nothing if there is none."""
+        """End the innermost open element of a name and all elements inside it.
+
+        If there is no such element, do nothing.
+        """
         for at in range(len(self.open) - 1, 0, -1):
             if self.open[at].tag == name:
                 del self.open[at:]
                 return
 
     def add_implied_end_tags(self, ended: frozenset[str], boundary: frozenset[str]) -> None:
-        """End the innermost elements up to the outermost one with a name in `ended`; never one at or above a name in `boundary`."""
+        """End the outermost open element with a name in `ended`, and all elements inside it.
+
+        Only elements inside the innermost element with a name in `boundary` count.
+        """
         outermost = len(self.open)
         for at in range(len(self.open) - 1, 0, -1):
             tag = self.open[at].tag
@@ -276,7 +289,10 @@ class _HtmlTreeBuilder:
         del self.open[outermost:]
 
     def build_patched_tree(self, tokens: Sequence[Token]) -> Element:
-        """Return the tree of a second page, whose `tokens` replace the watched ones; unchanged elements belong to both trees."""
+        """Return the tree of a second page, in which `tokens` replace the watched ones.
+
+        Both trees share unchanged elements.
+        """
         on_ways = {id(element): element for way in self.open_paths for element in way}
         on_ways[id(self.root)] = self.root
         copies = {key: Element(each.tag, each.attributes, []) for key, each in on_ways.items()}
@@ -309,7 +325,7 @@ class _HtmlTreeBuilder:
 
 
 def _normalise_child_whitespace(element: Element) -> list[Node]:
-    """Return the children of an element with white space as a browser shows it; an invisible text is left out."""
+    """Return the children of an element with white space as a browser shows it. Leave invisible texts out."""
     children = list(_join_adjacent_texts(element.children))
     if element.tag in _RAW:
         return [each.strip() if isinstance(each, str) else each for each in children]
@@ -339,7 +355,7 @@ def _join_adjacent_texts(children: list[Node]) -> Iterator[Node]:
 
 
 def _collapse_whitespace(before: Node, child: Node, after: Node) -> Node:
-    """Return a text without the white space that a browser does not show beside these neighbours or at its parent's edges."""
+    """Return a text with the white space that a browser shows, given its neighbours and the edges of its parent."""
     if isinstance(child, Element):
         return child
     text = _SPACES.sub(" ", child)

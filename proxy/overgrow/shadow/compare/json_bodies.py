@@ -1,8 +1,8 @@
 """Compares two JSON documents by path.
 
-Pure. Objects are compared by key in any order; arrays by position, unless a rule or the identity of the items
-(equal `id`s in another order) pairs them. 1 and 1.0 have different types, null differs from missing, and duplicate
-keys are reported. Numbers are read exactly.
+Pure. Objects are compared by key, in any order. Arrays are compared by position. If a rule pairs the items of
+an array, or the items have equal `id`s in another order, the pairs are compared instead. 1 and 1.0 have
+different types, null differs from missing, and duplicate keys are reported. Numbers are read exactly.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _LONGEST_INT = 1000  # digits; Python refuses to parse much longer ones
 
 
 class NotJson(Exception):
-    """The text is not JSON, or nested too deep."""
+    """The text is not valid JSON, or is nested too deep."""
 
 
 def parse_json(text: str) -> object:
-    """Return the value of a JSON text; raise NotJson for any other text, and for one with more than MAX_VALUES values."""
+    """Return the value of a JSON text. Raise NotJson if the text is invalid or has more than MAX_VALUES values."""
     if sum(map(text.count, ",[{")) > MAX_VALUES:
         raise NotJson
     try:
@@ -90,7 +90,7 @@ _DECODER = json.JSONDecoder(
 
 
 def compare_json(control: object, candidate: object, findings: Findings) -> None:
-    """Report where two documents differ; raise NotJson if one is nested too deep."""
+    """Report where two documents differ. If one is nested too deep, raise NotJson."""
     interner = ValueInterner()
     try:
         equal = interner.intern_value(control) == interner.intern_value(candidate)
@@ -127,7 +127,7 @@ class _JsonComparer:
     def compare_objects(
         self, path: str, control: dict[str, object], candidate: dict[str, object]
     ) -> None:
-        """Compare two objects by key: first the keys of the control in order, then the keys that only the candidate has."""
+        """Compare two objects by key: first the control's keys in order, then the keys that only the candidate has."""
         for key, value in control.items():
             if key in candidate:
                 if self.are_different(value, candidate[key]):
@@ -200,18 +200,21 @@ class _JsonComparer:
         )
 
     def intern_scalars(self, *sequences: Sequence[object]) -> list[list[int]]:
-        """Return a number for each scalar of each sequence; equal scalars have equal numbers."""
+        """Return a number for each scalar of each sequence. Equal scalars have equal numbers."""
         return [[self.interner.intern_value(each) for each in sequence] for sequence in sequences]
 
     def intern_items_without_covered_parts(self, path: str, items: list[object]) -> list[int]:
-        """Return a number for each item: two items have the same number if they differ only where rules apply."""
+        """Return a number for each item. Two items have equal numbers if they differ only where rules apply."""
         if not self.findings.rules.rules:
             return [self.interner.intern_value(item) for item in items]
         inside = f"{path_shape_of(path)}[*]"
         return [self.intern_without_covered_parts(inside, item) for item in items]
 
     def intern_without_covered_parts(self, shape: str, value: object) -> int:
-        """Return a number for a value: two values have the same number if they differ only where rules for any index apply."""
+        """Return a number for a value.
+
+        Two values have equal numbers if they differ only where rules for any index apply.
+        """
         seen = (id(value), shape)
         if seen not in self.numbers_by_shape:
             how = self.comparator_at_path_shape(shape)
@@ -221,13 +224,13 @@ class _JsonComparer:
         return self.numbers_by_shape[seen]
 
     def member_path_shape(self, shape: str, key: str) -> str:
-        """Return the shape of a member's path; shapes are cached, because the rows of a list repeat most of them."""
+        """Return the shape of a member's path. Shapes are cached, because the rows of a list repeat most of them."""
         if (shape, key) not in self.shapes:
             self.shapes[shape, key] = member_path(shape, key)
         return self.shapes[shape, key]
 
     def comparator_at_path_shape(self, shape: str) -> Comparator | None:
-        """Return the comparator of the first rule about a path shape; None if no rule is about it."""
+        """Return the comparator of the first rule for a path shape; None if there is no such rule."""
         if shape not in self.comparators:
             self.comparators[shape] = next(
                 (rule.how for rule in self.findings.rules.rules_at(shape)), None
@@ -237,9 +240,9 @@ class _JsonComparer:
     def content_without_covered_parts(
         self, shape: str, value: object, how: Comparator | None
     ) -> Hashable:
-        """Return the part of a value that must be equal in another value, since no rule covers it.
+        """Return the part of a value that no rule covers, so that it must be equal in another value.
 
-        `how` is the comparator of the rule for this value, or None without such a rule.
+        `how` is the comparator of the rule for this value; None if there is no such rule.
         """
         if isinstance(value, list) and isinstance(how, Unordered | KeyedBy):
             return "loose set", tuple(sorted(self.intern_items_without_covered_parts(shape, value)))
@@ -257,7 +260,7 @@ class _JsonComparer:
 
 
 def _pair_equal_then_loosely_equal(exact: list[list[int]], loose: list[list[int]]) -> Pairing:
-    """Pair items that are equal; then pair remaining items that are equal except where rules apply."""
+    """Pair items that are equal. Then pair remaining items that differ only where rules apply."""
     found = pair_equal(*exact)
     missing, extra = found.missing, found.extra
     rest = pair_equal([loose[0][at] for at in missing], [loose[1][at] for at in extra])
@@ -267,9 +270,9 @@ def _pair_equal_then_loosely_equal(exact: list[list[int]], loose: list[list[int]
 
 
 def _have_compatible_types(control: object, candidate: object) -> bool:
-    """Return whether two scalars have one type, or are an integer and a decimal of different value.
+    """Return whether two scalars have the same type, or are an integer and a decimal with different values.
 
-    Equal values of different type, such as 1 and 1.0, are not compatible: here the type itself is the difference.
+    1 and 1.0 are not compatible, because their only difference is the type.
     """
     if type(control) is type(candidate):
         return True
@@ -278,7 +281,7 @@ def _have_compatible_types(control: object, candidate: object) -> bool:
 
 
 def unique_member_values(items: Iterable[object], key: str) -> list[object] | None:
-    """Return the value of a member in every item; None unless all items have one and all values are different."""
+    """Return the value of a member in every item. None if an item lacks the member or two values are equal."""
     values: list[object] = []
     for item in items:
         if not isinstance(item, dict) or type(item.get(key)) not in _KEY_TYPES:
@@ -292,8 +295,9 @@ def values_of_identifying_member(
 ) -> tuple[list[object], list[object]] | None:
     """Return the values of the first member that identifies the items of both arrays.
 
-    The members in IDENTITIES are tried first. Any other member is used only if both arrays have the same texts in it,
-    in different orders. No member is used if some other member has the same texts in the same order in both arrays.
+    The members in IDENTITIES are tried first. Any other member is used only if both arrays have the same texts
+    in it, in different orders. If another member has the same texts in the same order in both arrays, no member
+    is used.
     """
     for key in IDENTITIES:
         first, second = unique_member_values(control, key), unique_member_values(candidate, key)
@@ -310,7 +314,7 @@ def values_of_identifying_member(
 
 
 def possible_identifying_keys(items: list[object]) -> list[str]:
-    """Return the keys (without IDENTITIES) that may identify the items, because their value in the first item is a text."""
+    """Return the keys outside IDENTITIES that may identify the items: in the first item, their value is a text."""
     first = items[0] if items else None
     if not isinstance(first, dict):
         return []

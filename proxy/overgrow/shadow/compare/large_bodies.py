@@ -1,7 +1,8 @@
-"""Compares two bodies of which at least one is too large to keep, by length and hash.
+"""Compares two bodies by length and hash, because at least one of them is too large to keep.
 
-Pure. Equal fingerprints mean equal bodies. Unequal fingerprints mean unequal bytes, which is a difference unless the
-content may be equal all the same: if it is compressed differently, or if rules of the route allow noise in it.
+Pure. Equal fingerprints mean equal bodies. Unequal fingerprints mean unequal bytes. The content may be equal
+all the same if it is compressed differently, or if rules of the route allow noise in it; the result is
+undecided then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from overgrow.shadow.values.snapshot import Fingerprint, FingerprintBuilder, Res
 def compare_large_bodies(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> None:
-    """Report whether the bodies differ; mark the findings as undecided if that cannot be known."""
+    """Report whether the bodies differ. If this cannot be known, mark the findings as undecided."""
     first, second = (_fingerprint_of_sent_body(each) for each in (control, candidate))
     codings = [content_codings_of(each) for each in (control, candidate)]
     if codings[0] != codings[1]:
@@ -43,7 +44,7 @@ def _fingerprint_of_sent_body(response: ResponseSnapshot) -> Fingerprint:
 
 
 def _fingerprint_of_unpacked_body(response: ResponseSnapshot) -> Fingerprint | None:
-    """Return the fingerprint of a body without its codings; None if they cannot be removed."""
+    """Return the fingerprint of a body without its content codings. None if the codings cannot be removed."""
     if response.fingerprint is not None:
         return None if content_codings_of(response) else response.fingerprint
     content = unpack_body(response)

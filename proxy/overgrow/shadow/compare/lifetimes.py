@@ -1,8 +1,8 @@
-"""How long a response and its cookies may be kept: absolute times are read against the response's own Date.
+"""Compares how long two responses and their cookies may be kept.
 
-Pure. Two responses to one request are sent at two moments, so two expiry times mean the same if each lies equally
-long after its own response (RFC 9111 4.2.1). A max-age needs no clock and takes precedence (RFC 9111 5.3, RFC 6265
-5.3).
+Absolute times are relative to the response's own Date. Pure. Two responses to one request are sent at two
+moments. Therefore two expiry times mean the same if the time from the response to its expiry is equal (RFC 9111
+4.2.1). A max-age needs no clock and takes precedence (RFC 9111 5.3, RFC 6265 5.3).
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ def cookie_lifetimes_s(
     first: Mapping[str, str],
     second: Mapping[str, str],
 ) -> tuple[float | None, float | None] | None:
-    """Return how many seconds two cookies live; None instead of a number means until the browser closes.
+    """Return the lifetimes of two cookies in seconds. A lifetime of None lasts until the browser closes.
 
-    The result is None if the lifetimes are unknown: a time is unreadable, or neither response has a Date.
+    If the lifetimes are unknown, return None instead of the pair: a time is unreadable, or both responses lack
+    a Date.
     """
     dates = _date_headers_of_both(control, candidate) or (None, None)
     found = []
@@ -66,7 +67,7 @@ def cookie_lifetimes_s(
 
 
 def are_lifetimes_near(first: float | None, second: float | None, slack_s: float) -> bool:
-    """Return whether two lifetimes are the same within the accuracy of clocks."""
+    """Return whether two lifetimes are equal within the accuracy of clocks."""
     if first is None or second is None:
         return first is second
     if EXPIRED in {first, second}:
@@ -75,7 +76,7 @@ def are_lifetimes_near(first: float | None, second: float | None, slack_s: float
 
 
 def lifetime_slack_s(control: ResponseSnapshot, candidate: ResponseSnapshot) -> int:
-    """Return how many seconds two equal lifetimes may appear to differ by."""
+    """Return by how many seconds two equal lifetimes may seem to differ."""
     has_dates = all(_date_header_of(each) is not None for each in (control, candidate))
     return SLACK_S if has_dates else WIDE_SLACK_S
 
@@ -101,7 +102,10 @@ def _remaining_s(ends: datetime | None, date: datetime) -> float:
 def _date_headers_of_both(
     control: ResponseSnapshot, candidate: ResponseSnapshot
 ) -> tuple[datetime, datetime] | None:
-    """Return (control, candidate): when each response was sent. For a response without a Date the other's Date is used."""
+    """Return (control, candidate): when each response was sent.
+
+    If one has no Date, the other's Date counts for both.
+    """
     first, second = _date_header_of(control), _date_header_of(candidate)
     one, other = first or second, second or first
     return None if one is None or other is None else (one, other)
@@ -120,7 +124,7 @@ def _parse_http_time(text: str) -> datetime | None:
 
 
 def parse_cookie_time(text: str) -> datetime | None:
-    """Return the time in a cookie's Expires as RFC 6265 5.1.1 reads it; None if there is none."""
+    """Return the time in a cookie's Expires as RFC 6265 5.1.1 reads it; None if the text has no time."""
     time: tuple[int, ...] | None = None
     day = month = year = None
     for token in _DELIMITERS.split(text[:200]):

@@ -1,8 +1,8 @@
-"""Names for one of several siblings: an HTML element by its name or id, an item of a JSON array by a key.
+"""Finds names for siblings: an HTML element gets its name or id, an item of a JSON array the value of a key.
 
-Pure. Rule: a value is used as a name only if a programmer could have written it, if it has no digits (because rows of
-a list have no lasting names), and if no sibling has the same value. A path by name stays right when a sibling is
-added; an index does not.
+Pure. Rule: a value is used as a name only if a programmer could have written it, if it has no digits (because
+rows of a list have no lasting names), and if no sibling has the same value. If a sibling is added, a path by
+name stays right, whereas an index may become wrong.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _SEGMENT = re.compile(r"/([^/]*)")
 
 @dataclass(slots=True)
 class HtmlPathNaming:
-    """The names in one page. Differences are reported by names; rules may use indexes as well."""
+    """The names in one page. Differences are reported by names, and rules may also use indexes."""
 
     root: Element
     _below: dict[int, _ChildPathSteps] = field(default_factory=dict)
 
     def paths_of_difference(self, kind: str, path: str) -> DifferencePaths:
-        """Return two paths: first with names or ids in place of indexes where elements have them, then the given `path`."""
+        """Return two paths: one that has names or ids instead of indexes where possible, then the given `path`."""
         node: Node | None = self.root
         steps_by_name = [path[: path.find("/")] if "/" in path else path]
         steps = _SEGMENT.findall(path)
@@ -53,7 +53,7 @@ class HtmlPathNaming:
 
 
 class _ChildPathSteps:
-    """The path steps to an element's children, by index and by name; steps by name are computed on demand."""
+    """The path steps to an element's children, by index and by name. Steps by name are computed when needed."""
 
     def __init__(self, children: list[Node]) -> None:
         places = [place[1:] for place in child_paths("", children)]
@@ -91,19 +91,19 @@ def child_path_steps(children: list[Node]) -> Iterator[tuple[str, str, Node]]:
 
 
 def is_usable_as_step_name(value: str) -> bool:
-    """Return whether a value may be used as a name in a path."""
+    """Return whether a value may serve as a name in a path."""
     return not any(map(str.isdigit, value)) and looks_like_a_name(value)
 
 
 @dataclass(slots=True)
 class JsonPathNaming:
-    """The keys of array items in one document. Differences are reported by index; rules may use keys as well."""
+    """The keys of array items in one document. Differences are reported by index, and rules may also use keys."""
 
     document: object
     _keys: dict[int, tuple[str, list[object]] | None] = field(default_factory=dict)
 
     def paths_of_difference(self, kind: str, path: str) -> DifferencePaths:
-        """Return two paths: first the given `path`, then the path with keys in place of indexes where items have them."""
+        """Return two paths: the given `path`, then one that has keys instead of indexes where possible."""
         if "[" not in path:
             return DifferencePaths(path, path)
         steps = list(_STEP.finditer(path))
@@ -134,7 +134,7 @@ class JsonPathNaming:
 
 
 def item_path_steps(items: list[object]) -> list[str]:
-    """Return the step to each item: by key if it has one, else by index."""
+    """Return the step to each item: by key if the item has one, else by index."""
     keyed = _naming_key_and_values(items)
     return [_item_path_step(keyed, at) for at in range(len(items))]
 
@@ -146,7 +146,7 @@ def _item_path_step(keyed: tuple[str, list[object]] | None, at: int) -> str:
 
 
 def _naming_key_and_values(items: list[object]) -> tuple[str, list[object]] | None:
-    """Return (key, values) of the member whose values identify the items; None without such a member."""
+    """Return (key, values) of the member whose values identify the items; None if there is no such member."""
     for key in KEYS:
         values = unique_member_values(items, key)
         if values:
@@ -155,7 +155,7 @@ def _naming_key_and_values(items: list[object]) -> tuple[str, list[object]] | No
 
 
 def _is_safe_item_name(key: str, value: object) -> bool:
-    """Return whether an item's value may be its name in a path: `took_ms` may, `mary` could be a person."""
+    """Return whether an item's value may be its name in a path: `took_ms` may, but `mary` may be a person."""
     return (
         isinstance(value, str) and is_usable_as_step_name(value) and (key != "name" or "_" in value)
     )

@@ -1,7 +1,7 @@
-"""References in a response to its own site: absolute and relative ones are compared as the same.
+"""Makes references of a response to its own site absolute, so that absolute and relative references are equal.
 
-Pure. RFC 3986 5.2: `/cart` and `https://shop.example/cart` are one reference in a response of
-https://shop.example. Another scheme, host or port makes another reference.
+Pure. RFC 3986 5.2: in a response of https://shop.example, `/cart` and `https://shop.example/cart` are the same
+reference. A reference with another scheme, host or port is a different one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PORTS = {"http": ":80", "https": ":443"}
 
 
 def resolve_references_in_field(name: str, value: str, base: str) -> str:
-    """Return a field's value with absolute references; unchanged if the base is not known."""
+    """Return a field's value with absolute references. If the base is unknown, return it unchanged."""
     if not base:
         return value
     if name == "link":

@@ -1,4 +1,4 @@
-"""Gives equal values equal numbers, which makes the comparison of two trees linear.
+"""Gives equal values equal numbers, so that comparing two trees takes linear time.
 
 Pure. Every distinct value gets the next number, and a container gets the number of the sequence of its items' numbers
 (hash consing). Two subtrees are equal if their numbers are equal. Two arrays are
@@ -23,7 +23,7 @@ class TooDeep(Exception):
 
 
 class ValueInterner:
-    """Numbers for values. Containers are remembered by identity, so the caller must keep them alive."""
+    """Numbers for values. Containers are recognised by identity, so that the caller must keep them alive."""
 
     __slots__ = ("_known", "_seen")
 
@@ -36,7 +36,7 @@ class ValueInterner:
         return self._known.setdefault(key, len(self._known))
 
     def intern_value(self, value: object, depth: int = 0) -> int:
-        """Return the number of a JSON value; raise TooDeep beyond MAX_DEPTH."""
+        """Return the number of a JSON value. If it is nested deeper than MAX_DEPTH, raise TooDeep."""
         kind = type(value)
         if kind not in _CONTAINERS:
             known = self._known  # intern_key, inlined: this runs for every value of a document
@@ -61,9 +61,9 @@ class ValueInterner:
 
 
 class Pairing(NamedTuple):
-    """Which items of two sequences belong together, and which items have no partner; each item is given by its position.
+    """Which items of two sequences belong together, and which have no partner. Items are given by their positions.
 
-    `reordered`: equal items are in another order.
+    `reordered` says that equal items are in another order.
     """
 
     pairs: list[tuple[int, int]]
@@ -73,7 +73,7 @@ class Pairing(NamedTuple):
 
 
 def pair_by_position(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
-    """Pair by position from the left; if the lengths differ, first pair the equal items at the right end."""
+    """Pair by position from the left. If the lengths differ, first pair the equal items at the right end."""
     short = min(len(control), len(candidate))
     left = 0
     while left < short and control[left] == candidate[left]:
@@ -90,7 +90,7 @@ def pair_by_position(control: Sequence[int], candidate: Sequence[int]) -> Pairin
 
 
 def pair_equal(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
-    """Pair equal items at any position, in order of appearance; items without an equal partner stay unpaired."""
+    """Pair equal items at any position, in order of appearance. Items without an equal partner remain unpaired."""
     places: dict[int, deque[int]] = defaultdict(deque)
     for at, number in enumerate(candidate):
         places[number].append(at)
@@ -105,7 +105,7 @@ def pair_equal(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
 
 
 def pair_leftovers(found: Pairing) -> Pairing:
-    """Pair the items that had no partner with each other, in order: they count as items that changed."""
+    """Pair the remaining items with each other, in order: such a pair counts as an item that changed."""
     both = min(len(found.missing), len(found.extra))
     pairs = sorted(found.pairs + list(zip(found.missing[:both], found.extra[:both], strict=True)))
     return Pairing(pairs, found.missing[both:], found.extra[both:], found.reordered)

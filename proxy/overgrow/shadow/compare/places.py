@@ -1,6 +1,7 @@
-"""The places at which a body could differ from another body of its family, each with its shape and its path.
+"""Lists the places at which a body could differ from another body of its family, each with its path and path shape.
 
-Pure. A path uses names instead of indexes where it can. Noise is counted, and rules are proposed, by these places.
+Pure. A path uses names instead of indexes where possible. Noise is counted by these places, and rules are
+proposed for them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ ShapesAndPaths = Iterator[tuple[str, str]]
 
 
 def paths_in_json(text: str) -> ShapesAndPaths:
-    """Yield the places of a JSON document; raise NotJson for any other text."""
+    """Yield the places of a JSON document. If the text is not JSON, raise NotJson."""
     open_: list[tuple[str, str, object]] = [("$", "$", parse_json(text))]
     while open_:
         shape, place, value = open_.pop()
@@ -35,12 +36,12 @@ def paths_in_json(text: str) -> ShapesAndPaths:
 
 
 def paths_in_html(text: str) -> ShapesAndPaths:
-    """Yield the places of an HTML page; raise TooDeep or ValueError for a page that cannot be read."""
+    """Yield the places of an HTML page. If the page cannot be read, raise TooDeep or ValueError."""
     return paths_in_html_tree("html:", parse_html(text))
 
 
 def paths_in_html_tree(root_path: str, root: Element) -> ShapesAndPaths:
-    """Yield the places of a tree; all paths begin with `root_path`."""
+    """Yield the places of a tree. All paths begin with `root_path`."""
     open_: list[tuple[str, Element]] = [(root_path, root)]
     while open_:
         place, element = open_.pop()
@@ -55,10 +56,10 @@ def paths_in_html_tree(root_path: str, root: Element) -> ShapesAndPaths:
 
 
 def paths_of_lines(text: str) -> ShapesAndPaths:
-    """Yield the shape and the path of each line of a text."""
+    """Yield (shape, path) of each line of a text."""
     return (("text:line[*]", f"text:line[{at + 1}]") for at in range(text.count("\n") + 1))
 
 
 def paths_of_bytes(text: str) -> ShapesAndPaths:  # noqa: ARG001  the same of each body
-    """Yield the two places that any body of bytes has: its length, and the first byte that differs."""
+    """Yield the two places of any body of bytes: its length, and the first byte that differs."""
     return iter((("bytes", "bytes"), ("bytes[*]", "bytes[*]")))

@@ -1,8 +1,8 @@
 """Compares two content security policies, directive by directive.
 
-Pure. CSP Level 3, 2.2: the order of directives and of their sources has no meaning, and if a directive occurs twice,
-the first one counts. A directive's path is `header:content-security-policy;script-src`; a rule for the whole header
-covers it, too. Several policies in one header are compared as one text.
+Pure. CSP Level 3, 2.2: the order of directives and of their sources has no meaning. If a directive occurs
+twice, the first one counts. A directive's path is `header:content-security-policy;script-src`. A rule for the
+whole header covers its directives, too. Several policies in one header are compared as one text.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class _DirectivePathNaming:
         self._path = path
 
     def paths_of_difference(self, kind: str, path: str) -> DifferencePaths:  # noqa: ARG002  a protocol's
-        """Return the path of a directive, and the path of the header that it is in."""
+        """Return the path of a directive, and the path of the whole header."""
         return DifferencePaths(path, self._path)
 
 
 def parse_policy_directives(values: list[str]) -> dict[str, str] | None:
-    """Return the sources of each directive, sorted; None for several policies."""
+    """Return the sorted sources of each directive; None if there are several policies."""
     if len(values) != 1 or "," in values[0]:
         return None
     found: dict[str, str] = {}
@@ -37,7 +37,7 @@ def parse_policy_directives(values: list[str]) -> dict[str, str] | None:
 
 
 def policy_directive_paths(name: str, values: list[str]) -> list[str]:
-    """Return the paths of a header's directives; none if the header is not a policy."""
+    """Return the paths of a header's directives; an empty list if the header is not a policy."""
     found = parse_policy_directives(values) if name in POLICIES else None
     return [f"header:{name};{escape_unprintable(each)}" for each in found or ()]
 
@@ -45,7 +45,7 @@ def policy_directive_paths(name: str, values: list[str]) -> list[str]:
 def try_compare_policies(
     path: str, control: list[str], candidate: list[str], findings: Findings
 ) -> bool:
-    """Report the directives that differ; return False, and report nothing, if one side has several policies."""
+    """Report the directives that differ. If one side has several policies, report nothing and return False."""
     first, second = parse_policy_directives(control), parse_policy_directives(candidate)
     if first is None or second is None:
         return False

@@ -1,6 +1,6 @@
-"""What may be kept of two responses and their differences, by the family of each body.
+"""Reduces two responses and their differences to what may be stored, by the family of each body.
 
-Pure. redact/redact.py decides what is hidden; this module tells it the family of a body.
+Pure. redact/redact.py decides what is hidden; this module passes the family of a body to it.
 """
 
 from __future__ import annotations
@@ -41,5 +41,5 @@ def redact_pair(
 def redact_response(
     response: ResponseSnapshot, show: frozenset[str] = frozenset()
 ) -> RedactedResponse:
-    """Return one response as it may be kept: status, names of headers, the structure of the body."""
+    """Return the part of one response that may be stored: status, names of headers, the structure of the body."""
     return redact_response_by_family(body_family_of(response), response, show)

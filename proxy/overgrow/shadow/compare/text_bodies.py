@@ -1,6 +1,6 @@
 """Compares two texts by line, and two bodies of bytes by length and first difference.
 
-Pure and linear. Lines are split at LF only, so that an extra CR and a missing last line end count as differences.
+Pure and linear. Only LF separates lines, so that an extra CR and a missing last line end count as differences.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ _SHOWN_BYTES = 8
 
 
 def compare_lines(control: str, candidate: str, findings: Findings) -> None:
-    """Report the lines that differ. A path has the line's number, from 1, in the control; for an extra line, in the candidate."""
+    """Report the lines that differ.
+
+    A path has the line's number, from 1, in the control. For an extra line, the number is that in the
+    candidate.
+    """
     if max(each.count("\n") for each in (control, candidate)) > MAX_LINES:
         first_bytes, second_bytes = (
             each.encode("utf-8", "surrogatepass") for each in (control, candidate)
@@ -52,7 +56,7 @@ def compare_bytes(control: bytes, candidate: bytes, findings: Findings) -> None:
 
 
 def first_difference_at(control: bytes, candidate: bytes) -> int:
-    """Return the first position that differs; without a difference, the length of the shorter body."""
+    """Return the first position that differs. If there is none, return the length of the shorter body."""
     low, high = 0, min(len(control), len(candidate))
     while low < high:  # everything before `low` is equal
         middle = (low + high + 1) // 2

@@ -1,1 +1,1 @@
-"""What many comparisons say: groups, noise, proposals and the gate."""
+"""Draws conclusions from many comparisons: groups, noise, proposals and the gate."""

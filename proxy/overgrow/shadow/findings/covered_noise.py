@@ -1,8 +1,9 @@
 """Counts how often rules cover the noise of each side, to find a value that migrated no longer renews.
 
-Pure. Suppose a rule was accepted for a token that both sides renew. If migrated later sends the same token each time,
-the rule hides that fault. So where both sides are asked twice, this module counts for each rule's path the pairs in
-which the rule covered a difference between the two responses of one side.
+Pure. Suppose that a rule was accepted for a token that both sides renew. If migrated later sends the same token
+each time, the rule hides this fault. To find such faults, this module uses requests for which both sides were
+asked twice. For each rule's path, it counts the pairs of one side's responses in which the rule covered a
+difference.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ MAX_RULES = 200  # rules of one route that are counted
 
 
 class CoveredNoise(NamedTuple):
-    """In how many pairs one rule covered a difference between two responses of a side."""
+    """The number of pairs in which one rule covered a difference between two responses of the same side."""
 
     legacy: int
     migrated: int
 
 
 class CoveredNoiseFigures(Protocol):
-    """What was learned of one route."""
+    """The figures that were learned for one route."""
 
     @property
     def covered_noise(self) -> Mapping[str, CoveredNoise]:
@@ -33,7 +34,7 @@ class CoveredNoiseFigures(Protocol):
 
 
 class HiddenConstant(NamedTuple):
-    """The path of a rule at which legacy's value changes and migrated's never does."""
+    """The path of a rule at which legacy's value changes and migrated's value never changes."""
 
     path: str
     different: int
@@ -42,9 +43,9 @@ class HiddenConstant(NamedTuple):
 def count_covered_noise(
     own: Iterable[Finding], others: Iterable[Finding]
 ) -> dict[str, CoveredNoise]:
-    """Return, for the path of each covering rule, on which sides the two responses of one side differ there.
+    """Return for the path of each covering rule the sides whose two responses differ there.
 
-    `own` are the findings of legacy's two responses, `others` those of migrated's.
+    `own` are the findings between legacy's two responses, and `others` those between migrated's two responses.
 
     Only rules with `same_shape` or `ignore` count, because times and orders may be equal by chance.
     """
@@ -61,7 +62,7 @@ def _paths_of_covering_rules(findings: Iterable[Finding]) -> set[str]:
 def sum_covered_noise(
     one: Mapping[str, CoveredNoise], other: Mapping[str, CoveredNoise]
 ) -> dict[str, CoveredNoise]:
-    """Return the sum of two counts; the order does not matter."""
+    """Return the sum of two counts. Their order does not matter."""
     nothing = CoveredNoise(0, 0)
     both = {
         path: CoveredNoise(
@@ -78,7 +79,8 @@ def find_hidden_constants(
 ) -> tuple[HiddenConstant, ...]:
     """Return the paths of rules that may hide a constant of migrated.
 
-    Each path is judged by its latest figures: older figures are added only until there are SURE_AFTER_PAIRS pairs.
+    Each path is judged by its latest figures. Older figures are added only until there are SURE_AFTER_PAIRS
+    pairs.
     """
     sure: dict[str, CoveredNoise] = {}
     for noise in latest_first:

@@ -1,9 +1,9 @@
 """Decides whether the evidence allows a flip. Pure arithmetic: time and counts come in as numbers.
 
-Rule: `clean: 299` asks for what 299 comparisons without a mismatch prove: with 95% confidence, at
-most 1% of requests are answered differently (299 = ln 0.05 / ln 0.99, rounded up). Mismatches are
-tolerated only if the upper bound of their rate (Clopper-Pearson) is still not above that, and never while a
-group of high severity is open. A comparison counts only for requests of its own shape.
+Rule: 299 comparisons without a mismatch prove with 95% confidence that at most 1% of requests are answered
+differently (299 = ln 0.05 / ln 0.99, rounded up). `clean: 299` asks for this proof. Mismatches are tolerated if
+the upper bound of their rate (Clopper-Pearson) is at most 1% all the same. While a group of high severity is
+open, the gate is closed. A comparison counts only for requests of its own shape.
 """
 
 from __future__ import annotations
@@ -32,13 +32,16 @@ class Requirement:
 
     @property
     def allowed_rate(self) -> float:
-        """The highest rate of mismatches that the gate allows: what is still possible after `clean` comparisons without a mismatch."""
+        """The highest rate of mismatches that the gate allows.
+
+        This is the rate that is still possible after `clean` comparisons without a mismatch.
+        """
         return mismatch_rate_upper_bound(0, self.clean, self.confidence)
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """Whether the route is ready; `reasons` say why not, `arithmetic` explains the numbers in words."""
+    """Whether the route is ready. `reasons` say why it is not, and `arithmetic` explains the numbers in words."""
 
     ready: bool
     reasons: tuple[str, ...]
@@ -77,7 +80,7 @@ def evaluate_gate(evidence: Evidence, requirement: Requirement, now: float) -> G
 
 
 def comparisons_needed(rate: float, confidence: float = CONFIDENCE) -> int:
-    """Return how many comparisons without a mismatch prove that the rate is at most `rate`: 299 for 1%."""
+    """Return how many comparisons without a mismatch prove a rate of at most `rate`: 299 for 1%."""
     return ceil(log(1 - confidence) / log1p(-rate))
 
 
@@ -100,7 +103,7 @@ def mismatch_rate_upper_bound(
 
 
 def binomial_cdf(hits: int, tries: int, rate: float) -> float:
-    """Return the chance of at most `hits` hits in `tries` tries: I(1 - rate; tries - hits, hits + 1)."""
+    """Return the probability of at most `hits` hits in `tries` tries: I(1 - rate; tries - hits, hits + 1)."""
     if hits >= tries or rate <= 0:
         return 1.0
     return 0.0 if rate >= 1 else incomplete_beta(1 - rate, tries - hits, hits + 1)
@@ -141,7 +144,7 @@ def _safe_inverse(value: float) -> float:
 
 
 def coverage_of_request_shapes(shapes: Sequence[ShapeCounts]) -> float | None:
-    """Return the share of served requests whose shape was compared; None if none were counted."""
+    """Return the share of served requests whose shape was compared. None if no served requests were counted."""
     served = sum(shape.served for shape in shapes)
     if not served:
         return None
@@ -256,7 +259,7 @@ def _reasons_of_age(evidence: Evidence, requirement: Requirement, now: float) ->
 
 
 def _clean_comparisons_missing(evidence: Evidence, requirement: Requirement) -> int:
-    """Return how many more comparisons without a mismatch are needed until the bound of the rate is as low as required."""
+    """Return how many more comparisons without a mismatch are needed to lower the bound of the rate as required."""
     k, n = evidence.mismatched, evidence.compared
     if k == 0:
         return max(0, requirement.clean - n)

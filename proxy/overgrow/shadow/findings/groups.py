@@ -1,9 +1,10 @@
-"""Groups compared pairs by their cause: ten thousand mismatches with three causes are three groups.
+"""Groups compared pairs by the cause of their mismatches: ten thousand mismatches with three causes are three groups.
 
-Pure. Rule: the key of a group is its route and its set of differences, each as kind, shape of the path, and types of
-both values. Values, lengths and indexes do not count, so one cause has one key however often it occurs. Differences
-that a rule covered are left out of the key, so that noise does not split a cause; they are kept as parts, so that the
-group opens again when the rule is removed. Parts may be merged in any order, with the same result.
+Pure. Rule: the key of a group is its route and its set of differences. A difference counts with its kind, the
+shape of its path, and the types of both values. Values, lengths and indexes do not count, so that one cause
+always has one key. Differences that a rule covered are left out of the key, so that noise does not split a
+cause. They are kept as parts, so that the group opens again when the rule is removed. Parts can be merged in
+any order with the same result.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _GRAVITY = {"low": 0, "medium": 1, "high": 2}
 def build_pair_group(
     route: str, pair: RedactedPair, at: float, *, truncated: bool = False
 ) -> PairGroup:
-    """Return the group of one pair; `truncated` says that the comparison found more differences than it lists."""
+    """Return the group of one pair. `truncated` says that there are more differences than the comparison lists."""
     parts = _build_parts(pair.differences, truncated=truncated)
     causes = [part for part in parts if part.rule is None] or parts
     return PairGroup(
@@ -41,12 +42,12 @@ def build_pair_group(
 
 
 def highest_severity_of(parts: Iterable[Part]) -> str:
-    """Return the highest severity of some parts; low for none."""
+    """Return the highest severity of some parts; low if there are no parts."""
     return max((part.severity for part in parts), key=_GRAVITY.__getitem__, default="low")
 
 
 def title_of_group(parts: Iterable[Part]) -> str:
-    """Describe in one line the differences that no rule covered; if rules covered all of them, describe all."""
+    """Describe the differences that no rule covered in one line. If rules covered all of them, describe all."""
     kept = list(parts)
     causes = [part for part in kept if part.rule is None] or kept
     first = ", ".join(_describe_part(part) for part in causes[:2])
@@ -91,7 +92,7 @@ _EMPTY = {
 
 
 def type_of_redacted_value(shown: str) -> str:
-    """Return the type of a redacted value: `str` for `<str 12>`; a known word of a header is returned unchanged."""
+    """Return the type of a redacted value: `str` for `<str 12>`. Return a known word of a header unchanged."""
     if shown in _EMPTY:
         return _EMPTY[shown]
     if shown[:1] == '"':
@@ -106,7 +107,7 @@ def type_of_redacted_value(shown: str) -> str:
 
 
 def merge_parts(parts: Iterable[Part]) -> list[Part]:
-    """Return each part once, with the widest gaps found for it; the parts that no rule covered come first."""
+    """Return each part once, with its widest gaps. The parts that no rule covered come first."""
     widest: dict[tuple[str, ...], Part] = {}
     for part in parts:
         before = widest.get(part.identity, part)
@@ -125,7 +126,7 @@ def merge_parts(parts: Iterable[Part]) -> list[Part]:
 
 
 def _wider_gap_with_none_widest(one: float | None, other: float | None) -> float | None:
-    """Return the wider of two gaps; None, which no tolerance covers, is wider than all."""
+    """Return the wider of two gaps. None is the widest gap, because no tolerance covers it."""
     return None if one is None or other is None else max(one, other)
 
 
@@ -143,5 +144,5 @@ def _type_without_emptiness(word: str) -> str:
 
 
 def _hash_pair_content(pair: RedactedPair) -> str:
-    """Return a hash of the content alone, so that equal pairs have the same hash in every worker."""
+    """Return a hash that depends only on the content, so that equal pairs have the same hash in every worker."""
     return hashlib.sha256(json.dumps(pair.as_json(), sort_keys=True).encode()).hexdigest()[:16]

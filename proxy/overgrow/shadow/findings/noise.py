@@ -1,8 +1,8 @@
-"""Learns noise: what differs between two responses of one side to the same request.
+"""Learns noise: differences between two responses of the same side to the same request.
 
-Pure. `measure_pair_noise` looks at one pair, the control and the control again. Noise adds up in any order, so
-workers can merge theirs. It is stored, so it must not contain data: a path with a step that looks like data
-is left out, and no rule could name that path either.
+Pure. `measure_pair_noise` examines one pair: two responses of the control. Noise can be added up in any order,
+so that workers can merge their results. Noise is stored, so that it must not contain data: a path with a step
+that looks like data is left out. Rules cannot name such a path either.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ Pair = tuple[ResponseSnapshot, ResponseSnapshot]
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What was learned of one route: how many pairs were observed, and how each path shape varied.
+    """The noise of one route: the number of observed pairs, and how each path shape varied.
 
-    `left_out` counts the paths beyond MAX_SHAPES and those that may not be stored. `covered_noise` says, by the
-    path of a rule, in how many pairs the rule covered noise of legacy and of migrated.
+    `left_out` counts the paths beyond MAX_SHAPES, and the paths that must not be stored. `covered_noise` maps
+    the path of a rule to the numbers of pairs in which the rule covered noise of legacy and of migrated.
     """
 
     pairs: int = 0
@@ -67,7 +67,7 @@ class Noise:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures as plain JSON values; a path without differences is stored as one number."""
+        """Return the figures as plain JSON values. A path without differences becomes one number."""
         shapes = {shape: each.as_json() for shape, each in self.shapes.items()}
         figures = {"pairs": self.pairs, "left_out": self.left_out, "shapes": shapes}
         covered_noise = {path: list(each) for path, each in self.covered_noise.items()}
@@ -75,7 +75,7 @@ class Noise:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Noise:
-        """Return the Noise that as_json made."""
+        """Return the Noise that `as_json` turned into JSON."""
         shapes = {shape: PathVariation.from_json(each) for shape, each in stored["shapes"].items()}
         covered_noise = {path: CoveredNoise(*each) for path, each in stored.get("held", {}).items()}
         return cls(stored["pairs"], shapes, stored["left_out"], covered_noise)
@@ -85,7 +85,7 @@ Noise.none = Noise()
 
 
 def _limit_number_of_path_shapes(shapes: dict[str, PathVariation]) -> dict[str, PathVariation]:
-    """Return at most MAX_SHAPES shapes, preferring those that differ."""
+    """Return at most MAX_SHAPES shapes. Shapes that differ have precedence."""
     if len(shapes) <= MAX_SHAPES:
         return shapes
     order = sorted(
@@ -107,10 +107,10 @@ def measure_pair_noise(
     rules: Rules = Rules.none,
     migrated: Pair | None = None,
 ) -> Noise:
-    """Return the noise of one pair of legacy's responses; `pair` is the caller's name for the pair.
+    """Return the noise of one pair of legacy's responses. `pair` is the caller's name for the pair.
 
-    Differences that rules already cover are not learned. `migrated` holds two responses of migrated to the
-    same request: they teach no noise, but show whether migrated's values change too.
+    Differences that rules already cover are not learned. `migrated` holds two responses of migrated to the same
+    request. They add no noise, but show whether migrated's values change too.
     """
     own = findings_of(control, again, rules)
     found = _group_by_path_shape(own)
@@ -146,7 +146,10 @@ def _group_by_path_shape(findings: list[Finding]) -> dict[str, list[Finding]]:
 def _places_by_path_shape(
     control: ResponseSnapshot, found: Mapping[str, object]
 ) -> dict[str, list[str]]:
-    """Return the path shapes of a response: a shape in `found` with all its places, any other with an empty list."""
+    """Return the path shapes of a response.
+
+    A shape in `found` comes with all its places, any other shape with an empty list.
+    """
     present: dict[str, list[str]] = {}
     for shape, place in paths_in_response(control):
         places = present.setdefault(shape, [])
@@ -158,9 +161,9 @@ def _places_by_path_shape(
 def _belongs_to_unordered_items(
     shape: str, findings: list[Finding], present: Mapping[str, list[str]], rules: Rules
 ) -> bool:
-    """Return whether the shape belongs to nameless items of an array whose order does not matter.
+    """Return whether the shape belongs to items without names in an array without a fixed order.
 
-    An index does not identify such an item, so a rule for one index would in effect apply to all items.
+    An index does not identify such an item, so that a rule for one index would in effect apply to all items.
     """
     places = {finding.path_by_names for finding in findings}
     if len(places) >= len(present.get(shape, ())) or not rules.pairing_rules_above_shape(shape):
@@ -180,14 +183,14 @@ def _build_variation_with_places(
 
 
 def is_storable_path(place: str) -> bool:
-    """Return whether a place may be stored: no step of it looks like data, apart from indexes."""
+    """Return whether a place may be stored. No step of its path, except for indexes, may look like data."""
     return is_showable_path_shape(path_shape_of(place))
 
 
 def _count_migrated_noise(
     shapes: dict[str, PathVariation], found: Mapping[str, list[Finding]]
 ) -> None:
-    """Add migrated's counts to the shapes at which the two responses of migrated, or those of legacy, differ."""
+    """Add migrated's counts at the shapes where the two responses of migrated differ, or those of legacy."""
     for shape in {*found, *(each for each, own in shapes.items() if own.different)}:
         before = shapes.get(shape, PathVariation(seen=1))
         differs = {finding.path_by_names for finding in found.get(shape, ())}

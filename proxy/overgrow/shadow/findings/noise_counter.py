@@ -1,7 +1,7 @@
-"""Counts what one worker learns of each route's noise within an hour.
+"""Counts the noise of each route that one worker learns within an hour.
 
-Pure: times come in with the noise. Each hour starts empty. The figures of an hour are handed out as a whole
-each time they have grown, and dropped when the hour is over.
+Pure: times come in with the noise. Each hour starts empty. Whenever the figures of an hour have grown, all of
+them are returned. They are dropped when the hour is over.
 """
 
 from __future__ import annotations

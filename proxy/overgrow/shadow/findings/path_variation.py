@@ -1,8 +1,8 @@
-"""Counts how one path varies when the same side is asked the same thing twice, over many pairs.
+"""Counts how the value at one path varies between two responses of the same side, over many pairs.
 
-Pure. Figures add up in any order. They are stored, so they must not contain data: examples hold masked
-values (letters as x, digits as 9). If a path has indexes, each of its places is also counted by itself, in
-the pairs that differ at one of these places: no other figure shows that a sibling never differs.
+Pure. Figures can be added up in any order. They are stored, so that they must not contain data: examples hold
+masked values (letters as x, digits as 9). If a path has indexes, each of its places is also counted by itself,
+in the pairs that differ at one of these places. Only this count shows that a sibling never differs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ROUND_UP = Context(prec=1, rounding=ROUND_UP, traps=[])
 
 
 class NoiseExample(NamedTuple):
-    """One pair that differed: its id, and its two values masked."""
+    """One pair that differed: its id, and its two masked values."""
 
     pair: str
     control: str
@@ -51,14 +51,15 @@ class NoiseExample(NamedTuple):
 class PathVariation:
     """How one path varies over many pairs.
 
-    `explained` maps a reason to the number of pairs in which it holds for everything that differs at the path. The
-    reasons `order`, `number`, `shape` and `timestamp N` (the two times are at most N seconds apart) may make a
-    difference harmless. `piece N` says that piece N of a text differed, `of N` that the text has N pieces, `plain`
-    that it has none. `keys` are the members that identified the items of reordered arrays; None before any array was
-    reordered. `kinds` maps a kind to the number of pairs that differed in it. `places` holds the same figures for
-    each single place, of the pairs that differ somewhere at the path. `migrated_seen` counts the pairs in which
-    legacy's two responses or migrated's two responses differ here, `migrated_different` those in which migrated's
-    differ.
+    `explained` maps a reason to the number of pairs in which the reason holds for every difference at the path.
+    The reasons `order`, `number`, `shape` and `timestamp N` (the two times are at most N seconds apart) may
+    make a difference harmless. `piece N` says that piece N of a text differed, `of N` that the text has N
+    pieces, and `plain` that it has no pieces. A piece is a number, UUID, token or nonce in a text. `keys` are
+    the members that identified the items of reordered arrays; None if no array was reordered. `kinds` maps a
+    kind to the number of pairs with a difference of this kind. `places` holds the same figures for each single
+    place, of the pairs that differ somewhere at the path. `migrated_seen` counts the pairs in which the two
+    responses of legacy, or those of migrated, differ here. `migrated_different` counts the pairs in which those
+    of migrated differ.
     """
 
     seen: int = 0
@@ -90,18 +91,19 @@ class PathVariation:
 
     @property
     def has_never_differed(self) -> bool:
-        """Whether nothing ever differed here, on either side."""
+        """Whether all pairs were equal here, on both sides."""
         return not (self.different or self.migrated_seen)
 
     @property
     def has_only_plain_text(self) -> bool:
-        """Whether the text never had a piece that could differ, such as a UUID, a token or a number."""
+        """Whether the text never contained a part that may vary, such as a UUID, a token or a number."""
         return 0 < self.explained.get("plain", 0) == self.seen
 
     def as_json(self) -> Any:
         """Return the figures as plain JSON values.
 
-        A path that never differed is one number, that of the pairs seen; it is negative if `has_only_plain_text`.
+        If a path never differed, the result is the number of pairs seen. It is negative if
+        `has_only_plain_text` is True.
         """
         if self.has_never_differed:
             return -self.seen if self.has_only_plain_text else self.seen
@@ -123,7 +125,7 @@ class PathVariation:
 
     @classmethod
     def from_json(cls, stored: Any) -> PathVariation:
-        """Return the figures that as_json of this or an earlier version made."""
+        """Return the figures that `as_json` of this or an earlier version turned into JSON."""
         if isinstance(stored, int):
             return cls(stored) if stored >= 0 else cls(-stored, explained={"plain": -stored})
         places = {place: cls.from_json(each) for place, each in stored.get("places", {}).items()}
@@ -158,7 +160,7 @@ def _sum_variations_by_place(
 
 
 def limit_number_of_places(places: Mapping[str, PathVariation]) -> dict[str, PathVariation]:
-    """Return at most MAX_NOISY places that differ and MAX_QUIET that do not, sorted."""
+    """Return the places, sorted: at most MAX_NOISY that differ, and at most MAX_QUIET that do not."""
     noisy = [place for place, each in places.items() if each.different]
     quiet = [place for place, each in places.items() if not each.different]
     noisy.sort(key=lambda place: (-places[place].different, place))
@@ -175,7 +177,7 @@ def _common_identifying_keys(
 
 
 def build_variation(pair: str, findings: list[Finding]) -> PathVariation:
-    """Return the figures of one pair whose findings share a path."""
+    """Return the figures of one pair from its findings at one path."""
     reasons = set.intersection(*(harmless_reasons(each) for each in findings))
     bounds = [_timestamp_bound_s(each) for each in findings]
     if None not in bounds:
@@ -199,7 +201,10 @@ def build_variation(pair: str, findings: list[Finding]) -> PathVariation:
 
 
 class PlacesPresent(NamedTuple):
-    """The places of one shape in the control, and those of them whose text has no piece that could differ."""
+    """The places of one path shape in the control.
+
+    `plain` are the places whose text has no part that may vary.
+    """
 
     places: list[str]
     plain: set[str]
@@ -208,7 +213,7 @@ class PlacesPresent(NamedTuple):
 def add_variation_of_places(
     pair: str, variation: PathVariation, findings: list[Finding], present: PlacesPresent
 ) -> PathVariation:
-    """Return the figures of one pair together with those of each place."""
+    """Return the figures of one pair, including the figures of each place."""
     found: dict[str, list[Finding]] = {}
     for finding in findings:
         found.setdefault(finding.path_by_names, []).append(finding)
@@ -220,7 +225,7 @@ def add_variation_of_places(
 
 
 def harmless_reasons(finding: Finding) -> set[str]:
-    """Return the reasons (except for time) for which the difference of two values may be harmless."""
+    """Return the reasons, except those of time, for which the difference of two values may be harmless."""
     control, again = finding.control, finding.candidate
     reasons = set()
     if finding.kind == "order" and isinstance(control, list):
@@ -233,9 +238,9 @@ def harmless_reasons(finding: Finding) -> set[str]:
 
 
 def _differing_piece_reasons(findings: list[Finding]) -> set[str]:
-    """Return the reasons `piece N` for each piece that differs, and `of N` for the number of pieces in a text.
+    """Return the reasons `piece N` for each piece that differs, and `of N` for the number of pieces.
 
-    The result is empty if the texts have different numbers of pieces, or one is too long to be split.
+    The result is empty if the two texts have different numbers of pieces, or if one of them is too long.
     """
     found = [differing_piece_numbers(each.control, each.candidate) for each in findings]
     if None in found:  # a text is too long to have a shape
@@ -248,7 +253,10 @@ def _differing_piece_reasons(findings: list[Finding]) -> set[str]:
 
 
 def _timestamp_bound_s(finding: Finding) -> int | None:
-    """Return the bound in seconds that covers two timestamps; None for other values, and for timestamps too far apart."""
+    """Return the bound in seconds that covers two timestamps.
+
+    None if the values are not timestamps or too far apart.
+    """
     gap_s = seconds_between(finding.control, finding.candidate)
     if gap_s is None:
         return None
@@ -256,7 +264,7 @@ def _timestamp_bound_s(finding: Finding) -> int | None:
 
 
 def _absolute_and_relative_gap(finding: Finding) -> tuple[Decimal, Decimal]:
-    """Return the gap between two numbers, absolute and relative to the larger one."""
+    """Return the gap between two numbers in two forms: absolute, and relative to the larger number."""
     gap = gap_between(finding.control, finding.candidate)
     if gap is None:
         return Decimal(0), Decimal(0)

@@ -1,8 +1,8 @@
-"""Proposes rules for noise that a person may accept: the narrowest comparator, path and kinds.
+"""Proposes rules for noise, for a person to accept. A proposal has the narrowest comparator, path and kinds.
 
-Pure. Rule: a proposal never hides more than the observed noise. A path has `[*]` only if all items that were observed
-there differ; otherwise the path names the items that differ. A rule covers only the kinds that were seen.
-A rule is proposed only if a rules file accepts it and rates over many pairs justify it (NEEDED).
+Pure. Rule: a proposal never hides more than the observed noise. A path has `[*]` only if all observed items
+there differ. Otherwise the path names the items that differ. A rule covers only observed kinds. To be proposed,
+a rule must be valid in a rules file, and rates over many pairs must justify it (NEEDED).
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ _OF_VALUES: tuple[RuleKind, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class RuleProposal:
-    """A rule for a person to accept, with the figures and the pairs behind it.
+    """A proposed rule, with the figures and the pairs behind it.
 
-    `note` warns the person if only one side's value changes.
+    If only one side's value changes, `note` warns the person.
     """
 
     path: str
@@ -97,15 +97,15 @@ class RuleProposal:
 
 
 class NoiseFigures(Protocol):
-    """What was learned of one route."""
+    """The noise figures of one route."""
 
     @property
     def shapes(self) -> Mapping[str, PathVariation]:
-        """How each path varies, by its shape."""
+        """How the value at each path varies, by path shape."""
 
 
 def propose_rules(noise: NoiseFigures) -> tuple[RuleProposal, ...]:
-    """Return the rules that the figures justify, by path."""
+    """Return the rules that the figures justify, in the order of their paths."""
     shuffled = [f"{shape}[*]" for shape, each in noise.shapes.items() if "order" in each.kinds]
     found = (
         _propose_rule(path, variation)
@@ -120,16 +120,16 @@ INDEX = re.compile(r"\[\d+\]")
 
 
 def _has_unsteady_indexes(variation: PathVariation) -> bool:
-    """Return whether a place that only an index identifies differs in some pairs but not in all.
+    """Return whether some place with only an index as its name differs in some pairs and is equal in others.
 
-    Items without a fixed order change places each time, so a rule for one index would apply to all items.
+    Items without a fixed order change places each time, so that a rule for one index would apply to all items.
     """
     counted = (each for place, each in variation.places.items() if INDEX.search(place))
     return any(each.different < ALWAYS * each.seen for each in counted)
 
 
 class PathTooWideForRule(NamedTuple):
-    """A path at which legacy's own responses differ, and for which a rule would hide the whole response."""
+    """A path at which legacy's own responses differ, and at which a rule would hide the whole response."""
 
     path: str
     different: int
@@ -146,7 +146,7 @@ def _is_whole_response_path(path: str) -> bool:
 
 
 def find_paths_too_wide_for_rule(noise: NoiseFigures) -> tuple[PathTooWideForRule, ...]:
-    """Return the paths at which only ignoring the whole response would cover the noise, by path."""
+    """Return the paths, in order, at which only a rule that ignores the whole response would cover the noise."""
     return tuple(
         PathTooWideForRule(path, each.different, each.seen)
         for shape, whole in sorted(noise.shapes.items())
@@ -159,7 +159,7 @@ def find_paths_too_wide_for_rule(noise: NoiseFigures) -> tuple[PathTooWideForRul
 
 
 class MigratedOnlyNoise(NamedTuple):
-    """A path at which migrated's two responses differ and legacy's never do."""
+    """A path at which migrated's two responses differ, and legacy's two responses never differ."""
 
     path: str
     different: int
@@ -167,7 +167,7 @@ class MigratedOnlyNoise(NamedTuple):
 
 
 def find_migrated_only_noise(noise: NoiseFigures) -> tuple[MigratedOnlyNoise, ...]:
-    """Return the paths at which only migrated's value changes: no rule is proposed for these."""
+    """Return the paths at which only migrated's value changes. Rules are not proposed for these paths."""
     need = SameShape.needed
     return tuple(
         MigratedOnlyNoise(path, each.migrated_different, each.seen)
@@ -179,7 +179,7 @@ def find_migrated_only_noise(noise: NoiseFigures) -> tuple[MigratedOnlyNoise, ..
 
 
 def _propose_rule(path: str, variation: PathVariation) -> RuleProposal | None:
-    """Return the proposal for one path, with the first comparator that explains enough pairs; None if no rule is justified."""
+    """Return the proposal for one path, with the first comparator that explains enough pairs. None if there is none."""
     if reason_not_a_path(path):
         return None
     how, explained = _narrowest_comparator(path, variation)
@@ -198,9 +198,9 @@ def _propose_rule(path: str, variation: PathVariation) -> RuleProposal | None:
 
 
 def _narrowest_comparator(path: str, variation: PathVariation) -> tuple[Comparator, int]:
-    """Return (comparator, pairs): the narrowest comparator that explains enough pairs, and how many it explains.
+    """Return (comparator, pairs): the narrowest comparator that explains enough pairs, and the number of these pairs.
 
-    A comparator that explains most pairs is preferred to ignoring everything; the other pairs stay mismatches.
+    A comparator that explains most pairs is better than ignoring everything: the other pairs stay mismatches.
     """
     found = [
         each
@@ -232,7 +232,7 @@ def _is_rule_justified(how: Comparator, variation: PathVariation) -> bool:
 
 
 def _comparators_by_width(variation: PathVariation) -> Iterator[tuple[Comparator, int]]:
-    """Yield comparators from narrow to wide, each with how many of the pairs it explains."""
+    """Yield comparators from narrow to wide, each with the number of pairs that it explains."""
     explained = variation.explained
     keyed = KeyedBy(variation.keys[0]) if variation.keys else Unordered()
     yield keyed, explained.get("order", 0)
@@ -249,9 +249,9 @@ def _comparators_by_width(variation: PathVariation) -> Iterator[tuple[Comparator
 
 
 def _pieces_for_same_shape(explained: Mapping[str, int]) -> tuple[int, ...]:
-    """Return which pieces of a text differ, by number from 1; empty if a rule should cover all pieces.
+    """Return the numbers, from 1, of the pieces of a text that differ; empty if a rule should cover all pieces.
 
-    A piece that differs much less often than the other pieces counts as a piece that never differs.
+    A piece that differs much less often than the other pieces counts as constant.
     """
     counted = {name: times for name, times in explained.items() if name.startswith("of ")}
     if len(counted) != 1 or {*counted.values()} != {explained.get("shape", 0)}:
@@ -266,7 +266,7 @@ def _pieces_for_same_shape(explained: Mapping[str, int]) -> tuple[int, ...]:
 def rule_kinds_to_cover(
     path: str, how: Comparator, variation: PathVariation
 ) -> tuple[RuleKind, ...]:
-    """Return the kinds that a rule covers: those that were seen, except rare ones.
+    """Return the kinds that a rule covers: all observed kinds except rare ones.
 
     Comparators for order and for times need no kinds, because they allow nothing else.
     """
@@ -284,7 +284,7 @@ def rule_kinds_to_cover(
 
 
 def _opposite_kind(kind: str) -> str:
-    """Return the kind that the difference would have if the two responses were exchanged."""
+    """Return the kind that a difference would have if the two responses were exchanged."""
     of, dash, last = kind.rpartition("-")
     return f"{of}{dash}{_OPPOSITE.get(last, last)}"
 
@@ -304,7 +304,7 @@ def default_rule_kind(path: str, how: Comparator) -> RuleKind:
 
 
 def _caution_about_constant(variation: PathVariation) -> str:
-    """Return a warning if only legacy renews the value: it may be a constant in migrated."""
+    """If only legacy renews the value, return a warning that it may be a constant in migrated."""
     always = variation.different >= ALWAYS * variation.seen
     if always and variation.migrated_seen >= TWICE_AT_LEAST and not variation.migrated_different:
         return (
@@ -320,7 +320,7 @@ _INDEX = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[\d+\]|{KEYED_STEP})')  # a key in qu
 
 
 def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, PathVariation]]:
-    """Yield (path, figures): together the paths cover all noisy places of a shape, but no place that never differs."""
+    """Yield (path, figures). Together the paths cover all noisy places of a shape, and no place that never differs."""
     if "[*]" not in shape:
         yield shape, whole
         return
@@ -349,7 +349,7 @@ def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, Path
 def _split_noisy_and_quiet(
     places: Mapping[str, PathVariation],
 ) -> tuple[dict[str, PathVariation], set[str]]:
-    """Return (noisy, quiet): places that differ, and places that were seen so often that they would have differed by now."""
+    """Return (noisy, quiet): places that differ, and places that were seen often enough to be sure that they do not."""
     rates = {place: each.different / each.seen for place, each in places.items() if each.seen}
     highest = max(rates.values(), default=0.0)
     noisy = {place: places[place] for place, rate in rates.items() if rate > ODD_AT_MOST * highest}
@@ -364,7 +364,7 @@ def _split_noisy_and_quiet(
 def _widest_path_avoiding_quiet(
     place: str, noisy: Mapping[str, PathVariation], quiet: set[str]
 ) -> str:
-    """Return the path that covers this place and no quiet place, with `[*]` for as many indexes as possible."""
+    """Return a path that covers this place and no quiet place, with `[*]` for as many indexes as possible."""
     steps = [step for step in _INDEX.finditer(place) if step[1]][:MAX_INDEXES]
     for count in range(len(steps), 0, -1):
         for chosen in combinations(steps, count):
@@ -383,7 +383,7 @@ def _replace_indexes_by_star(place: str, steps: Iterable[re.Match[str]]) -> str:
 
 
 def _path_covers(path: str, place: str) -> bool:
-    """Return whether a path covers a place; both have indexes at the same steps."""
+    """Return whether a path covers a place. Both must have indexes at the same steps."""
     if "[*]" not in path:
         return path == place
     any_step = re.escape(path).replace(re.escape("[*]"), rf"(?:\[\d+\]|{KEYED_STEP})")
@@ -393,7 +393,7 @@ def _path_covers(path: str, place: str) -> bool:
 def _combine_variations_of_places(
     places: list[PathVariation], whole: PathVariation
 ) -> PathVariation:
-    """Combine the figures of several places into those of one path that covers them all.
+    """Combine the figures of several places into figures for one path that covers them all.
 
     The path counts as different in as many pairs as the place that differs most often.
     """

@@ -1,4 +1,4 @@
-"""Lists the paths of a response, as shapes: noise is counted against these.
+"""Lists the path shapes of a response, by which noise is counted.
 
 Pure and bounded: if a document has more than MAX_NODES values, only the first ones are listed.
 """
@@ -21,14 +21,14 @@ MAX_NODES = 20_000
 
 
 def path_shapes_of(response: ResponseSnapshot) -> set[str]:
-    """Return the shapes of all paths at which a response could differ from another."""
+    """Return the shapes of all paths at which a response could differ from another one."""
     return {shape for shape, _ in paths_in_response(response)}
 
 
 def paths_in_response(response: ResponseSnapshot) -> Iterator[tuple[str, str]]:
-    """Yield the shape and the path of each place at which a response could differ from another.
+    """Yield (shape, path) of each place at which a response could differ from another one.
 
-    A path uses names where a place has one; if a body is large, only its first places are listed.
+    A path uses the name of a place if it has one. Of a large body, only the first places are listed.
     """
     yield "status", "status"
     yield from ((path, path) for path in _paths_in_head(response))

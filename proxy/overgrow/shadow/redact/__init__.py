@@ -1,1 +1,1 @@
-"""What may be kept of a response: no value that a person may have sent."""
+"""Reduces responses to what may be stored: values that people may have sent are removed."""

@@ -1,7 +1,7 @@
-"""The skeleton of an HTML page: its elements without their texts. Pure.
+"""Reduces an HTML page to its skeleton: its elements without their texts. Pure.
 
-Rule: only the names in ELEMENTS and ATTRIBUTES and the lengths of texts leave this module; values of attributes,
-comments and names that HTML does not know never do.
+Rule: the result contains only names from ELEMENTS and ATTRIBUTES, and lengths of texts. It never contains
+values of attributes, comments, or names that HTML does not define.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def html_skeleton(
 ) -> str:
     """Return a page's tags with the names of their attributes, and `[12]` for a text of 12 characters.
 
-    It stops after `max_chars` characters. Raises ValueError for markup that never ends.
+    The result ends after `max_chars` characters. Raises ValueError if some markup never ends.
     """
     parts: list[str] = []
     size = 0

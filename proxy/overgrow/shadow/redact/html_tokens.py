@@ -1,7 +1,7 @@
-"""HTML split into texts and markup, as a browser's tokenizer splits it (WHATWG 13.2.5).
+"""Splits HTML into texts and markup, as a browser's tokenizer does (WHATWG 13.2.5).
 
-Pure and linear: the patterns never backtrack. A raw element (script, style, ...) is one token with its
-content, so that nothing inside is read as markup.
+Pure and linear: the patterns never backtrack. A raw element (script, style, ...) and its content are one token,
+so that nothing in the content is read as markup.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ _ATTRIBUTES: Final = r"""[^>=]*+(?:=[ \t\n\r\f]*+(?:"[^"]*+"|'[^']*+'|(?!["']))[
 
 
 def compile_token_pattern(many: str) -> re.Pattern[str]:
-    """Return the pattern for a text and the markup behind it; `many` is the operator of the pattern that repeats a group."""
+    """Return the pattern for a text and the markup behind it.
+
+    `many` is the operator that repeats a group in the pattern.
+    """
     attributes = _ATTRIBUTES + many
     raw_elements = "|".join(
         rf"(?i:<{name}(?=[ \t\n\r\f/>])){attributes}(?<!/)>"
@@ -61,7 +64,7 @@ Token = tuple[str, str]  # a text, and the markup after it; either may be empty
 
 
 class Markup(NamedTuple):
-    """The meaning of one piece of markup; `form` is start, end, doctype or nothing.
+    """The meaning of one piece of markup. `form` is start, end, doctype or nothing.
 
     For a start tag, `is_closed` says whether it ends with `/>`, and `raw` is the text of a raw element (else None).
     """
@@ -74,7 +77,7 @@ class Markup(NamedTuple):
 
 
 def split_html_tokens(text: str) -> list[Token]:
-    """Return a page as texts and markup, in order; raise ValueError for markup that never ends."""
+    """Return the texts and the markup of a page, in order. If some markup never ends, raise ValueError."""
     # Every token but the last has markup, and every piece of markup contains one `<`.
     if text.count("<") > MAX_TOKENS:
         raise ValueError("a page of more markup than is looked at")
@@ -94,7 +97,7 @@ def split_html_tokens(text: str) -> list[Token]:
 
 
 def iter_html_tokens(text: str) -> Iterator[Token]:
-    """Yield what split_html_tokens returns, one token at a time."""
+    """Yield the result of split_html_tokens token by token."""
     for found in _TOKENS.finditer(text):
         rest, markup = found[3] or "", found[2] or ""
         if markup and found.end() == len(text):
@@ -105,14 +108,14 @@ def iter_html_tokens(text: str) -> Iterator[Token]:
 
 
 def _unclosed_markup(markup: str) -> str:
-    """Return the last markup of a page if the page ends before the markup does; else an empty text."""
+    """If a page ends inside markup, return this markup; else return an empty text."""
     if markup.startswith("<!--"):
         return "" if markup.endswith(("-->", "--!>")) else markup
     return markup if parse_markup(markup).raw is not None else ""
 
 
 def parse_markup(text: str) -> Markup:
-    """Return the meaning of a piece of markup; short pieces are cached, as the pages of a site repeat them."""
+    """Return the meaning of a piece of markup. Short pieces are cached, because the pages of a site repeat them."""
     return _cached_parse_markup(text) if len(text) <= MAX_CACHED_MARKUP else _parse_markup(text)
 
 

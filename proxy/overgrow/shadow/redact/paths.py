@@ -1,7 +1,7 @@
-"""Names and paths in the form that may be kept: parts that look like data instead of a name are hidden.
+"""Hides the parts of names and paths that look like data, so that the rest may be stored.
 
-Pure. Rule: a step of a path stays if a programmer could have written it. This module also decides which paths
-a person may list under `show`: never one with a secret in its name.
+Pure. Rule: a step of a path stays if a programmer could have written it. This module also decides which paths a
+person may list under `show`: a path with a secret in its name is refused.
 """
 
 from __future__ import annotations
@@ -85,20 +85,21 @@ def redacted_path_shape(path: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_showable_path_shape(shape: str) -> bool:
-    """Return whether the shape of a path may be shown: none of its steps looks like data."""
+    """Return whether a path shape may be shown. None of its steps may look like data."""
     return redacted_path_shape(shape) == shape
 
 
 def redact_name(name: str) -> str:
-    """Return a key or name if it looks like a name, else a placeholder that has only its length."""
+    """If a key or name looks like a name, return it; else return a placeholder with its length."""
     return name if looks_like_a_name(name) else f"<key {len(name)}>"
 
 
 def looks_like_a_name(word: str) -> bool:
     """Return whether a key looks as if a programmer wrote it: one word or several joined words, with few digits.
 
-    A limit: a map whose keys are plain words of data (first names) cannot be distinguished from an object. About one
-    in a hundred random tokens of 12 to 16 characters passes as a name, and almost no longer token.
+    There are two limits. If the keys of a map are plain words of data (first names), the map looks like an
+    object. About one in a hundred random tokens of 12 to 16 characters passes as a name; longer tokens almost
+    never do.
     """
     return len(word) <= MAX_NAME_CHARS and _looks_like_a_short_name(word)
 
@@ -121,7 +122,7 @@ def _looks_like_a_short_name(word: str) -> bool:
 
 
 def _has_digits_inside(part: list[str]) -> bool:
-    """Return whether digits stand inside a word: `x7qk2` has them there, `oauth2Token` at the end of a word."""
+    """Return whether digits stand inside a word, as in `x7qk2`. In `oauth2Token` they stand at the end of a word."""
     return any(each.isdigit() and not next_.istitle() for each, next_ in pairwise(part))
 
 
@@ -147,9 +148,9 @@ def _mean_word_length(words: list[str]) -> float:
 
 
 def reason_not_to_show(path: str) -> str:
-    """Return why the values at a path cannot be shown; empty if they can.
+    """Return why the values at a path must not be shown; empty if they may be shown.
 
-    `path` is that of a JSON value, as in a difference, with `[*]` for each index.
+    `path` is the path of a JSON value, as in a difference, with `[*]` for each index.
     """
     if not path.startswith("$"):
         return "is not the path of a JSON value, and no other value is ever shown"
@@ -162,7 +163,7 @@ def reason_not_to_show(path: str) -> str:
 
 
 def reads_like_a_secret(name: str) -> bool:
-    """Return whether a name looks like that of a credential."""
+    """Return whether a name looks like the name of a credential."""
     words = (each.lower() for part in re.split(r"[_$-]+", name) for each in _HUMP.findall(part))
     joined = re.sub(r"[^a-z]", "", name.lower())
     return any(map(_SECRET_WORDS.fullmatch, words)) or _SECRET_PARTS.search(joined) is not None

@@ -1,13 +1,13 @@
-"""What may be kept of two responses: everything is hidden except what a list here permits.
+"""Hides everything in two responses except what a list here permits.
 
-Pure. Rule: a value that no list permits becomes its type and length ("<str 12>", "<int 4 digits>"), so that
-two responses that differ only in hidden values are stored alike. These stay readable: the status, names of headers,
-JSON keys that look like names rather than data, true, false and null, known words in some header values, and the
-values at the exact paths that a person lists under `show`. Credentials are never readable. If a body cannot be read
-or is too large, only its family and its size are kept.
+Pure. Rule: a value that no list permits is replaced by its type and length ("<str 12>", "<int 4 digits>"). Two
+responses that differ only in hidden values are therefore stored alike. These stay readable: the status, names
+of headers, JSON keys that look like names rather than data, true, false and null, known words in some header
+values, and the values at the exact paths that a person lists under `show`. Credentials are never readable. If a
+body cannot be parsed or is too large, only its family and its size are stored.
 
-The Likeness of two hidden values is kept: rounded distances of numbers and times, and whether their shapes
-are equal. So a later rule decides as it would have decided with the values.
+The Likeness of two hidden values is stored: rounded distances of numbers and times, and whether their shapes
+are equal. With it, a later rule decides in the same way as with the values.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ _CUT = re.compile(r"… \(([0-9]+) characters\)")
 
 @dataclass(frozen=True, slots=True)
 class RedactedResponse:
-    """One side's response, reduced to what a list permits."""
+    """One side's response, reduced to the parts that a list permits."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -101,9 +101,9 @@ class RedactedResponse:
 class RedactedDifference:
     """A difference without its values: their types and lengths, and how far apart they are.
 
-    `gap` (numbers) and `gap_s` (times) are upper bounds, or None. `alike`: both values have the
-    same shape; `one_type`: both have the same type. `paired`: the rules by which the items of the enclosing arrays
-    were paired, one rule per line. `other`: another path by which a rule may name the same place.
+    `gap` (numbers) and `gap_s` (times) are upper bounds, or None. `alike` says that both values have the same
+    shape, and `one_type` that both have the same type. `paired` has the rules that paired the items of
+    enclosing arrays, one rule per line. `other` is another path that a rule may use for the same place.
     """
 
     kind: str
@@ -122,7 +122,10 @@ class RedactedDifference:
 
 @dataclass(frozen=True, slots=True)
 class RedactedRequest:
-    """What may be kept of a request: its route's template instead of its path, and names of query parameters."""
+    """The part of a request that may be stored.
+
+    It has the route's template instead of the path, and names of query parameters.
+    """
 
     method: str
     template: str
@@ -145,7 +148,7 @@ class RedactedPair:
 
 
 def redact_query_keys(query: str) -> tuple[str, ...]:
-    """Return the names of the query's parameters, sorted and unique; names that look like data are hidden."""
+    """Return the names of the query's parameters, sorted and unique. Hide names that look like data."""
     names = {unquote_plus(part.partition("=")[0]) for part in query.split("&") if part}
     shown = sorted({redact_name(name) for name in names})
     return tuple(shown[:MAX_QUERY_KEYS])
@@ -154,7 +157,7 @@ def redact_query_keys(query: str) -> tuple[str, ...]:
 def redact_difference(
     difference: Difference, show: frozenset[str] = frozenset()
 ) -> RedactedDifference:
-    """Return one difference as it may be kept."""
+    """Return one difference in the form that may be stored."""
     control, candidate = difference.control, difference.candidate
     return RedactedDifference(
         difference.kind,
@@ -170,7 +173,7 @@ def redact_difference(
 
 
 def _redact_rendered_value(difference: Difference, text: str, show: frozenset[str]) -> str:
-    """Return a value as it may be kept: unchanged if a person listed its path in `show`, else hidden.
+    """Return a value in the form that may be stored: unchanged if a person listed its path in `show`, else hidden.
 
     A status stays readable, and so do words that a list permits in a header or cookie.
     """
@@ -193,7 +196,7 @@ def _redact_rendered_value(difference: Difference, text: str, show: frozenset[st
 
 
 def redact_rendered_json(text: str) -> str:
-    """Return the type and length of a rendered value; JSON's true, false and null stay."""
+    """Return the type and length of a rendered value. Return JSON's true, false and null unchanged."""
     try:
         return _type_placeholder(json.loads(text))
     except (ValueError, RecursionError):
@@ -201,7 +204,7 @@ def redact_rendered_json(text: str) -> str:
 
 
 def _text_placeholder(text: str) -> str:
-    """Return `<str N>` or `<text N>` for a text of N characters; a shortened text counts with its full length."""
+    """Return `<str N>` or `<text N>` for a text of N characters. For a shortened text, N is its full length."""
     cut = _CUT.search(text, MAX_RENDERED)
     kind = "str" if cut and text.startswith('"') else "text"
     return f"<{kind} {cut[1] if cut else len(text)}>" if text else ""
@@ -224,21 +227,21 @@ def _type_placeholder(value: object) -> str:
 
 
 class RedactableFamily(Protocol):
-    """What redaction needs to know of the family of a body."""
+    """A family of bodies, as far as redaction needs to know it."""
 
     @property
     def name(self) -> str:
-        """The name of the family, kept where only the size of a body is kept."""
+        """The name of the family. It is stored with the size if nothing else of a body may be stored."""
 
     @property
     def structure(self) -> Callable[[str, frozenset[str]], str | None]:
-        """The function that returns what may be kept of a text of the family, or None for nothing."""
+        """A function that returns what may be stored of a text of the family; None if nothing may be stored."""
 
 
 def redact_response_by_family(
     family: RedactableFamily, response: ResponseSnapshot, show: frozenset[str] = frozenset()
 ) -> RedactedResponse:
-    """Return one response as it may be kept: status, names of headers, the structure of the body."""
+    """Return the part of one response that may be stored: status, names of headers, the structure of the body."""
     headers = tuple(_redact_header(name, value) for name, value in response.headers)
     return RedactedResponse(response.status, headers, _redact_body(family, response, show))
 
@@ -259,7 +262,7 @@ def _redact_header_value(name: str, text: str) -> str:
 
 
 def _hide_unlisted_words(text: str, words: frozenset[str]) -> str:
-    """Hide every word of a text that is not listed; a quoted text is one word."""
+    """Hide every word of a text that is not in a list. A quoted text is one word."""
     parts = re.split(r'("[^"]*"|[\s,;=]+)', text)
     return "".join(
         each
@@ -293,13 +296,16 @@ def _redact_cookie_attribute(text: str) -> str:
 
 
 def _redact_cookie_value(text: str) -> str:
-    """Hide a cookie's value or the value of an attribute; flags and SameSite stay readable."""
+    """Hide the value of a cookie or of an attribute. Flags and SameSite stay readable."""
     shown = text == "/" or text.lower() in _COOKIE_WORDS | _PLAIN_WORDS
     return text if shown else f"<str {len(text)}>"
 
 
 def _redact_body(family: RedactableFamily, response: ResponseSnapshot, show: frozenset[str]) -> str:
-    """Return the structure of a body; only the family and the size if it has no structure, or too long a one."""
+    """Return the structure of a body.
+
+    If it has none, or its structure is too long, return only the family and the size.
+    """
     if response.fingerprint is not None:
         return f"<{family.name} {response.fingerprint.length} bytes>"
     if not response.body:
@@ -314,17 +320,23 @@ def _redact_body(family: RedactableFamily, response: ResponseSnapshot, show: fro
 
 
 def json_structure(text: str, show: frozenset[str]) -> str:
-    """Return a JSON text with its names and types; values at paths in `show` stay. Raises ValueError or RecursionError."""
+    """Return a JSON text with its names and types.
+
+    Values at paths in `show` stay. Raises ValueError or RecursionError.
+    """
     return json.dumps(_redact_json(json.loads(text), "$", show, MAX_DEPTH))
 
 
 def html_structure(text: str, shown_json_paths: frozenset[str]) -> str:  # noqa: ARG001  paths of JSON
-    """Return the elements of a page without their texts; raise ValueError for markup that never ends."""
+    """Return the elements of a page without their texts. If some markup never ends, raise ValueError."""
     return html_skeleton(text, looks_like_a_name, MAX_KEPT_CHARS)
 
 
 def _redact_json(value: object, path: str, show: frozenset[str], depth: int) -> object:
-    """Return a JSON value with types in place of values; a long list or object is cut, and says how many items are left out."""
+    """Return a JSON value with types in place of values.
+
+    A long list or object is cut, and says how many items are missing.
+    """
     if isinstance(value, dict) and depth:
         return _redact_object(value, path, show, depth - 1)
     if isinstance(value, list) and depth:

@@ -1,1 +1,1 @@
-"""What a person does with stored differences: list them, look at one, see what a rule would hide, accept it."""
+"""The work of a person on stored differences: listing them, examining one, previewing a rule, and accepting it."""

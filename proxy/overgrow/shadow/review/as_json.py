@@ -1,4 +1,4 @@
-"""Groups, their differences and previews as JSON: the same for the command line and the JSON API. Pure."""
+"""Returns groups, their differences and previews as JSON, for the command line and the JSON API. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_COVERED = 100  # groups of a preview that are listed
 
 
 def group_json(each: JudgedGroup) -> dict[str, Any]:
-    """Return a group with its differences; the open ones first."""
+    """Return a group with its differences. The open differences come first."""
     group = each.group
     explained = [part for part in group.parts if part not in each.open_parts]
     return {
@@ -48,7 +48,7 @@ def _part_json(part: Part, *, covered: bool) -> dict[str, Any]:
 
 
 def preview_json(preview: RulePreview) -> dict[str, Any]:
-    """Return what new rules would hide; `covers` includes the group itself."""
+    """Return the differences that new rules would hide. `covers` includes those of the group itself."""
     hidden = [one for each in preview.covers for one in each.hidden]
     return {
         "group": preview.target.key,

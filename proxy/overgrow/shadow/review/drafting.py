@@ -1,6 +1,7 @@
 """Drafts the rules that would cover stored differences. Pure.
 
-A rule is drafted for each place at which pairs differ: the narrowest one that covers what was found there.
+For each place at which pairs differ, this module drafts the narrowest rule that covers the differences found
+there.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ NOBODY = Terms.nobody()
 
 @dataclass(frozen=True, slots=True)
 class RuleWish:
-    """What a person wants a new rule to be; None stands for what fits the differences that were found.
+    """The wishes of a person for a new rule. A wish of None leaves the choice to the differences that were found.
 
-    `path` chooses one of the open differences, `how` the comparator, `kinds` the kinds that the rule covers (empty: all
-    that the comparator allows). `everywhere` makes it a rule for every route.
+    `path` chooses one of the open differences, `how` the comparator, and `kinds` the kinds that the rule covers
+    (empty: all that the comparator allows). `everywhere` makes the rule apply to every route.
     """
 
     path: str | None = None
@@ -65,15 +66,15 @@ HOW = describe_comparators("'{word} {argument}'")
 
 
 def comparator(text: str) -> Comparator | None:
-    """Parse a comparator as a rules file writes it; None for anything else."""
+    """Parse a comparator in the notation of a rules file; return None for any other text."""
     word, _, argument = text.strip().partition(" ")
     return parse_comparator(word, argument.strip())
 
 
 def draft_rules(parts: Iterable[Part], wish: RuleWish = NO_WISH) -> list[Rule]:
-    """Return a rule for each place: the narrowest one that covers all differences found there, and no other kinds.
+    """Return a rule for each place: the narrowest rule that covers all differences found there, and only their kinds.
 
-    A path that is partly hidden or cut off gets no rule.
+    If a path is partly hidden or cut off, it gets no rule.
     """
     by_path: dict[str, list[Part]] = {}
     for part in parts:
@@ -86,7 +87,7 @@ def draft_rules(parts: Iterable[Part], wish: RuleWish = NO_WISH) -> list[Rule]:
 
 
 def draft_rules_for(judged: Sequence[JudgedGroup], wish: RuleWish) -> list[Rule]:
-    """Return the rules for the open differences of a group; refuse if there are none, or none at the wished path."""
+    """Return the rules for the open differences of a group. If none is open, or none is at the wished path, refuse."""
     wanted = draft_rules(_chosen_parts(judged, wish.path), wish)
     if not wanted:
         what = "No rule can be written for it: part of its path is hidden or cut off."
@@ -109,7 +110,10 @@ def _chosen_parts(judged: Sequence[JudgedGroup], path: str | None) -> list[Part]
 
 
 def place_of(part: Part) -> str:
-    """Return the path of the place at which all pairs differ; if they differ at several places, the path with `[*]`."""
+    """Return the path of the place at which all pairs differ.
+
+    If there are several places, return the path with `[*]`.
+    """
     is_one = part.place not in {"", SEVERAL} and not reason_not_a_path(part.place)
     return part.place if is_one else part.path
 
@@ -125,6 +129,6 @@ def _draft_rule(path: str, found: Sequence[Part], wish: RuleWish) -> Rule:
 
 
 def rule_json(rule: Rule) -> dict[str, Any]:
-    """Return a rule as --json prints it; `kinds` only if the rule names some."""
+    """Return a rule as --json prints it. `kinds` is included only if the rule names kinds."""
     payload = {"path": rule.path, "how": str(rule.how)}
     return {**payload, "kinds": list(rule.kinds)} if rule.kinds else payload

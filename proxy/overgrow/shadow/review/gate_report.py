@@ -1,6 +1,6 @@
-"""The gate's answer to one question, with its arithmetic and evidence: the same for `overgrow gate`, flips, API and pages.
+"""The gate's answer for one route, with its arithmetic and evidence, for `overgrow gate`, flips, API and pages.
 
-Pure but for the reader of the store, which comes in by argument.
+Pure, except for the reader of the store, which comes in by argument.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ USUAL_CLEAN = 299  # for a route without `require`: at most 1% may differ
 
 
 class GateQuestion(NamedTuple):
-    """The question whether all clients of a route may go to one side."""
+    """A query to the gate: whether all clients of a route may go to one side."""
 
     route: str
     clean: int
@@ -33,7 +33,7 @@ class GateQuestion(NamedTuple):
 
 
 class GateReport(NamedTuple):
-    """The gate's answer; `missing_store` says why there was no evidence to read."""
+    """The gate's answer. If there was no evidence to read, `missing_store` says why."""
 
     question: GateQuestion
     result: GateResult
@@ -54,14 +54,14 @@ class GateReport(NamedTuple):
 
 
 class GateReader(Protocol):
-    """The store, as far as the gate reads it."""
+    """The part of the store that the gate reads."""
 
     def evidence(self, route: str, control: str, *, explains: Callable[[Part], bool]) -> Evidence:
-        """Return the comparisons of a route while one side served users, under the rules that `explains` applies."""
+        """Return the comparisons of a route while one side served users. `explains` applies the rules to them."""
 
 
 def question_for(route: Route) -> GateQuestion:
-    """Return the question whether a route may go to the side that does not serve users now."""
+    """Return the query whether a route may go to the side that does not serve users now."""
     to: Side = "legacy" if route.target == "migrated" else "migrated"
     return GateQuestion(route.name, route.require_clean or USUAL_CLEAN, to)
 
@@ -76,7 +76,7 @@ def judge_gate(
 
 
 def judge_gate_without_store(question: GateQuestion, why: str, now_s: float) -> GateReport:
-    """Return the report of a gate that is closed because there is no store; `why` says so."""
+    """Return the report of a gate that is closed because the store cannot be read; `why` says why."""
     nothing = Evidence(question.route, question.answered_by, 0, 0, None, None, (), ())
     result = evaluate_gate(nothing, Requirement(question.clean), now_s)
     return GateReport(question, result, nothing, why)
@@ -102,7 +102,7 @@ def gate_json(report: GateReport) -> dict[str, Any]:
 
 
 def gate_figures(report: GateReport) -> Mapping[str, Any]:
-    """Return the figures that the history keeps with a flip."""
+    """Return the figures that the history stores with a flip."""
     result, newest = report.result, report.evidence.newest_at
     return {
         "required": report.question.clean,

@@ -1,4 +1,4 @@
-"""Finds which stored differences new rules would hide. They are shown before a person accepts the rules. Pure."""
+"""Finds the stored differences that new rules would hide. A person sees them before accepting the rules. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GRAVITY = {"high": 0, "medium": 1, "low": 2}
 
 
 class HiddenDifference(NamedTuple):
-    """A difference in a stored group that is open now, and that a rule would hide."""
+    """An open difference in a stored group that a rule would hide."""
 
     group: Group
     part: Part
@@ -42,10 +42,11 @@ class HiddenDifference(NamedTuple):
 
 
 class RuleChange:
-    """The rules of one route before and after some are added. It says what the change hides, and what it opens again.
+    """The rules of one route before and after some rules are added.
 
-    `added` are the names of the new rules. If a route has a rule of its own at a place, rules for every route do not
-    apply there. So a new rule of a route may open a difference that a rule for every route covered.
+    It finds what this change hides, and what it opens again. `added` are the names of the new rules. If a route
+    has its own rule at a place, rules for every route do not apply there. Therefore a new rule of a route may
+    open a difference that a rule for every route covered.
     """
 
     def __init__(self, before: Rules, after: Rules, added: Collection[str]) -> None:
@@ -67,7 +68,7 @@ class RuleChange:
                 yield HiddenDifference(group, part, is_sure=False)
 
     def _is_within_reach(self, part: Part) -> bool:
-        """Whether a new rule may be about the part's path; a fast check that rules out most parts."""
+        """Whether a new rule may be about the part's path. This fast check excludes most parts."""
         if self._has_pairings:  # such rules are about all that is inside an array
             return True
         places = {part.path, part.place, part.other}
@@ -79,24 +80,24 @@ class RuleChange:
         return rule is not None and rule.name in self._added
 
     def opens(self, group: Group) -> bool:
-        """Whether the group is covered now, and would be open."""
+        """Whether the group is covered now and would be open after the change."""
         if not any(map(self._is_within_reach, group.parts)):
             return False
         return all(map(self._is_covered, group.parts)) and not self.closes(group)
 
     def closes(self, group: Group) -> bool:
-        """Whether the group would be covered."""
+        """Whether the group would be covered after the change."""
         return not self.left_open(group)
 
     def left_open(self, group: Group) -> list[Part]:
-        """Return the differences of a group that would stay open."""
+        """Return the differences of a group that would stay open after the change."""
         return [part for part in group.parts if not self._will_be(part)]
 
 
 def find_hidden(
     rule: Rule, groups: Sequence[Group], rules_of: Callable[[str], Rules]
 ) -> list[HiddenDifference]:
-    """Return the open differences that the rule would cover if it were added to the rules of each route, the most severe first."""
+    """Return the open differences that the rule would cover on each route. The most severe ones come first."""
 
     def with_rule(route: str) -> Rules:
         today = rules_of(route)

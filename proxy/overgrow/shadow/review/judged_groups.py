@@ -1,4 +1,4 @@
-"""Stored groups of differences, judged by rules that cover some of the differences. Pure."""
+"""Judges stored groups of differences by the current rules. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from overgrow.shadow.rules.rules import Rule, Rules
 
 
 class JudgedGroup(NamedTuple):
-    """A group judged by the current rules; `open_parts` are the parts that no rule covers.
+    """A group judged by the current rules. `open_parts` are the parts that no rule covers.
 
-    `undecided` are rules that may cover an open part, but the store has too little data to decide that.
+    `undecided` are rules that may cover an open part: the store has too little data to decide this.
     """
 
     group: Group
@@ -28,7 +28,7 @@ class JudgedGroup(NamedTuple):
 
 
 def title_of_judged(each: JudgedGroup) -> str:
-    """Return kind and path of the first two open differences; of the first two differences if none is open.
+    """Return kind and path of the first two open differences. If none is open, use the first two differences.
 
     A different status or content type is named first, because all other differences follow from it.
     """

@@ -1,8 +1,8 @@
-"""The lines of a stored page, and which of them a difference is about. Pure.
+"""Splits a stored page into lines, and finds the lines that differences are about. Pure.
 
-The store keeps a page as tags without values: `<ul><li class>[4]<li>[3]</ul>`. Each tag begins a line. The path of a
-difference, `html:/html/body/ul/li[2]/@class`, is matched step by step. A step that names an element by its `name` or
-`id` matches every element of that tag there, because the value is not stored.
+The store keeps a page as tags without values: `<ul><li class>[4]<li>[3]</ul>`. Each tag begins a line. The path
+of a difference, `html:/html/body/ul/li[2]/@class`, is matched step by step. If a step names an element by its
+`name` or `id`, it matches every element of that tag there, because the store does not have the value.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ _ENDED_BY = {
 
 
 class Step(NamedTuple):
-    """One element of a path: its tag, and its number among the siblings of that tag; None for any."""
+    """One element of a path: its tag, and its number among the siblings with that tag; None for any number."""
 
     tag: str
     number: int | None
 
 
 class _OpenElement:
-    """An element whose end was not found yet, and how many children of each tag it has had so far."""
+    """An element whose end was not found yet, and the number of its children so far, by tag."""
 
     def __init__(self, step: Step) -> None:
         self.step, self.children = step, Counter[str]()
@@ -86,7 +86,7 @@ def markup_lines(text: str) -> list[str]:
 
 
 def differing_lines(lines: Sequence[str], paths: Iterable[str]) -> set[int]:
-    """Return the numbers of the lines that contain the differences at these paths."""
+    """Return the numbers of the lines with the differences at these paths."""
     wanted = [_path_steps(path) for path in paths if path.startswith(TREE_PREFIXES)]
     return {
         number for number, place in _places(lines) if any(_is_at(place, steps) for steps in wanted)
@@ -127,7 +127,10 @@ def _places(lines: Sequence[str]) -> Iterator[tuple[int, tuple[Step, ...]]]:
 
 
 def _close(stack: list[_OpenElement], tag: str) -> None:
-    """Close the innermost open element of a tag, and all inside it; an end tag without a beginning closes nothing."""
+    """Close the innermost open element of a tag, and all elements inside it.
+
+    An end tag without a beginning closes nothing.
+    """
     for depth in range(len(stack) - 1, 0, -1):
         if stack[depth].step.tag == tag:
             del stack[depth:]

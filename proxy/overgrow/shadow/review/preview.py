@@ -1,9 +1,9 @@
-"""What new rules would hide in the stored history, computed before they are saved. Pure.
+"""Computes what new rules would hide in the stored groups, before the rules are saved. Pure.
 
-The stored groups of all routes that the rules reach are judged twice: by the rules as they are, and by the rules as
-the file would hold them. So a preview sees exactly what workers will see after the file is written. `digest`
-identifies what was previewed: the file as it was read, the rules, and the differences that they hide, but not how
-often those occurred.
+The stored groups of all routes that the rules reach are judged twice: by the present rules, and by the rules
+that the file would contain. A preview therefore shows exactly what workers will see after the file is written.
+`digest` identifies the preview: the content of the file, the rules, and the hidden differences. The counts of
+these differences are not part of the digest.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from overgrow.shadow.rules.rules import Rule
 class RuleTarget(NamedTuple):
     """The purpose of new rules: the route and the group that they were drafted for, and whether they apply to every route.
 
-    `key` is the id of the group; None for rules that were proposed.
+    `key` is the id of the group; None for proposed rules.
     """
 
     route: str
@@ -42,7 +42,10 @@ class RuleTarget(NamedTuple):
 
 
 class CoveredGroup(NamedTuple):
-    """The differences of one group that new rules would hide; `closes`: no difference of it would stay open."""
+    """The differences of one group that new rules would hide.
+
+    `closes` says that all its differences would be covered.
+    """
 
     group: Group
     hidden: tuple[HiddenDifference, ...]
@@ -50,21 +53,21 @@ class CoveredGroup(NamedTuple):
 
     @property
     def severity(self) -> str:
-        """The highest severity of what would be hidden."""
+        """The highest severity of the hidden differences."""
         return severity_of(self.hidden[0].part)
 
     @property
     def is_sure(self) -> bool:
-        """Whether enough is stored to know that all of it would be hidden."""
+        """Whether the stored data suffice to know that all these differences would be hidden."""
         return all(each.is_sure for each in self.hidden)
 
 
 @dataclass(frozen=True, slots=True)
 class RulePreview:
-    """New rules, the file as it would be, and what the rules would hide.
+    """New rules, the file with these rules, and what the rules would hide.
 
-    `routes` are the routes that the rules reach, None for all. `opens` are groups that are covered now and would be
-    open. `stays_open` are the open paths of the group itself that the rules do not cover.
+    `routes` are the routes that the rules reach; None stands for all. `opens` are groups that are covered now
+    and would be open. `stays_open` are the open paths of the group itself that the new rules do not cover.
     """
 
     target: RuleTarget
@@ -88,17 +91,17 @@ class RulePreview:
 
     @property
     def highest_severity(self) -> str | None:
-        """The highest severity of all that would be hidden; None if nothing would be."""
+        """The highest severity of all differences that would be hidden; None if there are none."""
         return self.covers[0].severity if self.covers else None
 
     @property
     def is_bounded(self) -> bool:
-        """Whether the store has more groups than were judged for this preview."""
+        """Whether this preview judged only a part of the groups in the store."""
         return self.known > self.looked_at
 
     @property
     def digest(self) -> str:
-        """What identifies the preview: another file, other rules or other hidden differences give another digest."""
+        """A text that identifies the preview. It changes with the file, the rules and the hidden differences."""
         named = [
             str(self.path),
             hashlib.sha256(self.before or b"").hexdigest(),
@@ -112,14 +115,14 @@ class RulePreview:
         return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:32]
 
     def write(self) -> None:
-        """Write the rules; refuse if somebody changed the file since it was read for this preview."""
+        """Write the rules. If somebody changed the file since it was read for this preview, refuse."""
         write_rules_text(self.path, self.before, self.text)
 
 
 def preview_rules(
     rules: Sequence[Rule], target: RuleTarget, folder: RulesFolder, stored: StoredGroups
 ) -> RulePreview:
-    """Return what new rules would hide of the stored groups; refuse rules that the file cannot take.
+    """Return what new rules would hide of the stored groups. If the rules would make the file invalid, refuse.
 
     `stored` are the groups of the routes that the rules reach.
     """
@@ -147,14 +150,17 @@ def preview_rules(
 
 
 def reached_routes(target: RuleTarget, folder: RulesFolder) -> tuple[str, ...] | None:
-    """Return the routes to which rules of a target apply; None for all."""
+    """Return the routes to which the rules of a target apply; None stands for all."""
     return None if target.everywhere else tuple(sorted(folder.routes_sharing_file(target.route)))
 
 
 def _covered_groups(
     groups: Sequence[Group], changes: dict[str, RuleChange]
 ) -> tuple[CoveredGroup, ...]:
-    """Return what the rules hide by group: the groups with the most severe differences first, then the most frequent."""
+    """Return what the rules hide, by group.
+
+    Groups with more severe differences come first, then more frequent groups.
+    """
     found = gravest_first(one for each in groups for one in changes[each.route].find_hidden(each))
     by_group: dict[tuple[str, str, str], list[HiddenDifference]] = defaultdict(list)
     for one in found:

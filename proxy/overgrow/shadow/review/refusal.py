@@ -1,4 +1,4 @@
-"""Why a rule is not written: a code, what is wrong, the fix, and the problems of the file if it has any."""
+"""The refusal to write a rule: a code, what is wrong, the fix, and the problems of the file, if any."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from overgrow.yaml_file.problem import Problem
 
 
 class ReviewRefused(Exception):
-    """A request about stored differences that is refused; nothing was changed."""
+    """A refused request about stored differences. Nothing was changed."""
 
     def __init__(
         self, code: str, message: str, fix: str = "", problems: Sequence[Problem] = ()

@@ -1,7 +1,7 @@
-"""Answers questions about stored differences: which ones there are, what is known of one, what a rule would hide.
+"""Answers queries about stored differences: it lists them, shows one, and previews a rule.
 
-The command line, the JSON API and the admin pages use this one class. It reads the store through a Protocol and knows
-neither SQL nor HTTP.
+The command line, the JSON API and the admin pages use this one class. It reads the store through a Protocol,
+and does not know SQL or HTTP.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ID = re.compile(r"[0-9a-f]{4,16}")
 
 
 class EvidenceReader(Protocol):
-    """The store, as far as a review reads it."""
+    """The part of the store that a review reads."""
 
     def __enter__(self) -> Self:
         """Return the reader."""
@@ -36,7 +36,10 @@ class EvidenceReader(Protocol):
         """Close the connections."""
 
     def stored_groups(self, routes: Collection[str] | None, limit: int) -> StoredGroups:
-        """Return at most `limit` groups of some routes (None: of all), most severe and most frequent first."""
+        """Return at most `limit` groups of some routes, or of all routes for None.
+
+        The most severe and most frequent come first.
+        """
 
     def group(self, key: str) -> tuple[Group, ...]:
         """Return the groups whose key begins with `key`, with examples."""
@@ -46,8 +49,8 @@ class EvidenceReader(Protocol):
 class GroupListing:
     """The judged groups of one route or of all.
 
-    `known` is the number of groups in the store, and `looked_at` how many of them were judged: the most severe and most
-    frequent ones.
+    `known` is the number of groups in the store. `looked_at` is the number of judged groups: the most severe
+    and most frequent groups are judged.
     """
 
     groups: tuple[JudgedGroup, ...]
@@ -61,24 +64,24 @@ class GroupListing:
 
 
 class DifferenceReview:
-    """The stored differences under the rules of one folder; `open_store` opens the store for reading."""
+    """The stored differences under the rules of one folder. `open_store` opens the store for reading."""
 
     def __init__(self, open_store: Callable[[], EvidenceReader], folder: RulesFolder) -> None:
         self._open_store = open_store
         self.folder = folder
 
     def listing(self, route: str | None = None) -> GroupListing:
-        """Return the groups of a route, or of all routes, most severe and most frequent first."""
+        """Return the groups of a route, or of all routes, the most severe and most frequent first."""
         with self._open_store() as reader:
             stored = reader.stored_groups(None if route is None else [route], MAX_GROUPS)
         judged = judge_groups(stored.groups, self.folder.rules)
         return GroupListing(tuple(judged), len(judged), stored.total)
 
     def find(self, text: str) -> list[JudgedGroup]:
-        """Return the groups of the one id that begins with `text`; refuse if no id or more than one begins with it.
+        """Return the groups of the id that begins with `text`. If no id or several ids begin with it, refuse.
 
-        These are two groups if the difference occurred both while legacy and while migrated served users; otherwise
-        one.
+        If the difference occurred both while legacy and while migrated served users, there are two groups,
+        otherwise one.
         """
         with self._open_store() as reader:
             found = reader.group(text) if _ID.fullmatch(text) else ()

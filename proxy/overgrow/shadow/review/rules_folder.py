@@ -1,7 +1,7 @@
-"""The rules files of all routes, as they are on disk: compare/NAME.yaml and compare/_all.yaml.
+"""Reads the rules files of all routes from disk: compare/NAME.yaml and compare/_all.yaml.
 
-Each file is read once. A file with problems gives no rules, so that a mistake hides no difference. A note says so,
-and names the rules that have expired.
+Each file is read once. If a file has problems, none of its rules apply, so that a mistake does not hide
+differences. Notes report such problems and expired rules.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FOLDER = "compare"  # beside the table
 class RulesFolder:
     """The current rules of each route.
 
-    `names` maps each route of the table to the name of its rules file. `note` is called with each note on a file that
-    is read. A file that cannot be read raises ReviewRefused.
+    `names` maps each route of the table to the name of its rules file. `note` is called with each note on a
+    file. If a file cannot be read, ReviewRefused is raised.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class RulesFolder:
         self.today = today
 
     def path(self, route: str) -> Path:
-        """Return the path of the file with a route's rules; several routes may share a file."""
+        """Return the path of the file with a route's rules. Several routes may share a file."""
         return self._folder / f"{self._names.get(route, route)}.yaml"
 
     def routes_sharing_file(self, route: str) -> Collection[str]:
-        """Return the routes whose rules are in the same file as those of a route, that route included."""
+        """Return the routes that share a rules file with a route, including that route."""
         path = self.path(route)
         return {route, *(name for name in self._names if self.path(name) == path)}
 
     @property
     def path_everywhere(self) -> Path:
-        """The file of the rules that apply to every route."""
+        """The path of the file with the rules for every route."""
         return self._folder / f"{EVERYWHERE}.yaml"
 
     def explains(self, route: str) -> Callable[[Part], bool]:
@@ -64,7 +64,7 @@ class RulesFolder:
         return self._file(self.path(route))
 
     def everywhere(self) -> RulesFile:
-        """Return the content of the file whose rules apply to every route."""
+        """Return the content of the file with the rules for every route."""
         return self._file(self.path_everywhere)
 
     def location(self, route: str, rule: Rule) -> str:
@@ -73,7 +73,7 @@ class RulesFolder:
         return f"{self.path(route) if is_own else self.path_everywhere}:{rule.line}"
 
     def with_file(self, path: Path, file: RulesFile) -> RulesFolder:
-        """Return the same folder as it would be with another content of one file."""
+        """Return the same folder with other content of one file."""
         other = RulesFolder(self._folder, self._names, self.today, self._note)
         other._read = {**self._read, path: file}
         return other
@@ -94,12 +94,15 @@ class RulesFolder:
         return found
 
     def _without(self, path: Path, error: OSError) -> RulesFile:
-        """Raise ReviewRefused, because this folder needs every file. A subclass may return other content instead."""
+        """Raise ReviewRefused, because this folder needs every file.
+
+        A subclass may return replacement content instead.
+        """
         raise unreadable(path, error) from error
 
 
 class TolerantRulesFolder(RulesFolder):
-    """A folder in which a file that cannot be read gives no rules; a note says so."""
+    """A folder in which none of the rules of an unreadable file apply. A note reports this."""
 
     def _without(self, path: Path, error: OSError) -> RulesFile:
         self._note(f"{path} cannot be read, so none of its rules apply: {error.strerror or error}")
@@ -113,7 +116,7 @@ def unreadable(path: Path, error: OSError) -> ReviewRefused:
 
 
 def read_rules_file(path: Path, today: date) -> RulesFile:
-    """Return the content of a rules file on a day; no rules if the file does not exist. Raises OSError."""
+    """Return the content of a rules file on a day. If the file does not exist, there are no rules. Raises OSError."""
     try:
         text = read_rules_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -133,5 +136,5 @@ def notes_of_file(path: Path, read: RulesFile) -> list[str]:
 
 
 def compare_names(routes: Iterable[Route]) -> dict[str, str]:
-    """Return {route: name of its rules file}: that of `shadow: {compare: NAME}`, else that of the route."""
+    """Return {route: name of its rules file}. The name is that of `shadow: {compare: NAME}`, else that of the route."""
     return {each.name: each.shadow_compare or each.name for each in routes}

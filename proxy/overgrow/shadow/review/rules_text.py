@@ -1,7 +1,8 @@
-"""The text of a rules file with rules added, and how it is written.
+"""Adds rules to the text of a rules file, and writes the file.
 
-Rule: a rule is appended to the text; the rest of the file stays as it is, comments included. A file that cannot be
-read, has problems, or has such a rule already is refused. A file that changed meanwhile is not overwritten.
+Rule: a rule is appended to the text. The rest of the file, including comments, stays unchanged. If the file
+cannot be read, has problems, or has such a rule already, the edit is refused. If the file changed meanwhile, it
+is not overwritten.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ UNUSABLE = "rules-unusable"
 
 
 def read_rules_text(path: Path) -> bytes | None:
-    """Return the bytes of a rules file; None if there is no file."""
+    """Return the bytes of a rules file; None if the file does not exist."""
     try:
         return read_rules_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -37,7 +38,7 @@ def read_rules_text(path: Path) -> bytes | None:
 
 
 def text_with_rules(path: Path, text: bytes | None, route: str, rules: Sequence[Rule]) -> bytes:
-    """Return the text of a file with rules added; `route` is named in the problems of the file."""
+    """Return the text of a file with rules added. Problems of the file name `route`."""
     if text is not None:
         _require_valid(path, text, route)
     for rule in rules:
@@ -61,7 +62,7 @@ def _require_valid(path: Path, text: bytes, route: str) -> None:
 
 
 def find_existing_rule(path: Path, rule: Rule) -> str:
-    """Describe the rule of a file, in force or expired, that covers the same as the given rule; empty if none does."""
+    """Describe the rule of a file, in force or expired, that covers the same as the given rule; "" if there is none."""
     return _existing_rule_in(path, read_rules_text(path), rule)
 
 
@@ -75,18 +76,18 @@ def _existing_rule_in(path: Path, text: bytes | None, rule: Rule) -> str:
 
 
 def all_rules(text: bytes) -> tuple[Rule, ...]:
-    """Return the rules of a file, expired rules included."""
+    """Return the rules of a file, including expired rules."""
     return parse_rules_file(text, file="", today=date.min).rules.rules
 
 
 def append_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:
-    """Append rules to a file, or create it; refuse and change nothing if that fails."""
+    """Append rules to a file, or create the file. If that fails, refuse and change nothing."""
     before = read_rules_text(path)
     write_rules_text(path, before, text_with_rules(path, before, route, rules))
 
 
 def write_rules_text(path: Path, before: bytes | None, text: bytes) -> None:
-    """Replace a rules file by a new text; refuse if it is no longer as it was read."""
+    """Replace a rules file by a new text. If the file has changed since it was read, refuse."""
     if read_rules_text(path) != before:
         what = f"{path} was changed by somebody else in the meantime."
         raise ReviewRefused("changed-meanwhile", what, "Nothing was changed. Look again.")
@@ -106,7 +107,7 @@ def is_writable(path: Path) -> bool:
 
 
 def _replace(path: Path, text: bytes) -> None:
-    """Replace the whole file by a new one with the same mode; a symlink stays a symlink."""
+    """Replace the whole file by a new one with the same mode. A symlink remains a symlink."""
     real = path.resolve()
     real.parent.mkdir(parents=True, exist_ok=True)
     keep = None

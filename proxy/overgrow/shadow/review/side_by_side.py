@@ -1,8 +1,8 @@
-"""A stored pair for people: both responses as lines; the lines in which the responses differ are marked. Pure.
+"""Shows a stored pair to people: both responses as lines, with the differing lines marked. Pure.
 
-Everything in a pair comes from traffic, and is redacted as the store keeps it. Rule: the result is bounded, and says
-where it was cut. A difference at `$.items[1].id` marks the line with exactly this path. The store keeps only the first
-items of an array; if no line has the path, the difference marks all lines with the same path apart from indexes.
+Everything in a pair comes from traffic and is already redacted. Rule: the result is bounded, and says where it
+was cut. A difference at `$.items[1].id` marks the line with exactly this path. The store has only the first
+items of an array. If no line has the path, the difference marks all lines whose paths differ only in indexes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _WHOLE_BODY = ("body", "bytes", "text:")  # the lines of such bodies have no pat
 
 
 class ResponseLine(NamedTuple):
-    """One line of a body, or one header as `name: value`; `differs`: the other side has something else there."""
+    """One line of a body, or one header as `name: value`.
+
+    `differs` says that the other side has something else there.
+    """
 
     text: str
     differs: bool
@@ -36,7 +39,7 @@ class ResponseLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SideOfPair:
-    """One side's response; `is_cut` says that the store or this view has left out a part of it."""
+    """One side's response. `is_cut` says that the store or this view has left out a part of it."""
 
     status: int
     status_differs: bool
@@ -48,7 +51,7 @@ class SideOfPair:
 
 @dataclass(frozen=True, slots=True)
 class ComparedPair:
-    """A pair, side by side, with its differences; `more` counts differences that are not shown."""
+    """A pair side by side, with its differences. `more` counts the differences that are not shown."""
 
     at: str
     method: str
@@ -61,7 +64,7 @@ class ComparedPair:
     more: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the pair as JSON data; a line is {"text", "differs"}."""
+        """Return the pair as JSON data. Each line is {"text", "differs"}."""
         return {
             **asdict(self),
             "legacy": _side_json(self.legacy),
@@ -78,7 +81,7 @@ def _side_json(side: SideOfPair) -> dict[str, Any]:
 
 
 def latest_pairs(examples: Iterable[Example], most: int) -> list[ComparedPair]:
-    """Return the latest examples side by side; a pair that was too large to store is left out."""
+    """Return the latest examples side by side, except pairs that were too large to store."""
     whole = sorted((each for each in examples if each.pair), key=lambda each: -each.at)
     return [compare_side_by_side(each) for each in whole[:most]]
 
@@ -145,7 +148,7 @@ def _header_line(name: str, value: str, marked: Collection[tuple[str, str]]) -> 
 
 
 def _body_lines(text: str, paths: Sequence[str]) -> tuple[list[ResponseLine], bool]:
-    """Return the lines of a body, and whether some were left out."""
+    """Return (lines of a body, whether some lines were left out)."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -166,14 +169,14 @@ def _body_lines(text: str, paths: Sequence[str]) -> tuple[list[ResponseLine], bo
 
 
 class _PlacedLine(NamedTuple):
-    """A line of pretty JSON, and the path of the value that begins there; empty for a closing bracket."""
+    """A line of pretty JSON, and the path of the value that begins there. The path is empty for a closing bracket."""
 
     path: str
     text: str
 
 
 def _json_lines(value: Any, path: str, lead: str, tail: str) -> Iterator[_PlacedLine]:
-    """Yield a JSON value, one member or item on each line; `lead` stands before it, `tail` after it."""
+    """Yield the lines of a JSON value, one for each member or item. `lead` stands before the value, `tail` after it."""
     indent = lead[: len(lead) - len(lead.lstrip())]
     if not isinstance(value, dict | list) or not value:
         yield _PlacedLine(path, f"{lead}{json.dumps(value, ensure_ascii=False)}{tail}")
@@ -188,7 +191,7 @@ def _json_lines(value: Any, path: str, lead: str, tail: str) -> Iterator[_Placed
 
 
 def _with_plain_hidden_steps(path: str) -> str:
-    """Return a path with each hidden step written in one way: `.<key 8>`."""
+    """Return a path in which each hidden step has the same notation: `.<key 8>`."""
     return _HIDDEN_STEP.sub(r".<key \1>", path)
 
 

@@ -1,10 +1,10 @@
-"""The current rules of each route, read from compare/; a file is read again when it changes.
+"""Caches the current rules of each route from compare/. If a file changes, it is read again.
 
 A route has the rules of compare/NAME.yaml, followed by those of compare/_all.yaml.
 
-Rule: rules judge responses and never affect traffic. A file with problems gives no rules, and the log says so
-once for each state of the file. Each file is checked at most once a second. A file that is written in place, and
-may be incomplete, leaves the previous rules in force until nobody has written to it for 3 s.
+Rule: rules judge responses and never affect traffic. If a file has problems, none of its rules apply, and the
+log reports this once for each state of the file. Each file is checked at most once a second. If a file is
+written in place and may be incomplete, the previous rules stay in force until nobody has written to it for 3 s.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STABLE_AFTER_S = 3.0  # seconds, as for the table
 
 
 class _LoadedRules(NamedTuple):
-    """The content of a file; `why_not` says why it cannot be read."""
+    """The content of a file. If it cannot be read, `why_not` says why."""
 
     file: RulesFile = RulesFile(Rules.none)
     ends_line: bool = True
@@ -37,12 +37,15 @@ class _LoadedRules(NamedTuple):
 
     @property
     def entry_count(self) -> int:
-        """Return the number of rules and shown paths, expired ones included."""
+        """Return the number of rules and shown paths, including expired ones."""
         listed = (self.file.rules.rules, self.file.shown, self.file.expired)
         return sum(len(each) for each in listed)
 
     def may_be_beginning_of_file(self, before: _LoadedRules) -> bool:
-        """Return whether this content may be incomplete, because it has problems, no last line end, or fewer entries than `before`."""
+        """Return whether this content may be incomplete.
+
+        It may be if it has problems, no last line end, or fewer entries than `before`.
+        """
         return (
             bool(self.file.problems) or not self.ends_line or self.entry_count < before.entry_count
         )
@@ -50,7 +53,7 @@ class _LoadedRules(NamedTuple):
 
 @dataclass(slots=True)
 class _CacheEntry:
-    """The content of one file, with the time of the last check and the file's signature at that time."""
+    """The content of one file, the time of the last check, and the file's signature at that time."""
 
     refreshed_at_s: float
     signature: Signature
@@ -67,7 +70,10 @@ class _CacheEntry:
     def record_change_and_check_settling(
         self, signature: Signature, found: _LoadedRules, now_s: float
     ) -> bool:
-        """Remember when a file changed; return whether somebody may still be writing it, so that `found` may be incomplete."""
+        """Remember when a file changed.
+
+        Return whether somebody may still be writing it, so that `found` may be incomplete.
+        """
         if self.changed != signature:
             self.changed, self.changed_at_s = signature, now_s
         is_renamed = self.signature and signature and self.signature[:2] != signature[:2]
@@ -136,7 +142,7 @@ class RulesCache:
         return entry.rules
 
     def _last_known_rules(self, name: str) -> Rules:
-        """Return the previous rules while the file system does not answer; log that once."""
+        """Return the previous rules, because the file system does not answer. Log this once."""
         if name not in self._reported_silent:
             self._reported_silent.add(name)
             what = "%s cannot be read in time: the rules that were read last stay in force, if there are any"
@@ -146,7 +152,7 @@ class RulesCache:
 
 
 def read_rules_bytes(path: Path) -> bytes:
-    """Return the bytes of a rules file; if it is too large, return only enough bytes to show that."""
+    """Return the bytes of a rules file. If the file is too large, return only enough bytes to show this."""
     return read_regular(path, MAX_BYTES + 1)
 
 

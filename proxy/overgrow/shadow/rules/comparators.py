@@ -1,9 +1,8 @@
-"""What a rule allows: a small set of comparators, each a question about one difference.
+"""The comparators: each decides whether it allows one difference at the path of its rule.
 
-Pure. A comparator is asked about the path of its rule only, and returns whether it allows the difference there.
-It sees the kind of the difference and the likeness of the values, never the values: so a stored difference gets
-the same result as a fresh one. Only Ignore allows a value that one side lacks. The narrowest comparator that
-explains a difference is the right one.
+Pure. A comparator sees the kind of the difference and the likeness of the values, but never the values. A
+stored difference therefore gets the same result as a fresh one. Only Ignore allows a value that one side lacks.
+The narrowest comparator that explains a difference is the right one.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ _WHOLES = frozenset({"status", "body", "bytes", "bytes[*]", "header:content-enco
 
 
 def has_comparable_types(part: Part) -> bool:
-    """Return whether both values are numbers or both texts, so that a gap between them counts."""
+    """Return whether both values are numbers or both are texts. Only then a gap between them counts."""
     types = {part.control, part.candidate}
     return types <= _NUMBERS or types == {"str"}
 
 
 class ProposalThreshold(NamedTuple):
-    """What is needed before a comparator is proposed: how many pairs have the path, how many differ there, and which share."""
+    """The conditions for proposing a comparator: a number of pairs, a number of differing pairs, and a share."""
 
     seen: int
     different: int
@@ -42,10 +41,10 @@ class ProposalThreshold(NamedTuple):
 
 
 class _Comparator:
-    """What all comparators have in common; `word` is the name of the comparator in a rule.
+    """The base of all comparators. `word` is the name of the comparator in a rule.
 
-    `argument` is an example of what follows the word. `needs_values`: the decision depends on the values, too, and
-    not only on the kind of the difference.
+    `argument` is an example of the text after the word. `needs_values` says that the decision depends on the
+    values as well as on the kind of the difference.
     """
 
     __slots__ = ()
@@ -56,19 +55,22 @@ class _Comparator:
 
     @classmethod
     def parse(cls, argument: str) -> Self | None:
-        """Return this comparator for the text that a rule writes as its argument; None if the text is not a valid argument."""
+        """Return this comparator with the argument that a rule writes; None if the argument is invalid."""
         return None if argument else cls()
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:  # noqa: ARG003
         """Return the narrowest comparator of this class that allows all these parts.
 
-        None if no comparator allows them, or if the parts do not tell which one would.
+        Return None if no comparator allows them, or if the parts do not show which one would.
         """
         return None
 
     def why_misplaced_at(self, path: str) -> tuple[str, str] | None:
-        """Return why the comparator can never allow anything at a path, and the fix; None if it can."""
+        """Return why the comparator can never allow anything at a path, and the fix.
+
+        None if it can allow something there.
+        """
         if path in _WHOLES:
             return f"{self} applies to values only", "Write how: ignore."
         return None
@@ -82,7 +84,10 @@ class _ArrayComparator(_Comparator):
     needs_values = False
 
     def why_misplaced_at(self, path: str) -> tuple[str, str] | None:
-        """Return why the comparator can never allow anything at a path, and the fix; None if it can."""
+        """Return why the comparator can never allow anything at a path, and the fix.
+
+        None if it can allow something there.
+        """
         if not path.startswith("$"):
             fix = "Arrays are compared in JSON only; their paths begin with $."
             return f"{self} applies to arrays only", fix
@@ -117,7 +122,7 @@ class Ignore(_Comparator):
 
 @dataclass(frozen=True, slots=True)
 class Unordered(_ArrayComparator):
-    """The items of an array may be in any order; equal items are paired."""
+    """The items of an array may be in any order. Equal items are paired."""
 
     word = "unordered"
 
@@ -136,7 +141,7 @@ class Unordered(_ArrayComparator):
 
 @dataclass(frozen=True, slots=True)
 class KeyedBy(_ArrayComparator):
-    """The items of an array may be in any order; items with the same value of one member are paired."""
+    """The items of an array may be in any order. Items with the same value of one member are paired."""
 
     word = "keyed_by"
     argument = "NAME"
@@ -168,13 +173,13 @@ class NumberTolerance(_Comparator):
 
     @classmethod
     def parse(cls, argument: str) -> Self | None:
-        """Return the comparator for a plain decimal number that is not negative."""
+        """Return the comparator for a plain decimal number of at least zero."""
         number = numeric_value_of(argument)
         return cls(number) if number is not None and number >= 0 else None
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:
-        """Return the comparator that allows the largest gap of the parts; None if a gap is not known."""
+        """Return the comparator that allows the largest gap of the parts; None if one of the gaps is unknown."""
         gaps = [part.gap for part in parts if part.gap is not None]
         if len(gaps) < len(parts) or not all(map(has_comparable_types, parts)):
             return None
@@ -208,7 +213,10 @@ class TimestampWithin(_Comparator):
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:
-        """Return the comparator with the smallest bound of ROUND_BOUNDS_S that no gap exceeds; None if a gap is not known."""
+        """Return the comparator with the smallest bound in ROUND_BOUNDS_S that covers all gaps.
+
+        None if a gap is unknown.
+        """
         if not all(map(has_comparable_types, parts)):
             return None
         gaps_s = [part.gap_s for part in parts]
@@ -230,9 +238,10 @@ class TimestampWithin(_Comparator):
 
 @dataclass(frozen=True, slots=True)
 class SameShape(_Comparator):
-    """Two values that look alike may differ: uuids, tokens of one length, texts that differ in numbers only.
+    """Values that look alike may differ: uuids, tokens of one length, texts that differ only in numbers.
 
-    `pieces` are the uuids, tokens and numbers of a text that may differ, counted from 1; empty means all of them.
+    The uuids, tokens and numbers in a text are its pieces. `pieces` are the numbers, from 1, of those that may
+    differ; empty means all pieces.
     """
 
     word = "same_shape"
@@ -242,7 +251,10 @@ class SameShape(_Comparator):
 
     @classmethod
     def parse(cls, argument: str) -> Self | None:
-        """Return the comparator for pieces as a rule writes them, `2` or `2 5`; no argument means all pieces."""
+        """Return the comparator for pieces in the notation of a rule: `2` or `2 5`.
+
+        A missing argument means all pieces.
+        """
         if not argument:
             return cls()
         if not _PIECES.fullmatch(argument):
@@ -282,7 +294,7 @@ def parse_comparator(word: str, argument: str = "") -> Comparator | None:
 
 
 def describe_comparators(form: str) -> str:
-    """Return all comparators as a list for people; `form` shows how a word is written with its argument."""
+    """Return all comparators as a list for people. `form` shows how a word and its argument are written."""
     return join_or(
         [
             form.format(word=each.word, argument=each.argument) if each.argument else each.word
@@ -292,6 +304,6 @@ def describe_comparators(form: str) -> str:
 
 
 def narrowest_comparator(parts: Sequence[Part]) -> Comparator:
-    """Return the narrowest comparator that allows all that was found at one path."""
+    """Return the narrowest comparator that allows all differences found at one path."""
     found = (each.narrowest_for(parts) for each in reversed(COMPARATORS))
     return next(each for each in found if each is not None)

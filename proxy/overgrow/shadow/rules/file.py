@@ -1,7 +1,7 @@
-"""The rules of compare/<route>.yaml, read from its text.
+"""Parses the text of compare/<route>.yaml into rules.
 
-Pure: text and today's date are arguments. Every problem has a line, a column and a fix; problems are in file order.
-A file with problems gives no rules at all, because a rule that is misread could hide a difference.
+Pure: text and today's date are arguments. Every problem has a line, a column and a fix, and problems are in
+file order. If a file has problems, none of its rules apply, because a misread rule could hide a difference.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ _CODES_OF_YAML: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class RulesFile:
-    """The content of a file: the rules that apply today (none if the file has problems), the problems, the expired entries."""
+    """The content of a file: the rules that apply today, the problems, the expired entries.
+
+    With problems, there are no rules.
+    """
 
     rules: Rules
     problems: tuple[Problem, ...] = ()
@@ -90,7 +93,7 @@ def parse_rules_file(text: bytes, *, file: str, today: date) -> RulesFile:
 
 
 def parse_rules_tree(text: str) -> Node:
-    """Return the root of a rules file; raise YamlSyntaxError unless the text is one well-formed document."""
+    """Return the root of a rules file. If the text is not one well-formed document, raise YamlSyntaxError."""
     return parse_tree(text, fix_if_empty="Write version: 1 and rules.", takes_tags=True)
 
 
@@ -111,7 +114,7 @@ def _read_root(reading: FileReading, text: bytes) -> Node | None:
 
 
 def _read_entries(reading: FileReading, root: Node) -> tuple[list[Rule], list[ShownPath]]:
-    """Return all rules and all shown paths that could be read."""
+    """Return all valid rules and all valid shown paths."""
     fields = _read_mapping(reading, root, _TOP)
     if fields is None:
         return [], []
@@ -137,7 +140,7 @@ def _read_version(reading: FileReading, node: Node, label: str) -> None:  # noqa
 
 
 def _build_list_reader(read_one: Callable[[FileReading, Node], Entry | None]) -> Reader:
-    """Return a reader for a list of entries; it drops and reports an entry that repeats an earlier one."""
+    """Return a reader for a list of entries. The reader drops and reports an entry that repeats an earlier one."""
 
     def read_list(reading: FileReading, node: Node, label: str) -> list[Entry]:
         if node.kind != "list":
@@ -167,7 +170,7 @@ def _read_unrepeated_entries(
 
 
 def _read_rule(reading: FileReading, node: Node) -> Rule | None:
-    """Return the rule at a node, or None after reporting its problems."""
+    """Return the rule at a node. If it is invalid, report its problems and return None."""
     before = len(reading.problems)
     values, nodes = _read_entry(reading, node, _RULE)
     if "path" in values and "how" in values:
@@ -178,7 +181,7 @@ def _read_rule(reading: FileReading, node: Node) -> Rule | None:
 
 
 def _read_shown_path(reading: FileReading, node: Node) -> ShownPath | None:
-    """Return the path in one item of the list `show`; if the item is invalid, report why and return None."""
+    """Return the path in one item of the list `show`. If the item is invalid, report why and return None."""
     before = len(reading.problems)
     values, nodes = _read_entry(reading, node, _SHOWN)
     path = values.get("path", "")
@@ -190,7 +193,7 @@ def _read_shown_path(reading: FileReading, node: Node) -> ShownPath | None:
 
 
 def _read_entry(reading: FileReading, node: Node, readers: Mapping[str, Reader]) -> Fields:
-    """Return the fields of an entry, and report each that is missing."""
+    """Return the fields of an entry. Report each missing field."""
     fields = _read_mapping(reading, node, readers)
     if fields is None:
         return Fields({}, {})
@@ -201,7 +204,7 @@ def _read_entry(reading: FileReading, node: Node, readers: Mapping[str, Reader])
 
 
 def _read_text(reading: FileReading, node: Node, label: str) -> str:  # noqa: ARG001  a Reader
-    """Return the text of a scalar that is not empty."""
+    """Return the text of a scalar, which must not be empty."""
     text = node.text.strip() if node.kind == "scalar" and not is_null(node) else ""
     if not text:
         raise FieldError("text-expected", f"{label} is not text", _WANTED[label])
@@ -260,7 +263,10 @@ def _read_kinds(reading: FileReading, node: Node, label: str) -> tuple[RuleKind,
 
 
 def overlaps(one: Rule | ShownPath, other: Rule | ShownPath) -> bool:
-    """Return whether two entries for one path could both apply to one difference; two rules that share no kind cannot."""
+    """Return whether two entries for one path could both apply to one difference.
+
+    Rules without a common kind cannot.
+    """
     if isinstance(one, Rule) and isinstance(other, Rule) and one.kinds and other.kinds:
         return not {*one.kinds}.isdisjoint(other.kinds)
     return True

@@ -1,8 +1,8 @@
 """Decides whether the current rules cover a stored difference, without its values.
 
-Pure. The same comparators decide as during the comparison, from the same likeness. Rule: when in doubt, the
-difference is not covered. There are two reasons for doubt: rules that pair the items of arrays have changed since,
-or the group has differences at several places and a rule is about only one of them.
+Pure. The comparators of the comparison decide again, from the same likeness. Rule: in doubt, the difference is
+not covered. There are two reasons for doubt. Rules that pair the items of arrays may have changed since. Or the
+group has differences at several places, and a rule is about only one of them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def build_coverage_check(rules: Rules) -> Callable[[Part], bool]:
 
 
 def _may_be_overridden(rule: Rule, rules: Rules) -> bool:
-    """Return whether a rule is for every route, and the route has a rule of its own about the same path."""
+    """Return whether a rule is for every route and the route has its own rule for the same path."""
     return rule.everywhere and not all(
         each.everywhere for each in rules.rules_about_shape(rule.path)
     )
 
 
 def build_undecided_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
-    """Return a function that finds a rule which may cover a difference but cannot be checked with the data kept."""
+    """Return a function that finds rules which may cover a difference but need data that was not stored."""
     explained = build_coverage_check(rules)
     names = {rule.name for rule in rules.rules}
 
@@ -62,12 +62,12 @@ def build_undecided_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
 
 
 def _is_limited_to_pieces(rule: Rule) -> bool:
-    """Return whether a rule names the pieces of a text that may differ; which pieces differ is not stored."""
+    """Return whether a rule names pieces of a text. The store does not have the pieces that differ."""
     return isinstance(rule.how, SameShape) and bool(rule.how.pieces)
 
 
 def rule_kind_of_part(part: Part) -> str:
-    """Return the kind of a stored difference, in the words that `kinds` of a rule uses."""
+    """Return the kind of a stored difference in the words of a rule's `kinds`."""
     return rule_kind_of(part.kind, _likeness_of_part(part))
 
 
@@ -87,7 +87,7 @@ def _likeness_of_part(part: Part) -> Likeness:
 
 
 def _paths_by_which_rules_name_part(part: Part) -> tuple[str, ...]:
-    """Return the paths that rules may use for the place of a difference."""
+    """Return the paths that rules may use for the place of a stored difference."""
     known = tuple(each for each in (part.place, part.other) if each not in {"", SEVERAL})
     return known if part.place in known else (part.path, *known)
 
@@ -102,9 +102,9 @@ def _current_pairing_rules(part: Part, rules: Rules) -> list[Rule]:
 
 
 def _is_paired_as_when_captured(part: Part, rules: Rules, names: Collection[str]) -> bool:
-    """Return whether the items of the arrays above a difference are paired by the same rules as when it was captured.
+    """Return whether the same rules as at the capture pair the items of the arrays above a difference.
 
-    Other rules would pair other items and so find other differences.
+    Other rules would pair other items, and so find other differences.
     """
     then = set(part.paired.split("\n")) - {""}
     return (

@@ -1,7 +1,7 @@
-"""The rules of one route: which differences a team accepts, at which exact paths.
+"""The rules of one route: the differences that a team accepts, each at an exact path.
 
-Pure; shadow/rules/file.py reads the file. A rule covers differences at its own path and nowhere else: a rule for
-`$.items[*].id` covers neither `$.items[*].idempotency_key` nor `$.items[*].id.inner`. Rules judge responses;
+Pure; shadow/rules/file.py reads the file. A rule covers only differences at its own path: a rule for
+`$.items[*].id` does not cover `$.items[*].idempotency_key` or `$.items[*].id.inner`. Rules judge responses;
 they never affect routing.
 """
 
@@ -34,8 +34,9 @@ _ITEM = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[(?:\d+|\*)\]|{KEYED_STEP})')
 class Rule:
     """One accepted difference. The rule applies up to the end of the day on which it expires.
 
-    `kinds` are the kinds of differences that the rule covers; empty means all kinds that `how` allows. A rule with
-    `everywhere` is for every route. It is used only if the route has no rule of its own about the place and the kind.
+    `kinds` are the kinds of differences that the rule covers; empty means all kinds that `how` allows. A rule
+    with `everywhere` is for every route. A rule with `everywhere` is used only if the route has no rule of its
+    own for the place and the kind.
     """
 
     path: str
@@ -59,7 +60,7 @@ class Rule:
 
     @property
     def needs_values(self) -> bool:
-        """Whether the likeness of the values, beside the kind of the difference, decides if the rule allows it."""
+        """Whether the decision also depends on the likeness of the values."""
         return bool(self.kinds) or self.how.needs_values
 
     @property
@@ -72,7 +73,7 @@ class Rule:
         return today <= self.expires
 
     def is_about_path(self, path: str) -> bool:
-        """Return whether the rule is about this path; `[*]` stands for any index or name."""
+        """Return whether the rule is about this path. `[*]` stands for any index or name."""
         return self.path == path or _compile_path_pattern(self.path).fullmatch(path) is not None
 
     def is_about_kind(self, kind: str) -> bool:
@@ -86,7 +87,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class ShownPath:
-    """A JSON path whose values may be stored as they are, up to and including the day it expires."""
+    """A JSON path whose values may be stored unchanged, up to the end of the day on which the entry expires."""
 
     path: str
     author: str
@@ -121,7 +122,7 @@ def _compile_path_pattern(path: str) -> re.Pattern[str]:
 
 
 def _index_key(path: str) -> str:
-    """Return the key of a path in the index; it is the same for a rule's path and for every path that the rule is about."""
+    """Return the key of a path in the index. A rule's path and every path that the rule is about have the same key."""
     shape = path_shape_of(path)
     if path.startswith(TREE_PREFIXES):
         return re.sub(rf"{NAMED_STEP}|\[\*\]", "", shape)
@@ -130,10 +131,10 @@ def _index_key(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Rules that apply, in file order; the first that allows a difference covers it.
+    """Rules that apply, in file order. The first rule that allows a difference covers the difference.
 
-    `show` are the paths whose values may be stored in the clear; they cover no difference. `is_broken`: the file of
-    these rules has problems, so it is unknown whether they forbid what rules for every route allow.
+    `show` are the paths whose values may be stored unchanged; they cover no differences. `is_broken` says that
+    the file of these rules has problems. Then it is unknown whether they replace rules for every route.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -152,7 +153,7 @@ class Rules:
     def with_shared_rules(self, other: Rules) -> Rules:
         """Return these rules of a route, followed by `other`, the rules for every route.
 
-        A rule for every route is used only where the route has no rule of its own.
+        A rule for every route is used only where the route lacks a rule of its own.
 
         If these rules are broken, they are returned alone.
         """
@@ -162,11 +163,14 @@ class Rules:
         return Rules((*self.rules, *shared), self.show | other.show) if other else self
 
     def __bool__(self) -> bool:
-        """Return whether there are any rules or shown paths."""
+        """Return whether there are rules or shown paths."""
         return bool(self.rules or self.show)
 
     def rules_at(self, path: str) -> list[Rule]:
-        """Return the rules about a path: the route's own rules before those for every route, exact paths before `[*]`."""
+        """Return the rules for a path: first the route's own rules, then those for every route.
+
+        Exact paths before `[*]`.
+        """
         near = self.index.get(_index_key(path)) if self.index else None
         if near is None:
             return []
@@ -178,9 +182,10 @@ class Rules:
     def find_covering_rule(
         self, kind: str, paths: tuple[str, ...], likeness: Callable[[], Likeness]
     ) -> Rule | None:
-        """Return the rule that allows a difference at a place, or None.
+        """Return the rule that allows a difference at a place; None if there is no such rule.
 
-        `paths` are those that rules may use for the place. The likeness is computed only if a rule needs it.
+        `paths` are the paths that rules may use for the place. The likeness is computed only if a rule needs
+        it.
         """
         near = [rule for path in dict.fromkeys(paths) for rule in self.rules_at(path)]
         if not near:
@@ -192,23 +197,26 @@ class Rules:
         return next((rule for rule in near if rule.allows(kind, values)), None)
 
     def pairing_comparator_at(self, path: str) -> Unordered | KeyedBy | None:
-        """Return how a rule pairs the items of the array at a path; None without such a rule."""
+        """Return the comparator by which a rule pairs the items of the array at a path.
+
+        None if there is no such rule.
+        """
         rule = self._find_pairing_rule_at(path)
         return rule.how if rule is not None and isinstance(rule.how, Unordered | KeyedBy) else None
 
     def rules_about_shape(self, path: str) -> tuple[Rule, ...]:
-        """Return the rules about a path or about any path of its shape, whatever the indexes."""
+        """Return the rules for any path of this path's shape, whatever the indexes."""
         return self.index.get(_index_key(path), ())
 
     def pairing_rules_above(self, path: str) -> list[Rule]:
-        """Return the rules that pair the items of the arrays that a path passes through."""
+        """Return the rules that pair the items of arrays above a path."""
         if not self.has_pairings:
             return []
         found = (self._find_pairing_rule_at(array) for array in _array_paths_above(path))
         return [rule for rule in found if rule is not None]
 
     def pairing_rules_above_shape(self, shape: str) -> list[Rule]:
-        """Return the rules that pair items of any array that a path of this shape passes through."""
+        """Return the rules that pair the items of arrays above any path of this shape."""
         if not self.has_pairings:
             return []
         near = (
@@ -222,7 +230,7 @@ class Rules:
 
 
 def _deciding_rules(near: list[Rule], kind: str) -> list[Rule]:
-    """Return the rules of `near` that decide about a kind: the route's own rules for it, else those for every route."""
+    """Return the rules of `near` that decide about a kind: the route's own rules, or else those for every route."""
     about = [rule for rule in near if rule.is_about_kind(kind)]
     return [rule for rule in about if not rule.everywhere] or about
 

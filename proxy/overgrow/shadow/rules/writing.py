@@ -1,6 +1,6 @@
 """Adds one rule to the text of compare/<route>.yaml. Pure: text in, text out.
 
-Rule: the new rule is appended; everything else in the file stays as it was, comments included.
+Rule: the new rule is appended. The rest of the file, including comments, stays unchanged.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from overgrow.yaml_file.tree import Node, YamlSyntaxError
 
 
 class CannotAddRule(Exception):
-    """A rule cannot be added to a file; the text says why and how to fix it."""
+    """A rule cannot be added to a file. The text says why, and how to fix it."""
 
 
 def file_text_with_rule(text: bytes | None, rule: Rule) -> bytes:
     """Return a file with one rule added at the end of its list.
 
-    `text` is None for a file that does not exist yet. Raises CannotAddRule if the result would not be a valid file.
+    `text` is None for a file that does not exist yet. If the result would be invalid, CannotAddRule is raised.
     """
     before = "version: 1\nrules: []\n" if text is None else text.decode("utf-8", "replace")
     after = _append_rule(before, rule).encode("utf-8")
@@ -55,7 +55,7 @@ def _append_rule(text: str, rule: Rule) -> str:
 
 
 def _find_rules_node(text: str) -> Node | None:
-    """Return the value of the key rules; None if a file has no such key."""
+    """Return the value of the key `rules`; None if a file lacks this key."""
     try:
         root = parse_rules_tree(text)
     except YamlSyntaxError:
@@ -73,7 +73,7 @@ def _last_leaf_node(node: Node) -> Node:
 
 
 def render_rule_as_yaml(rule: Rule, indent: str = "") -> str:
-    """Return a rule as YAML, one line a field; a value that YAML could misread is quoted."""
+    """Return a rule as YAML, one line for each field. A value that YAML could misread is quoted."""
     how = str(rule.how).split(" ", 1)
     value = how[0] if len(how) == 1 else f"{{{how[0]}: {_quote_if_needed(how[1])}}}"
     lines = (

@@ -1,1 +1,1 @@
-"""What is compared, and what a difference is. Pure."""
+"""The values of a comparison: responses, differences, and the likeness of values. Pure."""

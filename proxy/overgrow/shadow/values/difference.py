@@ -1,8 +1,8 @@
-"""The vocabulary of a comparison: the kinds of differences, their paths and their severity.
+"""Defines differences: their kinds, paths and severity.
 
-Pure. The kind decides the severity: a change that can break a client (status, type, structure) is
-high, a different value is medium, an addition is low. A path names one place exactly; its shape, with `[*]` for every
-index, is what rules and groups refer to.
+Pure. The kind decides the severity: a change that can break a client (status, type, structure) is high, a
+different value is medium, an addition is low. A path names one place exactly. Rules and groups refer to its
+shape, which has `[*]` for every index.
 """
 
 from __future__ import annotations
@@ -95,12 +95,13 @@ MAX_PATH = 1000  # characters; a longer path is cut, and no rule may have one
 
 
 class Likeness(NamedTuple):
-    """What two values have in common, without the values: all that a rule asks of them.
+    """What two values have in common, without the values. A rule needs to know nothing else about them.
 
-    `gap` is the distance of two numbers, `gap_s` the seconds between two times in one notation, both rounded up
-    and None for other values. `alike`: the values have the same shape. `one_type`: both are texts, integers,
-    decimals, and so on. `pieces` are the numbers, from 1, of the pieces in which two texts of one shape differ;
-    None if there are none or they are not known any more. `change`: how the classes of the values differ.
+    `gap` is the distance of two numbers, and `gap_s` the seconds between two times in one notation. Both are
+    rounded up, and are None for other values. `alike` says that the values have the same shape. `one_type` says
+    that both are texts, both integers, both decimals, and so on. `pieces` are the numbers, from 1, of the
+    pieces in which two texts of one shape differ; None if there are none, or if they are no longer known.
+    `change` says how the classes of the values differ.
     """
 
     gap: float | None = None
@@ -116,10 +117,11 @@ UNLIKE: Final = Likeness()
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where the responses differ; values as text, not redacted, empty if a side has none.
+    """One place where the responses differ. The values are texts and not redacted; a value is empty if a side lacks it.
 
-    `rule` names the rule that covers it (`PATH HOW`), or is None. `paired`: the rules by which the items
-    of the enclosing arrays were paired. `other`: another path by which a rule may name the same place, if any.
+    `rule` names the rule that covers the difference (`PATH HOW`), or is None. `paired` has the rules that
+    paired the items of enclosing arrays. `other` is another path that a rule may use for the same place, if
+    there is one.
     """
 
     kind: Kind
@@ -147,8 +149,9 @@ class Difference:
 class Comparison:
     """The result of comparing two responses.
 
-    `truncated`: there are more differences than `differences` lists; this does not affect the verdict.
-    `undecided`: why the bodies could not be compared to the end; then only `mismatched` is proven.
+    `truncated` says that there are more differences than `differences` lists; this does not affect the verdict.
+    `undecided` says why the bodies could not be compared to the end. In this case the only verdict that can be
+    proven is `mismatched`.
     """
 
     verdict: Verdict
@@ -158,7 +161,7 @@ class Comparison:
 
     @property
     def severity(self) -> Severity | None:
-        """The highest severity among differences that no rule covers; None unless mismatched."""
+        """The highest severity of differences that no rule covers; None if the verdict is not `mismatched`."""
         found = {each.severity for each in self.differences if each.rule is None}
         return next((each for each in _GRAVEST_FIRST if each in found), None)
 
@@ -202,7 +205,7 @@ def escape_unprintable(text: str) -> str:
 
 
 def _escape_character(character: str) -> str:
-    """Return a character as JSON escapes it, beyond U+FFFF as a pair of surrogates."""
+    """Return a character as JSON escapes it. A character beyond U+FFFF becomes a pair of surrogates."""
     named = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}.get(character)
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return named or "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
@@ -214,7 +217,7 @@ def json_quote(text: str) -> str:
 
 
 def shorten(text: str) -> str:
-    """Return a text made printable; a long one is cut to MAX_RENDERED characters and ends with its full length."""
+    """Return a printable text. A long text is cut to MAX_RENDERED characters and ends with its full length."""
     if len(text) <= MAX_RENDERED:
         return escape_unprintable(text)
     return f"{escape_unprintable(text[:MAX_RENDERED])}… ({len(text)} characters)"
@@ -232,7 +235,7 @@ class NotANumber:
 
 
 def json_type_of(value: object) -> str:
-    """Return the name of a JSON value's type; integers and other numbers are two types."""
+    """Return the name of a JSON value's type. Integers and other numbers are two types."""
     return _TYPES[type(value)]
 
 

@@ -1,8 +1,8 @@
-"""The kinds of differences that a rule may name: those of a Difference, and finer ones.
+"""The kinds of differences that a rule may name: the kinds of a Difference, and finer kinds.
 
-Pure. Rule: each change of a value's class is a kind of its own, so that a rule for one change does not hide another:
-"sometimes null instead of a number" is one kind, "text instead of a number" another. The change is found from the
-values during a comparison, and from the stored types later; both ways give the same kind.
+Pure. Rule: each change of a value's class is a kind of its own, so that a rule for one change does not hide
+another: "sometimes null instead of a number" is one kind, "text instead of a number" another. During a
+comparison the change is found from the values, and later from the stored types. Both ways give the same kind.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ _CONTAINERS = frozenset({"array", "object"})
 
 
 def class_change_between(control: object, candidate: object) -> Change:
-    """Return how the classes of two JSON values, or of two texts, differ; empty if they do not."""
+    """Return how the classes of two JSON values, or of two texts, differ; empty if they are the same."""
     return _change_between_classes(_class_of_value(control), _class_of_value(candidate))
 
 
 def class_change_between_stored_types(path: str, control: str, candidate: str) -> Change:
-    """Return the result of class_change_between for two values of which only the stored types are known."""
+    """Return the result of class_change_between for two values, but from their stored types."""
     if not path.startswith("$"):  # texts: only empty ones are a class of their own
         return _change_between_classes(
             _ValueClass("text", "", not control), _ValueClass("text", "", not candidate)
@@ -120,7 +120,7 @@ def _change_between_classes(control: _ValueClass, candidate: _ValueClass) -> Cha
 
 
 def _change_within_class(control: _ValueClass, candidate: _ValueClass) -> Change:
-    """Return how two values of one class differ: whole or decimal number, empty or not."""
+    """Return how two values of the same class differ: whole or decimal number, empty or not."""
     if control.name == "number":
         return "integer-decimal" if control.type != candidate.type else ""
     return "empty" if control.name and control.is_empty is not candidate.is_empty else ""
@@ -139,7 +139,7 @@ def _change_from_null(other: _ValueClass) -> Change:
 
 
 def rule_kind_of(kind: str, likeness: Likeness) -> str:
-    """Return the kind of a difference in the words that `kinds` of a rule uses, which are finer than Difference.kind."""
+    """Return the kind of a difference in the words of a rule's `kinds`, which are finer than Difference.kind."""
     change = likeness.change
     if change == "empty":
         return change if kind in _MAY_BE_EMPTY else kind
@@ -149,5 +149,5 @@ def rule_kind_of(kind: str, likeness: Likeness) -> str:
 
 
 def is_kind_covered(kind: str, kinds: Collection[str]) -> bool:
-    """Return whether a rule with these `kinds` covers a kind: it lists the kind, or a wider kind that includes it."""
+    """Return whether a rule with these `kinds` covers a kind: the rule lists the kind, or a wider kind."""
     return kind in kinds or any(kind in WIDER.get(each, ()) for each in kinds)

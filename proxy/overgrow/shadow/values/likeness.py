@@ -1,8 +1,8 @@
-"""How alike two values are, expressed without the values: all that a rule ever asks of them.
+"""Measures how alike two values are, and expresses the result without the values.
 
-Pure. A comparison and a later judgement of stored differences ask the same comparators, which see only a
-Likeness, so that both reach the same result. A Likeness reveals little of the values: distances are rounded up to
-two digits, distances in time to whole seconds, minutes, hours or days.
+Pure. A comparison and a later judgement of stored differences use the same comparators. The comparators see
+only a Likeness, so that both reach the same result. A Likeness reveals little of the values: distances are
+rounded up to two digits, distances in time to whole seconds, minutes, hours or days.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MIN_GAP, _MAX_GAP = Decimal("1e-300"), Decimal("1e300")  # smaller ones are zer
 
 
 def round_up_gap(gap: Decimal) -> float | None:
-    """Return a distance rounded up to two digits; None if it is larger than any tolerance."""
+    """Return a distance rounded up to two digits. None if the distance is larger than any tolerance."""
     if gap >= _MAX_GAP:
         return None
     return float(_TWO_DIGITS.plus(max(gap, _MIN_GAP))) if gap else 0.0
@@ -56,7 +56,7 @@ _NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
 
 
 def numeric_value_of(value: object) -> Decimal | None:
-    """Return the value of a number, or of a text that is written as a number; None for any other value."""
+    """Return the value of a number, or of a text that is a number; None for any other value."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -80,7 +80,7 @@ def gap_between(control: object, candidate: object) -> Decimal | None:
 
 
 class Instant(NamedTuple):
-    """A point in time and the notation it was written in; times in two notations are never compared."""
+    """A point in time, and the notation in which it was written. Times in different notations are never compared."""
 
     notation: str
     at: datetime
@@ -167,7 +167,7 @@ MAX_SHAPED = 4096  # characters: longer values have no shape
 
 
 def have_same_value_shape(control: object, candidate: object) -> bool:
-    """Return whether two values of one type look alike; containers and null never do."""
+    """Return whether two values of one type look alike. Containers and null never look alike."""
     if isinstance(control, str) and isinstance(candidate, str):
         return _have_same_text_shape(control, candidate)
     if bool in (type(control), type(candidate)):
@@ -209,12 +209,12 @@ _JOINED = re.compile(
 
 
 def text_skeleton(text: str) -> str:
-    """Return text with each uuid, token, nonce and number replaced by its kind; the rest is unchanged."""
+    """Return a text with each uuid, token, nonce and number replaced by the word for its kind."""
     return _split_skeleton_and_pieces(text)[0]
 
 
 def variable_pieces_of(text: str) -> list[str]:
-    """Return the pieces of a text that its skeleton replaces by kinds; numbers that belong together are one piece."""
+    """Return the uuids, tokens, nonces and numbers of a text. Numbers that belong together are one piece."""
     return [*_split_skeleton_and_pieces(text)[1]]
 
 
@@ -241,7 +241,10 @@ def _piece_placeholder(found: re.Match[str]) -> str:
 
 
 def characters_to_read(control: object, candidate: object) -> int:
-    """Return how many characters likeness_of reads of two values; 0 if one of them is no text, or is too long to be read."""
+    """Return how many characters `likeness_of` reads of two values.
+
+    0 if one of them is not a text, or is too long to be read.
+    """
     if not (isinstance(control, str) and isinstance(candidate, str)):
         return 0
     length = max(len(control), len(candidate))
@@ -249,7 +252,7 @@ def characters_to_read(control: object, candidate: object) -> int:
 
 
 def differing_piece_numbers(control: object, candidate: object) -> tuple[int, ...] | None:
-    """Return the numbers of the pieces that differ in two texts of one skeleton; None if there are no such pieces."""
+    """Return the numbers of the pieces that differ in two texts with the same skeleton; None for any other values."""
     if not (isinstance(control, str) and isinstance(candidate, str)):
         return None
     if max(len(control), len(candidate)) > MAX_SHAPED or _are_tokens_of_one_form(

@@ -1,7 +1,7 @@
-"""How the paths of differences are written, and which paths lie in a body.
+"""The syntax of the paths of differences, and which paths lie in a body.
 
-Pure. `$...` is the path of a JSON value. In a family of bodies that are trees of named elements, a path begins with
-the name of the family: `html:/body/p[2]/@class`.
+Pure. `$...` is the path of a JSON value. If the bodies of a family are trees of named elements, a path begins
+with the name of the family: `html:/body/p[2]/@class`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OTHER_PATHS = re.compile(
 
 
 def reason_not_a_path(path: str) -> str:
-    """Return why no difference can have this path; empty if one can."""
+    """Return why a text cannot be the path of a difference; empty if it can."""
     if len(path) >= MAX_PATH:
         return f"is longer than {MAX_PATH - 1} characters"
     if not path.startswith("$"):

@@ -1,6 +1,6 @@
-"""What is compared: whole responses, and the request headers that make two responses comparable.
+"""Defines what is compared: whole responses, and the request headers that make two responses comparable.
 
-Pure. A ResponseSnapshot is what a side sent, with nothing decoded; the comparison interprets it.
+Pure. A ResponseSnapshot holds a response exactly as a side sent it. The comparison decodes and interprets it.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class FingerprintBuilder:
 
 @dataclass(frozen=True, slots=True)
 class ResponseSnapshot:
-    """One side's response: header lines in order with names in lower case, the body as sent.
+    """One side's response: header lines in order with names in lower case, and the body as it was sent.
 
-    A body that is too large to keep has a fingerprint instead, and `body` is empty.
+    If the body is too large to keep, `body` is empty and there is a fingerprint instead.
     """
 
     status: int
@@ -58,7 +58,7 @@ class ResponseSnapshot:
         return [_decode_and_strip(value) for key, value in self.headers if key.lower() == name]
 
     def joined_header(self, name: bytes) -> str | None:
-        """Return a header's values joined to one, as RFC 9110 5.3 joins them; None if there is no such header."""
+        """Return a header's values joined into one, as in RFC 9110 5.3; None if there is no such header."""
         values = self.header_values(name)
         return ", ".join(values) if values else None
 
@@ -72,16 +72,16 @@ _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"
 
 
 def drop_conditions_and_ranges(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
-    """Return a request's headers without ranges, and without conditions that ask for the resource only if it has changed.
+    """Return a request's headers without ranges and without conditions that ask only for a changed resource.
 
-    Conditions that protect a write stay (If-Match, If-Unmodified-Since, If-None-Match: *): without them a copy
+    Conditions that protect a write stay (If-Match, If-Unmodified-Since, If-None-Match: *). Without them, a copy
     could write although the request itself was refused.
     """
     return tuple(each for each in headers if not _is_condition_or_range(*each))
 
 
 def has_conditions_or_ranges(headers: Headers) -> bool:
-    """Return whether a request asks for a range, or for the resource only if it has changed.
+    """Return whether a request asks for a range, or only for a changed resource.
 
     The response to such a request may be less than the whole resource.
     """
