@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from overgrow.identity.formats import express
 from overgrow.identity.formats.signed_text import Session
 from overgrow.identity.sessions.session_keys import SessionKeys, lookup_in, user_in
 from overgrow.identity.sessions.users import UserTable
-from overgrow.identity.stores.redis import RedisStore
 from overgrow.identity.stores.sql import SqlStore, instant_s
 from overgrow.routing.identity import Identity, Refusal
+
+if TYPE_CHECKING:
+    from overgrow.identity.stores.redis import RedisStore
 
 PREFIX = "sess:"  # connect-redis
 KEYS = SessionKeys(express.USER_ID)
@@ -93,7 +96,7 @@ class ExpressSessions:
         return None
 
     def _session(self, session_id: str, now_s: float) -> Session | Refusal:
-        if isinstance(self.store, RedisStore):
+        if not isinstance(self.store, SqlStore):
             data = self.store.get(PREFIX + session_id)
             return Refusal("unknown-session") if data is None else express.read_stored_session(data)
         query = self.session_query or self._table(self.store).query
@@ -107,7 +110,7 @@ class ExpressSessions:
         return express.read_stored_session(_json_bytes(rows[0].get("data")))
 
     def _renew(self, session_id: str, lifetime_s: float, now_s: float) -> None:
-        if isinstance(self.store, RedisStore):
+        if not isinstance(self.store, SqlStore):
             self.store.renew(PREFIX + session_id, lifetime_s)
             return
         renewal = self.renewal_query
