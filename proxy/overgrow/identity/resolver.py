@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from overgrow.identity.readability import Readability
 from overgrow.identity.reader import (
     Fetched,
     IdentityReader,
@@ -29,6 +30,7 @@ from overgrow.routing.identity import Identity, IdentitySource, Refusal, Subject
 LOG = logging.getLogger("overgrow.identity")
 
 FETCH_LIMIT_S = 5.0  # for one question to a store
+AWAY_SHOWN_S = 60.0  # after the last failure, if nobody has asked since
 AWAY_S = 1.0  # before a store that was away is asked again
 MAX_CACHED = 10_000  # users whose answers one worker keeps
 
@@ -57,6 +59,7 @@ class ReaderState:
 
     def __init__(self, reader: IdentityReader, stopwatch: Callable[[], float]) -> None:
         self.reader = reader
+        self.readability = Readability(stopwatch)
         self._stopwatch = stopwatch
         self._cached: dict[bytes, _Cached] = {}
         self._asking: dict[bytes, asyncio.Task[Outcome | Unavailable]] = {}
@@ -67,8 +70,9 @@ class ReaderState:
 
     @property
     def away(self) -> Unavailable | None:
-        """Why the store does not answer; None if it does, as far as is known."""
-        return self._away
+        """Why the store does not answer; None if it does, as far as was seen in the last minute."""
+        is_old = self._stopwatch() - self._away_until_s > AWAY_SHOWN_S
+        return None if is_old else self._away
 
     async def look_up(self, lookup: Lookup, now_s: float) -> Outcome | Unavailable:
         """Return what the store says, from memory if it said so just now."""
@@ -198,7 +202,9 @@ class Resolver:
         found = state.reader.read(head, now_s)
         outcome = await state.look_up(found, now_s) if isinstance(found, Lookup) else found
         if outcome != _NO_VALUE:
-            self._observe(state.reader.source.reader, _word_of(outcome))
+            word = _word_of(outcome)
+            self._observe(state.reader.source.reader, word)
+            state.readability.note(word)
         return outcome
 
     async def touch(self, head: Head) -> Headers:
@@ -246,6 +252,21 @@ class Resolver:
         states = self._states
         found = [each if isinstance(each, Unavailable) else each.away for each in states]
         return [each for each in found if each is not None]
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Return {reader: why no session of the last minute could be read}."""
+        found: dict[str, str] = {}
+        for state in self._states:
+            if isinstance(state, ReaderState) and (problem := state.readability.problem):
+                found[state.reader.source.reader] = problem
+        return found
+
+    async def ask_for_nobody(self, head: Head) -> None:
+        """Ask legacy once without a user, so that a wrong path of `ask` is known before the first user comes."""
+        for state in self._states:
+            if isinstance(state, ReaderState) and state.reader.source.ask is not None:
+                await state.look_up(Lookup(b"nobody", head), self._clock())
 
     @property
     def sources(self) -> list[IdentitySource]:

@@ -14,18 +14,18 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from overgrow.exchange import BodyBroken, Inbound, Server
 from overgrow.files.thread import FileThread
 from overgrow.identity.ask import MAX_ANSWER_BYTES, UserAnswer, build_ask_reader
 from overgrow.identity.opening import fingerprint_of_places, open_reader
 from overgrow.identity.reader import Builders, IdentityReader
-from overgrow.identity.readers import BUILDERS
 from overgrow.identity.renewal import CookieRenewals
 from overgrow.identity.resolver import Resolver
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.identity import IdentitySource, Subject, Unavailable
-from overgrow.routing.model import Decision, RouteTable
+from overgrow.routing.model import Decision, Legacy, RouteTable
 
 logger = logging.getLogger("overgrow")
 
@@ -42,10 +42,7 @@ class UserIdentification:
         count: Callable[[str, str], None],
     ) -> None:
         self._table_of = table_of
-        self._builders: Builders = {
-            **BUILDERS,
-            "ask": build_ask_reader(partial(ask_legacy, legacy, table_of)),
-        }
+        self._build_ask_reader = build_ask_reader(partial(ask_legacy, legacy, table_of))
         self._count = count
         self._files = FileThread("identity")
         self._built_for: tuple[IdentitySource, ...] | None = None
@@ -53,6 +50,7 @@ class UserIdentification:
         self._renewals = CookieRenewals()
         self._resolver: Resolver | None = None
         self._building = asyncio.Lock()
+        self._asked: Resolver | None = None  # which was asked for nobody
 
     async def resolve(self, head: Head) -> Subject:
         """Return the user of a request; None if nobody is signed in; Unavailable if that cannot be known now."""
@@ -99,7 +97,10 @@ class UserIdentification:
     def _open_readers(
         self, sources: Sequence[IdentitySource]
     ) -> tuple[list[IdentityReader | Unavailable], bytes]:
-        readers = [open_reader(source, self._builders, os.environ) for source in sources]
+        from overgrow.identity.readers import BUILDERS  # noqa: PLC0415 - SQLAlchemy is large
+
+        builders: Builders = {**BUILDERS, "ask": self._build_ask_reader}
+        readers = [open_reader(source, builders, os.environ) for source in sources]
         return readers, fingerprint_of_places(sources, os.environ)
 
     async def rebuild_on_change(self) -> None:
@@ -109,21 +110,44 @@ class UserIdentification:
             return
         if self._resolver is None or self._built_for != sources:
             await self._current()
-            return
+        await self._rebuild_if_secret_changed(sources)
+        if self._resolver is not None and self._resolver is not self._asked:
+            self._asked = self._resolver
+            await self._resolver.ask_for_nobody(_head_of_nobody(self._table_of().legacy))
+
+    async def _rebuild_if_secret_changed(self, sources: tuple[IdentitySource, ...]) -> None:
         found = await self._files.call(fingerprint_of_places, sources, os.environ)
         if found != self._fingerprint:
             async with self._building:
                 await self._build(sources)
 
     @property
-    def problems(self) -> list[Unavailable]:
-        """The readers that cannot say now who the user is, and why."""
-        return self._resolver.problems if self._resolver is not None else []
+    def is_wanted(self) -> bool:
+        """Whether the table in force identifies users."""
+        return bool(self._table_of().identity)
+
+    def problems(self) -> dict[str, str]:
+        """Return {reader: what is wrong with it}; empty if users can be identified."""
+        if self._resolver is None:
+            return {}
+        away = {each.reader: f"it cannot be asked: {each.why}" for each in self._resolver.problems}
+        unread = {
+            reader: f"{why}: its secret may be wrong"
+            for reader, why in self._resolver.unread.items()
+        }
+        return unread | away
 
     async def aclose(self) -> None:
         """Close the stores."""
         if self._resolver is not None:
             await self._resolver.aclose()
+
+
+def _head_of_nobody(legacy: Legacy) -> Head:
+    """Return the head of a request without a user, as the front door sends it by itself."""
+    host = urlsplit(legacy.url).netloc or "localhost"
+    headers = [(b"host", host.encode()), (b"user-agent", b"overgrow-identity")]
+    return Head("GET", b"/", headers, "", "", "http", host)
 
 
 # The cookies that legacy sets in its answer to a question of ours say nothing about a change of the session.

@@ -28,6 +28,8 @@ from overgrow.observe.recent_rates import RatesFile
 from overgrow.process.access_log import access_log_sinks, build_access_log
 from overgrow.process.gate_watch import build_gate_watch
 from overgrow.process.hints import LegacyHints, LegacyTraits
+from overgrow.process.identity import UserIdentification
+from overgrow.process.identity_watch import IDENTITY_FIELD, IdentityWatch, describe_problem
 from overgrow.process.notifier import WebhookNotifier, build_sender
 from overgrow.process.presence import Presence
 from overgrow.process.receiver_watch import BOARD_FIELD, ReceiverWatch
@@ -81,6 +83,7 @@ class HostApp(ProbingApp, Protocol):
     state: Path
     breakers: Breakers
     shadowing: Shadowing
+    identification: UserIdentification
 
     @property
     def settings(self) -> Settings:
@@ -175,6 +178,7 @@ class WorkerRuntime:
         self._hints = LegacyHints(app.settings.config)
         self._request_history = RequestHistory(app, self.presence)
         self._upstream = UpstreamJudge(app, self.presence, self.publish, self._is_first_of)
+        self._identity_watch, self._published_identity = IdentityWatch(), dict[str, str]()
         self._rates = RatesFile()
         self._gates = build_gate_watch(app, self.publish, self._is_first_to_stay)
         self._changes: asyncio.Queue[TableEvent] = asyncio.Queue()
@@ -206,6 +210,7 @@ class WorkerRuntime:
             self._heartbeat(),
             self._maintain_state(),
             self._answer_proposals(),
+            self._watch_identity(),
             self._recent.write_continually(),
         )
         self._tasks += map(asyncio.create_task, loops)
@@ -346,8 +351,14 @@ class WorkerRuntime:
             "upstream": self._upstream.as_json(),
             "gates": self._gates.gates,
             BOARD_FIELD: self._published_receivers,
+            IDENTITY_FIELD: self._published_identity,
             "history_problem": self._request_history.problem,
-            "notes": [*self._waiting_notes(), *self._notes, *self._hint_notes()],
+            "notes": [
+                *self._waiting_notes(),
+                *self._notes,
+                *self._hint_notes(),
+                *map(describe_problem, sorted(self._published_identity.items())),
+            ],
         }
 
     def _limits(self) -> dict[str, int]:
@@ -460,6 +471,29 @@ class WorkerRuntime:
         if published != self._published_breakers:
             self._published_breakers = published
             self.publish()
+
+    async def _watch_identity(self) -> None:
+        """Every second, follow the secrets, and report which readers cannot identify users."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            try:
+                await self._check_identity()
+            except Exception:
+                logger.exception(
+                    "the readers of identity could not be checked; the next check follows"
+                )
+
+    async def _check_identity(self) -> None:
+        """Publish which readers cannot identify users; log each change if this worker speaks."""
+        identification = self._app.identification
+        await identification.rebuild_on_change()
+        published = identification.problems()
+        if published != self._published_identity:
+            self._published_identity = published
+            self.publish()
+        if identification.is_wanted or self._identity_watch.knows_problems:
+            living = await self.presence.living_workers()
+            self._identity_watch.follow(living, is_speaker=self._is_first_of(living))
 
     async def _check_receivers(self) -> None:
         """Publish which receivers of telemetry fail; log each change if this worker speaks."""

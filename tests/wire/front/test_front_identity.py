@@ -62,6 +62,7 @@ def world_of_module(tmp_path_factory):
     with standing(TABLE, tmp_path_factory.mktemp("identity")) as (front, legacy):
         whoami = Whoami(legacy)
         with legacy.scripted(whoami):
+            whoami.front = front
             yield whoami, Wire(front.port, legacy)
 
 
@@ -194,3 +195,35 @@ def test_legacy_answers_while_the_user_cannot_be_known(world):
 
 def told_or_none(found):
     return json.loads(found.body)["user"] if found.body.startswith(b"{") else None
+
+
+def test_an_identity_that_cannot_be_had_is_said_and_taken_back(world):
+    whoami, wire = world
+    whoami.status = "404 Not Found"
+    whoami.sessions["lost"] = ANN
+    ask(wire, "/who", "Cookie: sid=lost")
+    note = eventually(lambda: identity_notes(whoami.front))[0]
+    status = whoami.front.overgrow("status").stdout
+    whoami.status = "200 OK"
+
+    assert note.startswith(
+        "identity by ask: it cannot be asked: GET /whoami on legacy is answered 404"
+    )
+    assert note in status
+    assert "lost" not in note
+    eventually(lambda: ask(wire, "/who", "Cookie: sid=lost").body.startswith(b"{"))
+    eventually(lambda: not identity_notes(whoami.front))
+
+
+def identity_notes(front):
+    return [note for note in front.readyz().get("notes", ()) if note.startswith("identity by")]
+
+
+def test_the_outcomes_are_counted_by_reader(world):
+    whoami, wire = world
+    ask(wire, "/who", "Cookie: sid=1")
+    ask(wire, "/who", "Cookie: sid=unknown-session")
+    text = whoami.front.get("/metrics", admin=True)[1:][1].decode()
+
+    for outcome in ("known", "anonymous"):
+        assert f'overgrow_identity_total{{outcome="{outcome}",reader="ask"}}' in text
