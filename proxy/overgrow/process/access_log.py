@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from overgrow.admin.sessions import signing_key
 from overgrow.exchange import Sink
 from overgrow.observe.access_log.combined_lines import CombinedLines
 from overgrow.observe.access_log.json_lines import JsonLines
@@ -19,16 +23,51 @@ WHOLE = 10_000  # hundredths of a percent
 
 
 def build_access_log(
-    settings: Settings, stream: Any, on_drop: Callable[[int], None] | None = None
+    settings: Settings,
+    stream: Any,
+    on_drop: Callable[[int], None] | None = None,
+    *,
+    user_key: Callable[[], bytes] = bytes,
 ) -> AccessLog:
-    """Return the access log. If the settings name no file, it goes to `stream`, which is standard output."""
+    """Return the access log. If the settings name no file, it goes to `stream`, which is standard output.
+
+    `user_key` returns the key of the hashes of users.
+    """
     is_terminal = settings.access_log_file is None and _is_terminal(stream)
     file = settings.access_log_file
     target: LogTarget = StreamTarget(stream) if file is None else FileTarget(file)
-    return AccessLog(target, line_format(settings, os.environ, is_terminal=is_terminal), on_drop)
+    return AccessLog(
+        target,
+        line_format(settings, os.environ, is_terminal=is_terminal, user_key=user_key),
+        on_drop,
+    )
 
 
-def line_format(settings: Settings, environ: Mapping[str, str], *, is_terminal: bool) -> LineFormat:
+def user_key_of(settings: Settings, state: Path) -> Callable[[], bytes]:
+    """Return a function that returns the key of the hashes of users: OVERGROW_SECRET, else the secret of the state folder.
+
+    The key is read when the first user is logged. If it cannot be read, the hashes of this worker are its own.
+    """
+
+    @cache
+    def read_key() -> bytes:
+        if settings.secret:
+            return b"user.hash " + settings.secret.encode()
+        try:
+            return b"user.hash " + signing_key(state)
+        except OSError:
+            return secrets.token_bytes(32)
+
+    return read_key
+
+
+def line_format(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    is_terminal: bool,
+    user_key: Callable[[], bytes] = bytes,
+) -> LineFormat:
     """Return the format that the settings name.
 
     If they name none, return the short one in a terminal, and JSON elsewhere.
@@ -39,7 +78,7 @@ def line_format(settings: Settings, environ: Mapping[str, str], *, is_terminal: 
     if name == "short":
         return ShortLines(is_colored=is_terminal and may_color(environ))
     sample = settings.access_log_sample
-    return JsonLines() if sample == WHOLE else SampledJsonLines(sample / WHOLE)
+    return JsonLines(user_key) if sample == WHOLE else SampledJsonLines(sample / WHOLE, user_key)
 
 
 def access_log_sinks(settings: Settings, log: AccessLog) -> tuple[Sink, ...]:

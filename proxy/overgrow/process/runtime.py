@@ -25,7 +25,7 @@ from overgrow.observe.counter_identity import identify_counters
 from overgrow.observe.exemplars import Exemplars
 from overgrow.observe.metrics import Metrics
 from overgrow.observe.recent_rates import RatesFile
-from overgrow.process.access_log import access_log_sinks, build_access_log
+from overgrow.process.access_log import access_log_sinks, build_access_log, user_key_of
 from overgrow.process.gate_watch import build_gate_watch
 from overgrow.process.hints import LegacyHints, LegacyTraits
 from overgrow.process.identity import UserIdentification
@@ -164,6 +164,7 @@ class WorkerRuntime:
             app.settings,
             getattr(control, "access_log", None) or sys.stdout,
             lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
+            user_key=user_key_of(app.settings, app.state),
         )
         self.receivers = Receivers(lambda name: self._metrics.add(RECEIVER_FAILURES, name))
         self._receiver_watch, self._published_receivers = ReceiverWatch(), dict[str, str]()

@@ -55,7 +55,7 @@ def identify_client(
     """
     for source in cohort.by:
         if source == IDENTITY_SOURCE:
-            return (source, user_id.encode()) if user_id else None
+            return (source, user_id.encode("utf-8", "replace")) if user_id else None
         key = _cohort_key_from(source, head)
         if key:
             return source, key

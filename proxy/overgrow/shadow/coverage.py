@@ -28,5 +28,5 @@ class CoverageSink:
         if exchange.failure is not None or exchange.status == 0:
             return
         at = exchange.started_at
-        shape = shape_of_request(exchange.head, route, self._sessions, exchange.status)
+        shape = shape_of_request(exchange.head, decision, self._sessions, exchange.status)
         self._evidence.store_record(Served(route.name, decision.side, at, shape))

@@ -177,7 +177,7 @@ class Mirror:
     ) -> Served:
         """Build the record of what the user asked for, and of the response if it is known."""
         status = reply.status if reply is not None else 0
-        shape = shape_of_request(inbound.head, route, self.sessions, status)
+        shape = shape_of_request(inbound.head, decision, self.sessions, status)
         return Served(route.name, decision.side, self._environment.clock(), shape)
 
     def _record_dropped_request(self, reason: DropReason, served: Served) -> None:

@@ -113,16 +113,25 @@ def url_of(head: Head) -> str:
 
 
 def shape_of_request(
-    head: Head, route: Route, sessions: SessionCookieNames, status: int = 0
+    head: Head, decision: Decision, sessions: SessionCookieNames, status: int = 0
 ) -> Shape:
     """Return the redacted shape of a request. `status` is that of the user's response; 0 if unknown."""
     query = head.target.partition(b"?")[2]
     keys = _redacted_query_keys(query.decode("latin-1")) if query else ()
-    template = route.path or route.prefix or ""
+    route = decision.route
+    template = "" if route is None else route.path or route.prefix or ""
+    return Shape(head.method, template, keys, status, _is_signed_in(head, decision, sessions))
+
+
+def _is_signed_in(head: Head, decision: Decision, sessions: SessionCookieNames) -> bool:
+    """Return whether somebody is signed in: as `identity` of the table says, else by the looks of the request."""
+    route = decision.route
+    if route is None or route.asks_identity:
+        return decision.identity is not None
     signed_in = sessions.is_signed_in(head.headers, route.shadow_session)
     if not signed_in and head.peer_trusted and route.shadow_session is None:
         signed_in = _has_identity_header(head.headers)
-    return Shape(head.method, template, keys, status, signed_in)
+    return signed_in
 
 
 # In these a trusted proxy names the user whom its single sign-on let in.

@@ -13,6 +13,7 @@ from overgrow.observe.access_log import writer as log_writer
 from overgrow.observe.access_log.json_lines import JsonLines
 from overgrow.observe.access_log.target import StreamTarget
 from overgrow.observe.access_log.writer import AccessLog, take_chunks
+from overgrow.routing.identity import Identity
 from overgrow.routing.model import Decision
 from tests.locking import who_does_not_wait
 from tests.unit.observe.exchanges import decision, exchange, head
@@ -462,3 +463,16 @@ def test_two_first_lines_begin_one_thread():
     log.close()
 
     assert same
+
+
+def test_a_known_user_is_logged_as_a_keyed_hash():
+    def hash_of(user, key):
+        decision = exchange().decision._replace(identity=Identity(user))
+        line = JsonLines(lambda: key).format_line(exchange(decision=decision))
+        assert user not in line
+        return json.loads(line)["user.hash"]
+
+    first = hash_of("ann@shop.example", b"key")
+    assert first == hash_of("ann@shop.example", b"key")
+    assert len({first, hash_of("bob@shop.example", b"key"), hash_of("ann@shop.example", b"x")}) == 3
+    assert "user.hash" not in told()

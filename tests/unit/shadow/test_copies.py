@@ -7,11 +7,16 @@ import io
 import pytest
 
 from overgrow.forwarding.headers import headers_for_legacy
-from overgrow.routing.model import Route
+from overgrow.routing.identity import Identity
+from overgrow.routing.model import Decision, Route
 from overgrow.shadow.sampling import build_copy_head, mark_shadow_requests, shape_of_request
 from overgrow.shadow.sessions import SessionCookieNames
 from overgrow.wsgi.environ import build_environ
 from tests.unit.shadow.mirrored import HEAD
+
+
+def decided(route, identity=None):
+    return Decision(route, "migrated", "target", "r", identity=identity)
 
 
 def test_a_copy_keeps_target_order_and_duplicates():
@@ -40,7 +45,7 @@ def test_a_condition_that_guards_a_write_stays():
 def test_what_was_asked_is_told_without_values(route, template):
     head = HEAD._replace(target=b"/orders/7?q=secret&page=2", headers=[])
 
-    asked = shape_of_request(head, route, SessionCookieNames())
+    asked = shape_of_request(head, decided(route), SessionCookieNames())
 
     assert (asked.method, asked.template, asked.query_keys) == ("GET", template, ("page", "q"))
     assert "secret" not in repr(asked)
@@ -75,7 +80,7 @@ def test_whom_a_trusted_peer_names_is_signed_in(trusted):
 
     head = HEAD._replace(headers=named, peer_trusted=trusted)
 
-    asked = shape_of_request(head, Route("r", path="/x"), SessionCookieNames())
+    asked = shape_of_request(head, decided(Route("r", path="/x")), SessionCookieNames())
 
     assert asked.signed_in is trusted
 
@@ -84,5 +89,15 @@ def test_where_a_table_names_a_session_no_trusted_peer_signs_anybody_in():
     head = HEAD._replace(headers=[(b"x-forwarded-user", b"ada")], peer_trusted=True)
     named = Route("r", path="/a", shadow_session="shop")
 
-    assert shape_of_request(head, Route("r", path="/a"), SessionCookieNames()).signed_in
-    assert not shape_of_request(head, named, SessionCookieNames()).signed_in
+    assert shape_of_request(head, decided(Route("r", path="/a")), SessionCookieNames()).signed_in
+    assert not shape_of_request(head, decided(named), SessionCookieNames()).signed_in
+
+
+@pytest.mark.parametrize("user", [Identity("ann"), None])
+def test_where_the_table_has_identity_it_alone_says_who_is_signed_in(user):
+    head = HEAD._replace(headers=[(b"cookie", b"sessionid=expired"), (b"authorization", b"x")])
+    route = Route("r", path="/a", target="migrated", asks_identity=True)
+
+    asked = shape_of_request(head, decided(route, user), SessionCookieNames())
+
+    assert asked.signed_in is (user is not None)

@@ -4,13 +4,15 @@ Lines are formatted by hand, which costs less than a logging library's JSON.
 
 Privacy: the path is logged. The query is not, because it holds search terms, e-mail addresses and
 tokens. Cookies, Referer and User-Agent are not logged either. `client.address` is personal data in
-many countries.
+many countries. A user whom the front door knows stands there as a keyed hash.
 """
 
 from __future__ import annotations
 
+import hmac
 import re
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 
@@ -18,6 +20,7 @@ from overgrow.caches.header_memo import HeaderMemo
 from overgrow.exchange import Exchange, Failure, FellBack, TraceIds
 from overgrow.routing.facts import Head, Headers
 
+_HASH_LENGTH = 32  # hexadecimal digits: two users with one hash are not to be feared
 _MAX_PATH_LENGTH = 700  # a line holds the path twice, and six other texts of at most 300 each
 _MAX_REMEMBERED_LENGTH = 600  # characters, of four values
 _MAX_REMEMBERED = 4096
@@ -28,14 +31,15 @@ _DECISION_FIELDS = ("overgrow.route", "overgrow.side", "overgrow.reason", "overg
 class JsonLines:
     """Formats an Exchange as one line of JSON, including the newline. It caches the text of repeated fields."""
 
-    def __init__(self) -> None:
+    def __init__(self, user_key: Callable[[], bytes] = bytes) -> None:
+        self._user_key = user_key
         self._second = (0, "")
         self._remembered: dict[tuple[str, str, str, str], str] = {}
 
     def format_line(self, exchange: Exchange) -> str:
         """Format one exchange in ASCII, short enough for one write to a pipe."""
         head, decision, status = exchange.head, exchange.decision, exchange.status
-        failure, fell = exchange.failure, exchange.fallback
+        rare = exchange.failure or exchange.fallback or decision.identity
         path = _path_json(head.target)
         request = (head.method, head.scheme, head.host, head.http_version)
         decided = (decision.route_name, decision.side, decision.reason, decision.revision)
@@ -49,10 +53,22 @@ class JsonLines:
             f',"event.duration":{int(exchange.duration_s * 1e9)}'
             f',"overgrow.first_byte":{int(exchange.first_byte_s * 1e9)}'
             f"{self._remembered.get(decided) or self._remember_fields(decided, _DECISION_FIELDS)}"
-            f"{_failure_fields(failure) if failure is not None else ''}"
-            f"{_fallback_fields(fell) if fell is not None else ''}"
-            f"{_trace_fields(head) if exchange.trace is None else _span_fields(exchange.trace, head)}}}\n"
+            f"{self._rare_fields(exchange) if rare else ''}"
+            f"{_trace_fields(head) if exchange.trace is None else _span_fields(exchange.trace, head)}}}
+"
         )
+
+    def _rare_fields(self, exchange: Exchange) -> str:
+        """Return the fields that few lines have: about a failure, a fallback, a user."""
+        failure, fell, user = exchange.failure, exchange.fallback, exchange.decision.identity
+        fields = "" if failure is None else _failure_fields(failure)
+        fields += "" if fell is None else _fallback_fields(fell)
+        return fields if user is None else f'{fields},"user.hash":"{self._hash_user(user.id)}"'
+
+    def _hash_user(self, user_id: str) -> str:
+        """Return a digest of a user's id that nobody can compute, or look up, without the key."""
+        id_bytes = user_id.encode("utf-8", "replace")
+        return hmac.new(self._user_key(), id_bytes, "sha256").hexdigest()[:_HASH_LENGTH]
 
     def gap_line(self, lines: int) -> str:
         """Format the line that reports lost lines."""

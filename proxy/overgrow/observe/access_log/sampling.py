@@ -36,8 +36,8 @@ class SampledJsonLines(JsonLines):
     If chance selected a line, it also has the share, so that a reader can scale its counts.
     """
 
-    def __init__(self, share: float) -> None:
-        super().__init__()
+    def __init__(self, share: float, user_key: Callable[[], bytes] = bytes) -> None:
+        super().__init__(user_key)
         self._field = f',"overgrow.sample_percent":{100 * share:.4g}}}\n'
 
     def format_line(self, exchange: Exchange) -> str:
