@@ -54,8 +54,7 @@ class JsonLines:
             f',"overgrow.first_byte":{int(exchange.first_byte_s * 1e9)}'
             f"{self._remembered.get(decided) or self._remember_fields(decided, _DECISION_FIELDS)}"
             f"{self._rare_fields(exchange) if rare else ''}"
-            f"{_trace_fields(head) if exchange.trace is None else _span_fields(exchange.trace, head)}}}
-"
+            f"{_trace_fields(head) if exchange.trace is None else _span_fields(exchange.trace, head)}}}\n"
         )
 
     def _rare_fields(self, exchange: Exchange) -> str:
