@@ -1,7 +1,6 @@
-"""Text for people: text that is safe for a terminal, counts with their nouns, times, shares, errors.
+"""Formats text for people: text that is safe for a terminal, counts with their nouns, times, shares, errors.
 
-Rule: pure, and the same words everywhere: a time or a share reads alike on the command line, on the
-admin page and in the log.
+Pure. Rule: a time or a share looks the same on the command line, on the admin page and in the log.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def _escape(character: str) -> str:
 
 
 def exception_text(error: BaseException) -> str:
-    """Return the text of an exception; if its `__str__` fails, return a text that says so."""
+    """Return the text of an exception. If its `__str__` fails, return a text that says so."""
     try:
         return str(error)
     except Exception as fault:  # noqa: BLE001  user code may raise anything
@@ -65,13 +64,13 @@ def percent_text(hundredths: int) -> str:
 
 
 def rfc3339(unix_s: float, timespec: str = "seconds") -> str:
-    """Return a time in UTC as `2026-03-15T12:00:00Z`; `timespec` is that of `datetime.isoformat`."""
+    """Return a time in UTC as `2026-03-15T12:00:00Z`. `timespec` means the same as in `datetime.isoformat`."""
     moment = datetime.fromtimestamp(unix_s, UTC)
     return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def clock_text(unix_s: float, now_s: float) -> str:
-    """Return a time of the last day as `17:02`, an older one as `2026-03-15 17:02`, in UTC."""
+    """Return a time in UTC: `17:02` if it is at most a day ago, else `2026-03-15 17:02`."""
     moment = rfc3339(unix_s).replace("T", " ")[:16]
     return moment[11:] if now_s - unix_s < _DAY_S else moment
 
@@ -87,7 +86,7 @@ def ago(age_s: float) -> str:
 
 
 def ago_text(at: str | None, now_s: float) -> str:
-    """Return how long ago an RFC 3339 time was; empty for a text that is not a time."""
+    """Return how long ago an RFC 3339 time was; empty if the text is not a time."""
     try:
         return ago(now_s - datetime.fromisoformat(at or "").timestamp())
     except ValueError:
@@ -95,7 +94,7 @@ def ago_text(at: str | None, now_s: float) -> str:
 
 
 def duration_text(seconds: float | None) -> str:
-    """Return a duration to three digits: `1.23 s`, `45.6 ms`; `-` for none."""
+    """Return a duration to three digits: `1.23 s`, `45.6 ms`; `-` for None."""
     if seconds is None:
         return "-"
     return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"

@@ -23,7 +23,10 @@ from overgrow.shadow_service.service import today
 def ask_gate(
     config: Path, state: Path, store: str | None, routes: Iterable[Route], question: GateQuestion
 ) -> GateReport:
-    """Return the gate's answer. `store` is the database's address, as in OVERGROW_STORE_URL; without a store the gate is closed."""
+    """Return the gate's answer. `store` is the database's address, as in OVERGROW_STORE_URL.
+
+    If there is no store, the gate is closed.
+    """
     from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
     from overgrow.store.reader import open_reader  # noqa: PLC0415  as above
 

@@ -1,7 +1,8 @@
 """Counts the open groups of mismatches of each route under the rules of today, for the admin page.
 
 A helper of the composition root, between the store and the rules. It reads the store at most once in
-REFRESH_EVERY_S. Groups that cannot be read are left out, because the page has other things to show.
+REFRESH_EVERY_S. If the store cannot be read, the counts are left out, because the page has other things to
+show.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ REFRESH_EVERY_S = 10.0
 
 
 class OpenGroupCounts:
-    """The counts of open groups, read again after REFRESH_EVERY_S. `store` is the database's address, as in OVERGROW_STORE_URL."""
+    """The counts of open groups, refreshed after REFRESH_EVERY_S.
+
+    `store` is the database's address, as in OVERGROW_STORE_URL.
+    """
 
     def __init__(
         self,
@@ -39,7 +43,7 @@ class OpenGroupCounts:
         self._counts: Mapping[str, int] = {}
 
     def counts(self, routes: Iterable[Route]) -> Mapping[str, int]:
-        """Return the number of open groups by route; a route without any is left out."""
+        """Return the number of open groups of each route. Routes without open groups are left out."""
         now_s = self._stopwatch()
         if self._refreshed_at_s is None or now_s - self._refreshed_at_s >= REFRESH_EVERY_S:
             self._counts = self._count_open([each for each in routes if each.shadow])
@@ -64,4 +68,4 @@ class OpenGroupCounts:
 
 
 def _ignore_note(_: str) -> None:
-    """Drop a note on a rules file: the log and the page of differences show it."""
+    """Ignore a note on a rules file, because the log and the page of differences show it."""

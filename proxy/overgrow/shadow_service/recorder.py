@@ -1,6 +1,7 @@
-"""Passes evidence to the store and counts it in the metrics: an EvidenceSink for the mirror, a Sink of exchanges.
+"""Passes evidence to the store and counts it in the metrics.
 
-A helper of the composition root. Only the store knows how a record is kept.
+It is an EvidenceSink for the mirror and a Sink of exchanges. A helper of the composition root. Only the store
+knows how a record is kept.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from overgrow.shadow.sessions import SessionCookieNames
 
 
 class RecordWriter(Protocol):
-    """What EvidenceRecorder needs of the writer that takes records to a store (overgrow.store.writer.Writer)."""
+    """The part of a store's writer (overgrow.store.writer.Writer) that EvidenceRecorder needs."""
 
     def put(self, record: Record) -> None:
-        """Take a record. Never waits; never raises."""
+        """Take a record. This method never waits and never raises."""
 
     def close(self) -> object:
-        """Store the records that wait, and end."""
+        """Store the waiting records, and end."""
 
 
 class EvidenceRecorder:
     """Takes records from the mirror and from exchanges.
 
-    Records that come before the worker has opened the store, or after it has closed the store, are not kept.
+    Records that come before the worker opens the store, or after it closes the store, are dropped.
     """
 
     def __init__(self, sessions: SessionCookieNames | None = None) -> None:
@@ -41,7 +42,7 @@ class EvidenceRecorder:
         self._noise_counter = NoiseCounter()
 
     def record(self, exchange: Exchange) -> None:
-        """Store a user's request for the coverage of its route, and its fallback if there was one."""
+        """Store a user's request, for the coverage of its route. If the request fell back, store its fallback too."""
         if self.writer is None:
             return
         self._coverage.record(exchange)
@@ -49,13 +50,13 @@ class EvidenceRecorder:
             self.store_record(_fallback_record(exchange, exchange.fallback))
 
     def store_record(self, record: Record) -> None:
-        """Keep one record, if there is a store."""
+        """If there is a store, store one record."""
         if self.writer is not None:
             self.writer.put(record)
 
     # Map 20 (docs/architecture.md#a-request-by-numbers)
     def record_comparison(self, judgement: Judgement) -> None:
-        """Count and keep a comparison, and learn its noise."""
+        """Count and store a comparison, and learn its noise."""
         compared, noise = judgement
         self._count_metric("overgrow_shadow_total", compared.route, compared.verdict)
         self.store_record(compared)
@@ -63,18 +64,18 @@ class EvidenceRecorder:
             self._noise_counter.add(compared.route, compared.at, noise)
 
     def record_unanswered_copy(self, served: Served) -> None:
-        """Count and keep a copy to which a side gave no response."""
+        """Count and store a copy to which a side gave no response."""
         self._count_metric("overgrow_shadow_total", served.route, "unanswered")
         self._put_not_compared(served, "unanswered")
 
     def record_dropped_request(self, reason: DropReason, served: Served | None = None) -> None:
-        """Count and keep a request that was drawn for a comparison but not compared."""
+        """Count and store a request that was drawn for a comparison but not compared."""
         self._count_metric("overgrow_shadow_dropped_total", reason)
         if served is not None and reason not in UNSTORED_REASONS:
             self._put_not_compared(served, reason)
 
     def store_noise(self) -> None:
-        """Store what was learned of noise since the previous call."""
+        """Store the noise that was learned since the previous call."""
         for learned in self._noise_counter.pop_changed_noise():
             self.store_record(learned)
 

@@ -1,8 +1,8 @@
 """The shadowing of one process: the mirror with its own upstream connections and threads, and its store.
 
-A helper of the composition root. Copies have their own connections and threads, so that they neither wait
-for users nor delay them. The store is opened when the table first needs evidence, so workers that need none
-do not import it.
+A helper of the composition root. Copies have their own connections and threads, so that users and copies do not
+wait for each other. The store is opened when the table first needs evidence, so that other workers need not
+import it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ErrorReporting(Protocol):
 
 
 class Shadowing:
-    """The mirror of one app, its two sides and its evidence. Starts nothing before `open`."""
+    """The mirror of one app, its two sides and its evidence. Before `open`, nothing is started."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what the composition root lends it
         self,
@@ -101,12 +101,12 @@ class Shadowing:
         self._legacy.renew_connections()
 
     async def open(self, metrics: Metrics) -> None:
-        """Start to count evidence, and open the store if the table needs evidence."""
+        """Start to count evidence. If the table needs evidence, open the store."""
         self.recorder.metrics = metrics
         await self.do_housekeeping(OPEN_S)
 
     async def do_housekeeping(self, patience_s: float = 0.5) -> None:
-        """Open the store if the table now needs evidence, and store new noise; the caller calls this once a second."""
+        """If the table now needs evidence, open the store; store new noise. The caller calls this once a second."""
         recorder = self.recorder
         if recorder.metrics is not None:
             recorder.metrics.set("overgrow_shadow_waiting", self.mirror.waiting_copies)
@@ -115,7 +115,10 @@ class Shadowing:
         recorder.store_noise()
 
     async def _open_store(self, patience_s: float) -> None:
-        """Open the store in a thread. If that takes longer than `patience_s`, return; a later call picks up the result."""
+        """Open the store in a thread.
+
+        If that takes longer than `patience_s`, return: a later call picks up the result.
+        """
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._files.call(self._new_writer))
         done, _ = await asyncio.wait({self._opening}, timeout=patience_s)
@@ -127,7 +130,7 @@ class Shadowing:
         return any(route.shadow or route.fallback for route in self._live.matcher.table.routes)
 
     def _new_writer(self) -> Writer | None:
-        """Return a writer to the store; None, with a line in the log, if the store cannot be opened.
+        """Return a writer to the store. If the store cannot be opened, log the reason and return None.
 
         An error here costs evidence, but never ends a worker.
         """
@@ -167,7 +170,7 @@ class Shadowing:
             engine.dispose()
 
     async def aclose(self) -> None:
-        """Cancel the copies, close their connections and threads, and store the evidence that is not stored yet."""
+        """Cancel the copies, close their connections and threads, and store the rest of the evidence."""
         await self.mirror.aclose()
         await self._migrated.aclose(grace_s=1.0)
         await self._legacy.aclose()
@@ -201,5 +204,5 @@ class ProcessEnvironment:
 
 
 def today() -> date:
-    """Return the current day in UTC, by which rules expire."""
+    """Return the current day in UTC, which decides when rules expire."""
     return datetime.now(UTC).date()

@@ -1,1 +1,1 @@
-"""Data that waits for slow clients, and which clients' requests are ended when others wait."""
+"""Keeps data for slow clients, and ends the requests of the slowest clients when other requests wait."""

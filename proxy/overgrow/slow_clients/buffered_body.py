@@ -1,7 +1,7 @@
-"""A request body, read before a thread or an upstream connection is taken for the request.
+"""Reads the body of a request before the request gets a thread or an upstream connection.
 
-Rule: 64 KiB are kept in memory and the rest in the spool, so that a client that sends a byte at a time costs no more
-than a client that sends everything at once. If the spool is full, the rest stays unread for now.
+Rule: 64 KiB are kept in memory and the rest in the spool. A client that sends one byte at a time therefore
+costs no more than a client that sends everything at once. If the spool is full, the rest stays unread for now.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ MEMORY_BYTES = 64 * 1024
 
 
 class BufferedBody:
-    """The part of a body that has arrived: first `spooled`, on disk, then `held`, in memory.
+    """The part of a body that has arrived: its beginning is `spooled` on disk, and the rest is `held` in memory.
 
-    `rest` yields the bytes that have not arrived yet; it is None once the whole body has arrived.
+    `rest` yields the bytes that are still to come. Once the whole body has arrived, `rest` is None.
     """
 
     __slots__ = ("held", "rest", "spooled")
@@ -28,7 +28,7 @@ class BufferedBody:
         self.rest = rest
 
     async def read_more(self, idle_s: float) -> bool:
-        """Wait for the next bytes and keep them; return False at the end of the body.
+        """Wait for the next bytes and keep them. At the end of the body, return False.
 
         Raises:
             ClientGone: the client broke off.
@@ -46,7 +46,7 @@ class BufferedBody:
         return True
 
     async def spill_to_disk(self, spool: Spool) -> bool:
-        """Move the bytes in memory to the spool; return False, and keep them in memory, if the spool is full."""
+        """Move the bytes in memory to the spool. If the spool is full, keep them in memory and return False."""
         if self.spooled is None:
             self.spooled = spool.open()
         if not await spool.run_in_thread(self.spooled.append, bytes(self.held)):
@@ -82,7 +82,7 @@ async def buffer_body(
     idle_s: float,
     is_enough: Callable[[], bool] = lambda: False,
 ) -> BufferedBody:
-    """Read until the body ends, the spool is full, or 64 KiB have come and `is_enough` is true.
+    """Read until the body ends, the spool is full, or 64 KiB have come and `is_enough` returns True.
 
     Raises:
         ClientGone: the client broke off.

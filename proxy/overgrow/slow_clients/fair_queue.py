@@ -1,8 +1,8 @@
-"""The order in which waiting requests go on: many requests for one target do not hold up the others.
+"""Decides the order in which waiting requests go on, so that many requests for one target do not delay other requests.
 
-Rule: clients that have taken a response before alternate with clients that have not. Within each of these two lanes,
-targets take turns: one request for a target goes on, then one for the next target. This module decides only the
-order, never how many requests go on.
+Rule: there are two lanes: clients that have taken a response before, and all other clients. The lanes
+alternate. Within each lane, targets take turns: one request for a target goes on, then one for the next target.
+This module decides only the order, not the number of requests that go on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Lane(Generic[T]):
-    """Waiters grouped by target; successive calls of `pop` take one waiter of each group in turn."""
+    """Waiters grouped by target. Successive calls of `pop` take one waiter from each group in turn."""
 
     def __init__(self) -> None:
         self._waiting: dict[bytes, deque[T]] = {}  # in the order in which their targets are served
@@ -32,8 +32,8 @@ class Lane(Generic[T]):
     def pop(self) -> T:
         """Remove and return the next waiter.
 
-        If a group has more than LONG_GROUP waiters, the oldest and the newest are taken alternately. With the oldest
-        alone, every client might have given up before its turn.
+        If a group has more than LONG_GROUP waiters, the oldest and the newest are taken alternately. If only
+        the oldest were taken, every client might have given up before its turn.
         """
         target, group = next(iter(self._waiting.items()))
         del self._waiting[target]
@@ -45,7 +45,7 @@ class Lane(Generic[T]):
         return waiter
 
     def remove(self, waiter: T, target: bytes) -> bool:
-        """Remove a waiter that gave up; return whether it was in this lane."""
+        """Remove a waiter that gave up. Return whether it was in this lane."""
         group = self._waiting.get(target)
         if group is None or waiter not in group:
             return False
@@ -56,7 +56,7 @@ class Lane(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """Two lanes: clients that have taken a response before, and all others."""
+    """Two lanes: one for clients that have taken a response before, one for all other clients."""
 
     def __init__(self) -> None:
         self._known: Lane[T] = Lane()
@@ -73,7 +73,7 @@ class FairQueue(Generic[T]):
         self.count += 1
 
     def pop(self, *, only_known: bool = False) -> T | None:
-        """Remove and return the next waiter; None if there is none that may go on.
+        """Remove and return the next waiter. Return None if no waiter may go on.
 
         With `only_known`, only clients that have taken a response before may go on.
         """
@@ -85,6 +85,6 @@ class FairQueue(Generic[T]):
         return (self._known if is_known else self._others).pop()
 
     def remove(self, waiter: T, target: bytes, *, is_known: bool) -> None:
-        """Remove a waiter that gave up, if it is still here."""
+        """Remove a waiter that gave up. If it is not in the queue any more, do nothing."""
         lane = self._known if is_known else self._others
         self.count -= lane.remove(waiter, target)

@@ -1,8 +1,8 @@
-"""Which connections are read in one iteration of the event loop, while many large bodies arrive.
+"""Decides which connections are read in one iteration of the event loop while many large bodies arrive.
 
-Rule: a few connections are read in each iteration, in the order in which they asked. So no iteration takes long, and
-small requests are served between the reads. A connection without bytes to read delays no other. This module knows
-nothing of HTTP, and does not limit how much a connection reads.
+Rule: a few connections are read in each iteration, in the order in which they asked. Each iteration is
+therefore short, and small requests are served between the reads. A connection that has no bytes to read does
+not delay other connections. This module does not know HTTP, and does not limit how much a connection reads.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ReadScheduler:
         )
 
     def may_read_now(self, connection: Readable) -> bool:
-        """Return whether a connection may be read now; if not, its `on_read_turn` is called later."""
+        """Return whether a connection may be read now. If it may not, its `on_read_turn` is called later."""
         is_admitted = self._granted < self._at_once and not self._waiting
         if is_admitted:
             self._granted += 1
@@ -50,7 +50,7 @@ class ReadScheduler:
         return is_admitted
 
     def forget(self, connection: Readable) -> None:
-        """Remove a connection that need not be read for now."""
+        """Remove a connection that does not need a turn for now."""
         self._waiting.pop(connection, None)
 
     def _start_iteration(self) -> None:

@@ -1,10 +1,10 @@
-"""Bytes that wait for slow clients, in one unnamed file per worker.
+"""Keeps bytes that wait for slow clients in one unnamed file per worker.
 
-Rule: the spooled bytes of a worker are bounded. If the disk cannot take bytes, the spool returns a refusal and raises
-nothing: the caller keeps the bytes and goes on more slowly. The spool knows nothing of requests. File calls block, so
-an event loop makes them in the spool's own threads (`run_in_thread`).
+Rule: the spooled bytes of a worker are bounded. If the disk cannot take bytes, the spool returns a refusal
+instead of raising: the caller keeps the bytes and goes on more slowly. The spool does not know requests. File
+calls block, so that an event loop makes them in the spool's own threads (`run_in_thread`).
 
-There is one file, not one per body, because a thousand slow clients must not use up the worker's file descriptors.
+All bodies share one file, because a thousand slow clients must not use up the worker's file descriptors.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ T = TypeVar("T")
 
 
 class FileSpool:
-    """At most `max_bytes` on disk, in the first of `folders` that can be written.
+    """At most `max_bytes` on disk, in the first writable folder of `folders`.
 
-    No file is opened and no thread started before the first body is spooled, so a FileSpool may be made
-    before a fork.
+    The file is opened, and threads are started, when the first body is spooled. A FileSpool may therefore be
+    made before a fork.
     """
 
     def __init__(self, folders: Sequence[Path], *, max_bytes: int = MAX_BYTES) -> None:
@@ -62,7 +62,7 @@ class FileSpool:
         return await loop.run_in_executor(self._thread_pool(), act, *arguments)
 
     def close(self) -> None:
-        """Stop the threads and close the file; spooled bytes are lost."""
+        """Stop the threads and close the file. All spooled bytes are lost."""
         with self._lock:
             threads, self._threads = self._threads, None
             file, self._file = self._file, None
@@ -74,7 +74,7 @@ class FileSpool:
     # For the bodies.
 
     def allocate_blocks(self, count: int) -> list[int] | None:
-        """Allocate `count` blocks, the lowest numbers first; return None if too few are free."""
+        """Allocate `count` blocks, the lowest numbers first. If too few are free, return None."""
         with self._lock:
             if self._end - len(self._free) + count > self._max_blocks:
                 return None
@@ -84,7 +84,7 @@ class FileSpool:
             return [*reused, *fresh]
 
     def free_blocks(self, blocks: Sequence[int]) -> None:
-        """Free blocks; when none is in use any more, close the file in a thread, which frees the disk."""
+        """Free blocks. If all blocks are free then, close the file in a thread, which frees the disk."""
         if not blocks:
             return
         with self._lock:
@@ -123,7 +123,7 @@ class FileSpool:
         return data
 
     def log_refusal(self, error: OSError) -> None:
-        """Log that the disk took no bytes; do not log it again until the disk has taken some."""
+        """Log that the disk took no bytes. Until the disk has taken some, do not log this again."""
         if not self._is_refusal_logged:
             self._is_refusal_logged = True
             LOG.warning("spool-refused why=%r; slow bodies stream instead", str(error))
@@ -161,7 +161,7 @@ class FileSpool:
 
 
 class FileSpooledBody:
-    """One body on disk, first in, first out: one thread appends, one takes, any thread may close.
+    """One body on disk, first in, first out. One thread appends, another thread takes, and any thread may close.
 
     A block is freed once it has been read to its end, or when the body is closed.
     """
@@ -184,11 +184,11 @@ class FileSpooledBody:
 
     @property
     def unread_bytes(self) -> int:
-        """How many appended bytes have not been taken."""
+        """How many appended bytes are still to be taken."""
         return self._appended_bytes - self._taken_bytes
 
     def append(self, data: bytes | memoryview) -> bool:
-        """Add bytes at the end; return False, and add nothing, if the disk or the bound is full."""
+        """Add bytes at the end. If the disk or the bound is full, add nothing and return False."""
         start = self._appended_bytes % BLOCK_BYTES
         room = BLOCK_BYTES - start if start else 0
         fresh = self._spool.allocate_blocks(-(-max(0, len(data) - room) // BLOCK_BYTES))
@@ -209,7 +209,7 @@ class FileSpooledBody:
         return True
 
     def take(self, max_bytes: int) -> bytes:
-        """Return the oldest bytes, at most one block; nothing if there are none or the body is closed.
+        """Return the oldest bytes, at most one block. Return b"" if no bytes are left or the body is closed.
 
         Raises:
             OSError: the disk cannot be read.
@@ -230,7 +230,7 @@ class FileSpooledBody:
         return data
 
     def close(self) -> None:
-        """Free the blocks, at once or when the current file call returns."""
+        """Free the blocks: at once, or when the current file call returns."""
         with self._lock:
             self._is_closed = True
             blocks = self._releasable_blocks()
@@ -256,7 +256,7 @@ class FileSpooledBody:
         self._spool.free_blocks(blocks)
 
     def _releasable_blocks(self) -> list[int]:
-        """Return all blocks of the body if it is closed and no file call uses them; else none."""
+        """Return all blocks of the body if it is closed and no file call uses them; else return no blocks."""
         if not self._is_closed or self._active_calls:
             return []
         left = list(self._blocks)

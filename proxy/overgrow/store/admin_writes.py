@@ -19,7 +19,7 @@ def index_flips(engine: Engine, flips: Iterable[Flip]) -> int:
     """Rebuild the index of flips.jsonl from the lines of that file; return the number of lines.
 
     Raises:
-        StoreError: if it cannot be written now.
+        StoreError: if the store cannot be written now.
 
     """
     rows = [row_of_flip(each) for each in flips]
@@ -34,7 +34,7 @@ def reset_evidence(engine: Engine, reset: EvidenceReset) -> None:
     """Delete the evidence of a route, because the route's code has changed; record who reset the evidence and why.
 
     Raises:
-        StoreError: if it cannot be written now.
+        StoreError: if the store cannot be written now.
 
     """
     row = {
@@ -50,7 +50,7 @@ def reset_evidence(engine: Engine, reset: EvidenceReset) -> None:
 
 @contextmanager
 def _transaction(engine: Engine) -> Iterator[Connection]:
-    """Run one transaction; raise StoreError if it fails."""
+    """Run one transaction. If it fails, raise StoreError."""
     try:
         with engine.begin() as connection:
             yield connection

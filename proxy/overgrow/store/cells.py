@@ -1,4 +1,4 @@
-"""Converts values to what a table cell may hold: bounded text that both databases accept, bounded JSON, hours.
+"""Converts values for table cells: bounded text that both databases accept, bounded JSON, and hours.
 
 Pure.
 """
@@ -23,7 +23,7 @@ def hour_of(at: float) -> int:
 
 
 def storable_text(text: str) -> str:
-    """Return text that both databases accept in a key: no NUL, no lone surrogates, not too long."""
+    """Return text that both databases accept in a key: limited in length, without NUL and lone surrogates."""
     data = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
     if len(data) <= MAX_KEY_BYTES:
         return data.decode()
@@ -33,7 +33,7 @@ def storable_text(text: str) -> str:
 
 
 def json_or_empty(data: Mapping[str, Any], max_chars: int = MAX_JSON_CHARS) -> str:
-    """Return data as ASCII JSON; NO_JSON if it is too long or cannot be JSON."""
+    """Return data as ASCII JSON. If the JSON is too long, or the data cannot be JSON, return NO_JSON."""
     try:
         text = json.dumps(dict(data))
     except (ValueError, TypeError, RecursionError):

@@ -1,7 +1,7 @@
-"""A connection to the store that outlives failures: it is opened when needed, closed after a failure, and tried again later.
+"""A connection to the store that survives failures: it is opened when needed, and tried again after a failure.
 
-Rule: no error of the store leaves this module. After a temporary failure (a lock, a full disk, a server that
-is down) it is tried again, less and less often, and logged once. A damaged file is moved aside.
+Rule: no error of the store leaves this module. A temporary failure (a lock, a full disk, a server that is down)
+is logged once, and the connection is tried again, less and less often. A damaged file is moved aside.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ CONTENT_ERRORS = (DataError, IntegrityError, ValueError, TypeError, KeyError, Ov
 class StoreConnection:
     """The connection of one thread to the store at `url`.
 
-    `unavailable` and `back` are the log's lines for a store that cannot be used and for its return; each has a %s for
-    the store, and the first has one more for the reason.
+    `unavailable` is the log line for a store that cannot be used, with a %s for the store and a %s for the
+    reason. `back` is the log line for its return, with a %s for the store.
     """
 
     refusals: tuple[type[Exception], ...] = CONTENT_ERRORS  # errors of the work, not of the store
@@ -46,13 +46,14 @@ class StoreConnection:
 
     @property
     def pause_s(self) -> float:
-        """How long to wait before the next attempt: the time doubles with each failure in a row, up to a maximum."""
+        """The time to wait before the next attempt. It doubles with each failure in a row, up to a maximum."""
         return float(min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures, 20)))
 
     def attempt(self, work: Callable[[Connection], object]) -> Exception | None:
-        """Run one transaction; return the error that prevented it, None if it was committed.
+        """Run one transaction. Return the error that prevented it; None if it was committed.
 
-        An error of `refusals` comes from the work, and would come again; all others are failures of the store.
+        An error of a class in `refusals` comes from the work itself, and would come again. All other errors are
+        failures of the store.
         """
         try:
             with self._open().begin() as connection:
@@ -65,10 +66,10 @@ class StoreConnection:
         return None
 
     def prepare(self, engine: Engine) -> None:
-        """Do what must be done once after each opening; a subclass may override it."""
+        """Do what must be done once after each opening. Subclasses may override this method."""
 
     def disconnect(self) -> None:
-        """Close the store; the next attempt opens it again."""
+        """Close the store. The next attempt opens it again."""
         if self._engine is not None:
             self._engine.dispose()
         self._engine, self._inode = None, 0
@@ -84,7 +85,7 @@ class StoreConnection:
         return self._engine
 
     def _note_failure(self, error: Exception) -> None:
-        """Close the store until the next attempt, because nothing was written."""
+        """Close the store until the next attempt, because writing failed."""
         file = file_of(self.url)
         if file is not None and is_damaged_file_error(error):
             replace_damaged(file, self._inode)
@@ -101,6 +102,6 @@ class StoreConnection:
 
 
 def first_line(error: Exception) -> str:
-    """Describe an error without the statement and its values."""
+    """Describe an error in one line, without the statement and its values."""
     cause = getattr(error, "orig", None) or error
     return f"{type(cause).__name__}: {str(cause).partition(chr(10))[0]}"

@@ -1,7 +1,8 @@
 """Finds and opens the store, configures its connections, and replaces a damaged file.
 
-A file that is not a SQLite database, or a damaged one, is moved aside (one such file is kept) and a new one
-is made: only evidence is lost, and traffic goes on. In a PostgreSQL database only our own tables are touched.
+If the file is damaged, or is not a SQLite database, it is moved aside and a new file is made. One file of this
+kind is kept. Only evidence is lost, and traffic goes on. In a PostgreSQL database only our own tables are
+touched.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ STATEMENT_TIMEOUT_MS = 30_000
 
 
 class StoreError(Exception):
-    """The store cannot be used; the text says why and what to do. It never holds a password."""
+    """The store cannot be used. The text says why and what to do, and never contains a password."""
 
 
 def store_url(state: Path, configured: str | None) -> URL:
-    """Return where the store is: as configured (OVERGROW_STORE_URL), or else a SQLite file in the state folder.
+    """Return the address of the store: OVERGROW_STORE_URL, or else a SQLite file in the state folder.
 
     Raises:
-        StoreError: for text that is not a URL, or names a database of another kind.
+        StoreError: if the text is not a URL, or names a database of another kind.
 
     """
     if not configured:
@@ -65,7 +66,10 @@ def _require_supported(url: URL) -> URL:
 
 
 def without_password(url: URL) -> str:
-    """Return the URL without its password, for logs; parameters are left out, because they may hold one too."""
+    """Return the URL without its password, for logs.
+
+    Parameters are left out, because they may contain a password too.
+    """
     return url.set(query={}).render_as_string(hide_password=True)
 
 
@@ -102,7 +106,7 @@ def engine_of(url: URL) -> Engine:
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    """Let readers read while a worker writes (WAL). A power cut loses at most the last moments (NORMAL)."""
+    """Let readers read while a worker writes (WAL). After a power cut, at most the last moments are lost (NORMAL)."""
     for pragma in (
         f"busy_timeout={BUSY_TIMEOUT_MS}",
         "journal_mode=WAL",
@@ -113,13 +117,13 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def open_engine(url: URL) -> Engine:
-    """Open the store for writing. One process at a time does so.
+    """Open the store for writing. Only one process at a time runs this.
 
-    The store is created if it does not exist, migrated to this version, and replaced by a new one if its file is
-    damaged.
+    A missing store is created, an older one is migrated to this version, and one with a damaged file is
+    replaced by a new one.
 
     Raises:
-        StoreError, sqlalchemy.exc.SQLAlchemyError, OSError: if it cannot be used now.
+        StoreError, sqlalchemy.exc.SQLAlchemyError, OSError: if the store cannot be used now.
 
     """
     file = file_of(url)
@@ -137,7 +141,7 @@ def open_engine(url: URL) -> Engine:
 
 
 def _open_or_create(url: URL, file: Path) -> Engine:
-    """Open the file, or create one that only its owner can read; SQLite's journals inherit its mode."""
+    """Open the file, or create one that only its owner can read. SQLite's journals get the same mode."""
     if not file.exists():
         file.touch(mode=0o600)
     return _connect_and_migrate(url)
@@ -179,7 +183,7 @@ def is_damaged_file_error(error: BaseException) -> bool:
 
 
 def replace_damaged(file: Path, inode: int) -> None:
-    """Move the damaged file aside, unless another worker has already replaced it."""
+    """Move the damaged file aside. If another worker has replaced it already, do nothing."""
     with suppress(OSError), _hold_file_lock(file):
         if inode_of(file) == inode:
             _move_aside(file)
@@ -194,7 +198,7 @@ def inode_of(file: Path) -> int:
 
 
 def _move_aside(file: Path) -> None:
-    """Rename a damaged file, replacing the one renamed before; delete its journals."""
+    """Rename a damaged file and delete its journals. The former renamed file, if any, is replaced."""
     file.replace(f"{file}{DAMAGED_SUFFIX}")
     for suffix in ("-wal", "-shm"):
         Path(f"{file}{suffix}").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Reads groups of mismatches from their tables: chosen groups with their examples, or many groups without examples."""
+"""Reads groups of mismatches from their tables: chosen groups with examples, or many groups without examples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWNER = ("route", "control", "key")  # of a group's rows
 def select_groups(
     connection: Connection, chosen: Callable[[Table], ColumnElement[bool]], since: float
 ) -> tuple[Group, ...]:
-    """Return the groups that `chosen` selects, seen since the time `since`, with their parts and examples."""
+    """Return the groups that `chosen` selects and that were seen since `since`, with their parts and examples."""
     group = tables.mismatch_group
     rows = connection.execute(
         select(group)
@@ -47,7 +47,7 @@ def select_groups(
 def select_stored_groups(
     connection: Connection, routes: Collection[str] | None, limit: int
 ) -> StoredGroups:
-    """Return at most `limit` groups of some routes, or of all for None, without examples."""
+    """Return at most `limit` groups without examples: of some routes, or of all routes for None."""
     group, part = tables.mismatch_group, tables.group_part
     names = None if routes is None else [storable_text(each) for each in routes]
     mine = true() if names is None else group.c.route.in_(names)

@@ -1,8 +1,8 @@
 """Counts how many records a writer accepted, in a file that survives kill -9, so that losses can be counted.
 
-Each writer locks a file of its own and maps it into memory, so counting is a write to memory. When the
-process ends, for whatever reason, the kernel keeps the bytes and frees the lock: a file with a free lock
-belongs to a dead writer, and the process that finds it records the losses.
+Each writer locks a file of its own and maps it into memory, so that counting is a write to memory. When the
+process ends in any way, the kernel keeps the bytes and frees the lock. A file with a free lock therefore
+belongs to a dead writer. The process that finds such a file records the losses.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LossCounter:
         _COUNTS.pack_into(self._memory, 0, accepted, dropped)
 
     def close(self, *, is_settled: bool) -> None:
-        """Close the counter's file; with `is_settled`, which means that all accepted records are stored, remove the file."""
+        """Close the counter's file. If `is_settled` is True, all accepted records are stored: remove the file."""
         if is_settled:
             with suppress(OSError):
                 self._path.unlink()
@@ -48,7 +48,7 @@ class LossCounter:
 
 
 class DeadWriter(NamedTuple):
-    """The counts that a dead writer left in its file `path`: the records that it had accepted, and those it had dropped."""
+    """The counts that a dead writer left in the file `path`: accepted records and dropped records."""
 
     path: Path
     boot: str
@@ -57,10 +57,10 @@ class DeadWriter(NamedTuple):
 
 
 def dead_writers(folder: Path) -> Iterator[DeadWriter]:
-    """Yield the counts of each writer that has died; its file stays locked until the next one is asked for.
+    """Yield the counts of each dead writer. The writer's file stays locked until the caller asks for the next one.
 
-    Meanwhile the caller records the writer's losses and removes the file (`path`), so that no other process counts
-    them.
+    Until then the caller records the writer's losses and removes the file (`path`), so that no other process
+    counts them.
     """
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Keeps the store small: deletes rows that are too old or too many, those of the oldest hours first, a bounded number at a time."""
+"""Keeps the store small: it deletes a bounded number of rows that are too old or too many, the oldest hours first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_GROUPS_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long evidence is kept, how many rows of each table at most, and how many groups at most."""
+    """The limits of the store: the age of evidence, the number of rows in each table, and the number of groups."""
 
     keep_days: int = 30
     max_rows: int = 200_000
@@ -22,7 +22,10 @@ class Retention:
 
 
 def prune(connection: Connection, retention: Retention, now_hour: int) -> int:
-    """Delete evidence beyond the retention, at most a bounded number of rows; return how many. The current hour stays."""
+    """Delete evidence beyond the retention, at most a bounded number of rows.
+
+    Return how many. The current hour stays.
+    """
     removed = sum(_prune_hours(connection, each, retention, now_hour) for each in tables.HOURLY)
     return removed + _prune_groups(connection, retention, now_hour)
 
@@ -48,7 +51,7 @@ def _prune_hours(connection: Connection, table: Table, retention: Retention, now
 
 
 def _prune_groups(connection: Connection, retention: Retention, now_hour: int) -> int:
-    """Delete groups that are too old; if there are too many groups, delete those that were seen least recently."""
+    """Delete groups that are too old. If there are still too many, delete those that were seen least recently."""
     group = tables.mismatch_group.c
     oldest_kept_at = (now_hour - retention.keep_days * 24) * 3600.0
     rows = connection.execute(

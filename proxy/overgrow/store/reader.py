@@ -1,8 +1,8 @@
-"""Answers the questions of people and of the gate from the store. It never creates a file or changes a table.
+"""Answers queries of people and of the gate from the store. It never creates a file or changes a table.
 
-A group is judged when it is read, by the rules in force then, so a changed rule also applies to stored
-pairs. `explains` is a function that returns whether a rule covers a part. Without it, the rules that were
-in force when the pairs were captured decide.
+A group is judged by the rules that are in force when it is read. A changed rule therefore also applies to
+stored pairs. `explains` is a function that returns whether a rule covers a part. Without it, the rules that
+were in force when the pairs were captured decide.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def was_explained(part: Part) -> bool:
 
 
 class Reader:
-    """Answers questions about one store. A context manager; each question is a transaction of its own."""
+    """Answers queries about one store. It is a context manager; each query is a transaction of its own."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -77,7 +77,7 @@ class Reader:
         self._engine.dispose()
 
     def shadow_status(self, *, since: float = 0.0) -> tuple[RouteStatus, ...]:
-        """Return the comparisons of each route that had requests which were compared or served, ordered by name."""
+        """Return the comparisons of each route with compared or served requests, ordered by name."""
         counted, group = tables.shape_count.c, tables.mismatch_group.c
         with self.connect() as connection:
             shapes = connection.execute(
@@ -106,15 +106,16 @@ class Reader:
             return select_groups(connection, _condition_for(route, control), since)
 
     def stored_groups(self, routes: Collection[str] | None, limit: int) -> StoredGroups:
-        """Return at most `limit` groups of some routes (None: of all), most severe and most frequent first, without examples.
+        """Return at most `limit` groups of some routes (None: of all routes), without examples, the most severe first.
 
-        Only the count of all pairs is read, so `recent` equals `count`.
+        The number of pairs in the window is not read: `recent` of each group is set to `count`, the number of
+        all pairs.
         """
         with self.connect() as connection:
             return select_stored_groups(connection, routes, limit)
 
     def group(self, key: str) -> tuple[Group, ...]:
-        """Return the groups whose key begins with `key`; a long enough beginning matches only one key."""
+        """Return the groups whose key begins with `key`. A long enough beginning matches only one key."""
 
         def begins(table: Table) -> ColumnElement[bool]:
             return table.c.key.startswith(key, autoescape=True)
@@ -172,7 +173,7 @@ class Reader:
         )
 
     def noise(self, route: str, *, since: float = 0.0) -> tuple[Mapping[str, Any], ...]:
-        """Return what the writers learned of a route's noise, by hour, as JSON data of overgrow.shadow."""
+        """Return the noise that the writers learned for a route, by hour, as JSON data of overgrow.shadow."""
         seen = tables.noise
         rows = self._fetch_rows(
             select(seen.c.learned)
@@ -182,7 +183,10 @@ class Reader:
         return tuple(json.loads(row.learned) for row in rows)
 
     def fallbacks(self, route: str | None = None, *, since: float = 0.0) -> tuple[Fallbacks, ...]:
-        """Return the requests that fell back, counted by hour, migrated's outcome and legacy's outcome; latest hour first."""
+        """Return the fallbacks, counted by hour, migrated's outcome and legacy's outcome.
+
+        The latest hour comes first.
+        """
         fell = tables.fallback
         rows = self._fetch_rows(
             select(fell)
@@ -223,7 +227,7 @@ class Reader:
         return tuple(EvidenceReset(*row) for row in rows)
 
     def losses(self) -> Losses:
-        """Return how many records did not reach the store, in the time for which losses are kept."""
+        """Return how many records did not reach the store, within the time for which losses are kept."""
         loss, writer = tables.loss.c, tables.writer.c
         with self.connect() as connection:
             lost, last_at = connection.execute(
@@ -240,11 +244,9 @@ class Reader:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """Yield a connection for one question.
+        """Yield a connection for one query.
 
-        Raises:
-            StoreError: if the store cannot be read.
-
+        Raises: StoreError: if the store cannot be read.
         """
         try:
             with self._engine.connect() as connection:
@@ -257,7 +259,7 @@ def open_reader(url: URL) -> Reader:
     """Open a reader of a store that exists and has this version.
 
     Raises:
-        StoreError: if the store does not exist yet, has another version, or cannot be read.
+        StoreError: if the store is missing, has another version, or cannot be read.
 
     """
     file = file_of(url)
@@ -290,7 +292,7 @@ def _unreadable_store(url: URL, error: SQLAlchemyError) -> StoreError:
 def _condition_for(
     route: str | None, control: str | None = None
 ) -> Callable[[Table], ColumnElement[bool]]:
-    """Return a function that builds the condition that a table's row belongs to a route and a control; None allows any."""
+    """Return a function that builds a condition: a table's row belongs to a route and a control. None allows any."""
 
     def condition(table: Table) -> ColumnElement[bool]:
         wanted = [table.c.route == storable_text(route)] if route is not None else []
@@ -321,7 +323,7 @@ def _shapes_query(route: str, control: str, since: float) -> Select[Any]:
 def _outcomes_query(route: str, control: str, since: float) -> Select[Any]:
     """Build the query for the counts of each outcome on the latest day.
 
-    That day ends with the newest comparison since the time `since`.
+    The latest day is the day that ends with the newest comparison since the time `since`.
     """
     seen = tables.shape_count
     mine = and_(_condition_for(route, control)(seen), seen.c.hour >= hour_of(since))

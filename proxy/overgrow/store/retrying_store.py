@@ -1,7 +1,7 @@
 """The store of one writer of evidence: stores batches and deletes old evidence.
 
-Rule: no error of the store leaves this module. After a temporary failure a batch is tried again. A batch whose
-content the database refuses is dropped, so that it does not block the following ones.
+Rule: no error of the store leaves this module. After a temporary failure a batch is tried again. If the
+database refuses the content of a batch, the batch is dropped, so that it does not block later batches.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class RetryingStore(StoreConnection):
         self._loss_counter: LossCounter | None = None
 
     def start_counting(self) -> None:
-        """Start the loss counter; without one, the losses of a killed process are not counted."""
+        """Start the loss counter. Without a loss counter, the losses of a killed process are unknown."""
         if self._counter_folder is not None:
             try:
                 self._loss_counter = LossCounter(self._counter_folder, self.boot)
@@ -67,14 +67,14 @@ class RetryingStore(StoreConnection):
             self._loss_counter.note_counts(*counts)
 
     def close(self, counts: TakenCounts) -> None:
-        """Close the store. The loss counter's file stays if some records are not stored."""
+        """Close the store. If some records were not stored, keep the loss counter's file."""
         if self._loss_counter is not None:
             self._loss_counter.close(is_settled=counts == (self._stored, self._stored_dropped))
             self._loss_counter = None
         self.disconnect()
 
     def put(self, records: Sequence[Record], counts: TakenCounts) -> bool:
-        """Store a batch; return False if the store is unavailable and the batch is to be tried again."""
+        """Store a batch. If the store is unavailable and the batch is to be tried again, return False."""
 
         def work(connection: Connection) -> None:
             mark = BatchMark(
@@ -94,7 +94,7 @@ class RetryingStore(StoreConnection):
         self._try_transaction(lambda connection: prune(connection, retention, hour_of(self._now())))
 
     def _try_transaction(self, work: Callable[[Connection], object]) -> bool:
-        """Run one transaction. Return True if it succeeded or never can, so that it must not be repeated; else False."""
+        """Run one transaction. Return False if it should be tried again: it failed, and may succeed later."""
         error = self.attempt(work)
         if isinstance(error, CONTENT_ERRORS):
             self.refused += self._batch_size

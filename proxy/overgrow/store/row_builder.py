@@ -1,8 +1,9 @@
 """Turns records into rows of the tables. Pure, except that a RowBuilder remembers keys to limit their number.
 
-Rule: clients choose query keys, and bugs create new groups, so their number must be limited. One writer distinguishes
-at most MAX_SHAPES shapes and MAX_GROUPS groups of a route within an hour. Further shapes are counted as one shape
-named OTHER, further groups as one group of high severity that no rule covers.
+Rule: the number of shapes and groups must be limited, because clients choose query keys, and bugs create new
+groups. One writer distinguishes at most MAX_SHAPES shapes and MAX_GROUPS groups of a route within an hour.
+Further shapes are counted as one shape named OTHER. Further groups are counted as one group of high severity
+that no rule covers.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ Batch = Mapping[Table, list[Row]]
 
 
 class ShapeKey(NamedTuple):
-    """The key of a row of counts: all records with this key are counted in that row."""
+    """The key of a row of counts. All records with this key are counted in the row."""
 
     route: str
     control: str
@@ -60,7 +61,7 @@ class CardinalityLimit:
     _seen: dict[str, set[object]] = field(default_factory=dict)
 
     def try_admit(self, hour: int, owner: str, thing: object) -> bool:
-        """Admit the thing if it is known or the limit allows; return whether it is admitted."""
+        """Admit the thing if it is known or the limit allows another one. Return whether it is admitted."""
         if hour > self._hour:
             self._hour, self._seen = hour, {}
         seen = self._seen.setdefault(owner, set())
@@ -78,7 +79,7 @@ class RowBuilder:
     groups: CardinalityLimit = field(default_factory=lambda: CardinalityLimit(MAX_GROUPS))
 
     def build_rows(self, records: Iterable[Record]) -> Batch:
-        """Return the rows of some records, by table; records of the same shape share one row."""
+        """Return the rows of some records, by table. Records of the same shape share one row."""
         rows: dict[Table, list[Row]] = defaultdict(list)
         seen: dict[ShapeKey, list[float]] = defaultdict(list)
         for record in records:
@@ -125,7 +126,10 @@ class RowBuilder:
             self._add_group(record, record.group, rows)
 
     def _add_group(self, record: Compared, group: PairGroup, rows: dict[Table, list[Row]]) -> None:
-        """Add the rows of the group of one pair; beyond the limit, those of the single group that stands for all further groups."""
+        """Add the rows of the group of one pair.
+
+        Beyond the limit, add the rows of the group that stands for all further groups.
+        """
         hour = hour_of(record.at)
         if not self.groups.try_admit(hour, record.route, group.key):
             group = _overflow_group(group)
@@ -193,7 +197,7 @@ def _part_row(part: Part) -> Row:
 
 
 def part_from_row(row: Any) -> Part:
-    """Return the part that a row of `group_part` holds."""
+    """Return the part that is stored in a row of `group_part`."""
     return Part(
         kind=row.kind,
         path=row.path,
@@ -212,7 +216,7 @@ def part_from_row(row: Any) -> Part:
 
 
 def example_from_row(row: Any) -> Example:
-    """Return the example that a row of `example` holds."""
+    """Return the example that is stored in a row of `example`."""
     return Example(row.rank, row.at, json.loads(row.pair))
 
 

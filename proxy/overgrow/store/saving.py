@@ -1,8 +1,8 @@
 """Writes one batch in one transaction, and records the losses of dead writers.
 
-Rule: the number of a batch's last record is stored with the batch. If the result of a
-commit is unknown, this number tells whether the commit took place, so nothing is counted twice.
-The records that a dead writer accepted after its last stored number are lost.
+Rule: the number of a batch's last record is stored with the batch. If the result of a commit is unknown, this
+number shows whether the commit took place. Therefore nothing is counted twice. If a dead writer accepted
+records after its last stored number, these records are lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GROUP = itemgetter("route", "control", "key")
 
 @dataclass(frozen=True, slots=True)
 class BatchMark:
-    """The state of a writer after a batch: the number of its last record, and how many it dropped so far."""
+    """The state of a writer after a batch: the number of its last record, and how many records it had dropped."""
 
     boot: str
     began_at: float
@@ -37,7 +37,7 @@ class BatchMark:
 
 
 def save(connection: Connection, batch: Batch, mark: BatchMark) -> None:
-    """Write the batch, unless its last record is stored already."""
+    """Write the batch. If its last record is stored already, do nothing."""
     if last_stored_number(connection, mark.boot) >= mark.number:
         return
     for table, rows in sorted(batch.items(), key=lambda each: each[0].name):
@@ -47,7 +47,7 @@ def save(connection: Connection, batch: Batch, mark: BatchMark) -> None:
 
 
 def last_stored_number(connection: Connection, boot: str) -> int:
-    """Return the number of the last record that a writer stored; 0 for none."""
+    """Return the number of the last record that a writer stored; 0 if it stored none."""
     rows = connection.execute(
         select(tables.writer.c.number).where(tables.writer.c.boot == boot)
     ).scalars()
@@ -55,7 +55,7 @@ def last_stored_number(connection: Connection, boot: str) -> int:
 
 
 def record_losses(connection: Connection, dead: DeadWriter, at: float) -> int:
-    """Record how many records a dead writer lost; return the number."""
+    """Record how many records a dead writer lost. Return this number."""
     lost = max(0, dead.accepted - last_stored_number(connection, dead.boot))
     where = {"boot": dead.boot, "hour": hour_of(at), "last_at": at}
     if lost:
@@ -76,7 +76,7 @@ def _writer_row(mark: BatchMark) -> Row:
 
 
 def _lowest_ranks(rows: Iterable[Row]) -> list[Row]:
-    """Return, of the examples of each group, the MAX_EXAMPLES with the lowest ranks."""
+    """Return the examples to keep: of each group, the MAX_EXAMPLES examples with the lowest ranks."""
     kept: list[Row] = []
     for _, group in groupby(sorted(rows, key=_GROUP), key=_GROUP):
         latest = {row["rank"]: row for row in group}
@@ -85,9 +85,9 @@ def _lowest_ranks(rows: Iterable[Row]) -> list[Row]:
 
 
 def _trim_examples(connection: Connection, rows: Iterable[Row]) -> None:
-    """Delete all examples of each group but those with the lowest ranks.
+    """Keep only the examples with the lowest ranks of each group; delete all other examples.
 
-    So the same examples stay, in whatever order the workers write.
+    The same examples stay then, whatever the order in which workers write.
     """
     for group in sorted({_GROUP(row) for row in rows}):
         mine = _group_condition(tables.example, group)

@@ -1,6 +1,6 @@
 """Migrates a store's tables to the version that this code knows. The versions are in migrations/.
 
-A store of a newer version is not touched, so that an older front door does not break the store of a newer one.
+A store of a newer version is left alone, so that an older front door does not break it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def migrate(connection: Connection) -> None:
     """Run the missing migrations within the connection's transaction.
 
     Raises:
-        alembic.util.CommandError: if the store is of a version this code does not know.
+        alembic.util.CommandError: if the store has a version that this code does not know.
 
     """
     if connection.dialect.name == "postgresql":
@@ -44,11 +44,12 @@ def migrate(connection: Connection) -> None:
 
 
 def _wait_for_turn(connection: Connection) -> None:
-    """Wait until no other process migrates the store, so that none fails because the other one has locked a table.
+    """Wait until all other migrations of the store have ended, because a table that they lock would make this one fail.
 
-    The session's lock_timeout is meant for locks of tables. It is too short for the migration of another process, so
-    it does not apply here; statement_timeout ends this wait. Afterwards lock_timeout applies again, because a
-    migration that waits long for a table would block everybody who uses that table.
+    The session's lock_timeout is meant for locks of tables. It is too short for the migration of another
+    process. During this wait it is therefore turned off, and statement_timeout ends the wait. Afterwards
+    lock_timeout applies again, because a migration that waits long for a table would block everybody who uses
+    the table.
     """
     connection.execute(text("SET LOCAL lock_timeout = 0"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -56,7 +57,7 @@ def _wait_for_turn(connection: Connection) -> None:
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Return Alembic's settings without a file: the same for workers, tests and `alembic revision`."""
+    """Return Alembic's settings without a file. Workers, tests and `alembic revision` use the same settings."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection

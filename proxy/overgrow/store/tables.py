@@ -1,8 +1,9 @@
-"""The tables of the store, and how two observations of one row merge. SQLAlchemy Core.
+"""Defines the tables of the store, and how two observations of one row merge. It uses SQLAlchemy Core.
 
-Rule: a table that workers write holds counts by hour; its primary key says what is counted, and each other column
-says in `info` how it merges: `sum`, `min`, `max`, `last` or `shared`. So every write is an upsert of the same kind,
-any number of workers can write in any order, and the number of keys limits the size of a table.
+Rule: a table that workers write holds counts by hour. Its primary key says what is counted. The `info` of every
+other column says how the column merges: `sum`, `min`, `max`, `last` or `shared`. Therefore every write is the
+same kind of upsert, any number of workers can write in any order, and the number of keys limits the size of a
+table.
 """
 
 from __future__ import annotations

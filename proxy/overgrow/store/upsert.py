@@ -1,4 +1,4 @@
-"""Merges many rows into few: first in memory, then into a table. Every write of evidence is such an upsert."""
+"""Merges many rows into few: first in memory, then into a table. Every write of evidence is an upsert of this kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 def merge_rows(table: Table, rows: Iterable[Row]) -> list[Row]:
-    """Merge rows with equal keys and sort them by key, so that no two writers deadlock."""
+    """Merge rows with equal keys, and sort the rows by key, so that two writers never deadlock."""
     keys = [column.name for column in table.primary_key.columns]
     merges = {column.name: _MERGES[column.info["merge"]] for column in _value_columns(table)}
     found: dict[tuple[Any, ...], Row] = {}
@@ -54,7 +54,7 @@ def upsert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
 
 
 def _merge_expression(before: Column[Any], now: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return SQL for the same merge as in _MERGES; both SQLite and PostgreSQL understand it."""
+    """Return SQL for a merge in _MERGES, in a form that both SQLite and PostgreSQL understand."""
     match before.info["merge"]:
         case "sum":
             return before + now

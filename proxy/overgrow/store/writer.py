@@ -1,9 +1,9 @@
-"""The writer of one worker: takes records off the hot path and stores them in batches.
+"""The writer of one worker: it takes records without delaying requests, and stores them in batches.
 
-Rule: `put` takes constant time, never waits for the store and never raises; if the queue is full, the record
-is dropped and counted. One thread, started by the first record, stores a batch every second or every
-500 records, and tries again, less and less often, while the store is unavailable. It is not a daemon thread:
-it ends with `close`, or by itself once the main thread has ended. Create the writer after the fork.
+Rule: `put` takes constant time, never waits for the store and never raises. If the queue is full, the record is
+dropped and counted. One thread, which the first record starts, stores a batch every second or every 500
+records. While the store is unavailable, the thread tries again, less and less often. It is not a daemon thread:
+it ends with `close`, or by itself after the main thread has ended. Create the writer after the fork.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ POLL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How often and with how many records a batch is stored, how many records may wait, how often old evidence is deleted."""
+    """The limits of a writer: interval and size of batches, number of waiting records, and interval of deletions."""
 
     flush_s: float = 1.0
     batch_records: int = 500
@@ -38,9 +38,9 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class WriterCounts:
-    """What a writer did so far, for metrics; `problem` says why the store cannot be used, None if it can.
+    """What a writer has done so far, for metrics. `problem` says why the store cannot be used; None if it can.
 
-    Every record given to `put` is accepted or dropped; every accepted record is stored, refused or waiting.
+    Every record that `put` gets is accepted or dropped. Every accepted record is stored, refused or waiting.
     """
 
     accepted: int
@@ -52,7 +52,7 @@ class WriterCounts:
 
 
 class Writer:
-    """Takes records from any thread and stores them. `counter_folder` is where the loss counters are kept."""
+    """Takes records from any thread and stores them. `counter_folder` is the folder of the loss counters."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Writer:
         return WriterCounts(accepted, stored, dropped, refused, waiting, self._store.problem)
 
     def put(self, record: Record) -> None:
-        """Queue a record, or drop and count it. Never waits for the store; never raises."""
+        """Queue a record, or drop and count it. This method never waits for the store and never raises."""
         with self._lock:
             if self._is_full() or not self._start_thread():
                 self._dropped += 1
@@ -99,7 +99,7 @@ class Writer:
             self._wake.set()
 
     def flush(self, timeout_s: float = 5.0) -> bool:
-        """Wait until all records are stored; return False if that takes longer than `timeout_s`."""
+        """Wait until all records are stored. If that takes longer than `timeout_s`, return False."""
         deadline = time.monotonic() + timeout_s
         while self.counts.waiting and time.monotonic() < deadline:
             self._wake.set()
@@ -107,7 +107,7 @@ class Writer:
         return not self.counts.waiting
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Store the records that wait, and end the thread; return False if some are left after `timeout_s`."""
+        """Store the waiting records and end the thread. If some records are left after `timeout_s`, return False."""
         with self._lock:
             self._closing = True
             thread = self._thread
@@ -121,7 +121,7 @@ class Writer:
         return self._closing or waiting >= self._limits.queue_records
 
     def _start_thread(self) -> bool:
-        """Start the thread if none runs yet; return False if the system cannot start one."""
+        """If no thread runs yet, start one. If the system cannot start one, return False."""
         if self._thread is None:
             thread = threading.Thread(target=self._run_thread, name="overgrow-store", daemon=False)
             with suppress(RuntimeError):
@@ -142,7 +142,7 @@ class Writer:
             self._store.close(TakenCounts(self._accepted, self._dropped))
 
     def _wait(self, pause_s: float) -> None:
-        """Wait until the thread is woken or has to end, for at most `pause_s`."""
+        """Wait for at most `pause_s`, or until the thread is woken or has to end."""
         until = time.monotonic() + pause_s
         while not self._is_ending() and not self._wake.is_set() and time.monotonic() < until:
             self._wake.wait(min(POLL_S, pause_s))
@@ -153,7 +153,7 @@ class Writer:
         return self._closing or not threading.main_thread().is_alive()
 
     def _store_waiting(self) -> bool:
-        """Store the records that wait; return False if the store is unavailable."""
+        """Store the waiting records. If the store is unavailable, return False."""
         while records := self._pending or self._take_queue():
             if not self._store.put(records, self._taken):
                 return False
@@ -169,7 +169,7 @@ class Writer:
         return self._pending
 
     def _prune(self) -> None:
-        """Delete old evidence every `prune_s`; a failed attempt is repeated the next time."""
+        """Delete old evidence every `prune_s`. If that fails, try again at the next time."""
         if time.monotonic() - self._pruned_at_s >= self._limits.prune_s:
             self._pruned_at_s = time.monotonic()
             self._store.prune(self._limits.retention)

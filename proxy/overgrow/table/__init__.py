@@ -1,1 +1,1 @@
-"""From text to table: routes.yaml is read, validated, watched, and edited without a change of any other byte."""
+"""Reads, validates, watches and edits routes.yaml. An edit changes only the bytes that it must change."""

@@ -1,7 +1,8 @@
-"""A file lock with a deadline; if the wait fails, the error names the holder.
+"""Takes file locks with a deadline. If the wait fails, the error names the holder.
 
-The kernel knows the holder (/proc/locks), so a holder need not write its name anywhere, and other programs that hold
-the lock are named too. On a file system without locks the work goes on without one: a kill must not depend on them.
+The kernel knows the holder (/proc/locks), so that a holder need not write its name anywhere, and other programs
+are named too. If a file system has no locks, the work goes on without a lock, because a kill must not depend on
+locks.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 class LockHeld(OSError):
-    """Another process holds the lock, and held it for the whole wait; the text names it."""
+    """Another process held the lock during the whole wait. The text names this process."""
 
     def __init__(self, path: Path, holder: str) -> None:
         super().__init__(errno.EAGAIN, f"it is locked by {holder}", str(path))
 
 
 def acquire_lock(descriptor: int, path: Path, wait_s: float) -> None:
-    """Take the lock of an open file; closing the descriptor releases it.
+    """Take the lock of an open file. Closing the descriptor releases the lock.
 
     Raises:
         OSError: LockHeld, once `wait_s` have passed.
@@ -56,7 +57,7 @@ def _try_lock(descriptor: int, path: Path) -> bool:
 
 
 def holder_of(descriptor: int) -> str:
-    """Return in words which process holds the lock of an open file; a process on another machine cannot be named."""
+    """Return in words which process holds the lock of an open file. A process on another machine cannot be named."""
     inode = str(os.fstat(descriptor).st_ino)
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():

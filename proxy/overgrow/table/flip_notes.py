@@ -1,4 +1,4 @@
-"""Drops the notes on canaries that a flip left in the table on purpose, so that the recommended way to move a route causes no warning.
+"""Drops notes on canaries that a flip left in the table on purpose, so that a normal flip causes no warning.
 
 A flip to migrated leaves the canary beside the target, so that a rollback finds it. A note says that such a
 canary has no effect. If somebody wrote the canary by hand, the note stays.
@@ -19,12 +19,12 @@ DORMANT = "canary-dormant"
 
 
 def without_flip_notes(loaded: ParsedTable, state: Path) -> ParsedTable:
-    """Return a parsed table without the notes on canaries that a flip left there."""
+    """Return a parsed table without the notes on canaries that a flip left in the table."""
     return loaded._replace(notes=drop_flip_notes(loaded.notes, state))
 
 
 def drop_flip_notes(notes: Iterable[Problem], state: Path) -> tuple[Problem, ...]:
-    """Return the notes without those on canaries that a flip left there; all notes if the history cannot be read."""
+    """Return the notes except those on canaries that a flip left. If the history cannot be read, return all notes."""
     notes = tuple(notes)
     if all(note.code != DORMANT for note in notes):
         return notes
@@ -36,7 +36,7 @@ def drop_flip_notes(notes: Iterable[Problem], state: Path) -> tuple[Problem, ...
 
 
 def _flipped_away(history: History) -> Collection[str]:
-    """Return the routes whose last recorded change set their target to migrated or gone."""
+    """Return the routes whose latest recorded change set the target to migrated or gone."""
     last: dict[str, str | None] = {}
     abandoned = {entry.undoes for entry in history.entries if entry.action == "abandoned"}
     for entry in history.entries:

@@ -1,7 +1,7 @@
-"""What a text of routes.yaml means, and whether it may take effect: by itself, and in place of the running table.
+"""Judges a text of routes.yaml: whether it is valid by itself, and whether it may replace the running table.
 
-A worker that watches, a worker that boots, `serve` before it starts and `overgrow check` all call these functions,
-so all judge alike. Without a running table, last-good.yaml stands for it.
+Watching workers, booting workers, `serve` before its start and `overgrow check` all call these functions, so
+that all of them judge alike. If there is no running table, last-good.yaml takes its place.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ Rules = Sequence[AppRule] | None
 
 @dataclass(frozen=True, slots=True)
 class TableContext:
-    """What a text of routes.yaml is read with: its file's path, the environment, and the team's app.
+    """The context in which a text of routes.yaml is read: the file's path, the environment, and the team's app.
 
-    `rules` None skips the check against the app; `app_in_use` is the name of the app that runs.
+    If `rules` is None, the check against the app is skipped. `app_in_use` is the name of the running app.
     """
 
     config: Path
@@ -74,7 +74,7 @@ def compile_table(
 ) -> tuple[ParsedTable, Matcher | None]:
     """Parse the bytes and build the matcher; suitable for a thread beside a busy event loop.
 
-    With `must_reach_legacy` a table is refused if the certificates that it names cannot be used.
+    With `must_reach_legacy`, a table is refused if its certificates cannot be used.
     """
     with gc_paused():
         file = str(context.config)
@@ -97,7 +97,8 @@ def compile_table(
 class JudgedTable(NamedTuple):
     """The result of judging a text of routes.yaml, compared with the running table.
 
-    If the text may be half-written, `lost` says which part of the running table's end the text lacks.
+    If the text may be half-written, `lost` says which part of the end of the running table is missing in the
+    text.
     """
 
     loaded: ParsedTable
@@ -106,7 +107,7 @@ class JudgedTable(NamedTuple):
 
 
 def judge_table(data: bytes, context: TableContext, running: RouteTable | None) -> JudgedTable:
-    """Judge a text by itself, and compared with the running table: that table's irreversible routes must not lose requests."""
+    """Judge a text by itself and against the running table, whose irreversible routes must not lose requests."""
     loaded, matcher = compile_table(data, context)
     if loaded.problems and context.find_stale is not None:
         loaded = loaded._replace(problems=blame_stale_app(loaded.problems, context.find_stale()))
@@ -120,8 +121,8 @@ def judge_table(data: bytes, context: TableContext, running: RouteTable | None) 
 class StartTable(NamedTuple):
     """The result of `choose_table`: the file's table, or the reason why that table cannot run.
 
-    `matcher` is None if the file is refused, or if it may be half-written; then `waiting` is the note that says so.
-    `compared` says whether the file was compared with the last table that took effect.
+    If the file is refused or may be half-written, `matcher` is None. In the second case `waiting` is the note
+    about that. `compared` says whether the file was compared with the last table that took effect.
     """
 
     data: bytes
@@ -156,7 +157,10 @@ def choose_table(context: TableContext, state: Path) -> StartTable:
 
 
 def find_half_written(config: Path, state: Path, env: Mapping[str, str]) -> Problem | None:
-    """Return the note on routes.yaml if workers would not use it yet, because it may be half-written; else None."""
+    """If workers would not use routes.yaml yet because it may be half-written, return the note about that.
+
+    Else None.
+    """
     source, age_s = _source_and_age(config)
     kept = read_last_good_in_time(state)
     if age_s >= STANDS_S or kept is None or kept.source not in (None, source):
@@ -165,7 +169,7 @@ def find_half_written(config: Path, state: Path, env: Mapping[str, str]) -> Prob
 
 
 def read_last_good_in_time(state: Path) -> LastGood | None:
-    """Return the last table that took effect; None without one, or if the file system does not answer."""
+    """Return the last table that took effect. None if there is none, or if the file system does not answer."""
     try:
         return within(ANSWER_S, state / LAST_GOOD, partial(read_last_good, state))
     except OSError:
@@ -173,12 +177,15 @@ def read_last_good_in_time(state: Path) -> LastGood | None:
 
 
 def parse_last_good(kept: LastGood, config: Path, env: Mapping[str, str]) -> RouteTable | None:
-    """Return the last-good table for a comparison; None if it is not valid in this environment."""
+    """Return the last-good table for a comparison; None if it is invalid in this environment."""
     return parse(kept.data, file=str(config), env=env, rules=None).table
 
 
 def _source_and_age(config: Path) -> tuple[Source, float]:
-    """Return (source, age): the file's device and inode, which differ after a rename, and the seconds since its last change."""
+    """Return (source, age): the file's device and inode, and the seconds since its last change.
+
+    A rename changes the source.
+    """
     try:
         found = within(ANSWER_S, config, config.stat)
     except OSError:
@@ -190,7 +197,7 @@ def _source_and_age(config: Path) -> tuple[Source, float]:
 def load_last_good(
     config: Path, state: Path, *, env: Mapping[str, str], rules: Rules
 ) -> Matcher | None:
-    """Return the matcher of the last table that took effect; None without one."""
+    """Return the matcher of the last table that took effect; None if there is none."""
     kept = read_last_good_in_time(state)
     return None if kept is None else compile_last_good(kept, TableContext(config, env, rules))
 
@@ -198,7 +205,7 @@ def load_last_good(
 def compile_last_good(kept: LastGood, context: TableContext) -> Matcher | None:
     """Return the matcher of the last-good table; None if its text is invalid.
 
-    It is used even if the app has lost rules since, or certificates are missing.
+    The table is used even if the app has lost rules in the meantime, or if certificates are missing.
     """
     for known in (context, TableContext(context.config, context.env)):
         matcher = compile_table(kept.data, known, must_reach_legacy=False)[1]
@@ -208,7 +215,7 @@ def compile_last_good(kept: LastGood, context: TableContext) -> Matcher | None:
 
 
 class AppToStart(NamedTuple):
-    """The app to import, by name (None if none is named), and the app that ran before, in case the first cannot be imported."""
+    """The name of the app to import (None if none is named), and the app that ran before, as a replacement."""
 
     name: str | None
     before: str | None
@@ -217,9 +224,9 @@ class AppToStart(NamedTuple):
 def app_to_start(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> AppToStart:
     """Return the app to import for the table that a process would start with.
 
-    It is the app that the table names; for the last-good table, the app that ran with that table.
+    It is the app that the table names. For the last-good table, it is the app that ran with that table.
 
-    Usually the file and the last-good table name the same app; then neither table has to be judged.
+    Usually the file and the last-good table name the same app, so that no table has to be judged.
     """
     kept = read_last_good_in_time(state)
     try:

@@ -1,7 +1,7 @@
-"""The last table that took effect, with the app that ran and the file it was read from.
+"""Keeps the last table that took effect, with the app that ran and the file from which the table was read.
 
-`last-good.yaml` is its text, byte for byte; `last-good.json` holds the rest. Both are replaced by a rename. If the
-state folder cannot be written, the table takes effect all the same, but is not kept.
+`last-good.yaml` is its text, byte for byte, and `last-good.json` holds the rest. Both are replaced by a rename.
+If the state folder cannot be written, the table takes effect all the same, but is not kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ Source = tuple[int, int] | None  # device and inode of the file a table was read
 
 
 class LastGood(NamedTuple):
-    """The bytes of the last table that took effect; `app` is the app that ran with the table, None if none was kept."""
+    """The bytes of the last table that took effect.
+
+    `app` is the app that ran with the table; None if no app was recorded.
+    """
 
     data: bytes
     app: str | None = None
@@ -29,7 +32,7 @@ class LastGood(NamedTuple):
 
 
 def read_last_good(state: Path) -> LastGood | None:
-    """Return the last table that took effect; None without one."""
+    """Return the last table that took effect; None if there is none."""
     try:
         data = read_table_file(state / LAST_GOOD)
     except OSError:
@@ -49,7 +52,7 @@ def keep_last_good(
 ) -> None:
     """Keep a table that takes effect as the last good one.
 
-    Without `app`, the app that was kept with the same table stays.
+    If `app` is None, the app that was recorded with the same table stays.
     """
     before = read_last_good(state)
     if before is None or before.data != data:
@@ -63,7 +66,7 @@ def keep_last_good(
 
 
 def _replace(target: Path, data: bytes) -> bool:
-    """Replace a file; return whether that was possible."""
+    """Replace a file. Return whether this was possible."""
     try:
         replace_file(target, data)
     except OSError:

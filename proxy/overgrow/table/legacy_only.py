@@ -1,6 +1,6 @@
 """The table of a front door that was started without one: everything goes to legacy.
 
-This table is used until a file takes effect. If that file is removed later, this is a problem as usual, and the
+This table is used until a file takes effect. If that file is removed later, a problem is reported, and the
 file's table stays in use.
 """
 
@@ -22,7 +22,7 @@ def read_table_or(legacy_only: bytes | None, config: Path) -> bytes:
     """Return the bytes of the file, or `legacy_only` if the file does not exist.
 
     Raises:
-        OSError: if the file cannot be read, or does not exist and `legacy_only` is None.
+        OSError: if the file cannot be read, or if it does not exist and `legacy_only` is None.
 
     """
     try:
@@ -36,6 +36,7 @@ def read_table_or(legacy_only: bytes | None, config: Path) -> bytes:
 def legacy_only_for_boot(legacy_only: bytes | None, kept: LastGood | None) -> bytes | None:
     """Return the table that a booting worker may use instead of a missing file, or None.
 
-    The legacy-only table may be used if it was the last to take effect, or if no table has taken effect yet.
+    The legacy-only table may be used if it was the last table that took effect, or if no table has taken effect
+    yet.
     """
     return legacy_only if kept is None or kept.data == legacy_only else None

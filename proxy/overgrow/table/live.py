@@ -37,7 +37,7 @@ def utc_now() -> str:
 
 @dataclass(frozen=True, slots=True)
 class ReloadError:
-    """Why the file is not the running table, and since when."""
+    """Why the file's table is not running, and since when."""
 
     at: str
     problems: tuple[Problem, ...]
@@ -48,7 +48,7 @@ class ReloadError:
 
 
 class NoUsableTable(Exception):
-    """There is no table to start with; `problems` say why."""
+    """There is no table to start with. `problems` say why."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -56,7 +56,7 @@ class NoUsableTable(Exception):
 
 
 class LiveTable:
-    """The table that runs in this process. Only a Watcher changes it; all other code only reads its attributes."""
+    """The table that runs in this process. Only a Watcher changes this object; all other code only reads it."""
 
     __slots__ = (
         "compared",
@@ -90,7 +90,10 @@ class LiveTable:
 
     @property
     def trouble(self) -> ReloadError | None:
-        """Why the running table may not be what the files say: routes.yaml is refused, or a file cannot be checked; else None."""
+        """Why the running table may differ from the files: routes.yaml is refused, or a file cannot be checked.
+
+        Else None.
+        """
         errors = [error for error in (self.reload_error, *self.unseen.values()) if error]
         if len(errors) < 2:
             return errors[0] if errors else None
@@ -98,7 +101,7 @@ class LiveTable:
         return ReloadError(min(error.at for error in errors), problems)
 
     def swap(self, matcher: Matcher, since: str | None = None, source: Source = None) -> None:
-        """Replace the running table; requests in flight keep the one they started with."""
+        """Replace the running table. Requests in flight keep the table with which they started."""
         self.since = since or utc_now()
         self.matcher, self.source = matcher, source
         self.reload_error = self.waiting = None
@@ -114,10 +117,10 @@ def kill_files(config: Path, state: Path) -> tuple[Path, Path]:
 
 
 def is_kill_file(path: Path) -> bool:
-    """Return whether there is a kill file at this path; a dangling link counts.
+    """Return whether there is a kill file at this path. A dangling link counts as one.
 
     Raises:
-        OSError: if that cannot be determined.
+        OSError: if the path cannot be checked.
 
     """
     try:
@@ -128,7 +131,7 @@ def is_kill_file(path: Path) -> bool:
 
 
 def is_killed(config: Path, state: Path) -> bool:
-    """Return whether a kill file exists; a path that cannot be checked in time counts as not existing."""
+    """Return whether a kill file exists. If a path cannot be checked in time, it counts as not existing."""
     return any(_kill_file_exists(path) for path in kill_files(config, state))
 
 
@@ -140,7 +143,7 @@ def _kill_file_exists(path: Path) -> bool:
 
 
 def unseen_problem(path: Path, error: OSError, kills: Sequence[Path]) -> Problem:
-    """Return the problem of a table or kill file that cannot be checked: its changes are not noticed."""
+    """Return the problem of a table or kill file that cannot be checked, so that its changes stay unnoticed."""
     why = error.strerror or str(error)
     if path not in kills:
         what = f"the file cannot be checked, so changes to it are not noticed: {why}"
@@ -163,14 +166,14 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     legacy_only: bytes | None = None,
     now: Callable[[], str] = utc_now,
 ) -> LiveTable:
-    """Find the table to start with; `app` is the one that will run, if it could be imported.
+    """Find the table to start with. `app` is the app that will run, if it could be imported.
 
-    If the file is invalid, last-good.yaml runs and `reload_error` says why. Without a last-good table, NoUsableTable
-    is raised. `serve` itself forbids the last-good table (`allow_last_good` False); it is still used while a
-    kill file exists, because a restart must be possible in an emergency.
+    If the file is invalid, last-good.yaml runs, and `reload_error` says why. If there is no last-good table,
+    NoUsableTable is raised. `serve` itself forbids the last-good table (`allow_last_good` False). It is used
+    all the same while a kill file exists, because a restart must be possible in an emergency.
 
-    If the file may be half-written, the last-good table runs, and `waiting` says so. `legacy_only` replaces a
-    missing file; with `allow_last_good` only while no other table has taken effect.
+    If the file may be half-written, the last-good table runs, and `waiting` says so. `legacy_only` takes the
+    place of a missing file. With `allow_last_good`, it does so only while no other table has taken effect.
     """
     killed = is_killed(config, state)
     if allow_last_good:
@@ -200,6 +203,6 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
 
 
 def _is_first_table(matcher: Matcher, state: Path) -> bool:
-    """Return whether no table has run on this state folder before, and this table has no irreversible route."""
+    """Return whether this is the first table on this state folder, and has no irreversible route."""
     is_used = any((state / name).exists() for name in (JOURNAL, "metrics"))
     return not is_used and all(route.reversible for route in matcher.table.routes)

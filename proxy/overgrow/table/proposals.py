@@ -1,9 +1,9 @@
 """Asks the running workers, through files, whether they would accept a table, before routes.yaml is written.
 
-Whoever wants to send clients to migrated puts the text into `<state>/proposals/`; each worker judges the text with
-the code that judges a changed routes.yaml, against its own app, environment and running table. Then it writes its
-answer to a file beside the text. No port, no token, no lock is needed. Rule: a proposal changes nothing, and workers
-ignore a proposal that is older than a minute.
+Before clients are sent to migrated, the text goes into `<state>/proposals/`. Each worker judges the text with
+the code that judges a changed routes.yaml, against its own app, environment and running table. Then the worker
+writes its answer to a file beside the text. This works without a port, token or lock. Rule: a proposal changes
+nothing, and workers ignore a proposal that is older than a minute.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _MOST_BYTES = 16 * 1024 * 1024
 class ProposalAnswer(NamedTuple):
     """One worker's answer to a proposal.
 
-    `problems` is empty if the worker would accept the table. `stale` says how the sources of the worker's app differ
-    from the code that the worker imported, None if they do not.
+    `problems` is empty if the worker would accept the table. `stale` says how the sources of the worker's app
+    differ from the code that the worker imported; None if they are equal.
     """
 
     slot: int
@@ -48,7 +48,7 @@ Judge = Callable[[bytes], tuple[Sequence[Problem], str | None]]
 
 
 class ProposalAnswerer:
-    """The answering side in one worker: it judges each new proposal and writes the worker's answer.
+    """The part of one worker that judges each new proposal and writes the answer.
 
     The worker calls `check` a few times a second, in a thread beside the event loop.
     """
@@ -59,7 +59,7 @@ class ProposalAnswerer:
         self._answered: set[str] = set()
 
     def check(self, slot: int) -> None:
-        """Answer the proposals that are new."""
+        """Answer all new proposals."""
         try:
             names = {name for name in os.listdir(self._folder) if name.endswith(_ASKED)}  # noqa: PTH208  much faster
         except OSError:
@@ -86,7 +86,7 @@ class ProposalAnswerer:
 
 
 class Proposal:
-    """A text of the table that the workers are asked to judge."""
+    """A text of the table that the workers must judge."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self._folder, self._key = folder, key
@@ -99,11 +99,9 @@ class Proposal:
 
 @contextmanager
 def propose_table(state: Path, data: bytes) -> Iterator[Proposal]:
-    """Ask every worker about a text, and remove the proposal at the end.
+    """Ask every worker about a text inside the block, and remove the proposal at its end.
 
-    Raises:
-        OSError: if the state folder cannot be written.
-
+    Raises: OSError: if the state folder cannot be written.
     """
     folder = state / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -121,10 +119,10 @@ def propose_table(state: Path, data: bytes) -> Iterator[Proposal]:
 def ask_workers(
     state: Path, data: bytes, living: Callable[[], Sequence[Worker]], limit_s: float
 ) -> None:
-    """Ask each running worker whether it would accept a table; `living` returns the reports of the living workers.
+    """Ask each running worker whether it would accept a table. `living` returns the reports of the living workers.
 
     Raises:
-        EditRefused: if a worker would not accept it, or did not respond in time.
+        EditRefused: if a worker would reject it, or did not respond in time.
         OSError: if the state folder cannot be written.
 
     """
@@ -180,7 +178,7 @@ def _read_answer(path: Path) -> ProposalAnswer | None:
 
 
 def _remove_old(folder: Path) -> None:
-    """Remove old proposals, which commands left behind when they were killed."""
+    """Remove old proposals of commands that were killed."""
     for path in folder.iterdir():
         if _age_s(path) >= KEPT_S:
             with suppress(OSError):

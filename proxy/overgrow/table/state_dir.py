@@ -1,10 +1,12 @@
 """The state folder, which keeps what processes must remember: history, last-good table, secret.
 
-It is `.overgrow/` beside the table, or the folder that the user names. If that cannot be written, a private temporary
-folder takes its place, the same one for every process of this user and table, and a warning is logged.
+It is `.overgrow/` beside the table, or the folder that the user names. If this folder cannot be written, a
+private temporary folder takes its place, and a warning is logged. All processes of this user and table use the
+same temporary folder.
 
-Rule: one front door per folder. Its master holds a lock, which the kernel releases however the process
-ends; a worker that outlives its master does not keep the lock (fcntl, not flock).
+Rule: one front door per folder. Its master holds a lock, which the kernel releases when the process ends in any
+way. If a worker outlives its master, it does not keep the lock, because the lock is made by fcntl and not by
+flock.
 """
 
 from __future__ import annotations
@@ -34,18 +36,19 @@ SHARED = (
 
 
 class StateInUse(Exception):
-    """Another front door uses this state folder; the text is what that front door wrote about itself."""
+    """Another front door uses this state folder. The text is what that front door wrote about itself."""
 
 
 @contextmanager
 def lock_state_dir(state: Path, who: str, *, look_s: float = LOOK_S) -> Iterator[None]:
-    """Hold the folder for one front door. `who` describes this front door to another one that tries to hold the folder.
+    """Hold the folder for one front door. `who` describes this front door to other ones that try to hold the folder.
 
-    If the file system has no locks, or no file can be created, a warning is logged and the front door runs without the
-    lock. If the folder or the lock file is removed meanwhile, the lock is taken again once the folder is back.
+    If the file system has no locks, or the file cannot be created, a warning is logged and the front door runs
+    without the lock. If the folder or the lock file is removed, the lock is taken again as soon as the folder
+    exists again.
 
     Raises:
-        StateInUse: if a living process holds it.
+        StateInUse: if a living process holds the folder.
 
     """
     lock = _ServerLock(state / SERVER_LOCK, who)
@@ -75,10 +78,10 @@ class _ServerLock:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Lock the file at the path; create the file if it was removed.
+        """Lock the file at the path. If the file was removed, create it.
 
         Raises:
-            StateInUse: if a living process holds it.
+            StateInUse: if a living process holds the lock.
             OSError: if it cannot be locked.
 
         """
@@ -98,7 +101,7 @@ class _ServerLock:
             os.write(descriptor, f"{self._who}\n".encode())
 
     def keep(self, is_over: threading.Event, look_s: float) -> None:
-        """Take the lock again each time that its file was removed, because a lock on a removed file excludes nobody."""
+        """Take the lock again whenever its file was removed, because a lock on a removed file has no effect."""
         other = ""
         while not is_over.wait(look_s):
             try:
@@ -120,7 +123,10 @@ class _ServerLock:
 
 
 def ensure_state_dir(config: Path, asked: Path | None) -> Path:
-    """Return the state folder, created if need be; fall back to a temporary one with a warning."""
+    """Return the state folder; create it if it is missing.
+
+    If it cannot be used, log a warning and return a temporary folder.
+    """
     wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
     if _is_usable(wanted):
         _write_gitignore(wanted)
@@ -136,9 +142,9 @@ def ensure_state_dir(config: Path, asked: Path | None) -> Path:
 
 
 def ensure_state_dir_in_time(config: Path, asked: Path | None) -> Path:
-    """Like `ensure_state_dir`, but if the file system does not respond, return the folder that was asked for.
+    """Like `ensure_state_dir`, but if the file system does not respond, return the wanted folder.
 
-    A temporary folder would be wrong then, because no person would create a kill file in it.
+    A temporary folder would be wrong then, because people would not create a kill file in it.
     """
     wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
     try:
@@ -170,7 +176,7 @@ def _is_usable(folder: Path) -> bool:
 
 
 def temporary_state_dir(config: Path) -> Path:
-    """Return a private folder below the temporary one; never another user's, and never a link."""
+    """Return a private folder below the temporary one. It must belong to this user and must not be a link."""
     key = hashlib.sha256(str(config.absolute()).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"overgrow-{os.getuid()}-{key}"
     try:

@@ -1,12 +1,13 @@
 """Notices changes of routes.yaml and the kill files, and puts a valid new table into effect.
 
-A timer checks the files; no request waits for it. When a file has changed, the watcher waits until two checks in a
-row find the same signature; then it reads the file, and uses it if the signature is still the same after reading.
-Signatures show renames, writes in place and Kubernetes' symlink swaps. A table that was written in place and lost its
-end (settling.py) waits until its signature has been the same for 3 s; a rename never waits.
+A timer checks the files, and requests do not wait for the checks. When a file has changed, the watcher waits
+until two checks in a row find the same signature. Then it reads the file, and uses it if the signature is still
+the same after that. Signatures show renames, writes in place and Kubernetes' symlink swaps. If a table was
+written in place and lacks its end (settling.py), it waits until its signature has been the same for 3 s. After
+a rename there is no such wait.
 
-Rule: every file call runs in a thread beside the loop, one at a time for each file. The table and the two kill files
-are checked independently: a call that hangs stops neither traffic nor the checks of the other files.
+Rule: every file call runs in a thread beside the loop, one at a time for each file. The table and the two kill
+files are checked independently: if one call hangs, traffic and the checks of the other files go on.
 """
 
 from __future__ import annotations
@@ -64,7 +65,10 @@ Kind = Literal[
 
 
 class _ReadTable(NamedTuple):
-    """The result of reading the file; `lost` says which part of the running table's end the file lacks; None if none."""
+    """The result of reading the file.
+
+    `lost` says which part of the running table's end the file lacks; None if it is complete.
+    """
 
     data: bytes | None
     loaded: ParsedTable
@@ -73,12 +77,13 @@ class _ReadTable(NamedTuple):
 
 
 class TableEvent(NamedTuple):
-    """Something that happened to the table: what, the revision that runs now, and why.
+    """An event of the table: its kind, the revision that runs now, and the reason.
 
     "table": a new table took effect. "rejected": the file is invalid or missing, and the former table runs on.
-    "recovered": the file is again the same as the running table. "waiting": somebody may still be writing the file.
-    "certificates": the file of legacy.tls_ca changed. "unseen": the table or a kill file cannot be checked. "seen":
-    that file can be checked again. "killed": a kill file appeared. "resumed": no kill file is left.
+    "recovered": the file is again the same as the running table. "waiting": somebody may still be writing the
+    file. "certificates": the file of legacy.tls_ca changed. "unseen": the table or a kill file cannot be
+    checked. "seen": that file can be checked again. "killed": a kill file appeared. "resumed": all kill files
+    are gone.
     """
 
     kind: Kind
@@ -97,7 +102,7 @@ def _ignore(_: TableEvent) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatcherEffects:
-    """How a Watcher reaches files, clock and listeners; tests pass fakes."""
+    """The functions by which a Watcher reaches files, clock and listeners. Tests pass fakes."""
 
     on_change: Callable[[TableEvent], None] = _ignore
     trust: Callable[[RouteTable], None] = _trust_nothing  # reads the certificates a table names
@@ -145,7 +150,7 @@ class Watcher:
         return self._effects.clock() - min(self._looked_s.values())
 
     async def watch(self) -> None:
-        """Check the table, its certificates and each kill file until cancelled; each has a check of its own."""
+        """Check the table, its certificates and each kill file independently until cancelled."""
         async with asyncio.TaskGroup() as looking:
             looking.create_task(self._repeat_check(self._check_table))
             looking.create_task(self._repeat_check(self._check_certificates))
@@ -153,7 +158,7 @@ class Watcher:
                 looking.create_task(self._repeat_check(self._check_kill_file, path))
 
     async def _repeat_check(self, look: Callable[..., Awaitable[None]], *args: Path) -> None:
-        """Repeat a check forever. An exception is logged; it ends neither this check nor the others."""
+        """Repeat a check forever. An exception is logged, and all checks go on."""
         while True:
             try:
                 await look(*args)
@@ -180,7 +185,7 @@ class Watcher:
             self._announce("killed" if killed else "resumed")
 
     async def _check_certificates(self) -> None:
-        """Check whether the certificates that the running table names have changed; the table itself stays the same."""
+        """Check whether the certificates that the running table names have changed. The table itself stays the same."""
         table = self._live.matcher.table
         name = table.legacy.tls_ca
         if name is None or not table.legacy.url.startswith("https:"):
@@ -213,14 +218,15 @@ class Watcher:
         self._looked_s[self._config] = self._effects.clock()
 
     def _remember_signature(self, found: Signature) -> None:
-        """Remember a new signature, and whether it came from writing in place."""
+        """Remember a new signature, and whether writing in place caused it."""
         self._in_place = self._is_in_place(found)
         self._seen, self._stands_since_s, self._held = found, self._effects.clock(), None
 
     def _is_in_place(self, found: Signature) -> bool:
         """Return whether the file is being written in place, instead of replaced by a rename.
 
-        A file that was missing for a moment also counts as written in place: a rename leaves no gap.
+        If the file was missing for a moment, it also counts as written in place, because a rename leaves no
+        gap.
         """
         before = self._seen
         if found is None or before is None:
@@ -258,7 +264,7 @@ class Watcher:
             self._announce("recovered", notes=loaded.notes)
 
     def _wait_reason(self, read: _ReadTable) -> str | None:
-        """Return why the file may be half-written; None if it may be used."""
+        """Return why the file may be half-written; None if it can be used."""
         stood_s = self._effects.clock() - self._stands_since_s
         return read.lost if self._in_place and stood_s < STANDS_S else None
 
@@ -270,14 +276,17 @@ class Watcher:
             self._announce("waiting", notes=(note,))
 
     async def _keep_last_good(self, data: bytes, source: Source) -> None:
-        """Keep the table as last-good; if the state folder hangs, only the copy is missing."""
+        """Keep the table as last-good. If the state folder hangs, only this copy is missing."""
         app = self._context.app_in_use
         work = partial(keep_last_good, self._state, data, app=app, source=source)
         kept = asyncio.ensure_future(self._keeping.call(work))
         await asyncio.wait({kept}, timeout=KEEP_S)
 
     async def _call_beside_loop(self, path: Path, work: Callable[..., T], *args: Path) -> T:
-        """Run `work` in a thread and return its result. If that takes long, `path` counts as unseen until it ends."""
+        """Run `work` in a thread and return its result.
+
+        If this takes long, `path` counts as unseen until `work` ends.
+        """
         answer = asyncio.ensure_future(self._threads[path].call(work, *args))
         try:
             done, _ = await asyncio.wait({answer}, timeout=self._effects.patience_s)
@@ -299,7 +308,7 @@ class Watcher:
             self._announce("unseen", (problem,))
 
     def _read_table(self) -> _ReadTable:
-        """Read and parse the file; runs in a thread. The result has no bytes if there is no new table to use."""
+        """Read and parse the file, in a thread. If there is no new table to use, the result has no bytes."""
         running, runs = self._live, self._live.matcher.table
         own = self._context.legacy_only
         stands = own if own is not None and revision_of(own) == runs.revision else None

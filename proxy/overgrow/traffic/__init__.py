@@ -1,1 +1,1 @@
-"""Recorded traffic: access logs and HAR files as request lines."""
+"""Reads recorded traffic: access logs and HAR files, as request lines."""

@@ -1,4 +1,4 @@
-"""Finds which recorded requests change side when another table takes effect."""
+"""Finds the recorded requests that change side when another table takes effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REMEMBERED = 20_000  # requests that are the same; a log has most of its lines 
 
 
 class RouteAndSide(NamedTuple):
-    """Where a table sends a request: `side` is a side, or `canary` if it depends on the client."""
+    """The route and side of a request by a table. `side` is a side, or `canary` if the client decides."""
 
     route: str
     side: str
@@ -29,14 +29,14 @@ class RouteAndSide(NamedTuple):
 
 
 class SideChange(NamedTuple):
-    """A change of side: where the former table sends some requests, and where the new table sends them."""
+    """A change of side: the route and side by the former table, and the route and side by the new table."""
 
     before: RouteAndSide
     after: RouteAndSide
 
 
 class TrafficComparison(NamedTuple):
-    """How a new table would change the sides of recorded requests; `examples` has one request for each change."""
+    """How a new table would change the sides of recorded requests. `examples` has one request for each change."""
 
     requests: int
     changes: Counter[SideChange]
@@ -52,7 +52,10 @@ class TrafficComparison(NamedTuple):
 def compare_tables(
     requests: Iterable[RequestLine], before: Matcher | None, after: Matcher
 ) -> TrafficComparison:
-    """Decide each request by both tables; `before` None stands for a table that sends everything to legacy."""
+    """Decide each request by both tables.
+
+    If `before` is None, it stands for a table that sends everything to legacy.
+    """
 
     @lru_cache(_REMEMBERED)
     def outcomes(request: RequestLine) -> SideChange:
@@ -75,7 +78,7 @@ def compare_tables(
 
 
 def outcome_of(matcher: Matcher, request: RequestLine) -> RouteAndSide:
-    """Return where a table sends a recorded request; kill file, breakers and overrides are ignored."""
+    """Return the route and side of a recorded request. Kill file, breakers and overrides are ignored."""
     decision = decide(matcher, _head(matcher, request), Facts(subject=None))
     route = decision.route
     if route is not None and _is_open_canary(decision):
@@ -84,7 +87,7 @@ def outcome_of(matcher: Matcher, request: RequestLine) -> RouteAndSide:
 
 
 def _is_open_canary(decision: Decision) -> bool:
-    """Return whether a canary would decide by the client's identity, which the record does not contain."""
+    """Return whether a canary would decide by the client's identity, which the record lacks."""
     route = decision.route
     return (
         route is not None

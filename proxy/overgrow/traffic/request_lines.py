@@ -1,8 +1,8 @@
-"""Request lines from recorded traffic: our access log, nginx's and Apache's combined format, HAR.
+"""Reads request lines from recorded traffic: our access log, nginx's and Apache's combined format, HAR.
 
-Every line is read by itself, so rotated and mixed files are fine. Lines in other formats are counted,
-and the first one is kept to be shown: nothing is dropped silently. Memory is bounded by
-the longest line that is read (MAX_LINE_BYTES), except for HAR, which is one JSON value.
+Every line is read by itself, so that rotated and mixed files work. Lines in other formats are counted, and the
+first one is kept for the report, so that nothing is dropped silently. Memory is bounded by the length of a line
+(MAX_LINE_BYTES), except for HAR, which is one JSON value.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SAFE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class RequestLine(NamedTuple):
-    """One request, with the facts that the log or HAR file contains; most logs contain no headers."""
+    """One request, with the facts that the log or HAR file has about it. Most logs have no headers."""
 
     method: str
     target: bytes  # origin form, as on the wire
@@ -49,14 +49,14 @@ class RequestLine(NamedTuple):
 
 
 class TrafficUnreadable(Exception):
-    """No line of a file is a request; the text lists the formats that were tried and quotes the first line."""
+    """A file has no line that is a request. The text lists the formats that were tried, and quotes the first line."""
 
 
 class TrafficReader:
     """The requests of one file, and the lines that could not be read.
 
-    Iterate once. Afterwards `unread` is the number of lines (of a HAR file: entries) that were no requests, and
-    `first_unread` is (number from 1, beginning) of the first such line.
+    Iterate once. Afterwards `unread` is the number of lines (in a HAR file: entries) that could not be read as
+    requests. `first_unread` is (number from 1, beginning) of the first such line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +67,7 @@ class TrafficReader:
         self.first_unread: tuple[int, str] | None = None
 
     def __iter__(self) -> Iterator[RequestLine]:
-        """Yield each request; raise OSError if the file cannot be read, TrafficUnreadable if it has no request."""
+        """Yield each request. Raises OSError if the file cannot be read, TrafficUnreadable if it has no requests."""
         with self._open() as stream:
             found = self._read_har(stream) if _is_har(stream) else self._read_lines(stream)
             for request in found:
@@ -93,7 +93,7 @@ class TrafficReader:
                 self._count_unread(number, text)
 
     def _read_har(self, stream: IO[bytes]) -> Iterator[RequestLine]:
-        """Read the requests of a HAR file; count entries that are not requests, such as data: URLs."""
+        """Read the requests of a HAR file. Count the entries that are something else, such as data: URLs."""
         self.unit = "entry"
         data = stream.read(MAX_HAR_BYTES + 1)
         if len(data) > MAX_HAR_BYTES:
@@ -134,7 +134,7 @@ def _bounded_lines(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _read_json_line(line: bytes) -> RequestLine | None:
-    """Read a line of our own access log; its path has no query (docs/operations.md#the-access-log)."""
+    """Read a line of our own access log. The path in it has no query (docs/operations.md#the-access-log)."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
@@ -171,7 +171,7 @@ def _unescape(found: re.Match[bytes]) -> bytes:
 def _from_url(
     method: str, url: str, headers: tuple[tuple[bytes, bytes], ...], client: str = ""
 ) -> RequestLine | None:
-    """Read a request whose target is a whole URL; None for any other text."""
+    """Read a request whose target is a complete URL; return None for any other text."""
     found = _URL.fullmatch(url)
     if found is None:
         return None
@@ -181,7 +181,7 @@ def _from_url(
 
 
 def encode_target(target: str | bytes) -> bytes:
-    """Percent-encode blanks, control characters and bytes beyond ASCII; the rest stays as it is."""
+    """Percent-encode blanks, control characters and bytes beyond ASCII. Other bytes stay unchanged."""
     data = target.encode("utf-8", "surrogatepass") if isinstance(target, str) else target
     return quote(data, safe=_SAFE).encode()
 
@@ -211,7 +211,7 @@ def _har_entries(data: bytes, path: Path) -> list[object]:
 
 
 def _read_har_entry(entry: Any) -> RequestLine | None:
-    """Read an entry of a HAR file; None if it is no request to a web address."""
+    """Read an entry of a HAR file; return None if it is not a request to a web address."""
     try:
         request = entry["request"]
         method, url = request["method"], request["url"]

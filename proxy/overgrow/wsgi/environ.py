@@ -1,9 +1,9 @@
-"""From a Head to a WSGI environ (PEP 3333). Pure, except for the body stream it is given.
+"""Builds a WSGI environ (PEP 3333) from a Head. Pure, except for the body stream in it.
 
-Rule: the app sees the client, scheme and host that the front door found, so it needs no ProxyFix. What a client could
-forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores) does not reach it. If the peer is trusted, the
-app gets those X-Forwarded-* headers that the front door does not use itself, such as X-Forwarded-User. Text is bytes
-decoded as latin-1, as PEP 3333 asks.
+Rule: the app sees the client, scheme and host that the front door found, so that it needs no ProxyFix. Headers
+that a client could forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores) do not reach the app.
+If the peer is trusted, the app gets those X-Forwarded-* headers that the front door itself does not use, such
+as X-Forwarded-User. Text is bytes decoded as latin-1, as PEP 3333 requires.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BLOCK_BYTES = 64 * 1024
 class FileWrapper:
     """`wsgi.file_wrapper`: a file as an iterable of blocks of at least 64 KiB.
 
-    Frameworks ask for 8 KiB; larger blocks cost fewer hops between a thread and the loop.
+    Frameworks ask for 8 KiB, but larger blocks need fewer hand-overs between a thread and the loop.
     """
 
     def __init__(self, file: IO[bytes], block_bytes: int = _BLOCK_BYTES) -> None:
@@ -37,7 +37,7 @@ class FileWrapper:
             self.close = file.close
 
     def __iter__(self) -> Iterator[bytes]:
-        """Return self: blocks are read one by one."""
+        """Return self, because `__next__` reads one block after another."""
         return self
 
     def __next__(self) -> bytes:
@@ -98,7 +98,7 @@ def add_identity(build: Callable[[], Environ], identity: Identity) -> Environ:
 
 
 def _server_name_and_port(head: Head) -> tuple[str, str]:
-    """Return SERVER_NAME and SERVER_PORT; PEP 3333 requires that neither is empty."""
+    """Return SERVER_NAME and SERVER_PORT. PEP 3333 requires that both are not empty."""
     name, colon, port = head.host.rpartition(":")
     if not colon or port.endswith("]"):  # no port, or the colon of an IPv6 literal
         name, port = head.host, ""
@@ -122,10 +122,10 @@ def _add_headers(environ: Environ, head: Head) -> None:
 
 
 def _connection_tokens(head: Head) -> frozenset[bytes]:
-    """Return the header names that Connection declares to be for this hop only (RFC 9110 7.6.1).
+    """Return the header names that Connection lists, which are for this hop only (RFC 9110 7.6.1).
 
-    Headers that PEP 3333 needs, and forwarding headers, are left out, because a client must not be able to hide them
-    from the app.
+    Headers that PEP 3333 needs, and forwarding headers, are left out, because a client must not be able to hide
+    these from the app.
     """
     lines = [value for name, value in head.headers if name == b"connection"]
     if not lines:
@@ -142,7 +142,7 @@ _HIDDEN = CONNECTION_HEADERS | REWRITING | {b"forwarded", b"host", b"proxy", b"p
 
 @lru_cache(maxsize=512)
 def _environ_key(name: bytes) -> str | None:
-    """Return the environ key of a header; None if the app must not see it."""
+    """Return the environ key of a header; None if the header is hidden from the app."""
     name = name.lower()
     if b"_" in name or is_own_header(name) or name in _HIDDEN or is_claim(name):
         return None
@@ -152,7 +152,7 @@ def _environ_key(name: bytes) -> str | None:
 
 @lru_cache(maxsize=512)
 def _environ_key_from_trusted(name: bytes) -> str | None:
-    """Return the environ key of a header of a trusted peer; None if the app must not see it.
+    """Return the environ key of a header of a trusted peer; None if the header is hidden from the app.
 
     The app may see more headers of a trusted peer than of other peers.
     """

@@ -1,8 +1,8 @@
-"""Logs the failures of the app: the first with a traceback, each further one in one line.
+"""Logs the failures of the app: the first failure at a place with a traceback, further failures in one line each.
 
-Rule: the traceback of one place is logged once per EVERY_S, so that an app that fails at every request does
-not bury everything else; a failure without a traceback still gives one line. Errors that Flask catches and
-logs itself are not logged here. The app's threads call this module.
+Rule: the traceback of one place is logged once per EVERY_S. Otherwise an app that fails at every request would
+fill the log. Each further failure gets one line. Errors that Flask catches and logs itself are not logged here.
+The app's threads call this module.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ ErrorLocation = tuple[type[BaseException], str, int]
 
 
 class AppErrorLog:
-    """Logs failures of the app; it remembers when each place was last logged, by `clock` in seconds."""
+    """Logs failures of the app.
+
+    For each place it remembers when it last logged a traceback; `clock` returns seconds.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -51,7 +54,7 @@ def error_location(error: BaseException) -> ErrorLocation:
 
 
 def one_line_text(error: BaseException) -> str:
-    """Return the type and text of an exception on one line; the type alone if its text raises too."""
+    """Return the type and text of an exception on one line. If its text cannot be made, return only the type."""
     kind = type(error).__name__
     try:
         text = str(error)

@@ -1,8 +1,8 @@
-"""Which calls make large responses, and how many of them may run at once while memory is short.
+"""Limits how many calls that make large responses may run at once while memory is short.
 
-Rule: the size of a response is not known before it is made, but a route whose last response was large is expected to
-make another large one. While unsent responses fill their memory limit, the calls of such routes run one by one, and
-not in all threads at once. Calls of other routes overtake them.
+Rule: the size of a response is unknown before it is made. If the last response of a route was large, the next
+one is expected to be large too. While unsent responses fill their memory limit, the calls of such routes run
+one by one instead of in all threads at once. Calls of other routes overtake them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MAX_ROUTES = 1024  # remembered; beyond that all are forgotten
 
 
 class LargeResponseLimiter:
-    """The sizes of large responses by route, and how many bytes of them are being generated."""
+    """The sizes of large responses by route, and how many bytes of large responses are being generated."""
 
     def __init__(self, unsent: UnsentMemory) -> None:
         self._unsent_memory = unsent
@@ -22,7 +22,7 @@ class LargeResponseLimiter:
         self._making_bytes = 0
 
     def begin(self, route: str) -> int | None:
-        """Count a call and return the expected size of its response, in bytes; None if the call must wait."""
+        """Count a call and return the expected size of its response in bytes. If the call must wait, return None."""
         expected = self._sizes.get(route, 0)
         if not expected:
             return 0

@@ -1,4 +1,4 @@
-"""Calls from a thread of the app into the event loop."""
+"""Calls functions on the event loop from a thread of the app."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LOG = logging.getLogger("overgrow.local")
 
 
 def call_on_loop(loop: asyncio.AbstractEventLoop, act: Callable[..., Any], *arguments: Any) -> None:
-    """Call `act` on the event loop; do nothing if the loop is closed."""
+    """Call `act` on the event loop. If the loop is closed, do nothing."""
     try:
         loop.call_soon_threadsafe(act, *arguments)
     except RuntimeError:
@@ -19,6 +19,6 @@ def call_on_loop(loop: asyncio.AbstractEventLoop, act: Callable[..., Any], *argu
 
 
 def release_waiter(waiter: asyncio.Future[None]) -> None:
-    """Wake whoever awaits the future, unless it is done already."""
+    """Wake whoever awaits the future. If the future is done already, do nothing."""
     if not waiter.done():
         waiter.set_result(None)

@@ -1,8 +1,8 @@
-"""`wsgi.input` for a body that is not small: first the buffered bytes, then those that the event loop feeds.
+"""`wsgi.input` for a large body: it returns first the buffered bytes, then the bytes that the event loop feeds.
 
-Rule: at most 256 KiB are kept in memory here; beyond that the client is not read. A body that breaks off
-raises WsgiClientDisconnected (an OSError), or a subclass of it that the app's framework understands. So an app
-never takes half an upload for a whole one.
+Rule: at most 256 KiB are kept in memory here; while it is full, nothing is read from the client. If a body
+breaks off, WsgiClientDisconnected (an OSError) is raised, or a subclass that the app's framework understands.
+An app therefore never mistakes half an upload for a whole one.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class WsgiClientDisconnected(ConnectionAbortedError):
 class WsgiInput(io.RawIOBase):
     """The raw stream under `wsgi.input`; wrap it in io.BufferedReader for read and readline.
 
-    `pump` runs on the event loop, `readinto` in a thread. While `waits_for_client` is set, the client causes the
-    pause and not the app, so the response timeout does not count it. `on_first_read`, if set, is called once, in the
-    thread that first finds nothing to read.
+    `pump` runs on the event loop, `readinto` in a thread. While `waits_for_client` is True, the client causes
+    the pause and not the app, so that the response timeout does not count this time. If `on_first_read` is
+    given, it is called once, in the thread that first finds nothing to read.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class WsgiInput(io.RawIOBase):
             self._ready.notify()
 
     def break_off(self) -> None:
-        """Let the app's reads fail from now on, because nothing more will come."""
+        """Let the app's reads fail from now on, because no more bytes will come."""
         with self._ready:
             self._broken = True
             self._chunks.clear()
@@ -88,7 +88,7 @@ class WsgiInput(io.RawIOBase):
         self.release_spool()
 
     def release_spool(self) -> None:
-        """Free the bytes on disk, because they will not be read any more."""
+        """Free the bytes on disk, because nobody will read them any more."""
         if self._spooled is not None:
             self._spooled.close()
 
@@ -111,7 +111,7 @@ class WsgiInput(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read the bytes that have come, or wait for some; 0 at the end (the io protocol)."""
+        """Read the bytes that have come. If there are none, wait for some. Return 0 at the end (the io protocol)."""
         with memoryview(buffer) as view, view.cast("B") as room:
             if self._spooled is not None and self._spooled.unread_bytes and not self._broken:
                 taken = self._spooled.take(len(room))

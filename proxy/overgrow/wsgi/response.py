@@ -1,9 +1,10 @@
-"""The responding half of one WSGI call: start_response, write(), the iterable, close().
+"""Implements the response of one WSGI call: start_response, write(), the iterable, close().
 
-Runs in the app's thread. Rule: a response that is known to be whole and small goes to the event loop in one step, as
-bytes. Any other becomes a stream, so that its unsent bytes are counted, and dropped when the client leaves. A
-streamed response runs at most 256 KiB ahead of its client. A breach of PEP 3333 before the head gives 500
-`migrated-crash`; after the head it breaks the stream, so that the client never takes a short body for a whole one.
+It runs in the app's thread. Rule: if a response is known to be whole and small, it goes to the event loop in
+one step, as bytes. Any other response becomes a stream, so that its unsent bytes are counted, and are dropped
+when the client leaves. A streamed response runs at most 256 KiB ahead of its client. If the app violates PEP
+3333 before the head, the client gets 500 `migrated-crash`. After the head, a violation breaks the stream, so
+that the client never mistakes a short body for a whole one.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ _HOP_BY_HOP = CONNECTION_HEADERS | {b"trailer"}
 
 
 class ProtocolViolation(Exception):
-    """The app broke PEP 3333 in a way that leaves no response to pass on."""
+    """The app violated PEP 3333 so that there is no response to pass on."""
 
 
 class WsgiResponse:
-    """The response of one WSGI call; `deliver` passes the Reply to the event loop, exactly once."""
+    """The response of one WSGI call. `deliver` passes the Reply to the event loop exactly once."""
 
     __slots__ = (
         "_abandoned",
@@ -111,7 +112,7 @@ class WsgiResponse:
     def start_response(
         self, status: str, headers: WsgiHeaders, exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], None]:
-        """Take status and headers (PEP 3333); raise in the app if they break its rules."""
+        """Take status and headers (PEP 3333). If they break its rules, raise an exception in the app."""
         if exc_info is not None:
             try:
                 if self._committed:
@@ -130,7 +131,7 @@ class WsgiResponse:
         self._deliver = None
 
     def abandon(self, failure: Failure | None = None) -> None:
-        """Stop sending (called on the event loop); the thread notices at its next block."""
+        """Stop sending (called on the event loop). The thread notices this at its next block."""
         self._abandoned = True
         if self._stream is not None:
             self._stream.abandon(failure)
@@ -149,7 +150,7 @@ class WsgiResponse:
         self._finish()
 
     def _send_block(self, block: bytes, *, whole: bool) -> bool:
-        """Send a block; return False if no further block is wanted."""
+        """Send a block. Return False if nobody needs a further block."""
         if not isinstance(block, bytes):
             raise ProtocolViolation(f"the body must be bytes, not {type(block).__name__}")
         if self._abandoned:
@@ -162,7 +163,7 @@ class WsgiResponse:
         return bool(block) and self._stream is not None and self._stream.put(block)
 
     def _send_first_block(self, block: bytes, *, whole: bool) -> bool:
-        """Send the head and the first block, in one step if the response is complete."""
+        """Send the head and the first block. If the response is complete with them, send both in one step."""
         self._require_status()
         if self._omits_body:
             self._deliver_whole(b"")
@@ -181,7 +182,7 @@ class WsgiResponse:
         return True
 
     def _cut_to_length(self, block: bytes) -> bytes:
-        """Cut the block to the declared length: the client would read more as the next response."""
+        """Cut the block to the declared length: the client would mistake further bytes for the next response."""
         if self._declared_bytes is not None:
             left = self._declared_bytes - self._sent_bytes
             if len(block) > left:
@@ -242,13 +243,13 @@ class WsgiResponse:
             self._stream.end(failure)
 
     def _deliver_reply(self, reply: Reply) -> None:
-        """Deliver the reply, once; this response must not refer to it afterwards."""
+        """Deliver the reply, once. Afterwards this object must not refer to the reply any more."""
         deliver, self._deliver = self._deliver, None
         if deliver is not None:
             deliver(reply)
 
     def _idle_timeout(self) -> tuple[float, bool]:
-        """Return how long the app may send nothing, and whether the response is an event stream."""
+        """Return (seconds for which the app may send nothing, whether the response is an event stream)."""
         for name, value in self._headers:
             if name == b"content-type" and is_event_stream(value):
                 return self._timeouts.stream_idle_s, True
@@ -280,7 +281,7 @@ def _status_code(status: str) -> int:
 def _encode_headers_and_find_length(
     headers: WsgiHeaders, code: int
 ) -> tuple[list[tuple[bytes, bytes]], int | None]:
-    """Return the headers as bytes, and the declared length of the body."""
+    """Return (headers as bytes, declared length of the body)."""
     found: list[tuple[bytes, bytes]] = []
     length: int | None = None
     for name, value in headers:

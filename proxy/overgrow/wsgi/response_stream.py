@@ -1,8 +1,9 @@
-"""A migrated response's body on its way from the app's thread to the event loop.
+"""Passes the body of a migrated response from the app's thread to the event loop.
 
-Rule: the thread waits for its client as little as possible. Bytes that do not fit into memory go to the spool in two
-cases: if the body is one piece, so that the app has finished; or if other calls wait for a thread while the client
-(not the event loop) is slow. In all other cases, and whenever the spool is full, the thread waits for its client.
+Rule: the thread waits for its client as little as possible. If bytes do not fit into memory, they go to the
+spool in two cases. First, the body is one piece, so that the app has finished. Second, other calls wait for a
+thread, and the client (not the event loop) is slow. In all other cases, and whenever the spool is full, the
+thread waits for its client.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ LOOP_S = 0.25  # for the event loop to say who is slow; after that the loop coun
 
 
 class ResponseStream:
-    """The body of one response: `put` and `end` are called in the thread, all other methods on the event loop.
+    """The body of one response. `put` and `end` are called in the thread, all other methods on the event loop.
 
     `is_whole` says that the app has made the whole body. `is_events` keeps a body out of the spool: events
     must not be delayed, and spooling an endless stream would not free its thread.
@@ -74,12 +75,12 @@ class ResponseStream:
         self._waiter: asyncio.Future[None] | None = None
 
     def try_put(self, block: bytes) -> bool:
-        """Add a block if that needs no waiting; return whether it was added."""
+        """Add a block if that is possible without waiting. Return whether the block was added."""
         with self._unsent_memory.changed:
             return self._add_to_memory(block)
 
     def put(self, block: bytes) -> bool:
-        """Add a block, waiting for room; return False if the client is gone."""
+        """Add a block; wait until there is room. If the client is gone, return False."""
         while True:
             if self._wait_for_room(block):
                 return not self._is_abandoned
@@ -89,13 +90,16 @@ class ResponseStream:
                 return all(self.put(piece) for piece in _pieces(block))
 
     def end(self, failure: Failure | None = None) -> None:
-        """Mark the end of the body; with a failure the body counts as broken."""
+        """Mark the end of the body. With a failure, the body counts as broken."""
         with self._unsent_memory.changed:
             self._ended, self._failure = True, self._failure or failure
             self._wake_reader()
 
     def abandon(self, failure: Failure | None = None) -> None:
-        """Release the thread and the memory, because the client is gone or had to wait too long; with a failure, end the body."""
+        """Release the thread and the memory, because the client left or had to wait too long.
+
+        With a failure, also end the body.
+        """
         with self._unsent_memory.changed:
             self._is_abandoned = True
             self._blocks.clear()
@@ -125,7 +129,7 @@ class ResponseStream:
     # In the thread.
 
     def _wait_for_room(self, block: bytes) -> bool:
-        """Add a block to memory; return False if the block must go to the spool, or must be added in pieces."""
+        """Add a block to memory. Return False if the block must go to the spool, or must be added in pieces."""
         size = len(block)
         with self._unsent_memory.changed:
             while not self._is_abandoned and not self._add_to_memory(block):
@@ -139,7 +143,10 @@ class ResponseStream:
         return True
 
     def _wait_in_thread(self, size: int, *, may_spool: bool) -> None:
-        """Wait until there may be room; with `may_spool`, also find out whether the client or the event loop is slow."""
+        """Wait until there may be room.
+
+        With `may_spool`, also find out whether the client or the event loop is slow.
+        """
         unsent = self._unsent_memory
         if self._has_own_room(size):
             unsent.changed.wait()
@@ -187,7 +194,7 @@ class ResponseStream:
         return self._is_whole or (size < SPOOLED_BYTES and self._unsent_memory.has_waiting_calls())
 
     def _append_to_spool(self, block: bytes) -> bool:
-        """Add a block to the spool; after one failure the spool is not tried again."""
+        """Add a block to the spool. After one failure, do not try the spool again."""
         unsent = self._unsent_memory
         with unsent.changed:
             if self._is_abandoned or unsent.spool is None:
@@ -208,7 +215,7 @@ class ResponseStream:
     # On the loop.
 
     def _classify_slowness(self) -> None:
-        """Find out which one the thread waits for: a client that is still taking bytes, or the event loop itself."""
+        """Find out why the thread waits: the client is slow but still taking bytes, or the event loop is slow."""
         with self._unsent_memory.changed:
             self._checks += 1
             is_given = self._taken_bytes or self._spooled_bytes
@@ -220,7 +227,7 @@ class ResponseStream:
         return 0 if self._spooled is None else self._spooled.unread_bytes
 
     def _create_waiter(self) -> asyncio.Future[None] | None:
-        """Return a future to wait for; None if bytes are waiting already, or if no more bytes will come."""
+        """Return a future to wait for. Return None if bytes are waiting already, or if no more bytes will come."""
         with self._unsent_memory.changed:
             if self._taken_bytes:
                 self._held_bytes -= self._taken_bytes

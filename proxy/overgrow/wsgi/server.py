@@ -1,9 +1,9 @@
-"""WsgiServer: the migrated side, a Server over a WSGI app in threads.
+"""The migrated side: WsgiServer calls a WSGI app in threads.
 
-Rule: the event loop never waits for the app, and the app waits for its client no longer than it must. A call gets a
-thread only when its whole request body has come. If the route streams, or the spool is full, the first 64 KiB of the
-body are enough. wsgi/response_stream.py decides how far a response runs ahead of its client. This module must not
-know routes.yaml, HTTP on the wire or who calls it.
+Rule: the event loop never waits for the app, and the app waits for its client as little as possible. A call
+gets a thread only when its whole request body has come. If the route streams, or the spool is full, the first
+64 KiB of the body are enough. wsgi/response_stream.py decides how far a response runs ahead of its client. This
+module must not know routes.yaml, HTTP on the wire or who calls it.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from overgrow.wsgi.unsent_memory import UnsentMemory
 
 
 class WsgiServer:
-    """A WSGI app as a Server: its calls run in a bounded pool of threads.
+    """A Server that calls a WSGI app in a bounded pool of threads.
 
-    The pool is created at the first call and belongs to the event loop of that call; a call on another loop gets a
-    new pool. A call that exceeds its response timeout is answered 504 `migrated-timeout` and keeps its thread until
-    it returns, because Python cannot stop it. `stuck_threads` counts such threads; `mostly_stuck_since` (by `clock`)
-    says since when more than half of all threads are stuck. `max_body_bytes` returns the length above which the app
-    itself refuses a body: a call with a longer body gets its thread without waiting for the body. `disconnect_error` is
-    raised in the app when it reads a body that breaks off.
+    The first call creates the pool, which belongs to the event loop of this call. A call on another loop gets a
+    new pool. If a call exceeds its response timeout, the client gets 504 `migrated-timeout`. The call keeps its
+    thread until it returns, because Python cannot stop it. `stuck_threads` counts such threads.
+    `mostly_stuck_since` (by `clock`) says since when more than half of all threads are stuck. `max_body_bytes`
+    returns the length above which the app itself refuses a body: a call with a longer body gets its thread
+    without waiting for the body. `disconnect_error` is raised in the app when it reads a body that breaks off.
     """
 
     def __init__(  # noqa: PLR0913 - one noun and what stands around it, by keyword
@@ -85,25 +85,25 @@ class WsgiServer:
 
     @property
     def stuck_threads(self) -> int:
-        """How many threads run a call that was answered 504 and has not returned."""
+        """How many threads run a call whose client got a 504 and that has not returned yet."""
         return self._pool.stuck_threads if self._pool else 0
 
     @property
     def mostly_stuck_since(self) -> float | None:
-        """Since when more than half of the threads are stuck; None if they are not."""
+        """Since when more than half of the threads are stuck; None if at most half of them are."""
         return self._pool.mostly_stuck_since if self._pool else None
 
     @property
     def unsent_memory(self) -> UnsentMemory:
-        """The memory of unsent responses of this side; it also counts those of mounted ASGI apps."""
+        """The memory of unsent responses of this side, including those of mounted ASGI apps."""
         return self._current_pool().unsent_memory
 
     # Map 13 (docs/architecture.md#a-request-by-numbers)
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Call the app; the Reply's body is bytes if the response is known to be whole.
+        """Call the app. If the response is known to be whole, the Reply's body is bytes.
 
-        Cancelling this, or closing the Reply early, abandons the call: `wsgi.input` fails, the
-        iteration stops at the next block, close() is called.
+        If this call is cancelled, or the Reply is closed early, the app's call is abandoned: `wsgi.input`
+        fails, the iteration stops at the next block, and close() is called.
         """
         if self._closing:
             return failure_reply(Failure("draining", "queue", "front", retry_after_s=RETRY_AFTER_S))
@@ -126,14 +126,16 @@ class WsgiServer:
         return await self._call_app(pool, inbound, start, decision, timeouts, slot)
 
     def _app_refuses_body(self, head: Head) -> bool:
-        """Whether the app refuses the body for its declared length, so that it need not be read."""
+        """Whether the app refuses the body because of its declared length. Such a body need not be read."""
         max_bytes = self._max_body_bytes()
         return max_bytes is not None and declared_length(head.headers) > max_bytes
 
     async def _buffer_body(
         self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
     ) -> BufferedBody:
-        """Wait for the whole body, or only for its first 64 KiB if the route streams; do not wait if the app refuses the body.
+        """Wait for the whole body; if the route streams, only for its first 64 KiB.
+
+        If the app refuses the body, do not wait.
 
         Raises:
             ClientGone: the client broke off.
@@ -148,7 +150,7 @@ class WsgiServer:
         return await buffer_body(body, spool, (route.timeouts if route else Timeouts()).idle_s)
 
     async def aclose(self, grace_s: float = 25.0) -> None:
-        """Refuse new calls, wait at most `grace_s` for the running ones, end the threads."""
+        """Refuse new calls, wait at most `grace_s` for the running calls, and end the threads."""
         self._closing = True
         if self._pool is not None:
             await self._pool.wait_until_drained(grace_s)
@@ -200,7 +202,7 @@ def _create_input(
     start: BufferedBody | None,
     disconnect_error: type[WsgiClientDisconnected],
 ) -> tuple[WsgiInput | None, IO[bytes]]:
-    """Return (raw stream, `wsgi.input`); the raw stream is None if the whole body is small and in memory already."""
+    """Return (raw stream, `wsgi.input`). The raw stream is None if the whole body is small and already in memory."""
     if start is None:
         return None, io.BytesIO()
     if start.rest is None and start.spooled is None:

@@ -1,4 +1,4 @@
-"""Calls that run while their request body is still arriving: a bounded number, first come first served."""
+"""Limits the calls that run while their request body is still arriving. Waiting calls are served in order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StreamingSlot:
 
 
 class StreamingSlots:
-    """The streaming slots of one pool: slow clients can hold no more threads than there are slots."""
+    """The streaming slots of one pool. Slow clients can hold only as many threads as there are slots."""
 
     def __init__(self, max_count: int, on_waiting: Callable[[], None]) -> None:
         self._semaphore = asyncio.Semaphore(max_count)
@@ -30,7 +30,7 @@ class StreamingSlots:
         self.waiting = 0
 
     async def acquire(self, within_s: float) -> StreamingSlot | None:
-        """Wait for a slot; return None if none became free in time."""
+        """Wait for a slot. If no slot becomes free in time, return None."""
         self.waiting += 1
         if self._semaphore.locked():
             self._on_waiting()

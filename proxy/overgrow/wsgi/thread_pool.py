@@ -1,9 +1,9 @@
 """A bounded pool of threads for WSGI calls, owned by one event loop.
 
-Rule: the event loop starts and ends threads and decides about every call; a thread only takes calls and
-reports when each has returned. slow_clients/fair_queue.py decides the order of waiting calls. What both sides
-count is protected by one lock. Threads are not daemons; they end by themselves when the loop is closed or the
-program ends.
+Rule: the event loop starts and ends threads and decides about every call. A thread only takes calls, and
+reports when each call has returned. slow_clients/fair_queue.py decides the order of waiting calls. One lock
+protects the counts that threads and loop share. Threads are not daemons: they end by themselves when the loop
+is closed or the program ends.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SLOW_CHECK_S = 0.5  # how often it is looked, while calls wait, who may be made 
 
 
 class WsgiCall:
-    """One request on its way through the pool; everything but `run_app` happens on the event loop."""
+    """One request on its way through the pool. Only `run_app` runs in a thread; the rest happens on the event loop."""
 
     __slots__ = (
         "_began_at_s",
@@ -106,10 +106,10 @@ class WsgiCall:
         *,
         reads_at_once: bool = True,
     ) -> bool:
-        """Queue the call; return False if the queue is full.
+        """Queue the call. If the queue is full, return False.
 
-        `body` yields the part that has not come from the client yet. If `reads_at_once` is False, that part is read
-        only when the app first asks for it.
+        `body` yields the part that is still to come from the client. If `reads_at_once` is False, this part is
+        read only when the app first asks for it.
         """
         self._context, self._work = context, work
         self._began_at_s = self._loop.time()
@@ -129,7 +129,7 @@ class WsgiCall:
             self._pump = self._loop.create_task(self._pump_body(self._input, self._body))
 
     async def wait_for_reply(self) -> Reply:
-        """Wait for the call's reply, once; a caller that is cancelled abandons the call."""
+        """Wait for the call's reply, once. If the caller is cancelled, the call is abandoned."""
         reply = self._reply
         assert reply is not None  # noqa: S101 - asked once
         try:
@@ -141,17 +141,17 @@ class WsgiCall:
             self._reply = None  # a reply leads back to its call, by its `close`
 
     def run_app(self) -> None:
-        """Run the app, in the thread that took the call, in the context of its request."""
+        """Run the app in the thread that took the call, in the context of its request."""
         assert self._context is not None and self._work is not None  # noqa: S101, PT018 - begun
         self._context.run(self._work, self._response)
 
     @property
     def whole_bytes(self) -> int:
-        """The size of a response that came in one piece and was not small; else 0."""
+        """The size of a response that came in one large piece; else 0."""
         return self._response.whole_bytes
 
     def refuse_from_thread(self) -> None:
-        """Answer 503, because there is no room for this call; this is called in a thread."""
+        """Answer 503 because there is no room for this call. This is called in a thread."""
         call_on_loop(self._loop, self._refuse)
 
     def _refuse(self) -> None:
@@ -175,7 +175,7 @@ class WsgiCall:
     def abandon(self, failure: Failure | None = None) -> None:
         """Give the call up, because nobody waits for it.
 
-        A call that has not started never starts; a running call stops when it next sends or reads.
+        If the call has not started, it never starts. If it is running, it stops when it next sends or reads.
         """
         self.client = None
         if not self._pool.withdraw(self):
@@ -189,14 +189,14 @@ class WsgiCall:
             self._input.break_off()
 
     async def close(self) -> None:
-        """End a streamed response; a thread that does not notice in time counts as stuck."""
+        """End a streamed response. If the thread does not notice in time, it counts as stuck."""
         self.abandon()
         if not self.returned:
             self._is_closed = True
             self._timer = self._loop.call_later(self._timeouts.response_s, self._expire)
 
     def stop_body_feed(self) -> None:
-        """Stop reading the request body, once the app has returned (called in the thread)."""
+        """Stop reading the request body, because the app has returned. This is called in the thread."""
         if self._input is not None or self._is_closed:
             call_on_loop(self._loop, self._stop_body_feed)
 
@@ -219,7 +219,7 @@ class WsgiCall:
             self._reply.set_result(reply)
 
     def _expire(self) -> None:
-        """Answer 504 for a call that exceeds its response timeout, unless the call waits for the client."""
+        """Answer 504 for a call that exceeds its response timeout. If the call waits for the client, do not."""
         deadline_s = self._deadline_s()
         if deadline_s > self._loop.time():
             self._timer = self._loop.call_at(deadline_s, self._expire)
@@ -251,7 +251,7 @@ class WsgiCall:
 
 
 class ThreadPool:
-    """At most `threads` threads, and at most `queue` calls that wait for one."""
+    """At most `threads` threads, and at most `queue` calls that wait for a thread."""
 
     def __init__(
         self,
@@ -300,7 +300,7 @@ class ThreadPool:
         return max(0, self._calls - self._threads_max)
 
     def is_full_for(self, client: ClientConnection | None) -> bool:
-        """Whether a call of this client would be refused now, because the queue is full.
+        """Whether the queue is full for a call of this client.
 
         A few places are reserved for clients that have taken a response before.
         """
@@ -314,7 +314,7 @@ class ThreadPool:
         return self._calls > self._threads_max
 
     def admit(self, call: WsgiCall) -> bool:
-        """Queue a call and start a thread for it if needed; return False if there is no room."""
+        """Queue a call, and start a thread for it if needed. If there is no room, return False."""
         with self._lock:
             if self.is_full_for(call.client):
                 return False
@@ -330,7 +330,7 @@ class ThreadPool:
         return True
 
     def schedule_slow_client_check(self) -> None:
-        """Schedule a check that ends the requests of slow clients; it is repeated while calls wait for a thread."""
+        """Schedule a check that ends the requests of slow clients. It is repeated while calls wait for a thread."""
         if not self._is_check_scheduled:
             self._is_check_scheduled = True
             self.loop.call_later(SLOW_CHECK_S, self._end_slow_clients)
@@ -343,7 +343,7 @@ class ThreadPool:
             self.schedule_slow_client_check()
 
     def withdraw(self, call: WsgiCall) -> bool:
-        """Take back a call that no thread has taken yet; return False if it is too late."""
+        """Take back a call that no thread has taken yet. If it is too late, return False."""
         with self._lock:
             if call.started or call.withdrawn:
                 return call.withdrawn
@@ -354,7 +354,7 @@ class ThreadPool:
         return True
 
     def mark_stuck(self, call: WsgiCall) -> bool:
-        """Count the call's thread as stuck; return False if the call has returned."""
+        """Count the call's thread as stuck. If the call has returned, return False."""
         with self._lock:
             if not call.returned:
                 call.is_stuck = True
@@ -362,7 +362,7 @@ class ThreadPool:
         return call.is_stuck
 
     async def wait_until_drained(self, grace_s: float) -> None:
-        """Wait until no call is left, at most `grace_s`; then end the threads."""
+        """Wait at most `grace_s` until all calls have ended; then end the threads."""
         with self._lock:
             self._drained = self.loop.create_future()
             busy_now = self._calls > 0
@@ -383,7 +383,7 @@ class ThreadPool:
             self._signals.put(False)
 
     def _end_unneeded_threads(self) -> None:
-        """End the threads that were not needed in the last period."""
+        """End the threads that had no work in the last period."""
         self._end_threads(max(0, self._threads - self._peak))
         self._peak = self._calls
         if self._threads:
@@ -409,7 +409,7 @@ class ThreadPool:
             del call  # an idle thread holds no request
 
     def _count_or_park(self, call: WsgiCall) -> bool:
-        """Count the expected response of a call; if memory is short, park the call (set it aside) and return False."""
+        """Count the expected response of a call. If memory is short, park the call (set it aside) and return False."""
         expected = self._large.begin(call.route)
         if expected is not None:
             call.expected_bytes = expected
@@ -423,7 +423,7 @@ class ThreadPool:
         return False
 
     def _requeue_parked_call(self) -> None:
-        """Queue again the call that was set aside first, because memory has become free."""
+        """Queue the first parked call again, because memory has become free."""
         if self._parked:
             with self._lock:
                 call = self._parked.popleft() if self._parked else None
@@ -464,11 +464,11 @@ class ThreadPool:
 
 
 def busy_reply() -> Reply:
-    """Return the reply for a call that got no thread: nothing was started, so a retry is safe."""
+    """Return the reply for a call that got no thread. The app was not called, so that a retry is safe."""
     return failure_reply(Failure("local-busy", "queue", "migrated", retry_after_s=RETRY_AFTER_S))
 
 
 def upload_failure(error: Exception) -> Failure:
-    """Return the failure of a request whose body did not arrive whole."""
+    """Return the failure of a request whose body did not arrive completely."""
     code = "client-timeout" if isinstance(error, TimeoutError) else "bad-request"
     return Failure(code, "read", "client", str(error) or "the body broke off")

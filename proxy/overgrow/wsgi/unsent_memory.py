@@ -1,8 +1,8 @@
-"""The bytes of migrated responses that wait for their clients: one bound for all responses of a pool.
+"""Counts the bytes of migrated responses that wait for their clients. All responses of a pool share one bound.
 
-Rule: only bytes in memory count. All responses of a pool share one lock, because the bytes that one client
-takes may be what another response waits for. A response that waits only for its own client is woken without the others:
-if sixteen threads woke for each piece, they would keep the event loop from running.
+Rule: only bytes in memory count. All responses of a pool share one lock: when one client takes bytes, another
+response may get room. If a response waits only for its own client, it is woken alone. If sixteen threads woke
+for each piece, the event loop could hardly run.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class UnsentMemory:
 
     The caller of a method whose name ends in `_locked` must hold `changed`.
 
-    `has_waiting_calls` says whether calls wait for a thread. If calls wait, a streamed response goes to the spool, so
-    that its thread need not wait for the client.
+    `has_waiting_calls` returns whether calls wait for a thread. If they do, a streamed response goes to the
+    spool, so that its thread does not have to wait for the client.
     """
 
     def __init__(
@@ -46,16 +46,17 @@ class UnsentMemory:
         self._max_bytes = max_bytes
 
     def has_room_locked(self, size: int) -> bool:
-        """Whether `size` more bytes fit within the bound; a large response must leave a quarter of the bound free."""
+        """Whether `size` more bytes fit within the bound. A large response must leave a quarter of the bound free."""
         max_bytes = self._max_bytes
         if size > LARGE_BYTES:  # so that small ones, and those in the making, have room
             max_bytes -= max_bytes // 4
         return self.held_bytes + size <= max_bytes
 
     def take_locked(self, size: int, *, at_least: int) -> bool:
-        """Claim `size` bytes; return False, and claim nothing, if there is too little room.
+        """Claim `size` bytes. If there is too little room, claim nothing and return False.
 
-        A `size` of at most `at_least` is always claimed, so that the bytes of other responses never stop this one.
+        A `size` of at most `at_least` is always claimed, so that other responses never stop this one
+        completely.
         """
         if self.held_bytes and size > at_least and not self.has_room_locked(size):
             return False
@@ -70,7 +71,7 @@ class UnsentMemory:
             self.on_room()
 
     def claim(self, size: int) -> bool:
-        """Claim `size` bytes for the response of an ASGI app; return False if there is too little room."""
+        """Claim `size` bytes for the response of an ASGI app. If there is too little room, return False."""
         with self.changed:
             return self.take_locked(size, at_least=0)
 
@@ -85,7 +86,7 @@ class UnsentMemory:
             return self.has_room_locked(size)
 
     def wake_all(self) -> None:
-        """Wake every response whose thread waits for its client, so that it can go to the spool instead.
+        """Wake every response whose thread waits for its client, so that the response can go to the spool instead.
 
         This is called when calls begin to wait for a thread.
         """

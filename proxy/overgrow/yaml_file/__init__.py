@@ -1,1 +1,1 @@
-"""YAML files that people write: every value and every problem has its place in the file."""
+"""Reads YAML files that people write, with the place of every value and every problem."""

@@ -1,7 +1,7 @@
-"""Mappings read field by field: known names, duplicates, and a reader for each value.
+"""Reads mappings field by field: it checks names and duplicates, and calls a reader for each value.
 
 A FileReading collects every problem instead of stopping at the first. A reader takes the node of one field, and
-returns its value or raises FieldError. Which fields a file has, and what they mean, is decided by the file's part.
+returns its value or raises FieldError. The part that owns a file defines the file's fields and their meaning.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Reader = Callable[["FileReading", Node, str], Any]
 
 
 class Fields(NamedTuple):
-    """The fields of one mapping: the values of the valid fields, and the nodes of all fields."""
+    """The fields of one mapping: the values of valid fields, and the nodes of all fields."""
 
     values: dict[str, Any]
     nodes: dict[str, Node]
@@ -33,10 +33,10 @@ class Fields(NamedTuple):
 
 @dataclass(slots=True)
 class FileReading:
-    """One pass over one file: the variables it may use, and the problems found so far.
+    """One pass over one file: the variables that the file may use, and the problems found so far.
 
-    A file without `env` has no variables: `${` is plain text in it. `codes` maps general codes of problems to the codes
-    under which the documentation of this file lists them.
+    If `env` is missing, the file has no variables: `${` is plain text in it. `codes` maps general problem codes
+    to the codes in the documentation of this file.
     """
 
     file: str
@@ -46,7 +46,7 @@ class FileReading:
     notes: list[Problem] = field(default_factory=list)
 
     def report(self, node: Node, bad: FieldError) -> None:
-        """Add a problem at a node. `name_route` adds the route's name to it once that name has been read."""
+        """Add a problem at a node. Once the route's name has been read, `name_route` adds this name to the problem."""
         if self.env is not None and "${" in node.text:
             bad = hide_variables(bad, node.text, self.env)
         self.report_at((node.line, node.column), bad)
@@ -57,7 +57,7 @@ class FileReading:
         self.problems.append(Problem(code, self.file, *at, None, bad.message, bad.fix))
 
     def note(self, node: Node, route: str | None, bad: FieldError) -> None:
-        """Add a note: something worth knowing that is not wrong."""
+        """Add a note: something that is worth knowing but not wrong."""
         at = (node.line, node.column)
         self.notes.append(Problem(bad.code, self.file, *at, route, bad.message, bad.fix))
 
@@ -67,7 +67,7 @@ class FileReading:
             self.problems[index] = replace(self.problems[index], route=route)
 
     def read_fields(self, node: Node, where: str, readers: Mapping[str, Reader]) -> Fields:
-        """Read a mapping by a table of readers; `where` is "" or a prefix such as "legacy."."""
+        """Read a mapping by a table of readers. `where` is "" or a prefix such as "legacy."."""
         found = Fields({}, {})
         if node.kind != "mapping":
             what = f"{where.rstrip('.') or 'the file'} must be a mapping of names to values"
@@ -93,7 +93,7 @@ class FileReading:
         return found
 
     def read_items(self, node: Node, label: str, one: Callable[[str, str], Any]) -> tuple[Any, ...]:
-        """Read a list of scalars, each with `one`; report each invalid item, and then raise AlreadyReported."""
+        """Read a list of scalars, each with `one`. Report each invalid item, and then raise AlreadyReported."""
         found: list[Any] = []
         for item in require_list(node, label):
             try:
@@ -110,7 +110,7 @@ class AlreadyReported(Exception):
 
 
 def unknown_key_error(key: Node, where: str, known: Mapping[str, object]) -> FieldError:
-    """Return the error of an unknown field; its fix names the most similar known field."""
+    """Return the error of an unknown field. Its fix names the most similar known field."""
     if key.kind != "scalar":
         return FieldError(
             "unknown-key", f"a field's name in {where or 'the file'} is not text", "Remove it."
@@ -133,7 +133,7 @@ def duplicate_key_error(name: str, first: int) -> FieldError:
 
 
 def require_list(node: Node, label: str) -> Sequence[Node]:
-    """Return the items of a list; raise FieldError for any other node."""
+    """Return the items of a list. For any other node, raise FieldError."""
     if node.kind == "list":
         return node.children
     fix = f"Write [{node.text}]." if node.kind == "scalar" and node.text else "Write [...]."
@@ -148,7 +148,7 @@ def is_null(node: Node) -> bool:
 
 
 def scalar_of(reading: FileReading, node: Node, label: str) -> str:
-    """Return a scalar's text with its variables filled in; raise FieldError for null and for other nodes."""
+    """Return a scalar's text with its variables filled in. For null and for other nodes, raise FieldError."""
     if node.kind != "scalar":
         what = f"{label} must be one value, not a {node.kind}"
         raise FieldError("text-expected", what, "Write a single value.")
@@ -162,7 +162,7 @@ def scalar_of(reading: FileReading, node: Node, label: str) -> str:
 def free_text_of(reading: FileReading, node: Node, label: str) -> str:
     """Return the text of a scalar.
 
-    Raise FieldError for a scalar without quotes that YAML reads as a number or truth value.
+    If the scalar has no quotes and YAML reads it as a number or truth value, raise FieldError.
     """
     kind = "str" if node.style else yaml_type(node.text)
     if kind == "str" and node.kind == "scalar" and "${" not in node.text:
@@ -180,7 +180,7 @@ def free_text_of(reading: FileReading, node: Node, label: str) -> str:
 def plain_of(reading: FileReading, node: Node, label: str) -> str:
     """Return the text of a number or truth value.
 
-    Raise FieldError if it is written in quotes, unless it contains a variable.
+    If it is written in quotes and contains no variable, raise FieldError.
     """
     text = scalar_of(reading, node, label)
     if node.style and "${" not in node.text:
@@ -192,15 +192,18 @@ def plain_of(reading: FileReading, node: Node, label: str) -> str:
 
 
 def text_reader(of: Callable[[str, str], Any]) -> Reader:
-    """Return a reader for a field of free text; the function `of` parses the text."""
+    """Return a reader for a field of free text. The function `of` parses the text."""
     return lambda reading, node, label: of(free_text_of(reading, node, label), label)
 
 
 def scalar_reader(of: Callable[[str, str], Any]) -> Reader:
-    """Return a reader for a scalar of any YAML type, such as a duration or percentage; the function `of` parses its text."""
+    """Return a reader for a scalar of any YAML type, such as a duration or percentage.
+
+    The function `of` parses its text.
+    """
     return lambda reading, node, label: of(scalar_of(reading, node, label), label)
 
 
 def plain_reader(of: Callable[[str, str], Any]) -> Reader:
-    """Return a reader for a number or truth value; the function `of` parses its text."""
+    """Return a reader for a number or truth value. The function `of` parses its text."""
     return lambda reading, node, label: of(plain_of(reading, node, label), label)

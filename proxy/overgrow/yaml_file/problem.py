@@ -1,4 +1,4 @@
-"""One thing wrong in a file that people write: a stable code, the place, a message, and the fix."""
+"""A problem in a file that people write: a stable code, the place, a message, and the fix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from overgrow.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, or worth a note, at one place; `line` and `column` count from 1."""
+    """Something that is wrong, or worth a note, at one place. `line` and `column` count from 1."""
 
     code: str
     file: str

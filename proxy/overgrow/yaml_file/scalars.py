@@ -1,6 +1,6 @@
-"""Scalars of a YAML file: their YAML types, the variables in them, and the errors for values that a field cannot take.
+"""Handles the scalars of a YAML file: their YAML types, their variables, and errors for invalid values.
 
-Pure. Nothing here knows of nodes or of the meaning of fields. `label` is the field's name in messages.
+Pure. This module does not know nodes or the meaning of fields. `label` is the field's name in messages.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _RESOLVERS = yaml.resolver.Resolver.yaml_implicit_resolvers
 
 
 class FieldError(Exception):
-    """A value that its field cannot take."""
+    """A value is invalid for its field."""
 
     def __init__(self, code: str, message: str, fix: str) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class FieldError(Exception):
 
 
 def fill_variables(text: str, label: str, env: Mapping[str, str]) -> str:
-    """Return the text with ${VAR} and ${VAR:-default} replaced; `$${` is a literal `${`.
+    """Return the text with ${VAR} and ${VAR:-default} replaced. `$${` stands for a literal `${`.
 
     As with ${VAR:-default} in a shell, the default also replaces an empty variable.
     """
@@ -59,7 +59,7 @@ def fill_variables(text: str, label: str, env: Mapping[str, str]) -> str:
 def hide_variables(bad: FieldError, text: str, env: Mapping[str, str]) -> FieldError:
     """Return the error of a value that is written as `text`, without showing the values of its variables.
 
-    Problems go to the log and to /readyz, which needs no token; a variable may hold a secret.
+    A variable may hold a secret, and problems are shown in the log and in /readyz, which needs no token.
     """
     names = [name for match in _VARIABLE.finditer(text) if env.get(name := match[1] or "")]
     if not names or bad.code in _SAFE_TO_SHOW:
@@ -76,7 +76,7 @@ def hide_variables(bad: FieldError, text: str, env: Mapping[str, str]) -> FieldE
 
 
 def _reveals(message: str, value: str, written: str) -> bool:
-    """Return whether a message contains a word that comes only from a variable's `value`, not from the text in the file."""
+    """Return whether a message contains a word from a variable's `value` that the text in the file does not contain."""
     words = {word.lower() for word in _WORD.findall(value)}
     shown = {word.lower() for word in _WORD.findall(message)}
     return bool(words & shown - {word.lower() for word in _WORD.findall(written)})
@@ -98,7 +98,7 @@ def yaml_type(text: str) -> str:
 
 
 def yaml_trap(text: str, label: str) -> FieldError | None:
-    """Return the error of a plain scalar that YAML 1.1 reads in an unexpected way; None for any other."""
+    """Return the error of a plain scalar that YAML 1.1 reads in an unexpected way; None for any other scalar."""
     kind = yaml_type(text)
     if kind == "bool" and text.lower() not in ("true", "false"):
         meant = "true" if text.lower() in ("on", "yes", "y") else "false"
@@ -121,7 +121,7 @@ def _surprising_number(text: str) -> str | None:
 
 
 def nearest_word(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most similar to a word, in any case; None if no word is similar."""
+    """Return the known word that is most similar to a word, ignoring case. None if no word is similar."""
     folded = {one.lower(): one for one in known}
     close = get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None

@@ -1,9 +1,8 @@
-"""YAML text as a small tree in which every node knows its place in the text.
+"""Parses YAML text into a small tree in which every node knows its place in the text.
 
-The tree is built from parser events. This takes a third of the time of PyYAML's `compose`, and it never holds the
-interpreter's lock for long, so it can run in a thread beside a busy event loop.
-Scalars stay text as written; the field they belong to decides what they mean.
-An alias shares the subtree of its anchor; nothing is copied.
+The tree is built from parser events. This takes a third of the time of PyYAML's `compose`. It never holds the
+interpreter's lock for long, so that it can run in a thread beside a busy event loop. Scalars stay text, and
+their field decides what they mean. An alias shares the subtree of its anchor without copying it.
 """
 
 from __future__ import annotations
@@ -22,8 +21,9 @@ Kind = Literal["scalar", "mapping", "list"]
 class Node(NamedTuple):
     """A scalar, a mapping (pairs in file order) or a list, and its place.
 
-    `style` is a scalar's quote ("" for none), or "flow" for `{}` and `[]`. `shared` marks an anchor or alias. `line`
-    and `column` of an alias are those of the alias, but `start` and `end` are those of its anchor's text.
+    `style` is the quote of a scalar ("" for none), or "flow" for `{}` and `[]`. `shared` marks an anchor or
+    alias. For an alias, `line` and `column` are the place of the alias, but `start` and `end` are those of its
+    anchor's text.
     """
 
     kind: Kind
@@ -52,7 +52,7 @@ class Node(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The position after the text's last character; for a flow collection, that of its closing bracket."""
+        """The position after the text's last character. For a flow collection, the position of its closing bracket."""
         return int(self.finish.index)
 
 
@@ -65,7 +65,7 @@ class YamlSyntaxError(Exception):
 
 
 def decode_text(data: bytes) -> str:
-    """Return the text of a file without a byte order mark; raise YamlSyntaxError if it is not UTF-8."""
+    """Return the text of a file without a byte order mark. If it is not UTF-8, raise YamlSyntaxError."""
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -77,9 +77,9 @@ def decode_text(data: bytes) -> str:
 
 
 def parse_tree(text: str, *, fix_if_empty: str, takes_tags: bool = False) -> Node:
-    """Return the document's root; raise YamlSyntaxError unless the text is one well-formed document.
+    """Return the document's root. If the text is not one well-formed document, raise YamlSyntaxError.
 
-    With `takes_tags` tags are ignored; otherwise a tag is an error.
+    With `takes_tags`, tags are ignored; without it, a tag is an error.
     """
     try:
         # Not yaml.parse, which fetches each event with two calls.
@@ -131,7 +131,7 @@ _new_tuple = tuple.__new__
 
 
 class _TreeBuilder:
-    """Builds the tree in one pass over the events; recursive, with bounded depth."""
+    """Builds the tree in one pass over the events, recursively and with bounded depth."""
 
     def __init__(self, next_event: Callable[[], Any], *, takes_tags: bool) -> None:
         self.next_event = next_event

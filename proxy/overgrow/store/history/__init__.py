@@ -1,1 +1,1 @@
-"""The history of requests, in the store: rows of gains by time, and questions about them."""
+"""The history of requests in the store: rows of gains by time, and queries about them."""

@@ -1,10 +1,11 @@
-"""What the store knows of one front door: its marks, its turn, and the rows of its series.
+"""Reads and writes what the store knows about one front door: its marks, its turn, and the rows of its series.
 
-A mark is the total of one series up to which gains are stored. The turn is a number that each transaction raises.
+A mark is the total of one series up to which gains are stored. The turn is a number that every transaction
+increases.
 
-Rule: one transaction writes gains, the marks that include them, and the next turn. It is refused unless the turn is
-still the one that this process has read. So a gain is stored once, even if two workers record, or if nobody knows
-whether a transaction was committed: a process that finds another turn reads the marks again.
+Rule: one transaction writes gains, the marks that include these gains, and the next turn. If the stored turn
+differs from the one that this process has read, the transaction is refused, and the process reads the marks
+again. Therefore a gain is stored once, even if two workers record, or if the result of a commit is unknown.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ class OtherTurnError(Exception):
 
 
 class UnknownDoorError(Exception):
-    """The store does not know this front door any more, because the store was replaced."""
+    """The store does not contain this front door any more, because the store was replaced."""
 
 
 class Door:
-    """One front door's rows in the store, as one process writes them. `writer` names the process."""
+    """The rows of one front door in the store, as one process writes them. `writer` names this process."""
 
     def __init__(self, name: str, writer: str) -> None:
         self.name, self.writer = name, writer
@@ -51,7 +52,7 @@ class Door:
         self._is_unrolled = True  # whether there may be rows since rolled_until
 
     def read_marks(self, connection: Connection, size: int) -> dict[Place, Counts] | None:
-        """Return the stored marks, of `size` counts each; None if the store does not know this front door."""
+        """Return the stored marks, each with `size` counts; None if the store does not know this front door."""
         self.forget()
         row = self._read_row(connection)
         if row is None:
@@ -90,19 +91,19 @@ class Door:
         raise UnknownDoorError if row is None else OtherTurnError
 
     def needs_roll(self, now_s: float) -> bool:
-        """Whether a minute has passed since rows were rolled up."""
+        """Whether a minute has passed since the last roll-up of rows."""
         return self._is_unrolled and _begin(now_s, MINUTE_S) > self._rolled_until
 
     def save(
         self, connection: Connection, gains: PendingGains, now_s: float, *, is_last: bool = False
     ) -> None:
-        """Write gains and marks, and roll up the past minutes, or everything if this is the last time.
+        """Write gains and marks, and roll up the rows of past minutes. The last call rolls up all rows.
 
         Call `confirm` after the commit.
 
         Raises:
-            OtherTurnError: if another process has written since this one has read the marks.
-            UnknownDoorError: if the store was replaced since.
+            OtherTurnError: if another process has written since this process read the marks.
+            UnknownDoorError: if the store was replaced in the meantime.
 
         """
         end = _begin(now_s, WINDOW_S) + WINDOW_S if is_last else _begin(now_s, MINUTE_S)
@@ -132,7 +133,7 @@ class Door:
         return connection.execute(select(*columns).where(doors.c.door == self.name)).first()
 
     def _take_turn(self, connection: Connection, rolled_until: int, now_s: float) -> None:
-        """Write the next turn, before anything else: this also takes the lock that other writers wait for."""
+        """Write the next turn first. This also takes the lock for which other writers wait."""
         turn = self._next[0]
         row = {"writer": self.writer, "rolled_until": rolled_until, "last_at": now_s}
         if self._turn is None:
@@ -143,7 +144,7 @@ class Door:
             raise UnknownDoorError if self._read_row(connection) is None else OtherTurnError
 
     def _write_marks(self, connection: Connection, gains: PendingGains) -> Mapping[Place, int]:
-        """Write the marks; return the numbers of all series."""
+        """Write the marks, and return the numbers of all series."""
         marks = {place: pack(counts) for place, counts in gains.marks.items()}
         for side in sorted({side for _, side in marks}):
             marks.setdefault((ALL_ROUTES, side), b"")
@@ -164,7 +165,7 @@ class Door:
 
 
 def roll_up_rest(connection: Connection, before: int) -> None:
-    """Roll up rows from before a time that stopped front doors have left, because they may never start again."""
+    """Roll up old rows of stopped front doors, which may never start again."""
     stopped = select(doors.c.door, doors.c.turn, doors.c.rolled_until)
     for name, turn, since in connection.execute(stopped.where(doors.c.rolled_until < before)).all():
         ids = connection.execute(select(series.c.id).where(series.c.door == name)).scalars().all()
@@ -176,7 +177,7 @@ def roll_up_rest(connection: Connection, before: int) -> None:
 
 
 def _with_all_routes(gains: Mapping[Place, Counts]) -> dict[Place, Counts]:
-    """Return the gains and, in addition, the sum over all routes for each side."""
+    """Return the gains, with an additional sum over all routes for each side."""
     found = dict(gains)
     for (_, side), gain in gains.items():
         before = found.get((ALL_ROUTES, side))
@@ -191,5 +192,5 @@ def _add_coarser(connection: Connection, rows: Iterable[Packed]) -> None:
 
 
 def _begin(now_s: float, span_s: int) -> int:
-    """Return the beginning of the span that holds a time."""
+    """Return the beginning of the span that contains a time."""
     return int(now_s // span_s) * span_s

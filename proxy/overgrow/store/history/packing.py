@@ -1,8 +1,8 @@
 """Packs the counts of one row of the history of requests into a few bytes.
 
-Pure. Counts are a tuple: first the number of errors, then the requests in each bucket of the latency histogram. Most
-counts are zero, and only the others are stored. Each is stored with its position, as one number in as few bytes as
-possible: seven bits in each byte; the high bit says that another byte follows.
+Pure. Counts are a tuple: first the number of errors, then the requests in each bucket of the latency histogram.
+Most counts are zero. Only the other counts are stored, each with its position, as one number in as few bytes as
+possible: each byte has seven bits of the number, and its high bit says that another byte follows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _POSITION = (1 << _POSITION_BITS) - 1
 
 
 def pack(counts: Sequence[int]) -> bytes:
-    """Return counts as bytes; none of them may be negative."""
+    """Return counts as bytes. Counts must not be negative."""
     packed = bytearray()
     for position, count in enumerate(counts):
         if count:
@@ -31,7 +31,7 @@ def pack(counts: Sequence[int]) -> bytes:
 
 
 def add_packed(sums: list[int], packed: bytes) -> None:
-    """Add packed counts to sums; ignore positions beyond the sums, which a later version has written."""
+    """Add packed counts to sums. Ignore positions beyond the sums: a later version has written them."""
     number = shift = 0
     for byte in packed:
         if byte > 0x7F:
@@ -58,7 +58,7 @@ def add_counts(one: Sequence[int], other: Sequence[int]) -> Counts:
 
 
 def sum_packed(rows: Sequence[bytes]) -> bytes:
-    """Return the sum of packed counts, packed."""
+    """Return the sum of packed counts in packed form."""
     if len(rows) == 1:
         return rows[0]
     sums = [0] * MAX_COUNTS

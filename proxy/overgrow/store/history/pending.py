@@ -1,7 +1,7 @@
-"""What the counters of a front door have gained and the store does not have yet, by windows of time.
+"""Collects what the counters of a front door have gained and the store does not have yet, by windows of time.
 
-Pure: totals and times are arguments. Rule: a gain is the difference between a total and the one before it, so a total
-that nobody read is never lost, and one that is read twice counts once.
+Pure: totals and times are arguments. Rule: a gain is the difference between two successive totals. If a total
+is skipped, its gain is part of the next one. If a total is read twice, its gain counts once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_ENTRIES = 50_000  # of windows and places, while the store is away; beyond i
 
 
 class PendingGains(NamedTuple):
-    """Gains for the store: {begin of a window: {place: gain}}, and the totals that include these gains."""
+    """Gains for the store as {begin of a window: {place: gain}}, and the totals that include these gains."""
 
     windows: Mapping[int, Mapping[Place, Counts]]
     marks: Mapping[Place, Counts]
@@ -32,7 +32,7 @@ class PendingGains(NamedTuple):
 
 
 class GainsByWindow:
-    """Collects gains. `marks` are the totals whose gains are stored; a place without one begins at zero."""
+    """Collects gains. `marks` are the totals whose gains are stored. A place without a mark begins at zero."""
 
     def __init__(self, marks: Mapping[Place, Counts]) -> None:
         self._marks = dict(marks)
@@ -42,7 +42,7 @@ class GainsByWindow:
         self._fallen: dict[Place, tuple[float, Counts]] = {}  # since when, and the newest total
 
     def add_totals(self, totals: Mapping[Place, Counts], now_s: float) -> None:
-        """Add what the totals have gained since they were last given, to the window of `now_s`."""
+        """Add what the totals have gained since the last call to the window of `now_s`."""
         window = int(now_s // WINDOW_S) * WINDOW_S
         for place, total in totals.items():
             before = self._marks.get(place)
@@ -67,7 +67,7 @@ class GainsByWindow:
         self._changed.update(self._marks)
 
     def begin_attempt(self) -> PendingGains:
-        """Return everything that is to be stored; `confirm` or `resume` must follow before the next attempt."""
+        """Return everything to store. Before the next attempt, `confirm` or `resume` must be called."""
         marks = {place: self._marks[place] for place in self._changed}
         self._attempted = PendingGains(self._windows, marks)
         self._windows, self._changed = {}, set()
@@ -78,7 +78,7 @@ class GainsByWindow:
         self._attempted = None
 
     def resume(self) -> None:
-        """Take back the gains of the last attempt, because they are not stored."""
+        """Take back the gains of the last attempt, because it failed."""
         attempted, self._attempted = self._attempted, None
         if attempted is not None:
             for window, gains in attempted.windows.items():
@@ -100,7 +100,7 @@ class GainsByWindow:
                 self._changed.add(place)
 
     def _join_oldest(self) -> None:
-        """Join the oldest windows, so that a store that is away for long does not cost more and more memory."""
+        """Join the oldest windows, so that memory stays bounded while the store is unavailable for a long time."""
         entries = sum(map(len, self._windows.values()))
         while entries > MAX_ENTRIES and len(self._windows) > 1:
             oldest, other = sorted(self._windows)[:2]

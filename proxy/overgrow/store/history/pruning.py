@@ -1,6 +1,6 @@
-"""Keeps the history small: deletes rows that are too old and, if the history is still too large, more of the finest rows.
+"""Keeps the history small: it deletes rows that are too old and, if that is not enough, younger rows, the finest first.
 
-Rows of minutes and hours are sorted by series, so each call prunes a bounded number of series.
+Rows of minutes and hours are sorted by series, so that each call can prune a bounded number of series.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROW_BYTES, FREE_SPACE = 16, 1.35
 
 
 class HistoryPruner:
-    """Remembers which series are next, and from when on rows are kept."""
+    """Remembers which series are next, and the time from which on rows are kept."""
 
     def __init__(self) -> None:
         self._kept_from: dict[Resolution, int] = {}
@@ -29,7 +29,7 @@ class HistoryPruner:
         self._measured_s: float | None = None
 
     def prune(self, connection: Connection, now_s: float, max_bytes: int) -> None:
-        """Delete rows of some series that are no longer kept; the caller calls this every minute."""
+        """Delete outdated rows of some series. The caller calls this every minute."""
         if not self._left:
             self._begin_round(connection, now_s, max_bytes)
         else:
@@ -51,7 +51,10 @@ class HistoryPruner:
         self._left = sorted(ids)
 
     def _shorten(self, connection: Connection, now_s: float, max_bytes: int) -> None:
-        """If the history is too large, keep the finest rows for a shorter time; if that is not enough, coarser rows, too."""
+        """If the history is too large, keep the finest rows for a shorter time.
+
+        If that is not enough, do so for coarser rows.
+        """
         sizes = {each: table_bytes(connection, each) for each in FINEST_FIRST}
         excess = sum(sizes.values()) - max_bytes
         for each, size in sizes.items():
@@ -76,7 +79,7 @@ def _oldest_kept(each: Resolution, now_s: float) -> int:
 
 
 def table_bytes(connection: Connection, each: Resolution) -> int:
-    """Return how many bytes a table takes; for SQLite this is an estimate."""
+    """Return how many bytes a table takes. For SQLite, this is an estimate."""
     if connection.dialect.name == "postgresql":
         size = text("SELECT pg_total_relation_size(CAST(:name AS regclass))")
         return int(connection.execute(size, {"name": each.table.name}).scalar_one())

@@ -1,7 +1,7 @@
 """Reads the history of one route, or of all routes together, in steps of equal length.
 
-Rule: gains are added up, never averaged. Rows of minutes and hours hold what is older than `rolled_until` of their
-front door; what is newer is only in the rows of 10 seconds.
+Rule: gains are added up, never averaged. Rows of minutes and hours contain the gains from before `rolled_until`
+of their front door. Later gains are only in the rows of 10 seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ USUAL_POINTS, MOST_POINTS = 240, 1500
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The time that is asked for, in unix seconds: steps of equal length, from `since` to before `until`."""
+    """The queried time in unix seconds: steps of equal length, from `since` to before `until`."""
 
     since: int
     until: int
@@ -44,7 +44,10 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class RouteHistory:
-    """Gains by side and beginning of a step, where there were any; `is_known` is False if the route never had requests."""
+    """The gains by side and beginning of a step; steps without gains are left out.
+
+    `is_known` is False if the route never had requests.
+    """
 
     period: Period
     sides: Mapping[str, Mapping[int, Counts]]
@@ -52,9 +55,10 @@ class RouteHistory:
 
 
 def plan_period(since_s: float, until_s: float, step_s: int | None, now_s: float) -> Period:
-    """Return the period that is read: its step is as asked if the rows and MOST_POINTS allow that, else the next longer one.
+    """Return the period to read.
 
-    If `step_s` is None, the period has about USUAL_POINTS steps.
+    Its step is the wanted one or, if rows or MOST_POINTS do not allow it, the next longer one. If `step_s` is
+    None, the period has about USUAL_POINTS steps.
     """
     length_s = max(1, int(until_s) - int(since_s))
     finest = next(
@@ -73,7 +77,7 @@ def _whole(number: int, unit: int) -> int:
 
 
 def read_history(reader: Reader, route: str, period: Period, size: int) -> RouteHistory:
-    """Return the history of a route, added up over all front doors in the store; "" means all routes together.
+    """Return the history of a route, added up over all front doors in the store. "" stands for all routes together.
 
     Raises:
         StoreError: if the store cannot be read.
@@ -96,7 +100,7 @@ def read_history(reader: Reader, route: str, period: Period, size: int) -> Route
 
 @dataclass(frozen=True, slots=True)
 class _StoredSeries:
-    """One series: its side, and until when its front door has rolled up its rows."""
+    """One series: its side, and the time until which its front door has rolled up its rows."""
 
     number: int
     side: str
@@ -115,7 +119,7 @@ def _series_of(connection: Connection, route: str) -> list[_StoredSeries]:
 def _rows(
     connection: Connection, known: Iterable[_StoredSeries], period: Period
 ) -> Iterator[tuple[str, int, bytes]]:
-    """Yield (side, begin, counts) of the coarsest rows that fit the steps, and of what is not rolled up yet."""
+    """Yield (side, begin, counts) of the coarsest rows that fit the steps, and of rows that are not rolled up yet."""
     coarse = next(each for each in reversed(FINEST_FIRST) if period.step_s % each.span_s == 0)
     for each in known:
         until = period.until

@@ -1,6 +1,6 @@
-"""The rows of history: three tables of gains by time and series, from fine to coarse.
+"""The rows of the history: three tables of gains by time and series, from fine to coarse.
 
-Rule: counts in a row only grow. They are stored packed (overgrow.store.history.packing).
+Rule: counts in a row only grow. They are stored in packed form (overgrow.store.history.packing).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Packed = tuple[int, int, bytes]  # begin of the span, series, counts
 
 
 class Resolution(NamedTuple):
-    """One table of rows: the span of each row, and for how long rows are kept."""
+    """One table of rows: the span of each row, and how long rows are kept."""
 
     table: Table
     span_s: int
@@ -39,7 +39,7 @@ COARSER = (MINUTES, HOURS)
 
 
 def add_rows(connection: Connection, to: Resolution, rows: Iterable[Packed]) -> None:
-    """Add rows to a table; rows of one series within one span are added up to one row."""
+    """Add rows to a table. All rows of one series within one span are added up to one row."""
     spans: defaultdict[int, defaultdict[int, list[bytes]]] = defaultdict(lambda: defaultdict(list))
     for at, series, packed in rows:
         spans[at - at % to.span_s][series].append(packed)

@@ -1,8 +1,9 @@
-"""Stores what the counters of one front door gain: exactly once, whatever happens to workers and to the store.
+"""Stores the gains of the counters of one front door exactly once, even if workers or the store fail.
 
-The counters survive a killed worker, and the store holds marks, which say how far it has counted. So a worker that
-begins reads the marks and finds what its predecessor did not store. While the store is away, gains wait in memory by
-the time at which they came; if this worker dies meanwhile, the next one finds them in the counters.
+The counters survive a killed worker, and the marks in the store say which counts the store has. Therefore a new
+worker reads the marks and finds what its predecessor did not store. While the store is unavailable, gains wait
+in memory, ordered by their time. If this worker dies in the meantime, the next one finds the gains in the
+counters.
 """
 
 from __future__ import annotations
@@ -48,10 +49,10 @@ class CounterSource(Protocol):
 
 
 class HistoryWriter(StoreConnection):
-    """Stores the gains of one front door. One thread at a time uses it.
+    """Stores the gains of one front door. Only one thread at a time may use it.
 
-    `is_new`: the counters began with this front door, so a store without marks is one that was never written, and not
-    one that has lost them.
+    `is_new` says that the counters began with this front door. If it is True and the store has no marks, no
+    marks were ever written. If it is False, the store has lost them.
     """
 
     refusals = (IntegrityError, OtherTurnError, UnknownDoorError)
@@ -72,15 +73,15 @@ class HistoryWriter(StoreConnection):
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing was stored for this front door, as far as is known."""
+        """Whether, as far as is known, the store has nothing of this front door yet."""
         return self._is_new
 
     def record(
         self, totals: CounterSource, now_s: float, clock_s: float, *, is_last: bool = False
     ) -> bool:
-        """Collect what the counters have gained, and store it if it is time; return whether all of it is stored.
+        """Collect the gains of the counters. If it is time, store them. Return whether all gains are stored.
 
-        `now_s` is unix time; `clock_s` is the time of a clock that is never set back.
+        `now_s` is unix time, and `clock_s` is the time of a monotonic clock.
         """
         if self._gains is not None:
             self._gains.add_totals(totals.read_changes(), now_s)
@@ -94,13 +95,13 @@ class HistoryWriter(StoreConnection):
         return is_stored
 
     def prune(self, now_s: float, clock_s: float, max_bytes: int) -> None:
-        """Delete old rows, and those beyond `max_bytes`, once a minute."""
+        """Once a minute, delete rows that are too old and rows beyond `max_bytes`."""
         if clock_s >= max(self._prune_s, self._retry_s):
             self._prune_s = clock_s + PRUNE_S
             self.attempt(lambda connection: self._pruner.prune(connection, now_s, max_bytes))
 
     def _begin(self, totals: CounterSource, now_s: float) -> bool:
-        """Read the marks; return False if the store cannot be read."""
+        """Read the marks. If the store cannot be read, return False."""
         marks: list[dict[Place, Counts] | None] = []
         if self.attempt(lambda each: marks.append(self._door.read_marks(each, totals.size))):
             return False
@@ -116,7 +117,7 @@ class HistoryWriter(StoreConnection):
         return True
 
     def _settle(self) -> bool:
-        """Find out whether the last transaction was committed, if that is unknown; return False if it stays unknown."""
+        """If it is unknown whether the last transaction was committed, find out. Return False if it stays unknown."""
         if not self._is_unsure or self._gains is None:
             return True
         answers: list[bool] = []
@@ -157,7 +158,10 @@ class HistoryWriter(StoreConnection):
         self._is_new = False
 
     def _note_refusal(self, error: Exception) -> None:
-        """Act on an error that shows that the store is not as this process knows it; leave others to the next attempt."""
+        """If an error shows that the store differs from what this process knows, act on it.
+
+        Ignore other errors: the next attempt meets them.
+        """
         if isinstance(error, UnknownDoorError) and self._gains is not None:
             self._door.forget()
             self._gains.resume()

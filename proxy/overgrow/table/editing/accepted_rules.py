@@ -1,7 +1,8 @@
 """Records in the history that a person accepted rules for a difference.
 
-The rules are in a file of their own; the history only says who wrote them, when, for which group, and why. Rollback
-does not undo such an entry. The lock of the history makes accepts of several people follow one another.
+The rules are in a file of their own; the history only says who wrote them, when, for which group, and why.
+Rollback does not undo such an entry. If several people accept rules at once, the lock of the history makes them
+take turns.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ ACCEPT = "accept"  # the action of such an entry
 
 
 class AcceptedRules(NamedTuple):
-    """Rules that were written: by whom, for which group of a route, into which file, and why."""
+    """Rules that were written: the author, the group of a route, the file, and the reason."""
 
     who: str
     route: str
@@ -33,9 +34,9 @@ class AcceptedRules(NamedTuple):
 def lock_for_accept(
     state: Path, wait_s: float = WAIT_S
 ) -> Iterator[Callable[[AcceptedRules], str]]:
-    """Hold the lock of the history, and yield a function that records rules after they were written.
+    """Hold the lock of the history inside the block, and yield a function that records written rules.
 
-    The function returns why the entry could not be written; empty if it was.
+    The function returns why the entry could not be written; empty if it was written.
 
     Raises:
         OSError: LockHeld, if another process holds the lock for longer than `wait_s`.

@@ -1,7 +1,7 @@
-"""Flips and rollbacks: what may be changed, and what the history records of it.
+"""Makes flips and rollbacks: it decides what may change, and what the history records.
 
-A flip reads the file, edits it in memory, validates the result, and replaces the file (transaction.py).
-Routes of one group move together, in one rename and with one line of history.
+A flip reads the file, edits it in memory, validates the result, and replaces the file (transaction.py). Routes
+of one group move together: by one rename of the file, and with one line in the history.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ MOST_ATTEMPTS = 5
 
 
 class FlipResult(NamedTuple):
-    """A flip that was made: the state of the route before and after it, and the file's revision."""
+    """A flip that was made: the state of the route before and after the flip, and the file's revision."""
 
     route: str
     from_: str
@@ -61,7 +61,7 @@ class FlipResult(NamedTuple):
 
 
 class Readiness(NamedTuple):
-    """The gate's answer for one route: the reasons against a flip (none if the route is ready), and the evidence for a flip."""
+    """The gate's answer for one route: the reasons against a flip (none if the route is ready), and the evidence."""
 
     reasons: tuple[str, ...]
     evidence: Mapping[str, Any]
@@ -73,16 +73,17 @@ Ask = Callable[[bytes], None]  # whether the running workers would take a text
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The author of an edit, its time and reason, and what is consulted: the environment, the app's rules, workers, a gate.
+    """The author of an edit, its time and reason, and its sources: the environment, the app's rules, workers, a gate.
 
-    `rules` and `ask` are called only if a flip sends more clients to migrated than before, so that flips towards
-    legacy work while the app cannot be imported. `rules` returns the app's rules; None skips the check against the
-    app. `ask` is called without a lock, with the text to be written, and raises EditRefused if the running workers
-    would reject that text. Without a gate, a route that requires evidence can be flipped only with a reason (`why`).
+    `rules` and `ask` are called only if a flip sends more clients to migrated, so that flips towards legacy
+    work even if the app cannot be imported. `rules` returns the app's rules, or None to skip the check against
+    the app. `ask` is called without a lock, with the text to write. If the running workers would reject this
+    text, it raises EditRefused. If there is no gate, a route that requires evidence can be flipped only with a
+    reason (`why`).
 
-    If the file has another revision than `expected_revision`, the edit is refused. `may_go_forward` is called before
-    a flip that sends more clients to migrated than before, or makes a route gone; it raises an exception if this
-    author may not do so.
+    If the file has another revision than `expected_revision`, the edit is refused. `may_go_forward` is called
+    before a flip that sends more clients to migrated or makes a route gone. If this author may not do so, it
+    raises an exception.
     """
 
     env: Mapping[str, str]
@@ -99,7 +100,10 @@ class Actor:
 
 
 class _AskFirst(Exception):
-    """Raised if the workers must be asked about a text before it is written; it leaves the block that holds the locks."""
+    """Raised if the workers must be asked about a text before it is written.
+
+    The exception ends the block that holds the locks.
+    """
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
@@ -109,7 +113,7 @@ class _AskFirst(Exception):
 def _with_approval(
     config: Path, actor: Actor, attempt: Callable[[Actor], FlipResult]
 ) -> FlipResult:
-    """Attempt an edit; if it needs the running workers' approval, ask them without a lock, then attempt it again."""
+    """Attempt an edit. If the running workers must approve it, ask them without a lock, then attempt the edit again."""
     for _ in range(MOST_ATTEMPTS):
         try:
             return attempt(actor)
@@ -126,8 +130,8 @@ def _with_approval(
 def flip(config: Path, state: Path, name: str, to: str, actor: Actor) -> FlipResult:
     """Set the state of the route, or of group:NAME, to `to`: legacy, migrated, gone or N%.
 
-    If it raises EditRefused, nothing has changed. With a reason (`actor.why`), which the history keeps, a
-    route is flipped even if its gate is closed.
+    If EditRefused is raised, nothing has changed. If there is a reason (`actor.why`), a route is flipped even
+    if its gate is closed. The history stores the reason.
     """
     parse_goal(to)
 
@@ -155,10 +159,10 @@ def _flip_once(transaction: EditTransaction, actor: Actor, name: str, to: str) -
 
 
 def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipResult:
-    """Undo the latest flip that is not undone yet: the latest of `name`, a route or group:NAME, or of all if None.
+    """Undo the latest flip that is not undone yet: of `name` (a route or group:NAME), or of all routes if it is None.
 
-    A second call undoes the flip before the one that the first call has undone. A group moves as a whole. The gate is
-    not consulted, because the route returns to a state that it has been in before.
+    A second call undoes the flip before that. A group moves as a whole. The gate is not consulted, because the
+    route returns to a state that it has been in before.
     """
 
     def attempt(actor: Actor) -> FlipResult:
@@ -188,7 +192,7 @@ def _rollback_once(transaction: EditTransaction, actor: Actor, name: str | None)
 
 
 class EditPlan(NamedTuple):
-    """What to write, and what the history records of it."""
+    """What to write into the file, and what the history records about it."""
 
     action: str
     name: str  # a route's, or group:NAME
@@ -199,10 +203,10 @@ class EditPlan(NamedTuple):
 
 
 def find_members(transaction: EditTransaction, name: str, command: str) -> list[Draft]:
-    """Return the route of that name, or all members of group:NAME.
+    """Return the route with this name, or all members of group:NAME.
 
-    A member of a group is refused, because the group moves together. The fix names `command`, such as `flip {}
-    migrated`, with the group in place of {}.
+    A single member of a group is refused, because a group moves together. The fix names `command`, such as
+    `flip {} migrated`, with the group in place of {}.
     """
     if name.startswith(GROUP):
         return _find_group_members(transaction, name.removeprefix(GROUP))
@@ -232,7 +236,7 @@ def _find_group_members(transaction: EditTransaction, group: str) -> list[Draft]
 
 
 def _refuse_stale(transaction: EditTransaction, actor: Actor) -> None:
-    """Refuse an edit by somebody who saw another revision of the file."""
+    """Refuse an edit if its author saw another revision of the file."""
     revision = revision_of(transaction.data)
     if actor.expected_revision not in (None, revision):
         what = f"the table is {revision} now, not {actor.expected_revision}"
@@ -241,7 +245,7 @@ def _refuse_stale(transaction: EditTransaction, actor: Actor) -> None:
 
 
 def refuse_irreversible(members: Sequence[Draft], to: str) -> None:
-    """Refuse to send a route back to legacy if its data has left legacy."""
+    """If the data of a route has left legacy, refuse to send the route back to legacy."""
     for draft in members:
         if draft.fields.values.get("reversible") is False and to not in ("migrated", "gone"):
             line = draft.fields.nodes["reversible"].line
@@ -271,7 +275,7 @@ def _printable_name(entry: HistoryEntry) -> str:
 
 
 def _require_as_written(transaction: EditTransaction, entry: HistoryEntry) -> list[Draft]:
-    """Return the routes that `entry`, a flip, changed; raise EditRefused if one of them was edited after that flip."""
+    """Return the routes that the flip `entry` changed. If one of them was edited after that flip, raise EditRefused."""
     if entry.from_ == "split":
         what = f"before the flip by {_printable_name(entry)} at {entry.at} the members of {entry.route} differed"
         raise EditRefused(
@@ -296,7 +300,7 @@ def _require_one_as_written(transaction: EditTransaction, entry: HistoryEntry, n
 
 
 def keeps_flip(data: bytes, flipped: FlipResult, env: Mapping[str, str]) -> bool:
-    """Return whether a text of the table still has the flipped routes as the flip wrote them.
+    """Return whether the flipped routes in a text of the table are still as the flip wrote them.
 
     If two people flip at once, workers may load the second flip without the first.
     """
@@ -314,7 +318,10 @@ def keeps_flip(data: bytes, flipped: FlipResult, env: Mapping[str, str]) -> bool
 def _check_gates(
     transaction: EditTransaction, actor: Actor, members: Sequence[Draft], plan: EditPlan
 ) -> dict[str, Any]:
-    """Return what the history will record of the gates; raise EditRefused if a gate is closed and no reason is given."""
+    """Return what the history will record about the gates.
+
+    If a gate is closed and there is no reason, raise EditRefused.
+    """
     evidence, closed = {}, []
     for draft in members if share_of(plan.to) == FULL_CANARY else ():
         clean = draft.fields.values.get("require", 0)
@@ -337,7 +344,10 @@ def goes_forward(members: Sequence[Draft], to: str) -> bool:
 
 
 def _sends_more_to_migrated(members: Sequence[Draft], to: str) -> bool:
-    """Return whether a change of the routes to `to` sends more clients to migrated than now, so that the app is needed."""
+    """Return whether a change of the routes to `to` sends more clients to migrated than now.
+
+    Only then is the app needed.
+    """
     states = [state_of(draft) for draft in members]
     return any(one == "nothing valid" or share_of(to) > share_of(one) for one in states)
 
@@ -349,7 +359,7 @@ def _apply_plan(
     plan: EditPlan,
     more: Mapping[str, Any] | None = None,
 ) -> FlipResult:
-    """Edit the text, check the result, and replace the file; `more` holds further facts for the history."""
+    """Edit the text, check the result, and replace the file. `more` has further facts for the history."""
     after, by_hand = rewrite_text(transaction, members, plan)
     data = (BOM if transaction.data.startswith(BOM) else b"") + after.encode()
     _require_valid(transaction, actor, members, plan, data)
@@ -377,9 +387,9 @@ def _require_valid(
     plan: EditPlan,
     data: bytes,
 ) -> None:
-    """Raise EditRefused unless the edited text is a valid table in which only the flipped routes differ, as asked.
+    """Check that the edited text is a valid table in which only the flipped routes differ, as asked.
 
-    Raise _AskFirst if the running workers still have to approve the text.
+    Else raise EditRefused. If the running workers still have to approve the text, raise _AskFirst.
     """
     names = [str(draft.name) for draft in members]
     grows = _sends_more_to_migrated(members, plan.to)
@@ -413,7 +423,7 @@ def _half_written_refusal(config: Path, lost: str) -> EditRefused:
 def rewrite_text(
     transaction: EditTransaction, members: Sequence[Draft], plan: EditPlan
 ) -> tuple[str, str]:
-    """Return (new text, changed lines); the lines are for a person who has to make the edit by hand."""
+    """Return (new text, changed lines). The lines are for a person who has to make the edit by hand."""
     text = transaction.text
     by_hand: list[str] = []
     # From last to first, so that positions and line numbers before an edit stay valid.

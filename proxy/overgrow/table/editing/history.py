@@ -1,8 +1,8 @@
 """flips.jsonl: the history of flips, kills, resumes and accepted rules, an append-only file.
 
-Each line contains the SHA-256 of the line before it, so a changed or removed line is noticed. A process that is killed
-while it writes leaves a torn last line. Such a line is skipped and reported, and the next line contains its hash, too.
-A flip holds the lock from reading the table to writing it.
+Each line contains the SHA-256 of the previous line, so that a changed or removed line is noticed. If a process
+is killed while it writes, the last line is torn. A torn line is skipped and reported, and the next line
+contains the hash of the torn line, too. A flip holds the lock from reading the table to writing it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _last_read: dict[Path, tuple[Signature, History]] = {}
 
 
 class FieldChange(NamedTuple):
-    """One scalar before and after a flip; `before` is None if the field was not there."""
+    """One scalar before and after a flip. `before` is None if the field did not exist."""
 
     field: str
     before: str | None
@@ -39,7 +39,7 @@ class FieldChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One line of the history; `key` is its hash, by which later lines refer to it."""
+    """One line of the history. `key` is its hash, by which later lines refer to it."""
 
     key: str
     prev: str
@@ -60,7 +60,7 @@ class HistoryEntry:
 
 
 class History(NamedTuple):
-    """The entries of the history, in order, and where it is damaged.
+    """The entries of the history, in order, and the places where the history is damaged.
 
     `torn` holds the numbers of unreadable lines. `broken` has a sentence for each place at which the chain of hashes
     breaks, and for each torn line, in the order of the file.
@@ -73,7 +73,9 @@ class History(NamedTuple):
 
 @contextmanager
 def lock_history(state: Path, wait_s: float = WAIT_S) -> Iterator[int]:
-    """Hold the history's lock and yield its descriptor; one holder at a time on this machine.
+    """Hold the history's lock inside the block, and yield its descriptor.
+
+    On this machine there is one holder at a time.
 
     Raises:
         OSError: LockHeld, if another process holds it for longer than `wait_s`.
@@ -87,7 +89,7 @@ def lock_history(state: Path, wait_s: float = WAIT_S) -> Iterator[int]:
 
 
 def _open_and_lock(state: Path, until_s: float) -> int:
-    """Open and lock the history; create it if it is missing, for instance if the state folder was removed."""
+    """Open and lock the history. If it is missing (the state folder may have been removed), create it."""
     path = state / JOURNAL
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
@@ -106,9 +108,10 @@ def _open_and_lock(state: Path, until_s: float) -> int:
 
 
 def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> HistoryEntry:
-    """Add a line to the locked history and wait until it is on disk; return it as an entry.
+    """Add a line to the locked history, wait until the line is on disk, and return the line as an entry.
 
-    Raises OSError if the line cannot be written, for instance on a full disk. What was written of it is removed again.
+    Raises OSError if the line cannot be written, for instance on a full disk. A part of the line that was
+    written is removed.
     """
     _require_in_place(state, descriptor)
     lines, torn = _read_lines(state), bool(_read_torn_tail(state))
@@ -126,7 +129,7 @@ def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> HistoryEnt
 
 
 def _require_in_place(state: Path, descriptor: int) -> None:
-    """Raise OSError if the locked file was removed or replaced, because nobody would read a line in the former file."""
+    """If the locked file was removed or replaced, raise OSError: nobody would read a line in the former file."""
     if not is_same_file(descriptor, state / JOURNAL):
         what = "it was removed or replaced while it was locked"
         raise OSError(errno.ESTALE, what, str(state / JOURNAL))
@@ -142,7 +145,7 @@ def _hash_line(line: bytes) -> str:
 
 
 def _parse_entry(line: bytes) -> HistoryEntry:
-    """Parse a line; raise ValueError, KeyError, TypeError or RecursionError for an invalid one."""
+    """Parse a line. If it is invalid, raise ValueError, KeyError, TypeError or RecursionError."""
     facts = json.loads(line.decode("utf-8"))
     if not all(isinstance(facts[key], str) for key in ("prev", "at", "who", "action")):
         raise TypeError("a text is none")
@@ -167,7 +170,7 @@ def _parse_entry(line: bytes) -> HistoryEntry:
 
 
 def read_history(state: Path) -> History:
-    """Return everything recorded so far; a missing file is an empty history."""
+    """Return everything recorded so far. If the file is missing, the history is empty."""
     entries: list[HistoryEntry] = []
     torn: list[int] = []
     broken: list[str] = []
@@ -192,9 +195,10 @@ def read_history(state: Path) -> History:
 
 
 def read_changed_history(state: Path) -> History:
-    """Return what `read_history` returns; read the file only if its signature has changed since the last call.
+    """Return the same as `read_history`, but read the file only if its signature has changed since the last call.
 
-    For readers that ask every few seconds. An entry changes the file's size and times, and so its signature.
+    It is for readers that ask every few seconds. A new entry changes the file's size and times, and so its
+    signature.
     """
     signature = signature_of(state / JOURNAL)
     known = _last_read.get(state)
@@ -215,7 +219,7 @@ def _is_torn(line: bytes) -> bool:
 
 
 def _read_lines(state: Path) -> list[bytes]:
-    """Return the lines without line ends, including a torn last one."""
+    """Return the lines without line ends. A torn last line is included."""
     *whole, tail = _read_journal(state).split(b"\n")
     return [*whole, tail] if tail else whole
 
@@ -232,7 +236,7 @@ def _read_journal(state: Path) -> bytes:
 
 
 def find_undoable(entries: Sequence[HistoryEntry], route: str | None) -> HistoryEntry | None:
-    """Return the latest flip of a route or group that is neither undone nor abandoned; of all routes if `route` is None."""
+    """Return the latest flip of a route or group (None: of all routes) that was neither undone nor abandoned."""
     over = {entry.undoes for entry in entries}
     for entry in reversed(entries):
         if entry.action == "flip" and entry.key not in over and route in (None, entry.route):

@@ -1,7 +1,8 @@
-"""The history as people and programs read it: the latest first, with what undid each entry, and what still waits to be recorded.
+"""Lists the history, the latest entry first.
 
-Pure. The command line, the API and the page show the same rows. A kill or resume that could not be recorded yet,
-because another process held the history, is a row too: it took effect.
+A row says what undid the entry, and whether it still waits to be recorded. Pure. The command line, the API and
+the page show the same rows. If a kill or resume could not be recorded yet, because another process held the
+history, it is a row too, because it took effect.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ WAITING = "not in the history yet; it took effect all the same"
 
 
 class HistoryRow(NamedTuple):
-    """One entry of the history; `undone_at` and `undone_by` are the time and author of what undid it, if anything did."""
+    """One entry of the history.
+
+    If another entry undid it, `undone_at` and `undone_by` are the time and author of that entry.
+    """
 
     entry: HistoryEntry
     undone_at: str | None = None
@@ -55,7 +59,7 @@ class HistoryRow(NamedTuple):
 def list_history(
     history: History, notes: Sequence[Note], route: str | None, *, with_kills: bool = False
 ) -> list[HistoryRow]:
-    """Return the rows of a route or group:NAME, or of all, the latest first.
+    """Return the rows of a route or group:NAME, or all rows, the latest first.
 
     `notes` are kills and resumes that may not be recorded yet. With `with_kills`, kills and resumes belong to every
     route.
@@ -69,7 +73,7 @@ def list_history(
 
 
 def count_flips(entries: Sequence[HistoryEntry]) -> dict[tuple[str, str], int]:
-    """Return {(route, target): how many flips and rollbacks led to it}; a flip to a canary counts for `canary`.
+    """Return {(route, target): number of flips and rollbacks to this target}. A flip to a canary counts for `canary`.
 
     A flip of a group counts for each of its routes. A flip that never took effect counts too, because it was made.
     """
@@ -99,14 +103,14 @@ def _row(entry: HistoryEntry, undone: Mapping[str, HistoryEntry]) -> HistoryRow:
 
 
 def _is_about(entry: HistoryEntry, route: str | None, *, with_kills: bool) -> bool:
-    """Whether an entry is about a route: the route itself, or a group that it belonged to."""
+    """Whether an entry is about a route, or about a group to which the route belonged."""
     if route is None or (with_kills and entry.action in ACTIONS):
         return True
     return route == entry.route or any(change.route == route for change in entry.changes)
 
 
 def _entry_of(note: Note) -> HistoryEntry:
-    """Return a waiting note as an entry of the history; it has no hash yet."""
+    """Return a waiting note as an entry of the history, but without a hash."""
     facts = {"at": note["at"], "who": note["who"], "action": note["action"]}
     return HistoryEntry(
         key=note["id"],

@@ -1,4 +1,4 @@
-"""Judges a table that a flip is about to write: compares it, as workers do, with the last table that took effect."""
+"""Judges a table that a flip is about to write. As in workers, it is compared with the last table that took effect."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ def judge_beside_last_good(
 ) -> JudgedTable:
     """Judge a table that is about to be written, compared with the last table that took effect.
 
-    `lost` of the result is set only if somebody wrote the file in place a moment ago: then the file may be
-    half-written.
+    If somebody wrote the file in place a moment ago, it may be half-written, and the result may have `lost`.
     """
     kept, found = read_last_good_in_time(transaction.state), transaction.found
     former = (

@@ -1,7 +1,7 @@
 """The kill switch: a kill file sends everything to legacy until it is removed.
 
-Rule: a kill waits for no lock, no history and no hanging file system. If it cannot write
-the history, the next process that holds the history does so (unrecorded.py).
+Rule: a kill never waits for a lock, the history or a hanging file system. If it cannot write the history, the
+next process that holds the history writes the entry (unrecorded.py).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from overgrow.table.state_dir import login_name
 
 
 class KillResult(NamedTuple):
-    """The kill file that was created. `refused` says why it could not be created at the places tried before, as `PATH: REASON`.
+    """The kill file that was created. `refused` has the failed attempts at other places before that, as `PATH: REASON`.
 
-    `unrecorded` says why the kill is not in the history yet; None if it is recorded.
+    `unrecorded` says why the history does not have the kill yet; None if it does.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class KillResult(NamedTuple):
 
 
 class ResumeResult(NamedTuple):
-    """The kill files that were removed; `unrecorded` says why the resume is not in the history yet."""
+    """The kill files that were removed. `unrecorded` says why the history does not have the resume yet."""
 
     removed: tuple[Path, ...]
     unrecorded: str | None = None
@@ -64,9 +64,9 @@ def kill_and_report(
     now: Callable[[], str] = utc_now,
     why: str | None = None,
 ) -> KillResult:
-    """Like `kill`, but also report at which places no kill file could be made.
+    """Like `kill`, but also report the places at which the kill file could not be made.
 
-    This waits for no lock and no hanging file system.
+    This function never waits for a lock or a hanging file system.
     """
     note = create_note("kill", at=now(), who=who or login_name(), why=why)
     reasons: list[str] = []
@@ -84,7 +84,10 @@ def kill_and_report(
 
 
 def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> None:
-    """Create the file, then write who did it and when. On a full disk the file stays empty, but it works all the same."""
+    """Create the file, then write who created it and when.
+
+    On a full disk the file stays empty, but works all the same.
+    """
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     except FileExistsError:
@@ -105,7 +108,7 @@ def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> Non
 
 
 def kill_file_fix(config: Path) -> str:
-    """Return the fix if no kill file can be made, or only one at a place where no front door looks for it."""
+    """Return the fix if a kill file cannot be made, or only at a place where no front door looks for it."""
     path = kill_files(config.absolute(), config)[0]
     return f"Create it as a user who is allowed to, or where the folder is kept: touch {path}."
 
@@ -113,9 +116,9 @@ def kill_file_fix(config: Path) -> str:
 def resume(
     config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
 ) -> tuple[Path, ...]:
-    """Remove both kill files; return those that were there.
+    """Remove both kill files; return the paths of the files that existed.
 
-    If one of the files cannot be removed, EditRefused is raised, but only after the other file has been removed.
+    If one file cannot be removed, the other file is removed first, and then EditRefused is raised.
     """
     return resume_and_report(config, state, who=who, now=now).removed
 
@@ -128,7 +131,10 @@ def resume_and_report(
     now: Callable[[], str] = utc_now,
     why: str | None = None,
 ) -> ResumeResult:
-    """Like `resume`, but also report whether the history has the resume already. This waits for no lock."""
+    """Like `resume`, but also report whether the history has the resume already.
+
+    This function never waits for a lock.
+    """
     note = create_note("resume", at=now(), who=who or login_name(), why=why)
     notes = [one for path in kill_files(config, state) for one in read_notes(path)]
     is_put_aside = False
@@ -156,7 +162,7 @@ def resume_and_report(
 
 
 def _save_notes(state: Path, notes: Sequence[Note]) -> bool:
-    """Save notes for the history in a folder that needs no lock; always return True.
+    """Save notes for the history in a folder that can be written without a lock. Always return True.
 
     On a full disk the notes are lost, but the resume works all the same.
     """
@@ -166,7 +172,7 @@ def _save_notes(state: Path, notes: Sequence[Note]) -> bool:
 
 
 def _record_notes(config: Path, state: Path, notes: Sequence[Note]) -> str | None:
-    """Write notes into the history if no other process holds it; else return why not, because a kill must not wait."""
+    """If no other process holds the history, write notes into it; else return why not. A kill must not wait."""
     try:
         within(ANSWER_S, state / JOURNAL, partial(record_waiting_now, config, state, notes))
     except OSError as error:

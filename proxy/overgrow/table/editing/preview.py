@@ -1,6 +1,6 @@
-"""What a flip would do, without doing it: the lines of the file that would change, and why it would be refused.
+"""Shows what a flip would do, without doing it: the lines that would change, or why the flip would be refused.
 
-Nothing is locked or written. So the answer is true of the file as it is now; the flip itself judges again.
+The preview does not lock or write anything, so that its answer is true only now. The flip itself judges again.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from overgrow.yaml_file.tree import YamlSyntaxError
 
 @dataclass(frozen=True, slots=True)
 class FlipPreview:
-    """A flip of a route or group:NAME that was not made. `lines` say what would change in the file; empty if nothing would.
+    """The preview of a flip of a route or group:NAME.
 
-    `is_forward`: it takes clients away from legacy. `share` is the share of clients that migrated would serve, in
-    hundredths of a percent. `locked` says why the file cannot be changed here; None if it can, as far as one can see.
+    `lines` say what would change in the file; empty if nothing would. `is_forward` says that the flip takes
+    clients away from legacy. `share` is the share of clients that migrated would serve, in hundredths of a
+    percent. `locked` says why the file cannot be changed here; None if it probably can.
     """
 
     name: str
@@ -53,7 +54,7 @@ def preview_flip(
     """Return what a flip would do now.
 
     Raises:
-        EditRefused: if it would be refused for what the file says, or the file cannot be read.
+        EditRefused: if the flip would be refused because of what the file says, or if the file cannot be read.
 
     """
     goal = parse_goal(to)
@@ -92,7 +93,7 @@ def _read_unlocked(config: Path, state: Path, env: Mapping[str, str]) -> EditTra
 
 
 def why_locked(config: Path) -> str | None:
-    """Return why a flip cannot replace the file here; None if nothing speaks against it."""
+    """Return why a flip cannot replace the file here; None if no obstacle is known."""
     try:
         real = config.resolve(strict=True)
         if not stat.S_IMODE(real.stat().st_mode) & 0o222:

@@ -1,8 +1,8 @@
-"""Byte-exact changes of a route's target and canary in the text of routes.yaml. Pure.
+"""Changes a route's target and canary in the text of routes.yaml, and leaves every other byte unchanged. Pure.
 
-Only the intended scalars change; comments, quotes, line ends and indentation stay. What cannot be edited
-safely is refused with its line: values from ${}, anchors and aliases, block scalars. Every edit is parsed
-again: the route must say what was asked, and every other route what it said before.
+Comments, quotes, line ends and indentation stay. Values that cannot be edited safely are refused with their
+line: values from ${}, anchors and aliases, block scalars. Every edited text is parsed again: the route must
+have the wanted state, and every other route must be unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ALIAS = re.compile(r"\*[^\s,\[\]{}]+")
 
 
 class Goal(NamedTuple):
-    """What a flip should write into a route: a target, and a canary if the flip sets one."""
+    """What a flip should write into a route: a target and, if the flip sets one, a canary."""
 
     target: str
     canary: int | None  # hundredths of a percent
@@ -64,7 +64,7 @@ def state_of(draft: Draft) -> str:
 
 
 def state_of_all(drafts: Sequence[Draft]) -> str:
-    """Return the state of a group's members; "split" if they differ, which no valid table has."""
+    """Return the state of a group's members. If they differ, which no valid table has, return "split"."""
     states = {state_of(draft) for draft in drafts}
     return states.pop() if len(states) == 1 else "split"
 
@@ -82,7 +82,7 @@ def is_same_state(first: str, second: str) -> bool:
 
 
 def changes_for(draft: Draft, goal: Goal) -> tuple[FieldChange, ...]:
-    """Return the scalars to write so that the route has the state of the goal; empty if it has that state already."""
+    """Return the scalars to write so that the route gets the state of the goal; empty if it has this state already."""
     values, found = draft.fields.values, []
     if values.get("target") != goal.target:
         found.append(FieldChange("target", written_text(draft, "target"), goal.target, draft.name))
@@ -97,7 +97,7 @@ def changes_for(draft: Draft, goal: Goal) -> tuple[FieldChange, ...]:
 
 
 def written_text(draft: Draft, field: str) -> str | None:
-    """Return the scalar's text in the file, without quotes; None without such a field."""
+    """Return the scalar's text in the file, without quotes; None if the field is missing."""
     node = draft.fields.nodes.get(field)
     return node.text if node is not None else None
 
@@ -105,7 +105,7 @@ def written_text(draft: Draft, field: str) -> str | None:
 def apply_changes(
     text: str, draft: Draft, changes: Sequence[FieldChange], *, file: str = "routes.yaml"
 ) -> str:
-    """Return the text with the changes to one route; everything else stays."""
+    """Return the text with the changes to one route. The rest of the text stays unchanged."""
     for change in sorted(changes, key=lambda one: _position_of_change(draft, one), reverse=True):
         text = _apply_change(text, draft, change, file)
     return text
@@ -114,8 +114,7 @@ def apply_changes(
 def _position_of_change(draft: Draft, change: FieldChange) -> int:
     """Return the offset of a change in the text.
 
-    It orders the changes: they are made from the end of the text to its beginning, so that the other offsets stay
-    valid.
+    Changes are made from the end of the text to its beginning, so that the offsets of later changes stay valid.
     """
     node = draft.fields.nodes.get(change.field)
     return node.start if node is not None else draft.fields.nodes.get("target", draft.node).end
@@ -138,7 +137,7 @@ def _apply_change(text: str, draft: Draft, change: FieldChange, file: str) -> st
 
 
 def _require_editable(text: str, draft: Draft, node: Node, change: FieldChange, file: str) -> None:
-    """Raise EditRefused for a value that an anchor shares with other places, or that is not written here as a plain scalar."""
+    """If a value shares an anchor with other places, or is not written here as a plain scalar, raise EditRefused."""
     if node.shared or draft.node.shared:
         what = f"{change.field} comes from an anchor or alias that other places share"
         raise _edit_refusal("anchored-value", node, what, change, file)
@@ -158,7 +157,7 @@ def _edit_refusal(code: str, node: Node, what: str, change: FieldChange, file: s
 
 
 def _insert_field(text: str, draft: Draft, target: Node, change: FieldChange, file: str) -> str:
-    """Insert a field after `target:`, on a line of its own with the same indent; in `{}`, behind a comma."""
+    """Insert a field after `target:`, on a new line with the same indent. In `{}`, insert it after a comma."""
     if draft.node.shared:
         _require_editable(text, draft, target, change, file)
     key = next(key for key, _ in draft.node.children if key.text == "target")
@@ -176,13 +175,13 @@ def _insert_field(text: str, draft: Draft, target: Node, change: FieldChange, fi
 
 
 def _end_of(text: str, node: Node) -> int:
-    """Return where a value ends in the text; for an alias that is the end of its name, as in `*name`."""
+    """Return where a value ends in the text. An alias ends with its name, as in `*name`."""
     alias = _ALIAS.match(text, int(node.place.index))
     return alias.end() if alias else node.end
 
 
 def _remove_field(text: str, draft: Draft, node: Node) -> str:
-    """Remove a canary that a flip inserted; write 0% instead if somebody has added something to its line."""
+    """Remove a canary that a flip inserted. If somebody has added something to its line, write 0% instead."""
     if draft.node.style == "flow":
         end = _end_of(text, draft.fields.nodes["target"])
         if re.fullmatch(r",\s*[\"']?canary[\"']?:\s*", text[end : node.start]):
@@ -201,9 +200,9 @@ def _remove_field(text: str, draft: Draft, node: Node) -> str:
 def require_safe_edit(
     old: Sequence[Draft], after: str, moved: Collection[str], to: str, env: Mapping[str, str]
 ) -> str:
-    """Return the edited text `after`.
+    """Check the edited text `after`, and return it.
 
-    Raise EditRefused unless it gives the `moved` routes the state `to` and changes no other route.
+    The `moved` routes must have the state `to`, and all other routes must be unchanged; else raise EditRefused.
     """
     try:
         new = parse_drafts(after, env)
@@ -223,7 +222,7 @@ def require_safe_edit(
 
 
 def has_states(table: RouteTable, old: Sequence[Draft], moved: Collection[str], to: str) -> bool:
-    """Return whether the `moved` routes of a valid table have the state `to`, and all other routes the state as in `old`.
+    """Return whether the `moved` routes of a valid table have the state `to`, and the others their state in `old`.
 
     This is the check of `require_safe_edit` for a table that is parsed already.
     """

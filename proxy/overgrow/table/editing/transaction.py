@@ -1,7 +1,7 @@
-"""One edit of routes.yaml: it is read, changed and replaced while all other flips wait.
+"""Makes one edit of routes.yaml: the file is read, changed and replaced while all other flips wait.
 
-The file is replaced by a rename in its own folder, so nobody sees half of it. The line of the history is on
-disk before the rename, so there is no flip without history; if the rename fails, another line says so.
+The file is replaced by a rename in its own folder, so that nobody sees half of it. The line of the history is
+on disk before the rename, so that every flip is in the history. If the rename fails, another line says so.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 class EditTransaction(NamedTuple):
-    """The file as it was read under the locks: all other flips wait."""
+    """The file as it was read under the locks. All other flips wait."""
 
     config: Path
     real: Path  # where symlinks lead
@@ -48,7 +48,7 @@ class EditTransaction(NamedTuple):
 def locked_for_edit(
     config: Path, state: Path, env: Mapping[str, str], wait_s: float = WAIT_S
 ) -> Iterator[EditTransaction]:
-    """Lock the folder and the history, and read the file; raise EditRefused if any of these is not possible."""
+    """Lock the folder and the history, and read the file. If one of these steps fails, raise EditRefused."""
     try:
         real = config.resolve(strict=True)
         with _folder_locked(real.parent, wait_s), lock_history(state, wait_s) as journal:
@@ -75,7 +75,7 @@ def locked_for_edit(
 
 
 def _unwritable_refusal(path: Path, error: OSError) -> EditRefused:
-    """Return the refusal for a file that cannot be written; on a full disk its fix names what works without space."""
+    """Return the refusal for a file that cannot be written. On a full disk, its fix names what works without space."""
     fix = "Nothing was changed."
     if error.errno in NO_ROOM:
         fix += (
@@ -85,14 +85,14 @@ def _unwritable_refusal(path: Path, error: OSError) -> EditRefused:
 
 
 def _record_waiting(config: Path, state: Path, journal: int) -> None:
-    """Record the kills and resumes that did not wait for the history, so that they stand before the line of the flip."""
+    """Record the waiting kills and resumes, so that they come before the flip in the history."""
     with suppress(OSError):  # if it cannot be written, the flip itself will say so
         record_waiting(config, state, journal)
 
 
 @contextmanager
 def _folder_locked(folder: Path, wait_s: float) -> Iterator[None]:
-    """Hold the lock of a folder: one flip at a time, even with different state folders."""
+    """Hold the lock of a folder inside the block: one flip at a time, even with different state folders."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -109,9 +109,9 @@ def _folder_locked(folder: Path, wait_s: float) -> Iterator[None]:
 def replace_table(
     transaction: EditTransaction, data: bytes, facts: Mapping[str, Any] | None, by_hand: str
 ) -> None:
-    """Replace the file, unless somebody else changed it meanwhile.
+    """Replace the file. If somebody else changed it meanwhile, refuse.
 
-    `facts` is the line of the history; None for an edit that moves nothing.
+    `facts` is the line of the history; None for an edit that moves no route.
     """
     temporary: Path | None = None
     recorded: HistoryEntry | None = None
@@ -143,14 +143,14 @@ def replace_table(
 def _abandon(
     transaction: EditTransaction, facts: Mapping[str, Any], recorded: HistoryEntry
 ) -> None:
-    """Record that a flip which the history already has was not made, if the disk has room for another line."""
+    """Record that a flip which is in the history already was not made, if the disk has room for another line."""
     gave_up = {"at": facts["at"], "who": facts["who"], "action": "abandoned"}
     with suppress(OSError):
         append(transaction.state, transaction.journal, {**gave_up, "undoes": recorded.key})
 
 
 def _copy_mode_and_owner(found: os.stat_result, descriptor: int) -> None:
-    """Give a new file the mode and the owner of the one it replaces."""
+    """Give a new file the mode and the owner of the file that it replaces."""
     os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
     mine = os.fstat(descriptor)
     if (mine.st_uid, mine.st_gid) != (found.st_uid, found.st_gid):
@@ -158,7 +158,10 @@ def _copy_mode_and_owner(found: os.stat_result, descriptor: int) -> None:
 
 
 def _refuse_changed(transaction: EditTransaction) -> None:
-    """Raise EditRefused if the file changed after it was read: an editor can do that, because it ignores our lock."""
+    """If the file changed after it was read, raise EditRefused.
+
+    An editor can change it, because editors ignore our lock.
+    """
     same = _version_of(transaction.real.stat()) == _version_of(transaction.found)
     content = hashlib.sha256(read_table_file(transaction.real)).digest()
     if same and content == hashlib.sha256(transaction.data).digest():
@@ -170,12 +173,15 @@ def _refuse_changed(transaction: EditTransaction) -> None:
 
 
 def _version_of(found: os.stat_result) -> tuple[int, int, int, int]:
-    """Return the facts about a file that change with its content. The ctime is left out, because a chmod changes it, too."""
+    """Return the facts about a file that change with its content.
+
+    The ctime is left out, because chmod changes it, too.
+    """
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the rename itself to disk, so that it survives a power cut, if the file system can."""
+    """If the file system can do so, write the rename itself to disk, so that it survives a power cut."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

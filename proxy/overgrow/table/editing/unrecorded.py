@@ -1,8 +1,8 @@
-"""Kills and resumes that are not in the history yet: who, when and why.
+"""Keeps notes of kills and resumes that the history does not have yet: who, when and why.
 
-A kill never waits for the history. Its note is a line of JSON in the kill file; the note of a resume, and
-the notes of the kill files that it removed, are in `<state>/unrecorded/`. The next process that holds the
-history's lock appends them. Each note has an id, so it is appended only once, even if a process dies in
+A kill never waits for the history. Its note is a line of JSON in the kill file. The note of a resume, and the
+notes from the removed kill files, are in `<state>/unrecorded/`. The next process that holds the history's lock
+appends all these notes. Each note has an id, so that it is appended only once, even if a process dies in
 between.
 """
 
@@ -33,7 +33,7 @@ Note = Mapping[str, Any]
 
 
 def create_note(action: str, *, at: str, who: str, why: str | None = None) -> Note:
-    """Return what the history will record of a kill or resume."""
+    """Return a note with what the history will record about a kill or resume."""
     return {
         "id": secrets.token_hex(8),
         "at": at,
@@ -49,7 +49,7 @@ def note_line(note: Note) -> bytes:
 
 
 def read_notes(path: Path) -> list[Note]:
-    """Return the notes in a file; none if it is missing, cannot be read, or was made by hand."""
+    """Return the notes in a file; an empty list if the file is missing, unreadable or made by hand."""
     try:
         data = within(LOOK_S, path, partial(read_regular, path, MAX_NOTE_BYTES))
     except OSError:
@@ -58,7 +58,10 @@ def read_notes(path: Path) -> list[Note]:
 
 
 def _parse_note(line: bytes) -> Note | None:
-    """Return the note in a line; None if the line is no note, because anybody may write any text into a kill file."""
+    """Return the note in a line.
+
+    None if the line is something else, because anybody may write any text into a kill file.
+    """
     try:
         found = json.loads(line)
     except ValueError:
@@ -74,7 +77,7 @@ def _parse_note(line: bytes) -> Note | None:
 
 
 def save_notes(state: Path, notes: Iterable[Note]) -> None:
-    """Save notes in the state folder, each completely or not at all."""
+    """Save notes in the state folder. Each note is saved completely or not at all."""
     folder = state / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     for note in notes:
@@ -104,7 +107,7 @@ def _saved_note_paths(state: Path) -> Iterator[Path]:
 def record_waiting(
     config: Path, state: Path, descriptor: int, more: Sequence[Note] = ()
 ) -> set[str]:
-    """Append the waiting notes, and the notes in `more`, to the locked history; return the ids of all of them.
+    """Append the waiting notes and the notes in `more` to the locked history. Return the ids of all notes.
 
     A note is removed only after its line is on disk.
     """
@@ -123,7 +126,7 @@ def record_waiting_now(config: Path, state: Path, more: Sequence[Note] = ()) -> 
     """Like `record_waiting`, but without waiting for the lock of the history.
 
     Raises:
-        OSError: if another process holds the history, or it cannot be written.
+        OSError: if another process holds the history, or if the history cannot be written.
 
     """
     with lock_history(state, wait_s=0.0) as descriptor:
@@ -131,7 +134,7 @@ def record_waiting_now(config: Path, state: Path, more: Sequence[Note] = ()) -> 
 
 
 class HistoryKeeper:
-    """What one worker does for the history: it appends waiting notes, and records a loss of entries."""
+    """The work of one worker on the history: it appends waiting notes, and records a loss of entries."""
 
     def __init__(self, config: Path, state: Path, now: Callable[[], str]) -> None:
         self._config, self._state, self._now = config, state, now
@@ -140,7 +143,9 @@ class HistoryKeeper:
         self._last: tuple[int, str] = (0, "")  # how many entries it has, and the key of the last
 
     def check(self, *, is_writer: bool) -> str | None:
-        """Append waiting notes and record a loss of entries, if any; return what to log. Only the worker with `is_writer` writes.
+        """Append waiting notes, record a loss of entries, and return what to log.
+
+        Only the worker with `is_writer` writes.
 
         Raises:
             OSError: if the history cannot be read or written now, or another process holds it.
@@ -156,7 +161,7 @@ class HistoryKeeper:
         return report
 
     def _check_for_loss(self, *, is_writer: bool) -> str | None:
-        """Read the history; if the entry that was the last one at the previous check is missing, record that entries are lost."""
+        """Read the history. If the last entry of the previous check is missing, record that entries were lost."""
         entries = read_history(self._state).entries
         count, key = self._last
         is_lost = bool(count) and all(entry.key != key for entry in entries)

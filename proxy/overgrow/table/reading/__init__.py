@@ -1,1 +1,1 @@
-"""From the text of routes.yaml to a table, with every problem named."""
+"""Parses the text of routes.yaml into a table, and reports every problem."""

@@ -30,12 +30,12 @@ _NOT_LOADED = "no app could serve it, as the front door started before the table
 
 
 class AppRule(NamedTuple):
-    """One URL rule of the Flask app; `methods` is None for all.
+    """One URL rule of the Flask app. `methods` is None if it takes all methods.
 
     With `asgi`, `rule` is the prefix of a mounted ASGI app, which serves every path at or below this prefix.
-    With `open`, `rule` is the prefix of a WSGI app whose rules are unknown; an empty prefix means that a
-    wrapper hides the rules of the whole app. With `loose` a trailing slash makes no difference.
-    The constant NO_APP, as the only rule, means that there is no app.
+    With `open`, `rule` is the prefix of a WSGI app with unknown rules; an empty prefix means that a wrapper
+    hides the rules of the whole app. With `loose`, a trailing slash makes no difference. If the constant NO_APP
+    is the only rule, there is no app.
     """
 
     rule: str
@@ -49,10 +49,10 @@ NO_APP = AppRule("", None)
 
 
 def blame_stale_app(problems: Sequence[Problem], stale: str | None) -> tuple[Problem, ...]:
-    """Return the problems of a table, with another fix for those about the app if the app's code has changed since its import.
+    """Return the problems of a table.
 
-    Then the table may be right, and the fix is `overgrow reload`. `stale` is a sentence about the changed code, or
-    None.
+    If the app's code has changed since its import, problems about the app get another fix. In this case the
+    table may be right, and the fix is `overgrow reload`. `stale` is a sentence about the changed code, or None.
     """
     if stale is None:
         return tuple(problems)
@@ -62,7 +62,7 @@ def blame_stale_app(problems: Sequence[Problem], stale: str | None) -> tuple[Pro
 
 
 class AppRules:
-    """The app's rules by shape. With None in place of rules nothing is known about the app, so no rule counts as missing."""
+    """The app's rules by shape. If the rules are None, the app is unknown, and no rule counts as missing."""
 
     def __init__(self, rules: Sequence[AppRule] | None, named: str | None = None) -> None:
         self._named = named  # the app of the table
@@ -89,7 +89,10 @@ class AppRules:
     def find_missing(
         self, path: str | None, prefix: str | None, methods: tuple[str, ...] | None
     ) -> FieldError | None:
-        """Return what the app lacks to serve a route with this path or prefix and these methods; None if it lacks nothing."""
+        """Return what the app lacks to serve a route with this path or prefix and these methods.
+
+        None if it can serve it.
+        """
         if self._rules is None or self.is_asgi(path, prefix):
             return None
         if not self._is_app_there:
@@ -134,9 +137,9 @@ class AppRules:
 
 
 def describe_first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -> str:
-    """Describe the first route of a table that may send clients to the app although the app cannot serve it; empty for none.
+    """Describe the first route that may send clients to the app and that the app cannot serve; "" if there is none.
 
-    A new table is checked when it is read, but a last-good table is used even if the app has lost a rule in the
+    A new table is checked when it is read. A last-good table is used even if the app has lost a rule in the
     meantime.
     """
     known = AppRules(rules)
@@ -150,7 +153,10 @@ def describe_first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -
 
 
 def _rule_spellings(one: AppRule) -> tuple[str, ...]:
-    """Return the rule texts that an app's rule stands for: two, with and without the trailing slash, if it is `loose`."""
+    """Return the rule texts that an app's rule stands for.
+
+    A `loose` rule has two: with and without the trailing slash.
+    """
     if not one.loose or one.rule == "/":
         return (one.rule,)
     return (one.rule.removesuffix("/"), f"{one.rule.removesuffix('/')}/")
@@ -171,7 +177,7 @@ def _is_below(rule: str, prefix: str) -> bool:
 
 
 def _union_of_methods(found: list[frozenset[str] | None]) -> frozenset[str] | None:
-    """Return the methods that at least one of the rules takes; None if a rule takes all methods."""
+    """Return the methods that at least one of the rules takes; None if one of the rules takes all methods."""
     if len(found) == 1:  # nearly always
         return found[0]
     if None in found:

@@ -1,6 +1,6 @@
-"""Checks whether the certificate file that a table names can be used. No other file is needed by a table.
+"""Checks whether the certificate file that a table names can be used. A table needs no other file.
 
-A table whose certificates cannot be read would cut off legacy, so it must not take effect.
+If its certificates could not be read, a table would cut off legacy. Such a table must not take effect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from overgrow.yaml_file.tree import Node
 
 
 def reject_unusable_certificates(loaded: ParsedTable, data: bytes, file: str) -> ParsedTable:
-    """Return the table, or a problem if legacy is an https address and the certificates for it cannot be used."""
+    """Return the table. If legacy has an https address and its certificates cannot be used, return a problem."""
     legacy = loaded.table.legacy if loaded.table else None
     if legacy is None or legacy.tls_ca is None or not legacy.url.startswith("https:"):
         return loaded

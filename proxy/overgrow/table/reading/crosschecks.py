@@ -18,7 +18,7 @@ from overgrow.yaml_file.tree import Node
 
 
 def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:
-    """Report what is wrong between routes, and return the valid routes in matching order."""
+    """Report problems between routes, and return the valid routes in matching order."""
     _report_equal_names(reading, drafts)
     _report_split_groups(reading, drafts)
     drafted = {id(draft.route): draft for draft in drafts if draft.route}
@@ -42,7 +42,7 @@ def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:
 
 
 def _note_lost_preflights(reading: FileReading, drafts: Iterable[Draft]) -> None:
-    """Add a note on each migrated route with unsafe methods if no route lists OPTIONS for its path."""
+    """Add a note on each migrated route with unsafe methods whose path has no route that lists OPTIONS."""
     routes = [(draft, draft.route) for draft in drafts if draft.route]
     answered = {_place(route) for _, route in routes if "OPTIONS" in (route.methods or ())}
     for draft, route in routes:
@@ -55,14 +55,14 @@ def _note_lost_preflights(reading: FileReading, drafts: Iterable[Draft]) -> None
 
 
 def _place(route: Route) -> tuple[object, ...]:
-    """Return what two routes for the same path have in common, whatever the names of their variables."""
+    """Return a value that two routes share if their paths are the same except for the names of variables."""
     return shape_of(route.path) if route.path else None, route.prefix, route.host
 
 
 def _note_reversible_inside(
     reading: FileReading, ranking: Ranking, drafted: Mapping[int, Draft]
 ) -> None:
-    """Add a note on each reversible route that stands before an irreversible route and may send that route's requests to legacy."""
+    """Add a note on each reversible route before an irreversible one that may send requests of the latter to legacy."""
     for route, kept, example in find_exposing_routes(ranking.routes):
         what = (
             f'it stands before the irreversible route "{kept.name}" on line {kept.line}, so {example} '
@@ -94,7 +94,7 @@ def _report_equal_names(reading: FileReading, drafts: Sequence[Draft]) -> None:
 
 
 def _report_split_groups(reading: FileReading, drafts: Sequence[Draft]) -> None:
-    """Report each group whose members have different states, at the first member that differs from the group's first one."""
+    """Report each group whose members have different states, at the first member that differs from the first one."""
     groups: dict[str, list[Draft]] = {}
     for draft in drafts:
         if draft.group is not None and draft.route is not None:
@@ -108,7 +108,7 @@ def _report_split_groups(reading: FileReading, drafts: Sequence[Draft]) -> None:
 
 
 def _group_state(draft: Draft) -> tuple[str, int]:
-    """Return what must be equal for all members of a group."""
+    """Return the value that must be equal for all members of a group."""
     values = draft.fields.values
     return values["target"], values.get("canary", 0)
 

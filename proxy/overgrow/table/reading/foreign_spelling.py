@@ -1,7 +1,7 @@
-"""Paths, methods and blanks as other tools write them, and how they are written here.
+"""Recognises the notation of other tools for paths, methods and blanks, and suggests ours.
 
-Pure. What is found here is mostly legal text that no request would ever match: `/items/:id` takes
-the path "/items/:id" and nothing else. So there is a note with the probable intended spelling.
+Pure. Such texts are mostly legal, but no request would match them: `/items/:id` takes only the path
+"/items/:id". Therefore a note names the spelling that was probably meant.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _STRUCTURE = re.compile(
 
 
 class Invisible(NamedTuple):
-    """An invisible character: its name by code point, and where it stands (both from 1)."""
+    """An invisible character: its name by code point, and its line and column, both from 1."""
 
     name: str
     line: int
@@ -68,12 +68,12 @@ class Invisible(NamedTuple):
 
 
 def may_be_foreign(text: str) -> bool:
-    """Return whether a path is worth a closer look; quick, for tables of 10,000 routes."""
+    """Return whether a path needs a closer check. This test is quick, for tables of 10,000 routes."""
     return not text.isascii() or _HINT.search(text) is not None
 
 
 def suggest_spelling(text: str, field: str) -> str | None:
-    """Return what to write for a path or prefix in another tool's spelling; None if it is in ours.
+    """Return what to write instead of a path or prefix in another tool's notation; None if it is in our notation.
 
     `field` is `path` or `prefix`; the answer reads like `path: /items/<id>`.
     """
@@ -109,7 +109,10 @@ def _translate_segment(segment: str) -> str:
 
 
 def suggest_method(name: str) -> str | None:
-    """Return the usual method that an unknown method was probably meant to be, "" if none is similar; None for a known method."""
+    """Return the usual method that an unknown method probably means; "" if none is similar.
+
+    Return None for a known method.
+    """
     if name in HTTP_METHODS:
         return None
     near = get_close_matches(name, _USUAL_METHODS, 1, cutoff=0.6)
@@ -129,7 +132,7 @@ def name_of(character: str) -> str:
 
 
 def find_invisible_structure(text: str) -> Iterator[Invisible]:
-    """Yield the invisible characters at places where YAML needs blanks: in the indentation, and behind the colon of a key."""
+    """Yield the invisible characters where YAML needs blanks: in indentation, and after the colon of a key."""
     if text.isascii():
         return
     for found in _STRUCTURE.finditer(text):

@@ -1,9 +1,9 @@
 """Keeps Python's cycle collector from stopping the event loop while a large table is loaded.
 
-Loading makes some hundred thousand objects without a single cycle; each full collection would visit
-all of them and hold the interpreter's lock meanwhile. So the collector is off while a table is loaded,
-and a large table is frozen: later collections skip it. Reference counting frees objects as always;
-cycles of other threads wait until the collector is on again.
+Loading makes some hundred thousand objects without any cycle. Each full collection would visit all of them, and
+would hold the interpreter's lock during that time. Therefore the collector is off while a table is loaded, and
+a large table is frozen: later collections skip it. Reference counting still frees objects. Cycles of other
+threads wait until the collector is on again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _was_on = False
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Switch the collector off for the block; blocks in several threads may overlap."""
+    """Switch the collector off inside the block. Blocks in several threads may overlap."""
     global _resting, _was_on  # noqa: PLW0603 - the collector is one per process, and so is this count
     with _lock:
         if _resting == 0:
@@ -39,6 +39,6 @@ def gc_paused() -> Iterator[None]:
 
 
 def freeze_table(routes: int) -> None:
-    """Exclude the table just loaded from later collections, if it is large."""
+    """If the loaded table is large, exclude it from later collections."""
     if routes >= LARGE:
         gc.freeze()

@@ -1,4 +1,4 @@
-"""The fields of this version of routes.yaml: for each, the reader that turns its node into a value.
+"""The fields of this version of routes.yaml. Each field has a reader that turns its node into a value.
 
 routes.schema.json and docs/routes-yaml.md repeat the tables TOP, LEGACY, COHORT and ROUTE, and the tables of a route's
 mappings.
@@ -54,7 +54,7 @@ def _read_boolean(reading: FileReading, node: Node, label: str) -> bool:
 
 
 def _read_probe(reading: FileReading, node: Node, label: str) -> str | None:
-    """Return the path to probe; None for false."""
+    """Return the path to probe; None if the value is false."""
     text = scalar_of(reading, node, label)
     return None if text == "false" and not node.style else v.parse_probe_path(text, label)
 
@@ -217,7 +217,10 @@ def _read_require(reading: FileReading, node: Node, label: str) -> int:
 def _read_inner(
     reading: FileReading, node: Node, label: str, readers: Mapping[str, Reader], needed: str
 ) -> dict[str, Any]:
-    """Return the fields of a mapping inside a route; `needed` is an example of the required field, such as `percent: 10`."""
+    """Return the fields of a mapping inside a route.
+
+    `needed` is an example of the required field, such as `percent: 10`.
+    """
     since = len(reading.problems)
     fields = reading.read_fields(node, f"{label}.", readers)
     name = needed.partition(":")[0]
@@ -300,7 +303,7 @@ DEV: dict[str, Reader] = {"legacy": text_reader(v.parse_command)}
 
 
 def _read_dev(reading: FileReading, node: Node, label: str) -> dict[str, Any]:
-    """Read the field `dev`, which only `overgrow dev` uses; `serve` never runs its command."""
+    """Read the field `dev`. Only `overgrow dev` uses it; `serve` never runs its command."""
     since = len(reading.problems)
     fields = reading.read_fields(node, f"{label}.", DEV)
     if len(reading.problems) > since:

@@ -1,7 +1,7 @@
-"""Text of routes.yaml -> RouteTable, or every problem in file order.
+"""Parses the text of routes.yaml into a RouteTable, or reports every problem in file order.
 
-grammar.py says what single fields mean, routes.py what a route is, crosschecks.py how routes must fit
-together. No files, no clock; variables and the app's rules come in by argument.
+grammar.py defines single fields, routes.py defines a route, and crosschecks.py checks routes against each
+other. This module uses no files and no clock. Variables and the app's rules come in by argument.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ __all__ = [
 
 
 class ParsedTable(NamedTuple):
-    """What a text means: a table, or problems. Notes may come with either. Problems and notes are in file order.
+    """The meaning of a text: a table, or problems. Both may come with notes. Problems and notes are in file order.
 
-    `paths` is the index of the table's routes. The checks need it, and a Matcher can reuse it.
+    `paths` is the index of the table's routes. The checks need this index, and a Matcher can reuse it.
     """
 
     table: RouteTable | None
@@ -83,9 +83,9 @@ def parse(
     rules: Sequence[AppRule] | None,
     app_in_use: str | None = None,
 ) -> ParsedTable:
-    """Read and validate a table. `rules` None skips the check against the Flask app.
+    """Read and validate a table. If `rules` is None, the check against the Flask app is skipped.
 
-    `app_in_use` is the name of the running app, if known; there is a note if the file names another app.
+    `app_in_use` is the name of the running app, if known. If the file names another app, there is a note.
     """
     reading = FileReading(file, env)
     try:
@@ -107,9 +107,9 @@ def parse(
 
 
 def find_app_name(text: bytes, env: Mapping[str, str]) -> str | None:
-    """Return the value of `app`, even if other fields are wrong; None without one.
+    """Return the value of `app`, even if other fields are wrong. None if there is no `app`.
 
-    The text before the routes is parsed first: `app` is usually there, and routes are long.
+    The text before the routes is parsed first, because `app` is usually there, and routes are long.
     """
     return _find_app(text.partition(b"\nroutes:")[0], env) or _find_app(text, env)
 
@@ -125,7 +125,7 @@ def _find_app(text: bytes, env: Mapping[str, str]) -> str | None:
 
 
 def find_dev_legacy(text: bytes, env: Mapping[str, str]) -> str | None:
-    """Return the command of `dev.legacy`, whatever else is wrong with the file; None without one."""
+    """Return the command of `dev.legacy`, even if other fields are wrong. None if there is no such command."""
     node = _find_top_node(text, "dev")
     if node is None:
         return None
@@ -143,7 +143,10 @@ def _find_top_node(text: bytes, name: str) -> Node | None:
 
 
 def _syntax_problems(file: str, text: bytes, broken: YamlSyntaxError) -> tuple[Problem, ...]:
-    """Return the invisible characters that may cause a syntax error, as problems; without any, the syntax error itself."""
+    """Return problems for the invisible characters that may cause a syntax error.
+
+    If there are none, return the syntax error.
+    """
     syntax = Problem(broken.code, file, *broken.at, None, broken.message, broken.fix)
     if broken.code == "not-utf-8":  # what such bytes look like explains nothing
         return (syntax,)
@@ -210,7 +213,7 @@ def _build_table(
 def _note_changed_app(
     reading: FileReading, node: Node | None, app: str | None, app_in_use: str | None
 ) -> None:
-    """Note that the file names another app than the one that runs, because `app` takes effect only when workers start."""
+    """Add a note that the file names another app than the running one: `app` takes effect only when workers start."""
     if node is None or app_in_use is None or app is None or app == app_in_use:
         return
     what = f"app is {app}, but {app_in_use or 'no app'} runs; the app is read when workers start"
@@ -219,7 +222,10 @@ def _note_changed_app(
 
 
 def _read_trusted_proxies(reading: FileReading, top: Fields) -> TrustedProxies:
-    """Return the proxies whose claims about clients are believed; note a network that includes every address."""
+    """Return the proxies whose claims about clients are trusted.
+
+    Add a note on a network that includes every address.
+    """
     proxies = top.values.get("trusted_proxies", ())
     trusted = TrustedProxies(tuple(one for one in proxies if one != "unix"), "unix" in proxies)
     if any(network.prefixlen == 0 for network in trusted.networks):

@@ -1,8 +1,8 @@
-"""What can be wrong with routes.yaml, in words a person can act on.
+"""Defines what can be wrong with routes.yaml, in words that help a person to fix it.
 
-A Problem says where, what, and how to fix it, with a stable code. CODES and NOTES are closed
-tables: docs/routes-yaml.md repeats them and is tested against them. EditRefused is raised by a flip
-or rollback that must not be made.
+A Problem has a stable code, and says where it is, what is wrong and how to fix it. CODES and NOTES are closed
+tables: docs/routes-yaml.md repeats them and is tested against them. EditRefused is raised by a flip or rollback
+that must not be made.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ NEXT_COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 class EditRefused(Exception):
-    """A flip, rollback or kill that was not made: why, what to do instead, and problems if any."""
+    """A flip, rollback or kill that was refused: why, what to do instead, and problems, if any."""
 
     def __init__(
         self,

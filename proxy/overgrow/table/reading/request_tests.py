@@ -1,9 +1,9 @@
 """`tests:` of routes.yaml: requests, each with the route or side that the author expects.
 
-The code that decides real requests decides each test by the table in the same file, without kill
-file, breakers and overrides. Rule: a test that fails makes the table invalid, unless it expects
-migrated or gone and the route's own target is legacy. In that case there is only a note, so that
-no test ever blocks the way back to legacy.
+The code that decides real requests decides each test by the table in the same file, without kill file, breakers
+and overrides. Rule: a test that fails makes the table invalid. There is one exception: if the test expects
+migrated or gone, and the route's own target is legacy, there is only a note. Therefore a test never blocks the
+way back to legacy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SAFE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class RequestTest(NamedTuple):
-    """One request, with the route or side that is expected; `route` "default" means that no route matches the request."""
+    """One request, with the expected route or side. A `route` of "default" means that no route matches the request."""
 
     node: Node
     request: str  # METHOD and target, as written
@@ -79,7 +79,7 @@ def _read_request_test(reading: FileReading, node: Node) -> RequestTest | None:
 
 
 def check_request_tests(reading: FileReading, tests: list[RequestTest], matcher: Matcher) -> None:
-    """Decide the request of each test by the table; report each test whose expectation is not met."""
+    """Decide the request of each test by the table. Report each test whose expectation fails."""
     for test in tests:
         decision = decide(matcher, _head(test, matcher), Facts(subject=None))
         failure = _describe_failure(test, decision)
@@ -108,7 +108,7 @@ def _head(test: RequestTest, matcher: Matcher) -> Head:
 
 
 def _describe_failure(test: RequestTest, decision: Decision) -> str | None:
-    """Describe how a decision differs from what the test expects; None if it does not."""
+    """Describe how a decision differs from the expectation of the test; None if they agree."""
     if test.route is not None and test.route != decision.route_name:
         taker = f"route {decision.route_name}" if decision.route else "no route"
         return f"test {test.request} expects route {test.route}, but {taker} takes it"
@@ -120,7 +120,7 @@ def _describe_failure(test: RequestTest, decision: Decision) -> str | None:
 
 
 def _leads_back_to_legacy(test: RequestTest, decision: Decision) -> bool:
-    """Return whether the right route was found, and the test fails only because that route's target is legacy."""
+    """Return whether the test fails only because the target of its route is legacy: the route itself is right."""
     right_route = test.route in {None, decision.route_name}
     return right_route and (decision.side, decision.reason) == ("legacy", "target")
 

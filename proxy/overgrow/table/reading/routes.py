@@ -1,6 +1,6 @@
-"""The entries under `routes`, one by one: fields -> Route, and fields that do not fit together.
+"""Reads the entries under `routes`: it turns fields into Routes, and reports fields that do not fit together.
 
-grammar.py says what single fields mean, crosschecks.py how routes must fit together.
+grammar.py defines single fields, and crosschecks.py checks routes against each other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class Surroundings(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """One entry under `routes`: its name, its fields, and the route made from them, None if something is wrong."""
+    """One entry under `routes`: its name, its fields, and the route made from them.
+
+    The route is None if something is wrong.
+    """
 
     name: str | None
     node: Node
@@ -51,14 +54,14 @@ class Draft(NamedTuple):
 
     @property
     def group(self) -> str | None:
-        """The group that the entry names; None without a valid name."""
+        """The group that the entry names; None if it names no valid group."""
         group: str | None = self.fields.values.get("group")
         return group
 
 
 @gc_paused()
 def parse_drafts(text: str, env: Mapping[str, str]) -> list[Draft]:
-    """Return the routes as they are written, valid or not; raise YamlSyntaxError for invalid YAML."""
+    """Return the entries under `routes`, valid or not. If the YAML is invalid, raise YamlSyntaxError."""
     reading = FileReading("", env)
     top = reading.read_fields(parse_tree(text), "", TOP)
     drafts = read_drafts(reading, top, Surroundings(Timeouts(), AppRules(None)))
@@ -67,7 +70,10 @@ def parse_drafts(text: str, env: Mapping[str, str]) -> list[Draft]:
 
 
 def read_drafts(reading: FileReading, top: Fields, around: Surroundings) -> list[Draft]:
-    """Return the routes of a file whose top fields are read; report what is wrong with each."""
+    """Return the entries under `routes`, and report what is wrong with each.
+
+    The top fields of the file are read already.
+    """
     node = top.nodes.get("routes")
     if node is None:
         return []
@@ -80,7 +86,7 @@ def read_drafts(reading: FileReading, top: Fields, around: Surroundings) -> list
 
 
 def timeouts_from(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
-    """Return the timeouts that the fields set; for the others, the inherited timeouts."""
+    """Return the timeouts that the fields set. Timeouts without a field are inherited."""
     if values.keys().isdisjoint(TIMEOUTS):
         return inherited
     return Timeouts(
@@ -134,12 +140,15 @@ def _may_use_migrated(route: Route) -> bool:
 
 
 def _describe_node(node: Node) -> str:
-    """Return in words what stands in the file where a route is expected."""
+    """Return in words what the file has where a route is expected."""
     return "a list" if node.kind == "list" else node.text or "empty"
 
 
 def _field_that_needs_app(values: Mapping[str, Any]) -> str | None:
-    """Return the field that sends clients to migrated, so that the app must serve the route; None if no field does."""
+    """Return the field that sends clients to migrated, so that the app must serve the route.
+
+    None if there is no such field.
+    """
     target = values.get("target")
     if target == "migrated":
         return "target"
@@ -151,7 +160,7 @@ def _field_that_needs_app(values: Mapping[str, Any]) -> str | None:
 
 
 def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, FieldError]]:
-    """Yield (node, error) for fields of a route that are valid each by itself but not together."""
+    """Yield (node, error) for fields of a route that are valid by themselves but not together."""
     nodes, values = fields.nodes, fields.values
     if ("path" in nodes) == ("prefix" in nodes):
         both = "path" in nodes
@@ -248,7 +257,7 @@ def _add_notes(reading: FileReading, fields: Fields, route: Route) -> None:
 def _find_foreign_spelling(
     route: Route, field: str, written: str
 ) -> Iterator[tuple[str, FieldError]]:
-    """Yield (field, note) for text that is valid but was probably meant differently."""
+    """Yield (field, note) for valid text that was probably meant differently."""
     meant = suggest_spelling(written, field)
     if meant is not None:
         what = f'{field} "{written}" is taken as it is written, so hardly any request has it'
@@ -267,12 +276,12 @@ _VARIABLE = re.compile(r"<[^<>]*>")
 
 
 def _takes_from_legacy(route: Route) -> bool:
-    """Return whether a request of the route can be answered by something other than legacy."""
+    """Return whether anything except legacy can answer a request of the route."""
     return route.target != "legacy" or route.canary > 0
 
 
 def _dormant_shadow(route: Route) -> FieldError | None:
-    """Return why the shadow of this route copies no request; None if it can copy requests."""
+    """Return why the shadow of this route never copies requests; None if it can copy requests."""
     if route.target == "gone":
         what = "shadow has no effect while target is gone"
         return FieldError(

@@ -1,8 +1,8 @@
 """Decides whether a file that was written in place may be only half of a table.
 
-A rename replaces a file as a whole. Writing in place (an editor without a rename, `cat >`, a copy) shows
-every state in between, and a file cut at a line's end can be a valid table. Rule: a table that lacks the end of the
-running table waits until nobody has written to the file for STANDS_S. Pure.
+A rename replaces a file as a whole. Writing in place (an editor without a rename, `cat >`, a copy) shows every
+state in between. A file that is cut at the end of a line can be a valid table. Rule: if a table lacks the end
+of the running table, it waits until nobody has written to the file for STANDS_S. Pure.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ STANDS_S = 3.0
 
 
 def half_written_note(file: str, why: str) -> Problem:
-    """Return the note on a table that may be half-written; `why` is the result of `lost_end`."""
+    """Return the note on a table that may be half-written. `why` is the result of `lost_end`."""
     what = f"it was written in place and {why}, so somebody may still be writing it"
     fix = f"It takes effect once nobody has written to it for {STANDS_S:g} s; a rename takes effect at once."
     return Problem("half-written", file, 1, 1, None, what, fix)
 
 
 def extent_of(root: Node, text: str) -> Extent:
-    """Return how many sections, and fields in them, a file has, and whether it ends with a line end."""
+    """Return how many sections a file has, how many fields are in each, and whether the file ends with a line end."""
     pairs = root.children if root.kind == "mapping" else []
     sections = tuple((key.text, len(value.children)) for key, value in pairs)
     routes = next((value for key, value in pairs if key.text == "routes"), None)
@@ -34,9 +34,9 @@ def extent_of(root: Node, text: str) -> Extent:
 
 
 def lost_end(table: RouteTable, running: RouteTable) -> str | None:
-    """Return which part of the running table's end a new table lacks; None if it lacks nothing.
+    """Return which part of the running table's end a new table lacks; None if the end is complete.
 
-    Only the end is checked, because a file that is still being written is complete up to the place where it ends now.
+    Only the end is checked, because a file that is still being written is complete up to its present end.
     """
     if len(table.routes) < len(running.routes):
         return f"has {_routes_text(table)}, and the running table has {_routes_text(running)}"
@@ -54,7 +54,7 @@ def _routes_text(table: RouteTable) -> str:
 
 
 def _lost_route(table: RouteTable, running: RouteTable) -> str | None:
-    """Return a text on the missing end if the new table ends with a route that stands further up in the running table."""
+    """Return a text if the new table ends with an earlier route of the running table and lacks its last route."""
     ours, theirs = _last_route(table), _last_route(running)
     if ours is None or theirs is None or ours.name == theirs.name:
         return None
@@ -65,7 +65,7 @@ def _lost_route(table: RouteTable, running: RouteTable) -> str | None:
 
 
 def _lost_fields(table: RouteTable, running: RouteTable) -> str | None:
-    """Return a text on the missing end if both tables end with the same section or route, but the new one has fewer fields in it."""
+    """Return a text if both tables end with the same section or route, and the new one has fewer fields there."""
     ours, theirs = table.extent, running.extent
     if not ours.sections or not theirs.sections or ours.sections[-1][0] != theirs.sections[-1][0]:
         return None
@@ -79,5 +79,5 @@ def _lost_fields(table: RouteTable, running: RouteTable) -> str | None:
 
 
 def _last_route(table: RouteTable) -> Route | None:
-    """Return the route that stands last in the file of a table."""
+    """Return the route that comes last in the file of a table."""
     return max(table.routes, key=lambda route: route.line, default=None)

@@ -1,4 +1,4 @@
-"""The bytes, the text and the tree of routes.yaml: how large the file may be, and what an empty file lacks."""
+"""Reads the bytes, the text and the tree of routes.yaml. It limits the size of the file, and reports an empty file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ MAX_BYTES = 16 * 1024 * 1024
 
 
 def read_table_file(path: Path) -> bytes:
-    """Return the bytes of a file. If it is too large for a table, as a log may be, return only enough bytes to show that."""
+    """Return the bytes of a file.
+
+    If it is too large for a table (a log, for example), return only enough bytes to show that.
+    """
     return read_regular(path, MAX_BYTES + 1)
 
 
@@ -26,5 +29,5 @@ def decode_text(data: bytes) -> str:
 
 
 def parse_tree(text: str) -> Node:
-    """Return the document's root; raise YamlSyntaxError for what is not one well-formed document."""
+    """Return the document's root. If the text is not one well-formed document, raise YamlSyntaxError."""
     return tree.parse_tree(text, fix_if_empty="Write at least version: 1 and legacy.url.")

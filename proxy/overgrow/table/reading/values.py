@@ -1,6 +1,6 @@
-"""Parse the text of one scalar into the value of its field, or raise FieldError with code, reason and fix.
+"""Parses the text of one scalar into the value of its field, or raises FieldError with code, reason and fix.
 
-Pure. It knows no nodes, routes or files. `label` is the field's name in a message.
+Pure. It does not know nodes, routes or files. `label` is the field's name in a message.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def parse_word(text: str, label: str, words: tuple[str, ...]) -> str:
 
 
 def parse_target(text: str, label: str) -> str:
-    """Return a route's target. For a percentage, which is valid only for `overgrow flip`, the fix names the field `canary`."""
+    """Return a route's target. A percentage is valid only for `overgrow flip`: its fix names the field `canary`."""
     share = re.fullmatch(r"([0-9.]+)\s*%", text)
     if share is None:
         return parse_word(text, label, TARGETS)
@@ -71,7 +71,7 @@ def parse_target(text: str, label: str) -> str:
 
 
 def parse_duration_s(text: str, label: str) -> float:
-    """Return a duration such as 500ms, 2s, 1m or 1h in seconds, above zero, a day at most."""
+    """Return a duration such as 500ms, 2s, 1m or 1h in seconds. It must be above zero and at most a day."""
     value = durations.parse_duration_s(text, "ms", "s", "m", "h")
     if value is None:
         raise FieldError(
@@ -99,7 +99,7 @@ def _duration_fix(text: str) -> str:
 
 
 def parse_size_bytes(text: str, label: str) -> int:
-    """Return a size such as 50MB (of 1000s) or 64KiB (of 1024s) in bytes, above zero, 1000GB at most."""
+    """Return a size such as 50MB (of 1000s) or 64KiB (of 1024s) in bytes. It must be above zero and at most 1000GB."""
     match = _SIZE.fullmatch(text)
     if match is None:
         what = f"{name_and_value(label, text)}; a size is a whole number with a unit"
@@ -130,7 +130,10 @@ def _size_fix(text: str) -> str:
 
 @lru_cache(maxsize=1024)  # a pure memo: thousands of routes say the same few
 def parse_hundredths(text: str, label: str, code: str = "percent-out-of-range") -> int:
-    """Return a percentage such as 10% or 0.25% in hundredths of a percent; `code` is the error's code for more than 100%."""
+    """Return a percentage such as 10% or 0.25% in hundredths of a percent.
+
+    `code` is the error code for more than 100%.
+    """
     match = _PERCENT.fullmatch(text)
     if match is None:
         raise FieldError("percent-syntax", *_percent_reason(text, label))
@@ -168,7 +171,7 @@ def parse_whole_number(text: str, label: str, minimum: int, maximum: int) -> int
 
 
 def parse_boolean(text: str, label: str) -> bool:
-    """Return True or False; YAML 1.1's other words for them are refused."""
+    """Return True or False. YAML 1.1's other words for these are refused."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     what = f"{name_and_value(label, text)}; it must be true or false"
@@ -176,7 +179,10 @@ def parse_boolean(text: str, label: str) -> bool:
 
 
 def meant_boolean(text: str) -> str:
-    """Return `true` or `false` for another word with that meaning, such as `yes`; "true or false" for an unknown word."""
+    """Return `true` or `false` for another word with that meaning, such as `yes`.
+
+    For other words, return "true or false".
+    """
     return _MEANT_BOOLEANS.get(text.lower(), "true or false")
 
 
@@ -194,7 +200,7 @@ def parse_route_name(text: str, label: str) -> str:
 
 
 def reserved_name_error(label: str) -> FieldError:
-    """Return the error of a route named `default`, because this name stands for requests that no route takes."""
+    """Return the error of a route named `default`: this name stands for requests that no route takes."""
     what = f"{label} is {RESERVED_NAME}, which stands for the requests that no route takes"
     return FieldError("name-reserved", what, "Write another name: for this route.")
 
@@ -219,7 +225,7 @@ def parse_name(text: str, label: str) -> str:
 
 
 def parse_allowance(text: str, label: str) -> Allowance:
-    """Return the allowance that NAME@REVISION writes: route NAME may take fewer requests than in the table REVISION."""
+    """Return the allowance that NAME@REVISION stands for: the route may take fewer requests than in that revision."""
     found = _ALLOWANCE.fullmatch(text)
     if found:
         return Allowance(found[1], found[2])
@@ -265,7 +271,7 @@ def parse_method(text: str, label: str) -> str:
 
 
 def parse_host_pattern(text: str, label: str) -> str:
-    """Return a host predicate in lower case: an exact name or address, or *.DOMAIN."""
+    """Return a host pattern in lower case: an exact name or address, or *.DOMAIN."""
     low = text.lower()
     if _HOST.fullmatch(low.removeprefix("*.")) or (low[:1] == "[" and _is_ipv6(low[1:-1])):
         return low
@@ -295,9 +301,9 @@ def _is_ipv6(text: str) -> bool:
 
 
 def parse_legacy_url(text: str, label: str) -> str:
-    """Return the address of the legacy app: scheme and host in lower case, nothing after the port.
+    """Return the address of the legacy app, with scheme and host in lower case. Nothing may follow the port.
 
-    A slash at its end, as browsers write it, is accepted and dropped.
+    There is one exception: a slash at the end, as browsers write it, is accepted and dropped.
     """
     if text.startswith("unix:"):
         if re.fullmatch(r"unix:/[^/\s][^\s]*", text):
@@ -324,7 +330,7 @@ def _is_url(text: str) -> bool:
 
 
 def _host_fix(scheme: str, host: str) -> str:
-    """Return the fix for a host that is not valid: for a host with letters beyond ASCII, its ASCII form."""
+    """Return the fix for an invalid host. If it has letters beyond ASCII, the fix names its ASCII form."""
     with suppress(UnicodeError):
         ascii_url = scheme + host.encode("idna").decode("ascii")
         if not host.isascii() and _is_url(ascii_url):
@@ -352,7 +358,7 @@ def _url_reason(text: str, label: str) -> tuple[str, str]:
 
 
 def parse_network(text: str, label: str) -> IPv4Network | IPv6Network:
-    """Return a trusted proxy's network; a single address is a network of one."""
+    """Return a trusted proxy's network. A single address is a network with one address."""
     try:
         return plain_network(ip_network(text))
     except ValueError:
@@ -379,7 +385,7 @@ MAX_PROBE_LENGTH = 2000  # far below the 8 KB of a request line that common serv
 
 
 def parse_probe_path(text: str, label: str) -> str:
-    """Return the target of a probe: a path as in a request line, with a query if there is one."""
+    """Return the target of a probe: a path, with a query if there is one, as in a request line."""
     fix = "Write a path that is cheap to answer, such as /health."
     if len(text) > MAX_PROBE_LENGTH:
         what = f"{label} has {len(text)} characters; the most is {MAX_PROBE_LENGTH}"

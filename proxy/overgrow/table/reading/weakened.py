@@ -1,8 +1,8 @@
-"""Rejects a table that would send requests to legacy although the running table keeps them from legacy for good.
+"""Rejects a table that would send requests to legacy which the running table keeps from legacy for good.
 
-routing/weakening.py finds such routes; this module makes problems of them, with a place and a fix. Rule: every new
-table is compared with the running one. At boot and in `overgrow check` last-good.yaml stands for the running table,
-so the result is the same everywhere.
+routing/weakening.py finds such requests, and this module turns them into problems with a place and a fix. Rule:
+every new table is compared with the running table. At boot and in `overgrow check`, last-good.yaml takes the
+place of the running table, so that the result is the same everywhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ MAX_NAMED = 20  # routes in the line to paste
 
 
 def reject_weakened(loaded: ParsedTable, file: str, running: RouteTable | None) -> ParsedTable:
-    """Return the table, or a problem for each irreversible route of the running table that loses requests in the new table."""
+    """Return the table.
+
+    If irreversible routes of the running table lose requests in it, return a problem for each such route.
+    """
     table = loaded.table
     if table is None or running is None or running.revision == table.revision:
         return loaded
@@ -60,7 +63,10 @@ def _weakening_problems(
 
 
 def _fix(name: str, names: Sequence[str], table: RouteTable, rev: str) -> str:
-    """Return the fix. It contains a line to paste that allows every loss that was found, and repeats what is allowed already."""
+    """Return the fix.
+
+    It contains a line to paste that allows every loss found, and that repeats the present allowances.
+    """
     wanted = [Allowance(each, rev) for each in (names if len(names) <= MAX_NAMED else [name])]
     kept = sorted(each for each in table.allow if each.revision == rev)
     line = ", ".join(map(str, dict.fromkeys([*kept, *wanted])))
@@ -86,7 +92,7 @@ def _unsure_text(by: Route | None) -> str:
 
 
 def _spent_allowances(table: RouteTable, file: str, revision: str) -> Iterator[Problem]:
-    """Yield a note if `allow` names revisions other than that of the running table, because such entries permit nothing."""
+    """Yield a note if `allow` names other revisions than that of the running table: such entries have no effect."""
     spent = sorted(str(one) for one in table.allow if one.revision != revision)
     if spent:
         what = (

@@ -1,8 +1,8 @@
 """Columns for more facts about a pair: shapes, places, and how items were paired.
 
-Earlier versions also stored distances between times in two notations, and between numbers and texts. This version
-deletes these distances. So differences that a rule covered because of such a distance are open until the responses are
-compared again.
+Earlier versions also stored distances between times in two notations, and between numbers and texts. This
+version deletes these distances. If a rule covered a difference because of such a distance, the difference is
+open until the responses are compared again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PART = sa.table(
 
 
 def upgrade() -> None:
-    """Add the columns, and delete distances that a comparison would not measure today."""
+    """Add the columns, and delete distances that the present comparison does not measure."""
     added = (
         sa.Column("alike", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("one_type", sa.Integer(), nullable=False, server_default="0"),

@@ -1,4 +1,4 @@
-"""The history of requests: rows of 10 seconds, a minute and an hour, their series, and who writes them."""
+"""The history of requests: rows of 10 seconds, a minute and an hour, their series, and their writers."""
 
 from __future__ import annotations
 
