@@ -17,6 +17,7 @@ from pathlib import Path
 from overgrow.admin.alerts import revision_on_disk
 from overgrow.admin.api.errors import ApiError
 from overgrow.admin.view import AdminView, history_of
+from overgrow.data.beside import refused_routes
 from overgrow.files import ANSWER_S, within
 from overgrow.resilience.reset_files import request_reset
 from overgrow.shadow.review.gate_report import (
@@ -62,6 +63,7 @@ def flip(view: AdminView, name: str, to: str, order: ChangeOrder) -> edit.FlipRe
         ask=view.ask_workers,
         expected_revision=order.expected_revision,
         may_go_forward=partial(_require_permission, order),
+        stages=partial(refused_routes, view.config),
     )
     asks_s = 0.0 if to == "legacy" else ASKS_S
     return _edit_table(view, partial(edit.flip, view.config, view.state, name, to, actor), asks_s)
@@ -86,6 +88,7 @@ def rollback(
         wait_s=LOCK_S,
         ask=view.ask_workers,
         expected_revision=order.expected_revision,
+        stages=partial(refused_routes, view.config),
     )
     back = partial(edit.rollback, view.config, view.state, name, actor)
     return _edit_table(view, back, ASKS_S)

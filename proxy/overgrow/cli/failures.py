@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 FAILURES: dict[str, str] = {
     "app-import": "The Flask app cannot be imported.",
     "app-missing": "No app is named, neither in the table nor by --app or OVERGROW_APP.",
+    "backfill-missing": "No backfill of the table runs.",
+    "backfill-running": "Another process copies the table, or has taken over.",
+    "backfill-stopped": "The backfill was stopped before all rows were copied; the message has the line that resumes it.",
+    "data-differs": "Rows of the two tables differ; the first ones are listed.",
+    "mapping-changed": "A mapping was edited while triggers or a backfill carry out the former one.",
     "data-away": "The database of data.yaml cannot be reached, or went away.",
     "data-locked": "A lock in the database was not free in time; nothing was changed.",
     "data-refused": "The database refused a statement; the message has its reason.",
@@ -61,6 +66,11 @@ FAILURES: dict[str, str] = {
 _NEXT: dict[str, tuple[str, ...]] = NEXT_COMMANDS | {
     "app-import": ("overgrow check",),
     "app-missing": ("overgrow init --add --app MODULE:FACTORY",),
+    "backfill-missing": ("overgrow data status",),
+    "backfill-running": ("overgrow data status",),
+    "backfill-stopped": ("overgrow data status",),
+    "data-differs": ("overgrow data status",),
+    "mapping-changed": ("overgrow data check",),
     "data-away": ("overgrow data check",),
     "data-locked": ("overgrow data status",),
     "data-missing": ("overgrow data check",),

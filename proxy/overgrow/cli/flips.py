@@ -40,6 +40,7 @@ from overgrow.cli.waiting import (
     waiting_options,
 )
 from overgrow.cli.workers import ask_workers, is_door_running
+from overgrow.data.beside import refused_routes
 from overgrow.files import ANSWER_S, within
 from overgrow.table.editing import flip as edit
 from overgrow.table.editing import kill_switch
@@ -326,9 +327,11 @@ def _actor_checks(call: Invocation, deadline: FileDeadline, limit_s: float) -> d
     The running workers check a change; if no front door runs, the app is imported in this process. A change towards
     legacy is not checked.
     """
+    stages = partial(refused_routes, call.config)
     if is_door_running(call.state):
-        return {"ask": deadline.pausing(partial(ask_workers, call, limit_s=limit_s))}
-    return {"rules": deadline.pausing(partial(_app_rules, call))}
+        ask = deadline.pausing(partial(ask_workers, call, limit_s=limit_s))
+        return {"ask": ask, "stages": stages}
+    return {"rules": deadline.pausing(partial(_app_rules, call)), "stages": stages}
 
 
 def _app_rules(call: Invocation) -> Any:

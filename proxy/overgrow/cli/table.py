@@ -31,6 +31,7 @@ from overgrow.cli.traffic import (
     traffic_text,
 )
 from overgrow.cli.workers import find_refusal
+from overgrow.data.beside import report_stages
 from overgrow.observe.as_json import route_json
 from overgrow.observe.board import workers
 from overgrow.routing.model import FULL_CANARY, Route, RouteTable
@@ -103,6 +104,7 @@ def check(
     former = _table_to_compare(call, against)
     _note_partial_write(call, former)
     found = _without_app(call, former) if no_app else _with_app(call, former)
+    found = _with_stages(call, found)
     report = _read_traffic(call, traffic, former, found)
     for note in [*found.notes, *(traffic_notes(report) if report else ())]:
         echo_safe(f"note: {note}", err=True)
@@ -178,6 +180,20 @@ def _note_partial_write(call: Invocation, former: RouteTable | None) -> None:
     )
     if waiting is not None:
         echo_safe(f"note: {waiting}", err=True)
+
+
+def _with_stages(call: Invocation, found: CheckResult) -> CheckResult:
+    """Add the routes that the stages of data.yaml beside the table do not allow."""
+    if found.table is None:
+        return found
+    with file_deadline(call):
+        report = report_stages(call.config, found.table)
+    notes = (
+        [*found.notes, f"stages were not checked: {report.unread}"]
+        if report.unread
+        else found.notes
+    )
+    return CheckResult([*found.problems, *report.problems], notes, found.table)
 
 
 def _without_app(call: Invocation, former: RouteTable | None) -> CheckResult:

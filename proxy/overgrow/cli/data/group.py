@@ -10,6 +10,9 @@ import click
 # command -> module and function; in the order in which a move needs them.
 COMMANDS = {
     "check": "overgrow.cli.data.check:check",
+    "stage": "overgrow.cli.data.stage:stage",
+    "backfill": "overgrow.cli.data.backfill:backfill",
+    "verify": "overgrow.cli.data.verify:verify",
     "status": "overgrow.cli.data.status:status",
     "guard": "overgrow.cli.data.guard:guard",
 }

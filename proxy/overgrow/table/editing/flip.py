@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from overgrow.routing.model import FULL_CANARY
+from overgrow.routing.model import FULL_CANARY, RouteTable
 from overgrow.table.editing.history import (
     WAIT_S,
     FieldChange,
@@ -43,6 +43,7 @@ from overgrow.table.reading.settling import STANDS_S
 from overgrow.table.reading.table_file import decode_text
 from overgrow.table.state_dir import login_name
 from overgrow.text import printable
+from overgrow.yaml_file.problem import Problem
 from overgrow.yaml_file.scalars import nearest_word
 from overgrow.yaml_file.tree import YamlSyntaxError
 
@@ -97,6 +98,7 @@ class Actor:
     approved: bytes | None = None  # the text that the workers would take
     expected_revision: str | None = None  # of the file, as the author saw it
     may_go_forward: Callable[[], None] | None = None
+    stages: Callable[[RouteTable], Sequence[Problem]] | None = None
 
 
 class _AskFirst(Exception):
@@ -407,8 +409,22 @@ def _require_valid(
             "" if share_of(plan.to) else ", or send everything to legacy: overgrow rollback --all"
         )
         raise EditRefused("would-be-invalid", what, f"{fix}.", loaded.problems)
+    _refuse_by_stage(actor, loaded.table, names, is_forward=grows)
     if actor.ask is not None and grows and data != actor.approved:
         raise _AskFirst(data)
+
+
+def _refuse_by_stage(
+    actor: Actor, table: RouteTable | None, names: Sequence[str], *, is_forward: bool
+) -> None:
+    """Refuse a flip to where the data is not: to migrated before its table is filled, to legacy after it is complete."""
+    if actor.stages is None or table is None:
+        return
+    found = [one for one in actor.stages(table) if one.route in names]
+    found = [one for one in found if is_forward or one.code == "stage-late"]
+    if found:
+        what = "; ".join(f"{one.route}: {one.message}" for one in found)
+        raise EditRefused("stage-refused", what, found[0].fix, found)
 
 
 def _half_written_refusal(config: Path, lost: str) -> EditRefused:
