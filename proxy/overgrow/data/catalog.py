@@ -1,4 +1,4 @@
-"""What the database says about a table: its columns, and which columns name a row."""
+"""Reads the shape of a table from the database: its columns, and the columns that identify a row."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TableShape:
     keys: tuple[tuple[str, ...], ...]
 
     def is_key(self, names: tuple[str, ...]) -> bool:
-        """Return whether the columns name exactly one row each: unique, and never NULL."""
+        """Return whether the columns identify exactly one row: they are unique and never NULL."""
         is_unique = any(sorted(key) == sorted(names) for key in self.keys)
         return is_unique and not any(self.columns[name].is_nullable for name in names)
 

@@ -1,7 +1,7 @@
-"""A declaration compared with its database: expressions that run, types that compare, values that come back.
+"""Compares a declaration with its database: whether expressions run, types fit, and values come back unchanged.
 
-Whether two expressions undo each other cannot be proved by reading them. So sample values of each type, and rows of the
-table itself, go there and back, in the database that will do so later.
+Whether two expressions undo each other cannot be proved by reading them. Therefore sample values of each type,
+and rows of the table itself, are converted there and back, in the same database.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _problems_of_mapping(
 
 
 def attempt(connection: Connection, statement: str) -> str | None:
-    """Run a statement in a savepoint that is undone; return why it fails, None if it does not."""
+    """Run a statement in a savepoint that is then undone. Return why the statement fails; None if it works."""
     point = connection.begin_nested()
     try:
         execute(connection, statement).close()
@@ -118,7 +118,7 @@ def _problems_of_writes(connection: Connection, mapping: TableMapping) -> Iterat
 def _problems_of_round_trip(
     connection: Connection, mapping: TableMapping, old: TableShape
 ) -> Iterator[FieldProblem]:
-    """Send samples and rows of the legacy table there and back, column by column."""
+    """Convert samples and rows of the legacy table there and back, and report the columns whose values change."""
     kind = connection.dialect.name
     samples = sample_rows(old, mapping, kind)
     for column in mapping.old.columns:
@@ -169,7 +169,7 @@ def _edge_rows(mapping: TableMapping, kind: str) -> str:
 def _first_loss(
     connection: Connection, mapping: TableMapping, name: str, rows: str
 ) -> tuple[object, object] | None:
-    """Return a value of a legacy column and what comes back of it, for the first row where the two differ."""
+    """Return (value, returned value) of a legacy column for the first row in which the two differ."""
     kind = connection.dialect.name
     column = next(one for one in mapping.old.columns if one.name == name)
     there = ", ".join(
@@ -194,7 +194,7 @@ def _first_loss(
 
 
 def stored_value(expression: str, type_: str, kind: str) -> str:
-    """Return an expression as the column would store it."""
+    """Return an expression converted to the type of its column."""
     if kind == "postgresql":
         return f"CAST(({expression}) AS {type_})"
     upper = type_.upper()

@@ -1,8 +1,8 @@
 """The statements that carry rows from one table of a mapping to the other. Pure.
 
-A row *stands for* a row of the other table if the mapping gives that row from it. This is the one fact behind triggers,
-backfill and verify: a write crosses only if no row stands for it already. So a write crosses once, whatever
-other triggers fire, and no mark is needed that a crash could leave behind.
+A row *stands for* a row of the other table if the mapping makes that row from it. Triggers, backfill and verify
+all use this fact: a write is carried over only if no row stands for it already. Therefore a write crosses once,
+whatever other triggers fire. No mark is needed that a crash could leave behind.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Crossing:
         return f"{key_of_row('', self.target.key)} = {key}"
 
     def values(self, where: str) -> str:
-        """Return a SELECT of the target's values from the rows of the source that fulfil a condition."""
+        """Return a SELECT that computes the target's values from those rows of the source that meet a condition."""
         values = ", ".join(f"({column.expression})" for column in self.target.columns)
         return f"SELECT {values} FROM {self.source_table} WHERE {where}"
 
@@ -65,7 +65,7 @@ class Crossing:
         )
 
     def arrives(self, key: str) -> str:
-        """Return the condition that the target's row of this key has the values that the source's row gives it."""
+        """Return the condition that the target's row of this key has the values that the source's row implies."""
         return Crossing(self.target, self.source, self.kind).stands_for(key)
 
     def update(self, source_key: str, target_key: str) -> str:
@@ -77,7 +77,7 @@ class Crossing:
         )
 
     def insert(self, where: str, *, conflict: str = "") -> str:
-        """Return the INSERT of the source's rows that fulfil a condition; `conflict` is an ON CONFLICT clause."""
+        """Return the INSERT of those rows of the source that meet a condition. `conflict` is an ON CONFLICT clause."""
         names = quote_list(column.name for column in self.target.columns)
         is_always = any(column.is_always_identity for column in self.target.columns)
         overriding = " OVERRIDING SYSTEM VALUE" if is_always else ""

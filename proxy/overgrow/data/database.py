@@ -1,7 +1,8 @@
-"""The database of both apps: opened, read and written in short transactions, with errors that a command can report.
+"""Opens, reads and writes the database of both apps, in short transactions and with errors for commands.
 
-SQLite and PostgreSQL differ in how a transaction begins and in how long a lock is awaited; that difference is here.
-Statements are text, because they hold expressions that people wrote. PARAMETER marks the place of a value.
+This module hides two differences of SQLite and PostgreSQL: how a transaction begins, and how long a lock is
+awaited. Statements are text, because they hold expressions that people wrote. PARAMETER marks the place of a
+value.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class DatabaseAway(DataError):
 
 
 class DatabaseLocked(DataError):
-    """A lock was not free in time; nothing was changed, and the same command may work later."""
+    """A lock was not free in time. Nothing was changed, and the same command may work later."""
 
 
 class Database:
@@ -51,7 +52,7 @@ class Database:
 
     @contextmanager
     def write(self, *, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> Iterator[Connection]:
-        """Hold a transaction that writes: committed at the end of the block, undone after an exception."""
+        """Hold a transaction that writes. It is committed at the end of the block, and undone after an exception."""
         with self._errors(), self._engine.connect() as connection:
             if self.kind == "sqlite":
                 connection.exec_driver_sql(f"PRAGMA busy_timeout={lock_timeout_ms}").close()
@@ -63,7 +64,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Hold a transaction that sees one state of the database and changes nothing."""
+        """Hold a transaction that sees one state of the database and only reads."""
         with self._errors(), self._engine.connect() as connection:
             if self.kind == "sqlite":
                 connection.exec_driver_sql("BEGIN").close()
@@ -120,7 +121,7 @@ def first_line(error: DBAPIError) -> str:
 
 
 def execute(connection: Connection, statement: str, values: Sequence[Any] = ()) -> Any:
-    """Run a statement whose values stand at PARAMETER, and return its result."""
+    """Run a statement with its values in place of PARAMETER, and return the result."""
     if connection.dialect.name == "sqlite":
         return connection.exec_driver_sql(statement.replace(PARAMETER, "?"), tuple(values))
     if not values:
@@ -133,7 +134,7 @@ def open_database(text: str, folder: Path) -> Database:
     """Return the database of a URL; a relative SQLite file is relative to `folder`. It does not connect yet.
 
     Raises:
-        DataError: for text that is not a URL, for a database of another kind, or without its driver.
+        DataError: if the text is not a URL, the database is of another kind, or its driver is missing.
 
     """
     url = _supported_url(text)

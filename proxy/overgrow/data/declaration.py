@@ -1,7 +1,7 @@
-"""data.yaml -> DataDeclaration, or every problem in file order.
+"""Parses data.yaml into a DataDeclaration, or reports every problem in file order.
 
 The file says who owns each table of the database that both apps use, and how a table of ours comes from one of
-legacy's. No database is asked here: mapping.py compares a declaration with the tables.
+legacy's. This module does not use the database: mapping.py compares a declaration with the tables.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class TableDeclaration:
-    """One table: its owner, and, if it comes from a legacy table, how.
+    """One table: its owner and, if it comes from a legacy table, the mapping.
 
-    `columns` holds SQL over the legacy row for columns of this table, `back` SQL over this table's row for columns
-    of the legacy table. `places` has the line and column of each field, such as `stage` or `columns.total`.
+    `columns` has SQL over the legacy row, for columns of this table. `back` has SQL over this table's row, for
+    columns of the legacy table. `places` has the line and column of each field, such as `stage` or
+    `columns.total`.
     """
 
     name: str
@@ -76,7 +77,7 @@ class DataDeclaration:
 
 
 class ParsedData(NamedTuple):
-    """What a text means: a declaration, or problems in file order."""
+    """The meaning of a text: a declaration, or problems in file order."""
 
     declaration: DataDeclaration | None
     problems: tuple[Problem, ...]
@@ -126,7 +127,7 @@ def _read_version(_: FileReading, node: Node, label: str) -> int:
 
 
 def parse_name(text: str, label: str) -> str:
-    """Return the name of a table or column; any text that SQL can quote is one."""
+    """Return the name of a table or column. Any text that SQL can quote is a valid name."""
     if not text or text != text.strip() or any(ord(char) < 32 for char in text):
         what = f"{label} is {text!r}, which is not a name of a table or column"
         raise FieldError("table-name", what, "Write the name as the database has it.")
@@ -261,7 +262,7 @@ def _read_table(
 
 
 def _errors_of_table(name: str, fields: Fields) -> list[FieldError]:
-    """Return what is missing in a table, and which fields have no meaning without `from`."""
+    """Return which fields of a table are missing, and which have no meaning without `from`."""
     found = []
     if "owner" not in fields.nodes:
         fix = "Write owner: legacy, shared or flask."

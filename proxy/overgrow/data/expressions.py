@@ -1,7 +1,7 @@
-"""SQL expressions that people write into data.yaml: what may be one, and which words are in it. Pure.
+"""Checks SQL expressions that people write into data.yaml, and finds the words in them. Pure.
 
-An expression is put into parentheses in statements of ours. So it must be complete in itself, read one row only, and
-always give the same value for the same row.
+Our statements contain an expression in parentheses. Therefore it must be complete in itself, read only one row,
+and always give the same value for the same row.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def tokens_of(expression: str) -> list[Token]:
 
 
 def require_expression(expression: str) -> None:
-    """Raise ExpressionError unless the text is one complete expression over a row."""
+    """If the text is not one complete expression over a row, raise ExpressionError."""
     tokens = tokens_of(expression)
     if not tokens:
         raise ExpressionError("is empty", "Write a column or an SQL expression.")
@@ -112,7 +112,7 @@ def _require_token(token: Token) -> None:
 
 
 def _require_stable(token: Token, after: Token) -> None:
-    """Raise ExpressionError for a word that reads other rows, or gives another value at another time."""
+    """If the expression has a word that reads other rows, or whose value changes with time, raise ExpressionError."""
     if token.kind != "word":
         return
     word = token.text.lower()
@@ -125,7 +125,7 @@ def _require_stable(token: Token, after: Token) -> None:
 
 
 def bare_column(expression: str) -> str | None:
-    """Return the column of an expression that is nothing but its name; None for any other expression."""
+    """If an expression is only the name of a column, return the name; else return None."""
     tokens = tokens_of(expression)
     if len(tokens) != 1 or tokens[0].kind not in ("word", "quoted"):
         return None
@@ -133,14 +133,14 @@ def bare_column(expression: str) -> str | None:
 
 
 def names_in(expression: str) -> frozenset[str]:
-    """Return the names that an expression contains: those of columns, and of functions and keywords, too."""
+    """Return the names in an expression: columns, and also functions and keywords."""
     return frozenset(
         _name_of(token) for token in tokens_of(expression) if token.kind in ("word", "quoted")
     )
 
 
 def quoted_names(expression: str) -> frozenset[str]:
-    """Return the names in double quotes; SQLite would take an unknown one for text without a word."""
+    """Return the names in double quotes. SQLite would silently read an unknown one as text."""
     return frozenset(_name_of(token) for token in tokens_of(expression) if token.kind == "quoted")
 
 

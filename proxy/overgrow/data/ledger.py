@@ -1,7 +1,7 @@
-"""The table overgrow_moves in the database of both apps: what is true of each table that moves.
+"""The table overgrow_moves in the database of both apps: the state of each table that moves.
 
-It is written in the same transaction as the change that it tells of, so the two never disagree, even after a kill -9.
-Times are unix seconds.
+A change and its line in this table are written in one transaction, so that they always agree, even after a kill
+-9. Times are unix seconds.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _MOVES = Table(
 
 @dataclass(frozen=True, slots=True)
 class MoveState:
-    """The line of one table; None is what has not happened yet."""
+    """The line of one table. A field is None if it has not happened yet."""
 
     table_name: str
     stage: str = FIRST
@@ -80,7 +80,7 @@ class MoveState:
 
     @property
     def is_filled(self) -> bool:
-        """Whether the backfill is complete, by the mapping that the triggers carry out."""
+        """Whether the backfill is complete, by the same mapping that the triggers use."""
         return self.fill_state == "done" and self.fill_mapping == self.mapping
 
     @property
@@ -107,7 +107,7 @@ def has_ledger(connection: Connection) -> bool:
 
 
 def read_state(connection: Connection, table: str) -> MoveState:
-    """Return the state of a table; a table without a line is at stage none."""
+    """Return the state of a table. A table without a line is at stage none."""
     if not has_ledger(connection):
         return MoveState(table)
     found = (
@@ -117,7 +117,7 @@ def read_state(connection: Connection, table: str) -> MoveState:
 
 
 def write_state(connection: Connection, table: str, **changes: Any) -> None:
-    """Change the line of a table; create it if it is not there."""
+    """Change the line of a table. If there is no line, create it."""
     found = connection.execute(update(_MOVES).where(_MOVES.c.table_name == table).values(**changes))
     if not found.rowcount:
         first = {"stage": FIRST, **changes, "table_name": table}
@@ -125,9 +125,9 @@ def write_state(connection: Connection, table: str, **changes: Any) -> None:
 
 
 def advance_fill(connection: Connection, table: str, holder: str, **changes: Any) -> str | None:
-    """Change the line of a table on behalf of the process that copies it; return what is wanted of it.
+    """Change the line of a table for the process that copies it; return what this process should do.
 
-    None: another process has taken over, and nothing was changed.
+    None if another process has taken over: then nothing was changed.
     """
     is_ours = (_MOVES.c.table_name == table) & (_MOVES.c.fill_holder == holder)
     if not connection.execute(update(_MOVES).where(is_ours).values(**changes)).rowcount:

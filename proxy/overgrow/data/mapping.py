@@ -1,7 +1,8 @@
-"""How a row of the legacy table becomes a row of the new table, and back. Pure.
+"""Computes how a row of the legacy table becomes a row of the new table, and back. Pure.
 
-A declaration says only what is not plain. This module completes it from the columns of both tables, and refuses what is
-ambiguous or loses information. `resolve` returns all problems; each names table, column, what, why and the fix.
+A declaration contains only what is not obvious. This module completes it from the columns of both tables, and
+refuses mappings that are ambiguous or lose information. `resolve` returns all problems. Each of them names
+table, column, what, why and the fix.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from overgrow.yaml_file.scalars import FieldError, nearest_word
 
 
 class MappedColumn(NamedTuple):
-    """A column that the other table's row gives a value: its name and type, and the SQL over that row."""
+    """A column whose value comes from the other table's row: its name and type, and the SQL over that row."""
 
     name: str
     type: str
@@ -70,7 +71,10 @@ class ResolvedMapping(NamedTuple):
 def resolve(
     table: TableDeclaration, old: TableShape | None, new: TableShape | None
 ) -> ResolvedMapping:
-    """Complete the declaration of a table that moves, from the shapes of both tables; None stands for a table that is missing."""
+    """Complete the declaration of a table that moves, from the shapes of both tables.
+
+    A shape is None if its table is missing.
+    """
     missing = [*_missing_tables(table, old, new)]
     if old is None or new is None:
         return ResolvedMapping(None, tuple(missing))
@@ -96,7 +100,7 @@ def _missing_tables(
 
 
 class _MappingDraft:
-    """A declaration beside the shapes of its two tables."""
+    """A declaration with the shapes of its two tables."""
 
     def __init__(self, table: TableDeclaration, old: TableShape, new: TableShape) -> None:
         self.table, self.old, self.new = table, old, new
@@ -113,7 +117,7 @@ class _MappingDraft:
         return {name: found[name] for name in self.new.columns if name in found}
 
     def _back(self) -> dict[str, str]:
-        """Return {legacy column: SQL over the new row}, without the columns whose way back is unknown."""
+        """Return {legacy column: SQL over the new row}. Columns without a known way back are left out."""
         found = dict(self.table.back)
         for name, column in self.old.columns.items():
             renamed = self._renames_of(name)
@@ -122,11 +126,11 @@ class _MappingDraft:
         return {name: found[name] for name in self.old.columns if name in found}
 
     def _renames_of(self, old_name: str) -> list[str]:
-        """Return the new columns that are nothing but this legacy column."""
+        """Return the new columns that only rename this legacy column."""
         return [name for name, sql in self.forward.items() if bare_column(sql) == old_name]
 
     def build_mapping(self) -> TableMapping:
-        """Return the mapping; only if there are no problems."""
+        """Return the mapping. Call this only if there are no problems."""
         key = self.table.key
         old_key = tuple(str(bare_column(self.forward[name])) for name in key)
         old = tuple(_map_column(self.old.columns[name], sql) for name, sql in self.back.items())

@@ -1,7 +1,7 @@
-"""Which routes a stage allows: reads may be served by migrated from shadow on, writes from live on. Pure.
+"""Decides which routes a stage allows: migrated may serve reads from `shadow` on, and writes from `live` on. Pure.
 
-The routes of a table are those whose migrated code uses the new table. Before a route may move, that table must have
-every row; and after `complete` no route may come back, because the legacy table gets no writes any more.
+The routes of a table are those whose migrated code uses the new table. Before a route may move, the new table
+must have every row. After `complete` no route may come back, because the legacy table gets no more writes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from overgrow.yaml_file.scalars import nearest_word
 
 
 def stage_problems(declaration: DataDeclaration, table: RouteTable, file: str) -> list[Problem]:
-    """Return the problems of routes with the stages of their tables; `file` is the route table's path."""
+    """Return a problem for each route that its table's stage does not allow. `file` is the route table's path."""
     routes = {route.name: route for route in table.routes}
     found = []
     for move in declaration.moves:
@@ -30,7 +30,7 @@ def stage_problems(declaration: DataDeclaration, table: RouteTable, file: str) -
 
 
 def route_refusal(move: TableDeclaration, route: Route) -> tuple[str, str, str] | None:
-    """Return code, what and fix if a table's stage does not allow a route as it is; None if it does."""
+    """If a table's stage does not allow the state of a route, return (code, what, fix); else return None."""
     stage = stage_named(move.stage)
     if stage.name == LAST:
         return _late_refusal(move, route)
@@ -67,12 +67,12 @@ def is_read(route: Route) -> bool:
 
 
 def serves_migrated(route: Route) -> bool:
-    """Return whether any client of a route is served by migrated."""
+    """Return whether migrated serves at least some clients of a route."""
     return route.target == "migrated" or (route.target == "legacy" and route.canary > 0)
 
 
 def routes_with_legacy(move: TableDeclaration, table: RouteTable) -> Iterator[Route]:
-    """Yield the routes of a table's move by which a client may still reach legacy."""
+    """Yield the routes of a table's move that may still send clients to legacy."""
     for route in table.routes:
         if route.name in move.routes and route.target == "legacy":
             yield route

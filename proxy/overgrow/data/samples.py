@@ -1,4 +1,7 @@
-"""Sample rows of a legacy table, one value after another for each column, chosen to find mappings that lose values. Pure."""
+"""Makes sample rows of a legacy table, to find mappings that lose values.
+
+Each column goes through several values. Pure.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def sample_rows(old: TableShape, mapping: TableMapping, kind: str) -> str:
 
 
 def _values_of(column: Column, kind: str) -> list[str]:
-    """Return literals of a column's type; those that its length or scale cannot hold are left out."""
+    """Return literals of a column's type. Literals that do not fit its length or scale are left out."""
     found = _literals_of(column.type.lower(), kind)
     if kind == "postgresql":
         found = [f"CAST({literal} AS {column.type})" for literal in found]

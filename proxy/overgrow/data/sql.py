@@ -1,4 +1,4 @@
-"""Pieces of SQL that both databases read alike: quoted names, lists, comparisons. Pure."""
+"""Builds pieces of SQL with the same meaning in both databases: quoted names, lists, comparisons. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def quote_table(name: str, kind: str) -> str:
 
 
 def quote_text(text: str) -> str:
-    """Return a text as an SQL literal; the texts are ours or names, never with a backslash meaning."""
+    """Return a text as an SQL literal. Backslashes have no special meaning in it."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Stage(NamedTuple):
-    """One stage: what it means, and from which side reads and writes may be served."""
+    """One stage: its meaning, and the sides that may serve reads and writes."""
 
     name: str
     meaning: str
@@ -33,7 +33,7 @@ FIRST, LAST = STAGE_NAMES[0], STAGE_NAMES[-1]
 
 
 def stage_named(name: str) -> Stage:
-    """Return the stage of a name."""
+    """Return the stage with this name."""
     return STAGES[STAGE_NAMES.index(name)]
 
 
@@ -43,6 +43,6 @@ def steps_between(current: str, wanted: str) -> int:
 
 
 def stage_after(name: str) -> str | None:
-    """Return the next stage; None after the last one."""
+    """Return the next stage; None if this is the last stage."""
     at = STAGE_NAMES.index(name) + 1
     return STAGE_NAMES[at] if at < len(STAGE_NAMES) else None

@@ -1,7 +1,7 @@
-"""A migrated request under the WSGI mount, in a trace of the request.
+"""Traces migrated requests under the WSGI mount.
 
-The app runs in the caller's own thread. The context of the trace is current while it runs, and not between two
-blocks of its response: then the thread belongs to the server.
+The app runs in the caller's own thread. The context of the trace is current while the app runs. Between two
+blocks of the response it is not, because the thread then belongs to the server.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class CallTrace(Protocol):
 
 
 class CallTracer(Protocol):
-    """What begins the trace of a request."""
+    """An object that begins the trace of a request."""
 
     def begin_call(self, head: Head) -> CallTrace:
         """Begin a trace."""
@@ -42,7 +42,7 @@ class CallTracer(Protocol):
 
 
 class RecordingDoor(Protocol):
-    """What a migrated call needs of the front door."""
+    """The part of the front door that a migrated call needs."""
 
     def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
         """Return the headers of a response, with those of the front door."""
@@ -54,7 +54,7 @@ class RecordingDoor(Protocol):
 
 
 class TracedDoor:
-    """The front door of one traced request: the trace ends with the record of the exchange."""
+    """The front door of one traced request. When the exchange is recorded, the trace ends."""
 
     def __init__(self, door: RecordingDoor, trace: CallTrace) -> None:
         self._door = door

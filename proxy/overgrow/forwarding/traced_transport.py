@@ -1,7 +1,7 @@
 """A LegacyTransport that traces each attempt to send a request, for a process with OpenTelemetry switched on.
 
-Without it the plain LegacyTransport serves, so a request costs nothing more. The tracer comes in by argument: this
-module knows when an attempt begins, ends or is repeated, and nothing of spans.
+Without OpenTelemetry the plain LegacyTransport serves, so that requests have no extra cost. The tracer comes in
+by argument: this module knows when an attempt begins, ends or is repeated, but does not know spans.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class TracedAttempt(Protocol):
 
     @property
     def replaces_headers(self) -> bool:
-        """Whether the request may have such headers already, which these replace."""
+        """Whether the request may already have headers of these names, which the new ones replace."""
         ...
 
     @property
     def is_recording(self) -> bool:
-        """Whether anybody wants to know how the attempt ends."""
+        """Whether the outcome of the attempt is recorded."""
         ...
 
     def end(self, status: int | None, failure: Failure | None) -> None:
-        """Note how the attempt ended; only the first call counts."""
+        """Note how the attempt ended. Only the first call counts."""
         ...
 
     def resend(self) -> TracedAttempt:
@@ -51,7 +51,7 @@ class TracedAttempt(Protocol):
 
 
 class AttemptTracer(Protocol):
-    """What begins the trace of an attempt."""
+    """An object that begins the traces of attempts."""
 
     @property
     def header_names(self) -> frozenset[bytes]:
@@ -59,7 +59,7 @@ class AttemptTracer(Protocol):
         ...
 
     def begin(self, method: str, target: bytes) -> TracedAttempt | None:
-        """Begin an attempt; None if it serves no request that is traced."""
+        """Begin an attempt. None if its request is not traced."""
         ...
 
 
@@ -71,7 +71,7 @@ class TracedTransport(LegacyTransport):
         self._tracer = tracer
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request, in a trace if it serves one."""
+        """Send one request. If its request is traced, trace the attempt."""
         extensions = request.extensions
         attempt = self._tracer.begin(request.method, extensions["target"])
         if attempt is None:
@@ -115,13 +115,13 @@ class TracedTransport(LegacyTransport):
 
 
 def add_header_lines(head: bytes, lines: bytes) -> bytes:
-    """Return a request with more header lines; what stands behind its head stays there."""
+    """Return a request with more header lines. The bytes after its head stay there."""
     end = head.index(b"\r\n\r\n") + 2
     return head[:end] + lines + head[end:]
 
 
 def failure_of_attempt(error: BaseException) -> Failure:
-    """Return why an attempt ended without a response; a cancelled one is the client's doing."""
+    """Return why an attempt ended without a response. If it was cancelled, the client caused that."""
     if isinstance(error, FOREIGN):
         failure = failure_of(error)
         # Nothing was sent: the request itself cannot be.
@@ -130,7 +130,7 @@ def failure_of_attempt(error: BaseException) -> Failure:
 
 
 def _end_with_body(attempt: TracedAttempt, response: httpx.Response) -> None:
-    """End the attempt now if its whole response is here, else when its body ends."""
+    """If the whole response is here, end the attempt now; else end it when the body ends."""
     stream: Any = response.stream
     if getattr(stream, "whole", None) is not None:
         attempt.end(response.status_code, None)
@@ -139,7 +139,7 @@ def _end_with_body(attempt: TracedAttempt, response: httpx.Response) -> None:
 
 
 class TracedBody(httpx.AsyncByteStream):
-    """The body of a response that is still arriving; its end is that of the attempt."""
+    """The body of a response that is still arriving. When it ends, the attempt ends."""
 
     def __init__(self, stream: Any, attempt: TracedAttempt, status: int) -> None:
         self._stream = stream
@@ -148,7 +148,7 @@ class TracedBody(httpx.AsyncByteStream):
         self.abandon: Callable[[], None] = stream.abandon
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the body itself knows: whether it is complete, paused or has trailers."""
+        """Return an attribute of the body itself, such as whether it is complete or paused."""
         return getattr(self._stream, name)
 
     def __aiter__(self) -> TracedBody:

@@ -1,7 +1,7 @@
-"""The reader `ask`: legacy itself says who the user is, in answer to a GET with the user's own cookies.
+"""The reader `ask`: it asks legacy who the user is, by a GET with the user's own cookies.
 
-200 and a JSON object with `id` is somebody; 401, 403 or a redirect is nobody; any other answer says nothing about the
-user, so the identity is not to be had. Works with every legacy app, and renews its sessions by the way.
+200 with a JSON object that has `id` names a user. 401, 403 or a redirect means that nobody is signed in. After
+any other answer the identity is unavailable. This works with every legacy app, and also renews its sessions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _JSON = ("application/json", "+json")
 
 
 class UserAnswer(NamedTuple):
-    """What legacy answered: status, content type, body. Status 0 if it did not answer; `why` is the code then."""
+    """Legacy's answer: status, content type, body. If legacy did not answer, the status is 0, and `why` is the code."""
 
     status: int
     content_type: str = ""
@@ -43,14 +43,14 @@ class AskReader:
         self._ask = ask
 
     def read(self, head: Head, now_s: float) -> Outcome | Lookup:  # noqa: ARG002  as the protocol has it
-        """Return the question to legacy; requests with the same credentials ask the same."""
+        """Return the query to legacy. Requests with the same credentials have the same query."""
         kept = self._identifying_parts(head)
         if not kept:
             return Refusal("no-value")
         return Lookup(hashlib.sha256(b"\0".join(kept)).digest(), head)
 
     def _identifying_parts(self, head: Head) -> list[bytes]:
-        """Return what tells users apart: the named cookie and any Authorization, else all cookies."""
+        """Return what identifies the user of a request: the named cookie and any Authorization, else all cookies."""
         credentials = [pair for pair in head.headers if pair[0] in _CREDENTIALS]
         if self.source.cookie is None:
             return [part for pair in credentials for part in pair]
@@ -74,7 +74,7 @@ class AskReader:
         return Fetched(outcome_of_answer(answer, self.source), answer.cookies)
 
     def _question(self, head: Head) -> Head:
-        """Return the head of the question: the user's request, but as a GET of the path of `ask`, without its body."""
+        """Return the head of the query. It is the user's request, but as a GET of the path of `ask` without a body."""
         path = (self.source.ask or "/").encode()
         headers = [pair for pair in head.headers if pair[0] not in _OF_THE_REQUEST]
         return head._replace(
@@ -85,7 +85,7 @@ class AskReader:
         )
 
     async def touch(self, head: Head, now_s: float) -> bytes | None:
-        """Do nothing: each question renews the session, and one is asked whenever `cache` is over."""
+        """Do nothing: each query renews the session, and a new query is sent whenever `cache` has expired."""
 
     async def aclose(self) -> None:
         """Do nothing, because the front door's own connections to legacy are used."""
@@ -103,7 +103,7 @@ _OF_THE_REQUEST = frozenset(
 
 
 def outcome_of_answer(answer: UserAnswer, source: IdentitySource) -> Outcome:
-    """Return the user that legacy's answer names, or that there is none.
+    """Return the user that legacy's answer names, or the result that nobody is signed in.
 
     Raises:
         StoreAway: if the answer says nothing about the user.
@@ -141,7 +141,7 @@ def _read_object(answer: UserAnswer) -> Mapping[str, Any] | None:
 
 
 def _text_of(value: object) -> str | None:
-    """Return the text of a name or number; None for anything else, and for text that no header or variable can carry."""
+    """Return the text of a name or number. None for any other value, and for text that cannot be put into a header."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     text = str(value)

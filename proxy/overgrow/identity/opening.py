@@ -1,4 +1,4 @@
-"""From the entries of `identity:` to readers: their secrets are read here, in a worker, and nowhere else.
+"""Builds readers from the entries of `identity:`. Only this module reads their secrets, and only in a worker.
 
 A secret that is missing makes its reader unavailable; it never stops a worker. These functions read files, so call
 them in a thread beside the loop.
@@ -24,7 +24,7 @@ class SecretMissing(Exception):
 def open_reader(
     source: IdentitySource, builders: Builders, env: Mapping[str, str]
 ) -> IdentityReader | Unavailable:
-    """Return the reader of one entry; Unavailable if its secrets or its store cannot be read."""
+    """Return the reader of one entry. If its secrets or its store cannot be read, return Unavailable."""
     build = builders.get(source.reader)
     if build is None:
         return Unavailable(source.reader, "this release has no such reader")
@@ -50,11 +50,9 @@ def _read_store(place: SecretPlace | None, env: Mapping[str, str]) -> str | None
 
 
 def read_secret(place: SecretPlace, env: Mapping[str, str]) -> bytes:
-    """Return the secret kept at a place; of a file, without the line end that editors add.
+    """Return the secret at a place. A line end at the end of a file, which editors add, is removed.
 
-    Raises:
-        SecretMissing: if there is none.
-
+    Raises: SecretMissing: if there is no secret.
     """
     if place.kind == "env":
         secret = env.get(place.name, "").encode("utf-8", "surrogateescape")

@@ -1,8 +1,8 @@
-"""The protocol of a reader, and a reader for formats whose values say everything themselves.
+"""The protocol of a reader, and a reader for values that contain everything needed.
 
-A reader turns what a request carries into a user, or into the reason why nobody is signed in. It has two steps. `read`
-is pure. If a store must be asked, `read` returns a Lookup, and the resolver passes it to `fetch`, unless another
-request has just asked the same.
+A reader finds the user in a request, or the reason why nobody is signed in. It has two steps. `read` is pure.
+If a store must be asked, `read` returns a Lookup. The resolver passes the Lookup to `fetch`, or uses the answer
+to an equal one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from overgrow.routing.identity import Identity, IdentitySource, ReaderName, Refu
 
 
 class Lookup(NamedTuple):
-    """A question to a store. Equal keys ask the same question; a key holds no part of a session's value in clear.
+    """A query to a store. Equal queries have equal keys. A key contains no readable part of a session's value.
 
-    `question` is for the reader itself.
+    `question` is the query in a form that only its reader uses.
     """
 
     key: bytes
@@ -26,14 +26,14 @@ class Lookup(NamedTuple):
 
 
 class StoreAway(Exception):
-    """A store cannot answer. The text says why, without any secret; it is shown to people."""
+    """A store cannot answer. The text says why. It is shown to people and contains no secret."""
 
 
 Outcome = Identity | Refusal
 
 
 class Fetched(NamedTuple):
-    """What a store said, and the Set-Cookie lines that legacy sent with it, which its user should get."""
+    """The answer of a store. If legacy sent Set-Cookie lines with it, the user should get these."""
 
     outcome: Outcome
     cookies: tuple[bytes, ...] = ()
@@ -51,7 +51,7 @@ class IdentityReader(Protocol):
         ...
 
     def read(self, head: Head, now_s: float) -> Outcome | Lookup:
-        """Return the user, or why nobody is signed in, or what a store must be asked. Never raises."""
+        """Return the user, the reason why nobody is signed in, or the query that a store must answer. Never raises."""
         ...
 
     async def fetch(self, lookup: Lookup, now_s: float) -> Outcome | Fetched:
@@ -80,7 +80,7 @@ class IdentityReader(Protocol):
 
 
 class Materials(NamedTuple):
-    """What a reader is built from: its entry of the table, and the texts of its secrets and of its store."""
+    """The input for building a reader: its entry of the table, its secrets, and the address of its store."""
 
     source: IdentitySource
     secrets: Sequence[bytes] = ()  # the first signs, all verify
@@ -93,7 +93,7 @@ Builders = Mapping[ReaderName, Build]
 
 
 class ValueReader:
-    """A reader whose one cookie or header says everything, by a pure function of that value."""
+    """A reader of one cookie or header that contains everything. A pure function interprets its value."""
 
     def __init__(
         self, source: IdentitySource, read_value: ReadValue, *, takes_last: bool = False
@@ -103,7 +103,7 @@ class ValueReader:
         self._at = -1 if takes_last else 0
 
     def read(self, head: Head, now_s: float) -> Outcome | Lookup:
-        """Read the value; of repeated cookies the one that legacy takes."""
+        """Read the value. If a cookie is repeated, read the one that legacy uses."""
         values = values_of(head, self.source)
         if not values:
             return Refusal("no-value")
@@ -122,12 +122,12 @@ class ValueReader:
 
 
 def key_of(head: Head, source: IdentitySource) -> bytes:
-    """Return a digest of what a request carries for a source."""
+    """Return a digest of the values that a request has for a source."""
     return hashlib.sha256(b"\0".join(values_of(head, source))).digest()
 
 
 def values_of(head: Head, source: IdentitySource) -> list[bytes]:
-    """Return what a request carries for a source: the values of its cookie, else of its header; empty ones are left out.
+    """Return the values of a source in a request: of its cookie, else of its header. Empty values are left out.
 
     X-Forwarded-* headers count only from a trusted peer.
     """

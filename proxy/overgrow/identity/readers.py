@@ -1,6 +1,6 @@
-"""The readers of this release, by the name that `from:` of the table gives them.
+"""The readers of this release, by their names in `from:` of the table.
 
-`ask` is not among them: it needs a way to legacy, which the composition root passes in.
+`ask` is missing here, because it needs access to legacy, which the composition root passes in.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TrustedHeaderReader(ValueReader):
     """A reader of a header in which only a trusted proxy may name the user."""
 
     def read(self, head: Head, now_s: float) -> Outcome | Lookup:
-        """Read the header, if the peer is trusted."""
+        """If the peer is trusted, read the header."""
         return super().read(head, now_s) if head.peer_trusted else Refusal("not-trusted")
 
 

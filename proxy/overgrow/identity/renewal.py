@@ -1,9 +1,9 @@
-"""How legacy renews its session's cookie, learned from its own responses, so that the front door can do the same.
+"""Learns from legacy's responses how legacy renews its session's cookie, so that the front door can do the same.
 
-A browser drops a cookie at its expiry, whatever the store says. The front door must not invent attributes: a cookie
-with another Domain or Path would stand beside legacy's instead of in its place. So they are taken from a response of
-legacy that set the cookie for a user who had it already. Only such a legacy renews its cookie, and only then is the
-cookie renewed here.
+A browser drops a cookie at its expiry, whatever the store says. The front door must not invent attributes: a
+cookie with another Domain or Path would not replace that of legacy. Therefore the attributes come from a
+response in which legacy set the cookie for a user who had it already. If no such response was seen, legacy does
+not renew its cookie, and the front door does not either.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ MAX_ATTRIBUTES_BYTES = 1024
 
 
 class CookieAttributes(NamedTuple):
-    """The attributes of a cookie as legacy sends them, and for how many seconds it lasts; None: until the browser ends."""
+    """The attributes of a cookie as legacy sends them, and its lifetime in seconds.
+
+    None if it lasts until the browser ends.
+    """
 
     kept: tuple[bytes, ...]
     lifetime_s: int | None
@@ -30,7 +33,7 @@ class CookieRenewals:
         self._attributes: dict[bytes, CookieAttributes] = {}
 
     def learn(self, head: Head, line: bytes, now_s: float) -> None:
-        """Note how the response to a request sets a cookie; `line` is the value of Set-Cookie."""
+        """Note how the response to a request sets a cookie. `line` is the value of Set-Cookie."""
         pair, _, attributes = line.partition(b";")
         name, _, value = pair.partition(b"=")
         had = any(cookie_values(head.headers, name.strip()))
@@ -42,8 +45,8 @@ class CookieRenewals:
     def line_for(self, name: bytes, value: bytes, now_s: float, *, is_new: bool) -> bytes | None:
         """Return the value of Set-Cookie that renews a cookie.
 
-        None if legacy was not seen to renew it, or if there is nothing to renew: the value is not new, and the cookie
-        lasts until the browser ends.
+        None if legacy was never seen to renew it. None also if nothing needs renewal: the value is the same,
+        and the cookie lasts until the browser ends.
         """
         known = self._attributes.get(name)
         if known is None or (known.lifetime_s is None and not is_new):
@@ -56,7 +59,7 @@ class CookieRenewals:
 
 
 def parse_attributes(text: bytes, now_s: float) -> CookieAttributes:
-    """Return the attributes of a Set-Cookie line; Max-Age counts before Expires (RFC 6265 5.3)."""
+    """Return the attributes of a Set-Cookie line. Max-Age has precedence over Expires (RFC 6265 5.3)."""
     kept, by_date_s, by_age_s = [], None, None
     for attribute in text.split(b";"):
         name, _, value = attribute.strip().partition(b"=")

@@ -1,8 +1,8 @@
 """Finds out who the user of a request is, by the readers of the table in force.
 
-Rule: the first reader that knows somebody wins. Concurrent requests with the same question ask a store once, and what
-a store said is used again for at most `cache`. A store that is away is asked again after a second, by one request at a
-time, so that the others do not wait for it.
+Rule: the first reader that finds a user wins. Concurrent requests with equal queries ask a store once, and the
+answer is reused for at most `cache`. If a store is unavailable, it is asked again after a second, by one
+request at a time, so that other requests do not wait for the store.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_CACHED = 10_000  # users whose answers one worker keeps
 
 
 class Observer(Protocol):
-    """What is told about each attempt to identify a user."""
+    """A receiver of the outcome of each attempt to identify a user."""
 
     def __call__(self, reader: str, outcome: str, /) -> None:
         """Note that a reader ended as `outcome`: `known`, `unavailable`, or the reason of a refusal."""
@@ -44,7 +44,7 @@ class Observer(Protocol):
 
 
 class Touch(NamedTuple):
-    """A session was renewed; `value` is the new value of its cookie, if the expiry is part of it."""
+    """A session was renewed. If the expiry is part of the cookie's value, `value` is the new value."""
 
     value: bytes | None
 
@@ -55,7 +55,7 @@ class _Cached(NamedTuple):
 
 
 class ReaderState:
-    """One reader, with what its store said and whether the store answers."""
+    """One reader, the answers of its store, and whether the store answers."""
 
     def __init__(self, reader: IdentityReader, stopwatch: Callable[[], float]) -> None:
         self.reader = reader
@@ -75,7 +75,7 @@ class ReaderState:
         return None if is_old else self._away
 
     async def look_up(self, lookup: Lookup, now_s: float) -> Outcome | Unavailable:
-        """Return what the store says, from memory if it said so just now."""
+        """Return the answer of the store; from memory if it is recent enough."""
         known = self._cached.get(lookup.key)
         if known is not None and known.until_s > self._stopwatch():
             return known.outcome
@@ -127,12 +127,12 @@ class ReaderState:
             self._cached[key] = _Cached(outcome, self._stopwatch() + cache_s)
 
     def forget(self, key: bytes) -> None:
-        """Forget what the store said, also what it is just saying, because the session has changed."""
+        """Forget the store's answer, and also one that is on its way, because the session has changed."""
         self._cached.pop(key, None)
         self._asking.pop(key, None)
 
     async def touch(self, head: Head, now_s: float) -> Touch | None:
-        """Renew a request's session, unless it was renewed within `touch`; return what its user should get."""
+        """Renew a request's session, unless it was renewed within `touch`. Return what the user should get."""
         every_s, now = self.reader.source.touch_s, self._stopwatch()
         key = key_of(head, self.reader.source)
         last_s = self._touched_s.get(key)
@@ -154,7 +154,7 @@ class ReaderState:
         return self._cookies.pop(lookup.key, ())
 
     async def aclose(self) -> None:
-        """Cancel what still runs, and close the store."""
+        """Cancel running queries, and close the store."""
         running = [*self._asking.values()]
         for task in running:
             task.cancel()
@@ -183,7 +183,7 @@ class Resolver:
         ]
 
     async def resolve(self, head: Head) -> Subject:
-        """Return the user of a request; None if nobody is signed in; Unavailable if that cannot be known now."""
+        """Return the user of a request. None if nobody is signed in; Unavailable if the user cannot be known now."""
         now_s, unavailable = self._clock(), None
         for state in self._states:
             outcome = await self._outcome_of(state, head, now_s)
@@ -208,7 +208,7 @@ class Resolver:
         return outcome
 
     async def touch(self, head: Head) -> Headers:
-        """Renew the session of a request's user, who is at work on migrated; return the cookies to send to the user."""
+        """Renew the session of a request that migrated serves, and return the cookies to send to the user."""
         now_s, lines = self._clock(), list[bytes]()
         for state in self._states:
             if not isinstance(state, ReaderState) or not values_of(head, state.reader.source):
@@ -222,7 +222,7 @@ class Resolver:
         return [(b"set-cookie", line) for line in lines]
 
     def _renewal(self, head: Head, reader: IdentityReader, new: bytes | None) -> bytes | None:
-        """Return the line that renews the session's cookie as legacy does; None if legacy does not."""
+        """Return the line that renews the session's cookie as legacy does; None if legacy does not renew it."""
         if reader.source.cookie is None:
             return None
         name = reader.source.cookie.encode()
@@ -248,7 +248,7 @@ class Resolver:
 
     @property
     def problems(self) -> list[Unavailable]:
-        """The readers that cannot say now who the user is, and why."""
+        """The readers that cannot identify users now, and why."""
         states = self._states
         found = [each if isinstance(each, Unavailable) else each.away for each in states]
         return [each for each in found if each is not None]

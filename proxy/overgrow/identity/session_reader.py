@@ -1,7 +1,7 @@
-"""A reader of sessions that a store completes: what it asks runs in threads, because every store blocks.
+"""A reader of sessions that are in a store. Queries run in threads, because every store blocks.
 
-A value whose form or signature is wrong is refused before the store is asked, so that a client without a session
-costs no query.
+If the form or signature of a value is wrong, the value is refused before the store is asked. A client without a
+session therefore costs no query.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ THREADS = 8  # of one reader: as many questions to a store at the same time
 
 
 class SessionFormat(Protocol):
-    """How one framework keeps sessions. Its methods are called in threads, except `check`."""
+    """The session format of one framework. Its methods are called in threads, except `check`."""
 
     def check(self, value: bytes, now_s: float) -> Outcome | None:
-        """Return what the value alone says; None if the store must be asked. Pure."""
+        """Return the result if the value alone determines it; None if the store must be asked. Pure."""
         ...
 
     def read(self, value: bytes, now_s: float) -> Outcome:
@@ -36,7 +36,7 @@ class SessionFormat(Protocol):
         ...
 
     def touch(self, value: bytes, now_s: float) -> bytes | None:
-        """Renew the session as its owner does; return the new value of the cookie if the session is in the cookie.
+        """Renew the session as the framework does. If the session is in the cookie, return the cookie's new value.
 
         Raises:
             StoreAway: the store does not answer.
@@ -63,7 +63,7 @@ class SessionReader:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"identity-{source.reader}")
 
     def read(self, head: Head, now_s: float) -> Outcome | Lookup:
-        """Return what the value alone says, or the question to the store."""
+        """Return the result if the value alone determines it; else return the query for the store."""
         values = values_of(head, self.source)
         if not values:
             return Refusal("no-value")
@@ -84,7 +84,7 @@ class SessionReader:
         )
 
     async def touch(self, head: Head, now_s: float) -> bytes | None:
-        """Renew the session, in a thread; return the new value of its cookie if the session is in the cookie.
+        """Renew the session in a thread. If the session is in the cookie, return the cookie's new value.
 
         Raises:
             StoreAway: the store does not answer.
@@ -98,6 +98,6 @@ class SessionReader:
         return await loop.run_in_executor(self._threads, self._sessions.touch, value, now_s)
 
     async def aclose(self) -> None:
-        """Close the connections to the store; a question that is under way ends by itself."""
+        """Close the connections to the store. A running query ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._close()

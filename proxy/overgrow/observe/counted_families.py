@@ -1,7 +1,7 @@
 """Reads the counters of all workers from their files, and adds them up by metric and labels.
 
-The files are those of overgrow.observe.metrics. Rule: a file that cannot be read costs its own counts only, and a
-number that an earlier version counted under another name is left out.
+The files are those of overgrow.observe.metrics. Rule: if a file cannot be read, only its own counts are
+missing. If an earlier version counted a number under another name, the number is left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _log = logging.getLogger("overgrow.metrics")
 class CountedFamily:
     """One metric of METRICS: {values of its labels, in their order: row of numbers}.
 
-    The row of a histogram has the requests in each bucket and then the sum; other rows have one number.
+    The row of a histogram has the requests in each bucket and then the sum. Any other row has one number.
     """
 
     def __init__(self, name: str) -> None:
@@ -37,7 +37,7 @@ class CountedFamily:
         self.rows: dict[tuple[str, ...], list[float]] = {}
 
     def row(self, labels: tuple[str, ...]) -> list[float]:
-        """Return the row of these label values; a new one has zeros."""
+        """Return the row of these label values. If there is none, create one with zeros."""
         row = self.rows.get(labels)
         if row is None:
             size = _SUM + 1 if self.info.kind == "histogram" else 1
@@ -45,7 +45,7 @@ class CountedFamily:
         return row
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the samples as Prometheus knows them: buckets are cumulative."""
+        """Yield the samples in Prometheus's form, in which buckets are cumulative."""
         for values, row in self.rows.items():
             labels = dict(zip(self.info.labels, values, strict=True))
             if self.info.kind != "histogram":
@@ -74,7 +74,7 @@ def sum_samples(folder: Path) -> list[Sample]:
 
 
 def count_families(folder: Path, live_slots: frozenset[int] = frozenset()) -> list[CountedFamily]:
-    """Return the metrics of all files, added up; gauges are those of the slots in `live_slots`."""
+    """Return the metrics of all files, added up. Gauges are added up over the slots in `live_slots` only."""
     live = {f"gauge_livesum_{slot}.db" for slot in live_slots}
     sums = _Sums()
     for path in sorted(folder.glob("*.db")):
@@ -93,7 +93,7 @@ class _Sums:
         self._rows_of_labels: dict[tuple[bytes, bytes], list[float]] = {}
 
     def add_file(self, path: Path) -> None:
-        """Add the numbers of a file; none of them if it cannot be read."""
+        """Add the numbers of a file. If it cannot be read, add none of them."""
         rows, places = self._rows, self._places
         try:
             keys, numbers = read_numbers(path)
@@ -126,7 +126,7 @@ class _Sums:
         return row, _place_of("", {"le": le}) if place is None else place
 
     def _row(self, name: str, labels: Mapping[str, str]) -> list[float]:
-        """Return the row of a metric and labels; for a metric of an earlier version, one that nobody reads."""
+        """Return the row of a metric and labels. For a metric of an earlier version, return a row that nobody reads."""
         info = METRICS.get(name)
         if info is None or info.kind not in ("counter", "histogram", "gauge"):
             return [0.0] * (_SUM + 1)
@@ -144,7 +144,7 @@ _PLACES = {le.encode(): place for place, le in enumerate(LE)}
 
 
 def _place_of(sample: str, labels: Mapping[str, Any]) -> int:
-    """Return the place of a number in its row; a bound that an earlier version had counts in the next one."""
+    """Return the place of a number in its row. A bound of an earlier version counts in the next higher bucket."""
     if "le" in labels:
         return bisect_left(BUCKETS_S, float(labels["le"]))
     return _SUM if sample.endswith("_sum") else 0

@@ -1,4 +1,4 @@
-"""Exemplars: for each bucket of a duration, the trace of the newest sampled request in it.
+"""Keeps exemplars: for each bucket of a duration, the trace of the newest sampled request in the bucket.
 
 Each worker keeps its own in memory and writes them to a file of its slot, outside of requests. A scrape merges the
 files of all workers: the newest wins. A successor in a slot continues the file.
@@ -53,16 +53,16 @@ class Exemplar(NamedTuple):
 
     @property
     def place(self) -> _Place:
-        """The series, and the number of the bucket in it: only one exemplar has this place."""
+        """The series, and the number of the bucket in it. Each place has one exemplar."""
         return self.route, self.side, bisect_left(BUCKETS_S, self.duration_s)
 
     def as_text(self) -> str:
-        """Return the exemplar as OpenMetrics writes it behind the sample of a bucket."""
+        """Return the exemplar in the notation of OpenMetrics, for the end of a bucket's line."""
         return f'{{trace_id="{self.trace_id}"}} {number_text(self.duration_s)} {self.at_s:.3f}'
 
 
 def sampled_trace_id(traceparent: bytes) -> str | None:
-    """Return the trace id of a header traceparent; None if it is not valid, or if the trace is not sampled."""
+    """Return the trace id of a traceparent header; None if the header is invalid or its trace is not sampled."""
     found = _SAMPLED.fullmatch(traceparent)
     if found is None or (found["version"] == b"00" and found["more"] is not None):
         return None

@@ -1,9 +1,9 @@
 """All workers' metrics as text, in the two formats that Prometheus reads: its own text format, and OpenMetrics.
 
-OpenMetrics 1.0 also carries exemplars: the trace of one request in a bucket. `choose_format` picks the format from the
-Accept header; a client that asks for neither, or sends nonsense, gets the text format. The text is written here and not
-by prometheus_client, which takes several times as long: a table may have 10,000 routes, and a worker that writes also
-serves requests.
+OpenMetrics 1.0 also carries exemplars: the trace of one request in a bucket. `choose_format` picks the format
+from the Accept header. If a client asks for neither format, or the header is invalid, it gets the text format.
+This module writes the text itself, because prometheus_client takes several times as long. A table may have
+10,000 routes, and the worker also serves requests meanwhile.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _Exemplars = Mapping[tuple[str, ...], Mapping[int, Exemplar]]
 
 
 class TextFormat(NamedTuple):
-    """A format of exposition, and the media type with which it is sent."""
+    """A format of the metrics, with its media type."""
 
     content_type: str
     is_openmetrics: bool
@@ -122,14 +122,14 @@ class _LineWriter:
         yield f"{name}_sum{{{labels}}} {number_text(sum_of(row))}\n"
 
     def lines_of_fact(self, metric: Metric) -> Iterator[str]:
-        """Yield the lines of a metric that is no count of a worker."""
+        """Yield the lines of a metric that the workers do not count."""
         yield self._head(metric.name, metric.type, metric.documentation)
         for sample in metric.samples:
             labels = _braces(_label_text(sample.labels.items()))
             yield f"{sample.name}{labels} {number_text(sample.value)}\n"
 
     def _head(self, name: str, kind: str, text: str) -> str:
-        """Return the lines that describe a metric; a counter's name lacks `_total` in OpenMetrics only."""
+        """Return the lines that describe a metric. In OpenMetrics, a counter's name there lacks `_total`."""
         if self._is_openmetrics:
             return f"# HELP {name} {text.translate(_ESCAPES)}\n# TYPE {name} {kind}\n"
         name = f"{name}_total" if kind == "counter" else name
@@ -137,7 +137,7 @@ class _LineWriter:
 
 
 def _label_text(labels: Iterable[tuple[str, str]]) -> str:
-    """Return labels and their values, escaped, in the order of the names; a label without a value is left out."""
+    """Return labels and their escaped values, in the order of the names. Labels without a value are left out."""
     pairs = sorted((name, value) for name, value in labels if value)
     return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in pairs)
 

@@ -1,7 +1,8 @@
-"""What the operating system says about a process of the front door: processor time, memory, open files.
+"""Reads the operating system's figures of a front door's process: processor time, memory, open files.
 
-Read at a scrape, by whichever worker answers it: so it is true of a process that hangs, too. Rule: a figure that cannot
-be read is missing, never 0. Elsewhere than on Linux all are missing.
+The worker that answers a scrape reads the figures of all processes, so that they are right even for a process
+that hangs. Rule: a figure that cannot be read is missing, never 0. All figures are missing on systems other
+than Linux.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ PROC = Path("/proc")
 
 
 class ProcessFigures(NamedTuple):
-    """The figures of one process; None for what this process may not read."""
+    """The figures of one process. A figure is None if this process may not read it."""
 
     cpu_s: float  # user and system time since it started
     resident_bytes: int

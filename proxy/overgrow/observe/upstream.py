@@ -35,7 +35,10 @@ class UpstreamState(NamedTuple):
         return UpstreamState(False, since_s, code, is_unreachable, now_s)
 
     def at_most(self, now_s: float) -> UpstreamState:
-        """Return the state with future times replaced by this time. Future times remain when the clock is set back."""
+        """Return the state with times after `now_s` replaced by `now_s`.
+
+        Such times remain when the clock is set back.
+        """
         since_s = None if self.since_s is None else min(self.since_s, now_s)
         return self._replace(since_s=since_s, at_s=min(self.at_s, now_s))
 

@@ -1,7 +1,7 @@
 """The Server for undecided requests: it identifies the user, decides, and asks the side that the decision names.
 
-Band 2, beside the front door. Only requests of routes that may use migrated, and that carry a cookie or header of
-`identity:`, come here; all others pay nothing.
+Band 2, beside the front door. A request comes here only if its route may use migrated and it has a cookie or
+header of `identity:`. All other requests have no extra cost.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from overgrow.routing.model import Decision
 
 
 class IdentityResolver(Protocol):
-    """What identifies the users of requests."""
+    """An object that identifies the users of requests."""
 
     async def resolve(self, head: Head) -> Subject:
         """Return the user; None if nobody is signed in; Unavailable if that cannot be known now."""
         ...
 
     async def touch(self, head: Head) -> Headers:
-        """Renew the session of a request whose user is at work on migrated; return the cookies to send with it."""
+        """Renew the session of a request that migrated serves, and return the cookies to send with the response."""
         ...
 
     def note_cookie(self, head: Head, line: bytes) -> None:
@@ -39,7 +39,7 @@ class IdentifyingServer:
         self._resolver = resolver
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Identify the user and answer the request as decided then; the reply carries that decision."""
+        """Identify the user, decide, and answer the request. The reply carries the decision."""
         decided, cookies = await decide_for_user(self._resolver, inbound.head, decision)
         reply = await self._servers[decided.side].serve(inbound, decided)
         if reply.decision is None:
@@ -50,7 +50,7 @@ class IdentifyingServer:
         return reply
 
     def _note_cookies(self, head: Head, headers: Headers) -> None:
-        """Note the cookies that migrated sets; those of legacy are noted where they arrive."""
+        """Note the cookies that migrated sets. Those of legacy are noted where its responses arrive."""
         for name, value in headers:
             if name.lower() == b"set-cookie":
                 self._resolver.note_cookie(head, value)
@@ -66,7 +66,7 @@ class UserDecision(NamedTuple):
 async def decide_for_user(
     resolver: IdentityResolver, head: Head, decision: Decision
 ) -> UserDecision:
-    """Return the decision for an undecided request; renew the session of a user who goes to migrated."""
+    """Return the decision for an undecided request. If the user goes to migrated, renew the session."""
     if decision.resume is None:
         return UserDecision(decision)
     decided = decision.resume(await resolver.resolve(head))

@@ -1,7 +1,7 @@
 """The front door with a trace of each request, for a process that has OpenTelemetry switched on.
 
-Without it the plain FrontDoor serves, so a request costs nothing more. The tracer comes in by argument: this module
-knows when a request begins and ends, and nothing of spans.
+Without OpenTelemetry the plain FrontDoor serves, so that requests have no extra cost. The tracer comes in by
+argument: this module knows when a request begins and ends, but does not know spans.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class BegunTrace(Protocol):
 
 
 class RequestTracer(Protocol):
-    """What begins and ends the trace of the request that the current task serves."""
+    """An object that begins and ends the trace of the request that the current task serves."""
 
     def begin(
         self, method: str, headers: Headers, head: Callable[[], Head], peer_port: int | None
     ) -> BegunTrace:
-        """Begin a trace; `head` is called only if it is sampled."""
+        """Begin a trace. `head` is called only if the trace is sampled."""
         ...
 
     def end(self, exchange: Exchange) -> Exchange:
-        """End the trace; return the exchange with the ids of the trace."""
+        """End the trace, and return the exchange with the ids of the trace."""
         ...
 
 

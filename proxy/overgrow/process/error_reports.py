@@ -29,14 +29,14 @@ NOT_INSTALLED = (
 
 
 class ErrorReports(Protocol):
-    """What the composition root needs of error reports."""
+    """The functions of error reports that the composition root needs."""
 
     def wrap(self, server: Server, *, is_copy: bool = False) -> Server:
         """Return the migrated side's Server, with reports around it."""
         ...
 
     def open(self, receivers: Receivers) -> None:
-        """Start to report; once for each worker, after the fork."""
+        """Start to report. It is called once for each worker, after the fork."""
         ...
 
     def note_mounted_request(self, head: Head, decision: Decision) -> None:
@@ -44,12 +44,12 @@ class ErrorReports(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Send what waits, for a bounded time."""
+        """Send the waiting reports, for a bounded time."""
         ...
 
 
 class NoReports:
-    """Nothing is reported; `why` is logged when a worker opens, unless it is empty."""
+    """Reports nothing. If `why` is not empty, it is logged when a worker opens."""
 
     def __init__(self, why: str = "") -> None:
         self._why = why
@@ -59,7 +59,7 @@ class NoReports:
         return server
 
     def open(self, receivers: Receivers) -> None:  # noqa: ARG002 - as the protocol has it
-        """Log why nothing is reported, if somebody wanted reports."""
+        """If somebody wanted reports, log why there are none."""
         if self._why:
             logger.error("%s", self._why)
 
@@ -111,7 +111,7 @@ class SentryReports:
         CURRENT.set(ReportedRequest(head, decision, body_is_known=False))
 
     async def aclose(self) -> None:
-        """Send what waits, for at most CLOSE_S; an SDK that hangs is left to the end of the process."""
+        """Send the waiting reports, for at most CLOSE_S. If the SDK hangs, the end of the process ends it."""
         from overgrow.telemetry.sentry import client  # noqa: PLC0415 - only if it is on
 
         if self._is_open:
@@ -130,6 +130,6 @@ def build_error_reports(settings: Settings) -> ErrorReports:
 
 
 def _own_secrets(settings: Settings) -> list[str]:
-    """Return the secrets among the settings, which no report may repeat."""
+    """Return the secrets among the settings. No report may contain them."""
     values = (getattr(settings, each.name) for each in SETTINGS if each.is_secret)
     return [each for each in values if each]

@@ -1,7 +1,7 @@
 """Logs when a receiver of telemetry begins to fail, and when it works again: once for all workers.
 
-Each worker publishes on the board which receivers fail for it. Every worker follows the sum of them, so that whichever
-speaks knows what was logged; the one that speaks logs.
+Each worker publishes on the board which receivers fail for it. Every worker follows the reports of all workers,
+but only the worker that speaks for all logs. If another worker takes over, it therefore knows what was logged.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ BOARD_FIELD = "receivers"  # of a worker's state: {name: why it fails}
 
 
 class ReceiverWatch:
-    """What one worker knows of the receivers that fail in any worker."""
+    """What one worker knows about receivers that fail in any worker."""
 
     def __init__(self) -> None:
         self._failing: frozenset[str] | None = None  # None: not looked yet
 
     def follow(self, living: Sequence[Mapping[str, Any]], *, is_speaker: bool) -> None:
-        """Compare what the living workers publish with the last look; log each change if this worker speaks.
+        """Compare what the living workers publish with the last check. If this worker speaks for all, log each change.
 
-        What other workers had found before this worker's first look was logged by them.
+        Other workers have logged everything that they had found before the first check of this worker.
         """
         reasons = _reasons(living)
         now = frozenset(reasons)

@@ -1,6 +1,6 @@
-"""OpenTelemetry in one process: what the composition root puts around its parts if OVERGROW_OTEL is set.
+"""OpenTelemetry in one process: wrappers that the composition root puts around its parts if OVERGROW_OTEL is set.
 
-Rule: without the setting nothing of OpenTelemetry is imported, and no part has a wrapper. Threads start in `start`,
+Rule: without the setting OpenTelemetry is not imported, and parts have no wrappers. Threads start in `start`,
 after the fork.
 """
 
@@ -27,14 +27,17 @@ logger = logging.getLogger("overgrow")
 
 
 class Telemetry(Protocol):
-    """What the composition root asks for its wrappers; there is one class that wraps, and one that does not."""
+    """The interface by which the composition root gets its wrappers.
+
+    One class makes wrappers, another one makes none.
+    """
 
     def build_front_door(self, tables: TableSource, collaborators: Collaborators) -> FrontDoor:
         """Return the front door."""
         ...
 
     def attempt_tracer(self, legacy: Legacy) -> AttemptTracer | None:
-        """Return what traces attempts to reach this legacy app."""
+        """Return an object that traces attempts to reach this legacy app."""
         ...
 
     def wrap_migrated(self, server: Server) -> Server:
@@ -47,12 +50,12 @@ class Telemetry(Protocol):
 
     @property
     def mount_tracer(self) -> Any:
-        """What traces the calls that the WSGI mount makes itself; None for nothing."""
+        """An object that traces the calls that the WSGI mount makes itself; None without tracing."""
         ...
 
     @property
     def copy_traces(self) -> CopyTraces | None:
-        """What relates copies to the requests that they copy; None for nothing."""
+        """An object that relates copies to the requests that they copy; None without tracing."""
         ...
 
     def start(self, receivers: Receivers) -> None:
@@ -111,7 +114,7 @@ class OpenTelemetry:
         return TracedFrontDoor(tables, collaborators, self._tracing)
 
     def attempt_tracer(self, legacy: Legacy) -> AttemptTracer:
-        """Return what traces attempts to reach this legacy app."""
+        """Return an object that traces attempts to reach this legacy app."""
         from overgrow.tracing.request_trace import LegacyTracer  # noqa: PLC0415  as above
 
         return LegacyTracer(self._tracing, legacy.url)
@@ -130,18 +133,18 @@ class OpenTelemetry:
 
     @property
     def mount_tracer(self) -> Any:
-        """What traces the calls that the WSGI mount makes itself."""
+        """An object that traces the calls that the WSGI mount makes itself."""
         return self._tracing
 
     @property
     def copy_traces(self) -> CopyTraces:
-        """What relates copies to the requests that they copy."""
+        """An object that relates copies to the requests that they copy."""
         from overgrow.tracing.servers import CopiedRequests  # noqa: PLC0415  as above
 
         return CopiedRequests()
 
     def start(self, receivers: Receivers) -> None:
-        """Start the SDK; if it cannot be, log why once and go on without."""
+        """Start the SDK. If that fails, log the reason once and go on without the SDK."""
         from overgrow.tracing.attributes import SCHEMA_URL  # noqa: PLC0415  as above
         from overgrow.tracing.sdk import ExportWatch, TelemetryError  # noqa: PLC0415  as above
         from overgrow.tracing.server_duration import start_durations  # noqa: PLC0415  as above
@@ -157,7 +160,7 @@ class OpenTelemetry:
         tracing.on_end = durations.record if durations is not None else None
 
     async def stop(self) -> None:
-        """Send what waits, within a bounded time."""
+        """Send the waiting data, within a bounded time."""
         await asyncio.to_thread(self._sdk.stop)
 
 

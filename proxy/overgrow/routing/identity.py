@@ -1,7 +1,7 @@
-"""Who the user is, and where that is written: the words of `identity:` in routes.yaml.
+"""The classes of `identity:` in routes.yaml: the user of a request, and the sources that name the user.
 
-Pure values. A secret is named here by the place where it is kept; its text is never in a table. What the formats of
-legacy's sessions look like is known to overgrow.identity alone.
+Pure values. A table contains the place of a secret, never its text. Only overgrow.identity knows the formats of
+legacy's sessions.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ RefusalReason = Literal[
 
 
 class Identity(NamedTuple):
-    """A user whom legacy has signed in. `source` is the reader that found out."""
+    """A user whom legacy has signed in. `source` is the reader that identified the user."""
 
     id: str
     name: str | None = None
@@ -56,30 +56,30 @@ class Identity(NamedTuple):
     source: str = ""
 
     def __repr__(self) -> str:
-        """Leave the user out: error reports contain the repr of local variables."""
+        """Return the repr without the user, because error reports contain the repr of local variables."""
         return f"<Identity from {self.source}>"
 
 
 def environ_of_identity(identity: Identity) -> dict[str, Any]:
-    """Return what a WSGI app gets of a user; no header of a client can have these names."""
+    """Return the environ keys of a user for a WSGI app. Headers of a client cannot have these names."""
     return {"REMOTE_USER": identity.id, ENVIRON_KEY: identity_as_dict(identity)}
 
 
 def identity_as_dict(identity: Identity) -> dict[str, Any]:
-    """Return an identity as an app gets it: plain values in a dict of its own."""
+    """Return an identity in the form that an app gets: a dict of plain values."""
     return {**identity._asdict(), "roles": list(identity.roles), "claims": dict(identity.claims)}
 
 
 class Refusal(NamedTuple):
-    """The reason why a value signs nobody in. It contains nothing of the value."""
+    """The reason why a value does not identify a user. It contains no part of the value."""
 
     reason: RefusalReason
 
 
 class Unavailable(NamedTuple):
-    """The identity cannot be had: a store is away, a secret is missing, legacy gives no usable answer.
+    """The identity is unavailable: a store does not answer, a secret is missing, or legacy gives no usable answer.
 
-    `why` is a sentence for the log and the page. It contains nothing of a secret or of a user.
+    `why` is a sentence for the log and the page. It contains no part of a secret or of a user's data.
     """
 
     reader: str
@@ -114,8 +114,9 @@ class JwtRules(NamedTuple):
 class IdentitySource:
     """One entry of `identity:`: what reads the user, from where, and by which secret.
 
-    The first of `secrets` signs; all of them verify. `store` is a database, a Redis server, or a folder (`dir:`).
-    `id_key`, `name_key` and `roles_key` name values of a session; None is the reader's own default.
+    The first of `secrets` makes signatures, and all of them verify signatures. `store` is a database, a Redis
+    server, or a folder (`dir:`). `id_key`, `name_key` and `roles_key` name values of a session; None stands for
+    the reader's default.
     """
 
     reader: ReaderName
@@ -148,7 +149,7 @@ class IdentitySource:
 def carries_identity(
     sources: Sequence[IdentitySource], headers: Sequence[tuple[bytes, bytes]]
 ) -> bool:
-    """Return whether a request carries a cookie or header by which one of the sources may know its user."""
+    """Return whether a request has a cookie or header of one of the sources."""
     lines = [value for name, value in headers if name == b"cookie"]
     names = {name for name, _ in headers}
     for source in sources:

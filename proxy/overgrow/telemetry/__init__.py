@@ -1,1 +1,1 @@
-"""Telemetry for tools that the team runs: whether their receivers take what they are sent, and what Sentry gets."""
+"""Telemetry for the team's own tools: the status of their receivers, and the data for Sentry."""

@@ -1,4 +1,4 @@
-"""Whether the receivers of telemetry (a webhook, Sentry, a collector) take what this process sends them.
+"""Keeps the status of the receivers of telemetry (a webhook, Sentry, a collector).
 
 Exporters report each attempt here, from their own threads. Rule: a report costs no I/O and waits for nothing. Each
 failed attempt is counted. Nothing is logged here: process/receiver_watch.py asks for `problems`, and logs each change.
@@ -13,7 +13,7 @@ MAX_REASON = 200  # characters of one reason
 
 
 class ReceiverStatus:
-    """What the last attempt to send something to one receiver showed; any thread may report an attempt."""
+    """The outcome of the last attempt to send something to one receiver. Any thread may report an attempt."""
 
     __slots__ = ("_count_failure", "name", "problem")
 
@@ -33,7 +33,7 @@ class ReceiverStatus:
 
 
 class Receivers:
-    """The receivers of one process; `count_failure` counts a failed attempt under the name of its receiver."""
+    """The receivers of one process. `count_failure` counts a failed attempt under the name of its receiver."""
 
     def __init__(self, count_failure: Callable[[str], None]) -> None:
         self._count_failure = count_failure
@@ -41,7 +41,7 @@ class Receivers:
         self._lock = Lock()
 
     def status_of(self, name: str) -> ReceiverStatus:
-        """Return the status of the receiver with this name, such as `sentry`; make it at the first call."""
+        """Return the status of the receiver with this name, such as `sentry`. The first call creates it."""
         with self._lock:
             if name not in self._known:
                 self._known[name] = ReceiverStatus(name, self._count_failure)
@@ -49,7 +49,7 @@ class Receivers:
 
     @property
     def are_configured(self) -> bool:
-        """Whether anything may be sent to a receiver."""
+        """Whether there is a receiver to which something may be sent."""
         return bool(self._known)
 
     def problems(self) -> dict[str, str]:

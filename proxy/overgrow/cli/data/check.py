@@ -52,7 +52,10 @@ def _guard_of(
 
 
 def problems_of_routes(call: Invocation, declaration: DataDeclaration) -> list[Problem]:
-    """Return the routes that are not where their tables' stages allow; none if the route table is invalid."""
+    """Return problems for the routes that their tables' stages do not allow.
+
+    An empty list if the route table is invalid.
+    """
     if not any(table.routes for table in declaration.moves):
         return []
     table = load_table(call, None).table
@@ -77,7 +80,7 @@ def _problems_of_database(call: Invocation, declaration: DataDeclaration) -> lis
 def _difference(
     written: str, state: MoveState, checked: ResolvedMapping
 ) -> tuple[str, str, str] | None:
-    """Return code, what and fix if the database stands elsewhere than the file says."""
+    """If the database is at another stage than the file says, return (code, what, fix)."""
     name = state.table_name
     if written != state.stage:
         what = f"table {name} is at stage {written} here, and at {state.stage} in the database"

@@ -27,7 +27,7 @@ def data_file(call: Invocation) -> Path:
 
 
 def read_data_file(call: Invocation) -> bytes:
-    """Return the bytes of data.yaml; exit 1 with the fix if it cannot be read."""
+    """Return the bytes of data.yaml. If it cannot be read, exit 1 with the fix."""
     path = data_file(call)
     try:
         with file_deadline(call):
@@ -46,7 +46,7 @@ def parse_data_file(call: Invocation) -> ParsedData:
 
 
 def load_declaration(call: Invocation) -> DataDeclaration:
-    """Return a valid declaration; exit 1 with every problem otherwise."""
+    """Return the declaration. If it is invalid, exit 1 with every problem."""
     parsed = parse_data_file(call)
     if parsed.declaration is None:
         raise InvalidTable(data_file(call), parsed.problems)
@@ -54,7 +54,7 @@ def load_declaration(call: Invocation) -> DataDeclaration:
 
 
 def require_move(declaration: DataDeclaration, name: str) -> TableDeclaration:
-    """Return the declaration of a table that moves; exit 1 with the nearest names for any other."""
+    """Return the declaration of a table that moves. For any other name, exit 1 with the nearest names."""
     table = declaration.tables.get(name)
     if table is not None and table.source is not None:
         return table

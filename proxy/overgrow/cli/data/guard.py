@@ -67,7 +67,7 @@ def _guard_errors_as_failures() -> Iterator[None]:
 
 
 def _write(files: Sequence[GuardFile]) -> None:
-    """Write what has changed: the guard first, because env.py loads it."""
+    """Write the files that have changed. The guard comes first, because env.py loads it."""
     for each in files:
         if not each.is_current:
             target = each.path.resolve()
@@ -84,7 +84,7 @@ def _report(files: Sequence[GuardFile], tables: int) -> str:
 
 
 def _differences(files: Sequence[GuardFile]) -> str:
-    """Return the differences as a patch; of a new file its name alone."""
+    """Return the differences as a patch. Of a new file, return only the name."""
     lines: list[str] = []
     for each in files:
         if each.before is None:

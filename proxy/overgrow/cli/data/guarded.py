@@ -10,14 +10,14 @@ from overgrow.data.guard.state import MigrationsRole, guard_state, migrations_ro
 
 
 class GuardReport(NamedTuple):
-    """What is known of the guard, as JSON and as lines for people."""
+    """The state of the guard, as JSON and as lines for people."""
 
     data: dict[str, Any]
     lines: list[str]
 
 
 def guard_report(folder: Path, declaration: DataDeclaration, *, asks_role: bool) -> GuardReport:
-    """Look at the guard below the folder of data.yaml, and ask the database about the role if that is wanted."""
+    """Check the guard below the folder of data.yaml. If wanted, also ask the database about the role."""
     state, told = guard_state(folder, declaration)
     role = migrations_role(declaration) if asks_role else None
     data = {"guard": state, "migrations_role": None if role is None else _role_json(role)}

@@ -16,7 +16,7 @@ from overgrow.data.mapping import TableMapping
 
 @contextmanager
 def opened_database(call: Invocation, declaration: DataDeclaration) -> Iterator[Database]:
-    """Hold the open database; exit 1 with the reason if it cannot be used."""
+    """Hold the open database inside the block. If it cannot be used, exit 1 with the reason."""
     if declaration.database is None:
         fix = "Write database: postgresql://USER@HOST/NAME or sqlite:///FILE."
         raise Failed("data-url", f"{declaration.file} names no database.", fix)
@@ -40,7 +40,7 @@ def data_errors() -> Iterator[None]:
 def require_mapping(
     call: Invocation, connection: Connection, table: TableDeclaration
 ) -> TableMapping:
-    """Return the mapping of a table that moves; exit 1 with every problem if it does not fit the database."""
+    """Return the mapping of a table that moves. If it does not fit the database, exit 1 with every problem."""
     found = check_table(connection, table)
     if found.mapping is None:
         file = data_file(call)

@@ -1,4 +1,4 @@
-"""What `overgrow data check` tells of the guard: whether it is up to date, and which role runs the migrations."""
+"""The state of the guard for `overgrow data check`: whether it is up to date, and which role runs the migrations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ CONNECT_TIMEOUT_S = 5
 
 @dataclass(frozen=True, slots=True)
 class MigrationsRole:
-    """The role that runs migrations, and the tables of other owners that it may change; `error` if it is not known."""
+    """The role that runs migrations, and the tables of other owners that it may change.
+
+    If it is unknown, `error` says why.
+    """
 
     role: str | None
     may_change: tuple[str, ...] = ()
@@ -46,7 +49,7 @@ def guard_state(folder: Path, declaration: DataDeclaration) -> tuple[GuardState,
 
 
 def migrations_role(declaration: DataDeclaration) -> MigrationsRole | None:
-    """Ask a PostgreSQL what the role of the migrations may change; None for another database, or if none is named."""
+    """Ask PostgreSQL what the role of the migrations may change. None for another database, or if no role is named."""
     if declaration.migrations is None:
         return None
     try:

@@ -86,8 +86,8 @@ def _create_way(
 def _body(crossing: Crossing, *, is_leader: bool) -> str:
     """Return the function's body.
 
-    A new row of the table that does not lead is inserted without ON CONFLICT: a key that the leading table has
-    already is an error of the writer.
+    If the writing table does not lead, its new row is inserted without ON CONFLICT. If the leading table has
+    the key already, this is an error of the writer.
     """
     new, old = (key_of_row(row, crossing.source.key) for row in ("NEW", "OLD"))
     target, insert = crossing.target_table, crossing.insert(crossing.source_is(new))

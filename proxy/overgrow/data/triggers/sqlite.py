@@ -1,7 +1,7 @@
 """Triggers of SQLite, as statements. Pure.
 
-The conflict policy of an outer statement, such as INSERT OR IGNORE, also holds for the statements of a trigger. So each
-trigger ends with a check that the write has arrived, and fails the outer statement otherwise.
+The conflict policy of an outer statement, such as INSERT OR IGNORE, also holds for the statements of a trigger.
+Therefore each trigger ends with a check that the write has arrived. If it has not, the outer statement fails.
 """
 
 from __future__ import annotations
@@ -89,9 +89,10 @@ def _require_arrival(crossing: Crossing, key: str) -> str:
 
 
 def _refuse_taken_key(crossing: Crossing, table: str) -> str:
-    """Return the trigger that refuses an INSERT of a key which only the leading table has; `crossing` leads away from it.
+    """Return the trigger that refuses an INSERT of a key that only the leading table has.
 
-    A row that comes from the leading table itself has the values that the mapping gives, and passes.
+    `crossing` carries rows away from the leading table. A row from the leading table itself has the values of
+    the mapping, and passes.
     """
     new = key_of_row("NEW", crossing.target.key)
     values = ", ".join(

@@ -54,7 +54,7 @@ def read_cookie_session(
 
 
 def read_row_session(data: bytes, secrets: Sequence[bytes]) -> Session | Refusal:
-    """The session in the column `session_data`; the column `expire_date` says how long it lives."""
+    """The session in the column `session_data`. The column `expire_date` says how long it lives."""
     if len(data) > MAX_SESSION_BYTES:
         return Refusal("too-large")
     signed = _unsign(data, ROW_SALT, secrets)
@@ -64,7 +64,7 @@ def read_row_session(data: bytes, secrets: Sequence[bytes]) -> Session | Refusal
 def read_signed_cookie(
     value: bytes, name: bytes, secrets: Sequence[bytes], now_s: float, lifetime_s: float
 ) -> str | Refusal:
-    """The text of a cookie by `set_signed_cookie(name, text)`, by today's salt or the one before 5.2.19."""
+    """The text of a cookie that `set_signed_cookie(name, text)` made, with the salt of today or of before 5.2.19."""
     if len(value) > MAX_COOKIE_BYTES:
         return Refusal("too-large")
     keys = [_COOKIE_SECRET + secret for secret in secrets]
@@ -82,7 +82,7 @@ def read_signed_cookie(
 
 
 def is_current_password(session: Session, password: str, secrets: Sequence[bytes]) -> bool:
-    """Whether the session began with the password of the column `password`: a change ends all sessions."""
+    """Whether the session began with the present password in the column `password`: a change ends all sessions."""
     given = session.get(USER_HASH)
     if not isinstance(given, str) or not given.isascii():
         return False
@@ -95,7 +95,7 @@ def is_session_key(text: str) -> bool:
 
 
 def sign(payload: bytes, salt: bytes, secret: bytes, now_s: float) -> bytes:
-    """A signed value with a new time: a cookie of the engine `signed_cookies` is renewed like this."""
+    """A signed value with a new time. This renews a cookie of the engine `signed_cookies`."""
     timed = payload + b":" + _base62(int(now_s))
     return timed + b":" + _signature(timed, salt, secret)
 

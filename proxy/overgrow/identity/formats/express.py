@@ -1,10 +1,11 @@
-"""The cookie and the stored session of express-session, with the user as passport keeps it. Pure.
+"""Reads the cookie and the stored session of express-session, with the user in the form of passport. Pure.
 
 The cookie is the URL-encoded `s:ID.SIGNATURE`, with the base64 of an HMAC-SHA256 without `=`; a value without `s:` is
 not signed and is refused, as express-session does. Seen on express-session 1.19 and connect-redis 10.
 
-A store's own deadline (the TTL in Redis, the column `expire`) says how long a session lives. `cookie.expires` in the
-JSON does not: it says when the session was last written, and stays behind when it is only touched.
+A store's own deadline (the TTL in Redis, the column `expire`) says how long a session lives. `cookie.expires`
+in the JSON does not say this: it is updated when the session is written, but not when the session is only
+touched.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def read_stored_session(data: bytes) -> Session | Refusal:
 
 
 def lifetime_s(session: Session) -> float:
-    """How long the owner lets the session live from its last use: the cookie's maxAge, or a day."""
+    """How long the session lives after its last use: the cookie's maxAge, or a day."""
     milliseconds = value_at(session, ("cookie", "originalMaxAge"))
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         return DAY_S

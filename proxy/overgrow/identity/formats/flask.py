@@ -1,7 +1,8 @@
-"""Flask's session cookie: `payload.time.signature`, with the user as Flask-Login keeps it. Pure.
+"""Reads Flask's session cookie, `payload.time.signature`, with the user in the form of Flask-Login. Pure.
 
-The key is the HMAC-SHA1 of the salt under SECRET_KEY. A cookie older than PERMANENT_SESSION_LIFETIME is refused, as
-Flask does, also when the session is not permanent. Seen on Flask 3.1 and Flask-Login 0.6.3.
+The key is the HMAC-SHA1 of the salt under SECRET_KEY. Like in Flask, a cookie older than
+PERMANENT_SESSION_LIFETIME is refused, even if the session is not permanent. Seen on Flask 3.1 and Flask-Login
+0.6.3.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ def renew(value: bytes, secret: bytes, now_s: float) -> bytes:
 
 
 def untag(value: object) -> object:
-    """A value without the tag by which Flask keeps types that JSON has not: only those an id or a role may have."""
+    """A value without the tag by which Flask marks types that JSON lacks.
+
+    Only types that an id or a role may have are allowed.
+    """
     if isinstance(value, list):
         return [untag(each) for each in value]
     if not isinstance(value, dict) or len(value) != 1:

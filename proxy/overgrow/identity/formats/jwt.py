@@ -1,7 +1,7 @@
 """JSON Web Tokens, by PyJWT. Pure: the keys come in by argument.
 
-The list of algorithms in routes.yaml decides; the `alg` of a token only chooses from it, and `none` is in no list. A
-token without `exp` is refused: it would be valid for ever.
+The list of algorithms in routes.yaml decides: the `alg` of a token can only choose from this list, which never
+contains `none`. A token without `exp` is refused, because it would be valid for ever.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def token_of(value: bytes) -> bytes:
 
 
 def key_id_of(token: bytes) -> str | Refusal | None:
-    """The `kid` of a token, which no signature has vouched for yet."""
+    """The `kid` of a token. It is not verified yet by a signature."""
     if len(token) > MAX_COOKIE_BYTES:
         return Refusal("too-large")
     try:

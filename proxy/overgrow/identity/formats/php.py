@@ -1,7 +1,7 @@
 """PHP's session files: the three handlers php, php_binary and php_serialize. Pure.
 
-Texts are counted in bytes. Objects are stepped over and never built; an identity that stands in an object is
-refused. So is a value that refers to another one. Seen on PHP 8.2.
+Texts are counted in bytes. Objects are skipped and never built. An identity inside an object is refused, and so
+is a value that refers to another value. Seen on PHP 8.2.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def is_session_id(text: str) -> bool:
 
 
 def read_session(data: bytes, handler: str) -> PhpSession | Refusal:
-    """The variables of a session, by the handler of `session.serialize_handler`."""
+    """The variables of a session in the format of `session.serialize_handler`."""
     if len(data) > MAX_SESSION_BYTES:
         return Refusal("too-large")
     try:
@@ -36,7 +36,7 @@ def read_session(data: bytes, handler: str) -> PhpSession | Refusal:
 
 
 def value_at(session: PhpSession, path: Sequence[str]) -> object | Refusal:
-    """What stands at a path of keys; texts are decoded, and None says that it leads nowhere."""
+    """The value at a path of keys, with texts decoded. None if there is no such path."""
     value: object = session
     for key in path:
         if value is OBJECT:

@@ -1,7 +1,7 @@
-"""PHP's serialized values, read without building anything of PHP's. Pure.
+"""Reads PHP's serialized values without building PHP objects. Pure.
 
-Objects, enum cases and references become the one value OBJECT. Lengths are counted in bytes and checked against what
-is there, so a length that lies is an UnreadableError and never a large allocation.
+Objects, enum cases and references become the one value OBJECT. Lengths are counted in bytes and compared with
+the data, so that a wrong length causes an UnreadableError and never a large allocation.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _FLOAT = re.compile(rb"[+-]?(?:[0-9.]+(?:E[+-]?[0-9]+)?|INF|NAN)", re.IGNORECASE
 
 
 class UnreadableError(Exception):
-    """The bytes are not what PHP writes."""
+    """The bytes are not in a format that PHP writes."""
 
 
 class PhpReader:
-    """Reads serialized values one after the other."""
+    """Reads serialized values one after another."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -34,7 +34,7 @@ class PhpReader:
         return self._at == len(self._data)
 
     def take(self, count: int) -> bytes:
-        """The next bytes, exactly so many."""
+        """The next bytes, exactly as many as requested."""
         taken = self._data[self._at : self._at + count]
         if len(taken) != count:
             raise UnreadableError
@@ -42,7 +42,7 @@ class PhpReader:
         return taken
 
     def until(self, end: bytes) -> bytes:
-        """The bytes before an end mark, which is stepped over."""
+        """The bytes before an end mark. The end mark is skipped."""
         at = self._data.find(end, self._at)
         if at < 0:
             raise UnreadableError
@@ -104,7 +104,7 @@ class PhpReader:
         return OBJECT
 
     def self_written_instance(self) -> object:
-        """`C:4:"Cart":3:{...}`: an object that wrote itself, stepped over."""
+        """`C:4:"Cart":3:{...}`: an object that serialized itself. It is skipped."""
         self._quoted_text()
         self._expect(b":")
         length = self._number(b":")
@@ -114,12 +114,12 @@ class PhpReader:
         return OBJECT
 
     def enum_case(self) -> object:
-        """`E:11:"Suit:Hearts";`: a case of an enum, stepped over."""
+        """`E:11:"Suit:Hearts";`: a case of an enum. It is skipped."""
         self.text()
         return OBJECT
 
     def reference(self) -> object:
-        """`R:2;`: the same value as an earlier one, not followed."""
+        """`R:2;`: a reference to an earlier value. It is not followed."""
         self.integer()
         return OBJECT
 

@@ -1,6 +1,6 @@
-"""What signed cookies have in common: base64, signatures, bounded inflating and JSON. Pure.
+"""Functions for all formats of signed cookies: base64, signatures, bounded inflating and JSON. Pure.
 
-A signature is compared as it is written, in constant time: a second spelling of the same bytes is refused.
+The text of a signature is compared in constant time. A second spelling of the same bytes is refused.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def is_signed_by(
 
 
 def inflate(data: bytes, limit: int = MAX_SESSION_BYTES) -> bytes | Refusal:
-    """The bytes that zlib packed; at most `limit` of them are ever made."""
+    """The bytes that zlib packed. At most `limit` bytes are ever made."""
     unpacker = zlib.decompressobj()
     try:
         unpacked = unpacker.decompress(data, limit)
@@ -72,7 +72,7 @@ def inflate(data: bytes, limit: int = MAX_SESSION_BYTES) -> bytes | Refusal:
 
 
 def read_payload(text: bytes) -> Session | Refusal:
-    """The JSON object in base64; a leading dot says that it is packed by zlib."""
+    """The JSON object in base64. A leading dot means that zlib has packed it."""
     data = decode_base64url(text.removeprefix(b"."))
     if data is None:
         return Refusal("malformed")
@@ -92,7 +92,7 @@ def read_json_object(data: bytes) -> Session | Refusal:
 
 
 def value_at(session: object, path: Iterable[str]) -> object:
-    """What stands at a path of keys (`passport.user` is two keys); None where it leads nowhere."""
+    """The value at a path of keys (`passport.user` has two keys). None if there is no such path."""
     value = session
     for key in path:
         if not isinstance(value, Mapping):

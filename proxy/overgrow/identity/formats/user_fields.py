@@ -1,4 +1,4 @@
-"""The fields of a user as sessions, rows and tokens hold them, made into texts that a header may carry. Pure."""
+"""Turns the fields of a user from sessions, rows and tokens into texts that a header may carry. Pure."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A reader for each of legacy's frameworks: a format, the store where it needs one, and the user behind the id."""
+"""A reader for each of legacy's frameworks: a format, a store if the format needs one, and a look-up of the user."""

@@ -1,6 +1,7 @@
-"""From an entry of `identity:` to a reader of one framework's sessions.
+"""Builds the reader of one framework's sessions from an entry of `identity:`.
 
-redis-py and PyJWT are extras (`pip install overgrow[identity]`), so they are imported only where an entry needs them.
+redis-py and PyJWT are extras (`pip install overgrow[identity]`), so that they are imported only if an entry
+needs them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _REDIS = ("redis://", "rediss://", "unix://")
 
 
 def build_django_reader(materials: Materials) -> IdentityReader:
-    """The reader of Django's sessions; with a store it knows the user's row too."""
+    """The reader of Django's sessions. With a store, it also reads the user's row."""
     source = materials.source
     store = SqlStore(materials.store) if materials.store else None
     query = source.users_query or (django.USER_QUERY if source.id_key is None else None)
@@ -54,7 +55,7 @@ def build_django_reader(materials: Materials) -> IdentityReader:
 
 
 def build_flask_reader(materials: Materials) -> IdentityReader:
-    """The reader of Flask's session cookie; with a query it knows the user's row too."""
+    """The reader of Flask's session cookie. With a query, it also reads the user's row."""
     source = materials.source
     users = _user_table(materials, None, source.users_query)
     sessions = flask.FlaskSessions(
@@ -127,7 +128,7 @@ def build_jwt_reader(materials: Materials) -> IdentityReader:
 
 
 def _user_table(materials: Materials, store: Store | None, query: str | None) -> UserTable | None:
-    """Where users are looked up: the database that the entry names for them, else that of the sessions."""
+    """The table of users: in the database that the entry names for users, else in that of the sessions."""
     if query is None:
         return None
     if materials.users_store is not None:

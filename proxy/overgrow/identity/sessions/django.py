@@ -1,7 +1,7 @@
 """Django's sessions: in signed cookies or in the database, and plain signed cookies.
 
-With a store, the user's row is read too: a changed password, a disabled and a deleted account end the session, as they
-do in Django. Without one, a cookie is all there is to know: it stays valid until it expires.
+With a store, the user's row is read too. As in Django, the session then ends if the password changes or the
+account is disabled or deleted. Without a store, a cookie stays valid until it expires.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class DjangoSessions:
     keys: SessionKeys = KEYS
 
     def check(self, value: bytes, now_s: float) -> Identity | Refusal | None:
-        """What the cookie alone says; None if the database must be asked."""
+        """The result if the cookie alone determines it; None if the database must be asked."""
         if _is_row_key(value):
             return Refusal("malformed") if self.sessions is None else None
         session = self._cookie_session(value, now_s)
@@ -67,7 +67,7 @@ class DjangoSessions:
         return self._with_account(user, session, self.users)
 
     def touch(self, value: bytes, now_s: float) -> bytes | None:
-        """Renew the session as SESSION_SAVE_EVERY_REQUEST does; return a new cookie if the session is in the cookie.
+        """Renew the session as SESSION_SAVE_EVERY_REQUEST does. If the session is in the cookie, return a new cookie.
 
         Raises:
             StoreAway: the database does not answer.
@@ -149,7 +149,7 @@ def _payload(value: bytes) -> bytes:
 
 
 def _column_time(expires: datetime, store: SqlStore) -> datetime | str:
-    """The time as Django writes it: with a zone in PostgreSQL, else in UTC and without."""
+    """The time in Django's notation: with a time zone in PostgreSQL, else in UTC without a zone."""
     if store.dialect == "postgresql":
         return expires
     return expires.replace(tzinfo=None).isoformat(" ", "microseconds")

@@ -23,7 +23,7 @@ KEYS = SessionKeys(express.USER_ID)
 
 @dataclass(frozen=True, slots=True)
 class ExpressTable:
-    """How a store of express-session keeps a session: the query, and the statement by which it renews one."""
+    """How a store of express-session keeps a session: the query that reads it, and the statement that renews it."""
 
     query: str
     renewal: str
@@ -58,7 +58,7 @@ class ExpressSessions:
     keys: SessionKeys = KEYS
 
     def check(self, value: bytes, now_s: float) -> Refusal | None:  # noqa: ARG002 - as the protocol has it
-        """Why the cookie cannot be one of legacy's; None if the store must be asked."""
+        """The reason why the cookie cannot be one of legacy's; None if the store must be asked."""
         session_id = express.read_session_id(value, self.secrets)
         return session_id if isinstance(session_id, Refusal) else None
 
@@ -125,7 +125,7 @@ class ExpressSessions:
 
 
 def _json_bytes(value: object) -> bytes:
-    """The JSON of a column, which a driver may have read already."""
+    """The JSON of a column. A driver may have parsed it already."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     return (value if isinstance(value, str) else json.dumps(value)).encode("utf-8", "replace")

@@ -1,7 +1,7 @@
 """Flask's session cookie with the user of Flask-Login.
 
-A cookie is all that Flask keeps. A user who was disabled is found only by a query of the user's row
-(`user_query`), as Flask-Login finds it in the app's `user_loader`.
+Flask keeps the whole session in the cookie. Only a query of the user's row (`user_query`) shows that a user was
+disabled, as the app's `user_loader` does for Flask-Login.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class FlaskSessions:
     keys: SessionKeys = KEYS
 
     def check(self, value: bytes, now_s: float) -> Identity | Refusal | None:
-        """What the cookie alone says; None if the row of the user must be read."""
+        """The result if the cookie alone determines it; None if the row of the user must be read."""
         user = self._user_in(value, now_s)
         return user if isinstance(user, Refusal) or self.users is None else None
 

@@ -1,4 +1,4 @@
-"""Tokens in a cookie or a header, verified by secrets of routes.yaml or by the keys of their issuer."""
+"""Tokens in a cookie or a header. Secrets of routes.yaml or the keys of the issuer verify them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Tokens:
     names: SessionKeys
 
     def check(self, value: bytes, now_s: float) -> Identity | Refusal | None:
-        """What the token says; None if its issuer must be asked for a key."""
+        """The result of the token; None if its issuer must be asked for a key."""
         token = jwt.token_of(value)
         key_id = jwt.key_id_of(token)
         if isinstance(key_id, Refusal):
@@ -31,7 +31,7 @@ class Tokens:
         )
 
     def read(self, value: bytes, now_s: float) -> Identity | Refusal:
-        """What the token says, by the keys as its issuer has them now.
+        """The result of the token, verified with the present keys of its issuer.
 
         Raises:
             StoreAway: the issuer does not answer.
@@ -45,7 +45,7 @@ class Tokens:
         return self._user_of(jwt.read_token(token, keys, self.rules, now_s))
 
     def touch(self, value: bytes, now_s: float) -> bytes | None:  # noqa: ARG002 - as the protocol has it
-        """A token lives until its `exp`; its issuer alone makes another."""
+        """Do nothing: a token lives until its `exp`, and only its issuer can make another one."""
         return None
 
     def _user_of(self, claims: jwt.Claims | Refusal) -> Identity | Refusal:

@@ -29,7 +29,7 @@ class PhpSessions:
     keys: SessionKeys = KEYS
 
     def check(self, value: bytes, now_s: float) -> Refusal | None:  # noqa: ARG002 - as the protocol has it
-        """Why the value cannot be an id; None if the store must be asked."""
+        """The reason why the value cannot be an id; None if the store must be asked."""
         return Refusal("malformed") if _session_id(value) is None else None
 
     def read(self, value: bytes, now_s: float) -> Identity | Refusal:
@@ -91,7 +91,10 @@ class PhpSessions:
 
 
 def _expiry_of(row: Row, lifetime_s: float) -> float | None:
-    """When a row ends: its column `expires`, or its column `used` and the lifetime; never, if it has neither."""
+    """The expiry of a row: its column `expires`, or its column `used` plus the lifetime.
+
+    If it has neither, it never expires.
+    """
     if "expires" in row:
         return instant_s(row["expires"])
     if "used" in row:

@@ -1,4 +1,4 @@
-"""Which values of a session say who the user is. Pure."""
+"""Finds the values of a session that say who the user is. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Lookup = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class SessionKeys:
-    """Paths in a session: `passport.user.id` is a key in an object in an object. None: the session does not say it."""
+    """Paths in a session: `passport.user.id` is a key in an object in an object.
+
+    A path is None if the session lacks the value.
+    """
 
     user: str
     name: str | None = None
@@ -22,7 +25,7 @@ class SessionKeys:
 
 
 def user_in(lookup: Lookup, keys: SessionKeys, source: str) -> Identity | Refusal:
-    """The user whom a session names; `lookup` finds the value at a path."""
+    """The user whom a session names. `lookup` finds the value at a path."""
     value = lookup(keys.user)
     if isinstance(value, Refusal):
         return value
@@ -37,7 +40,7 @@ def user_in(lookup: Lookup, keys: SessionKeys, source: str) -> Identity | Refusa
 
 
 def lookup_in(session: Session) -> Lookup:
-    """A look-up of paths in a session that was JSON."""
+    """Return a function that looks up paths in a session from JSON."""
 
     def find(path: str) -> object:
         if path in session:  # a key may contain a dot

@@ -1,7 +1,8 @@
-"""The user behind an id: the name, the roles, and whether the account may still be used.
+"""Looks up the user of an id: the name, the roles, and whether the account is still active.
 
-The query has one parameter, `:id`, and its columns say by their names what they are: `name`, `active`, `password`, and
-`role` (a row for each role) or `roles` (with commas). No row means that the account was deleted.
+The query has one parameter, `:id`. The names of its columns determine their meaning: `name`, `active`,
+`password`, and `role` (a row for each role) or `roles` (separated by commas). If there is no row, the account
+was deleted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _LARGEST_NUMBER = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account that may be used."""
+    """An account that is active."""
 
     name: str | None
     roles: tuple[str, ...]
@@ -75,6 +76,6 @@ def _roles(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _parameter(user_id: str) -> str | int:
-    """A number where the id is one: a strict database compares no number with a text."""
+    """Return the id as a number if it is one, because a strict database does not compare numbers with texts."""
     is_number = user_id.isascii() and user_id.isdecimal() and str(int(user_id)) == user_id
     return int(user_id) if is_number and int(user_id) <= _LARGEST_NUMBER else user_id

@@ -1,6 +1,6 @@
 """Sessions in files of a folder, as PHP keeps them: `sess_ID`, locked while PHP works on it.
 
-The caller has checked the id before it comes here; it is checked again, because it becomes part of a path.
+The id becomes part of a path. Therefore it is checked here again, although the caller has checked it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SAVE_PATH = re.compile(r"(?:(?P<depth>[0-9]);)?(?:[0-7]+;)?(?P<folder>/.*)", re
 
 @dataclass(frozen=True, slots=True)
 class SessionFile:
-    """What a file held, and when it was last used."""
+    """The content of a file, and the time of its last use."""
 
     data: bytes
     used_at_s: float
@@ -68,7 +68,7 @@ class FolderStore:
             raise StoreAway(f"a session file cannot be read ({type(error).__name__})") from None
 
     def renew(self, session_id: str) -> None:
-        """Set the time of the last use, as PHP does when a request ends. A file that is gone stays gone."""
+        """Set the time of the last use, as PHP does when a request ends. If the file is gone, do nothing."""
         path = self._path(session_id)
         if path is None:
             return

@@ -1,7 +1,8 @@
 """The public keys of a token's issuer, from its URL (JWKS, RFC 7517), kept for some minutes.
 
-A token with an unknown `kid` makes one request to the issuer, and the next one half a minute later at the earliest:
-a client may invent as many names of keys as it likes. Keys that were there are used on while the issuer is away.
+A token with an unknown `kid` causes one request to the issuer, and the next such request is made half a minute
+later at the earliest, because a client may invent any number of key names. While the issuer is unavailable, the
+last known keys are used.
 """
 
 from __future__ import annotations
@@ -47,11 +48,9 @@ class KeySet:
         return None
 
     def ask(self, key_id: str | None) -> Sequence[jwt.PyJWK]:
-        """The keys for a token, as the issuer has them now.
+        """Ask the issuer, and return its present keys for a token.
 
-        Raises:
-            StoreAway: the issuer does not answer, and its last answer is too old.
-
+        Raises: StoreAway: the issuer does not answer, and its last answer is too old.
         """
         known = self.known_keys(key_id)
         if known is not None:  # another request has asked meanwhile
@@ -66,7 +65,7 @@ class KeySet:
         return self._keys_named(key_id)
 
     def _keys_named(self, key_id: str | None) -> Sequence[jwt.PyJWK]:
-        """The key of that name; every key, for a token that names none."""
+        """The key with that name. If the token names no key, all keys."""
         return [key for key in self._keys if key_id is None or key.key_id == key_id]
 
 
@@ -74,7 +73,7 @@ def fetch_url(url: str) -> bytes:
     """The body of a GET; at most MAX_BYTES.
 
     Raises:
-        OSError: there is no answer, or one with another status.
+        OSError: there is no answer, or its status is not 200.
 
     """
     request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 - http or https: the table's reader checks it

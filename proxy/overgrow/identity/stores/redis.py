@@ -31,7 +31,7 @@ class RedisStore:
         return value if isinstance(value, bytes) else None
 
     def renew(self, key: str, lifetime_s: float) -> None:
-        """Let a key live so long from now. A key that is gone stays gone.
+        """Set the lifetime of a key from now on. If the key is gone, do nothing.
 
         Raises:
             StoreAway: Redis does not answer.

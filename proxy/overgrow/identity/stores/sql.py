@@ -1,7 +1,7 @@
 """Sessions and users in a SQL database, by queries that routes.yaml may state.
 
-A query is fixed text; ids come in as the parameter `:id`, the time as `:now` (seconds since 1970). Nothing is written
-but by the statement that renews a session.
+A query is fixed text. An id comes in as the parameter `:id`, and the time as `:now` (seconds since 1970). Only
+the statement that renews a session writes to the database.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CONNECT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
 
 
 class SqlStore:
-    """One database. It connects at the first query, so a table with a store that is away still loads."""
+    """One database. It connects at the first query, so that a table loads even if the store is unavailable."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -52,7 +52,7 @@ class SqlStore:
         return self._run(query, parameters)
 
     def execute(self, statement: str, parameters: Mapping[str, object]) -> None:
-        """Change a row, if it is still there.
+        """Change a row. If the row is gone, do nothing.
 
         Raises:
             StoreAway: the database does not answer, or refuses the statement.
@@ -68,7 +68,7 @@ class SqlStore:
                 self._engine = None
 
     def _run(self, statement: str, parameters: Mapping[str, object]) -> list[Row]:
-        """Run a statement; a second time when the database had closed the connection meanwhile."""
+        """Run a statement. If the database had closed the connection, run it a second time."""
         for is_last in (False, True):
             try:
                 return _fetch(self._open(), statement, parameters)
@@ -130,13 +130,13 @@ def _create_engine(url: str) -> sqlalchemy.Engine:
 
 
 def _with_known_driver(url: sqlalchemy.URL) -> sqlalchemy.URL:
-    """`postgresql://` and `postgres://` mean psycopg 3, the driver that the extra `postgres` brings."""
+    """Return the URL with psycopg 3, the driver of the extra `postgres`, for `postgresql://` and `postgres://`."""
     known = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
     return url.set(drivername=known.get(url.drivername, url.drivername))
 
 
 def _sentence(error: Exception) -> str:
-    """What happened, without any part of an address: the text of the driver may quote one."""
+    """Describe an error without any part of an address: the text of the driver may quote one."""
     if isinstance(error, sqlalchemy.exc.OperationalError | OSError):
         return "the database does not answer"
     if isinstance(error, ImportError | sqlalchemy.exc.NoSuchModuleError):

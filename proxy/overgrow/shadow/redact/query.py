@@ -1,7 +1,7 @@
-"""The query of a URL in the form that may be shown: names stay, values that look like data are hidden.
+"""Hides the values in the query of a URL that look like data. Names stay.
 
-Pure. Rule: a value stays if it is a short number or plain words, and its name is not that of a credential. What is
-hidden becomes `REDACTED`, as the semantic conventions of OpenTelemetry have it.
+Pure. Rule: a value stays if it is a short number or plain words, and its name is not that of a credential. A
+hidden value becomes `REDACTED`, as in the semantic conventions of OpenTelemetry.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`identity:` of the table: one source or a list of them, each a mapping whose fields depend on its reader.
 
-The table names places of secrets, never secrets. So no message of this module repeats what stands in `secret` or
-`store`: somebody may have written the secret itself there.
+The table names places of secrets, never secrets. Messages of this module never repeat the values of `secret`
+and `store`, because somebody may have written the secret itself there.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def _parse_place(text: str) -> SecretPlace | None:
 
 
 def _read_users(reading: FileReading, node: Node, label: str) -> Users:
-    """Return the query of users, and the database if it is not that of the sessions."""
+    """Return the query of users, and its database if it differs from that of the sessions."""
     if node.kind != "mapping":
         return Users(None, _parse_query(free_text_of(reading, node, label), label))
     fields = reading.read_fields(node, f"{label}.", USERS)
@@ -296,7 +296,7 @@ def _parse_jwks_url(text: str, label: str) -> str:
 def _read_switchable_duration(
     maximum_s: float, reading: FileReading, node: Node, label: str
 ) -> float | None:
-    """Return a duration in seconds; None for false."""
+    """Return a duration in seconds; None if the value is false."""
     text = scalar_of(reading, node, label)
     if text == "false" and not node.style:
         return None

@@ -1,1 +1,1 @@
-"""Sentry: errors of the migrated side with their route, side and reason, and nothing of what a client sent."""
+"""Sends errors of the migrated side to Sentry with route, side and reason, but without data that a client sent."""

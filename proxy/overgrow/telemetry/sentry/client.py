@@ -1,4 +1,4 @@
-"""Starts the SDK of Sentry in one worker, after the fork, and gives it what belongs to a request.
+"""Starts the SDK of Sentry in one worker, after the fork, and adds facts about the request to its events.
 
 Rule: if the team's app has started the SDK itself, its client stays, and gets the same names, tags and redaction. If
 that client was told to send personal data, it is not redacted: the team has decided so.
@@ -30,7 +30,7 @@ Event = Any  # a TypedDict of the SDK
 def start_sentry(
     dsn: str, sample_rate: float, status: ReceiverStatus, secrets: Iterable[str]
 ) -> bool:
-    """Start the SDK, or adopt the client that the app has started; return whether it is the app's.
+    """Start the SDK, or adopt the client that the app has started. Return whether the client is the app's.
 
     Raises:
         ValueError: if the address cannot be used.
@@ -70,13 +70,13 @@ def start_sentry(
 
 
 def _sample_rate_now(rate: float) -> float:
-    """Return the share of transactions to send: none, unless a request of the migrated side runs."""
+    """Return the share of transactions to send. It is 0 unless a request of the migrated side is running."""
     request = CURRENT.get()
     return rate if request is not None and request.decision.side == "migrated" else 0.0
 
 
 def _adopt(client: Any, marker: EventMarker) -> None:
-    """Let the app's client send what `marker` returns, after the app's own hooks."""
+    """After the app's own hooks, let the app's client send the result of `marker`."""
     is_redacted = not client.should_send_default_pii()
     for hook, ours in (
         ("before_send", marker.mark_error if is_redacted else mark),
@@ -107,18 +107,18 @@ def capture_view_error(_app: Any, exception: BaseException, **_more: Any) -> Non
 
 
 def close_sentry() -> None:
-    """Send what waits, for at most FLUSH_S, and end the SDK's thread. It blocks."""
+    """Send the waiting events, for at most FLUSH_S, and end the SDK's thread. This call blocks."""
     sentry_sdk.get_client().close(timeout=FLUSH_S)
 
 
 class EventMarker:
-    """Gives an event the name and the tags of the request that runs, and redacts it."""
+    """Adds the name and the tags of the running request to an event, and redacts the event."""
 
     def __init__(self, secrets: tuple[str, ...]) -> None:
         self._secrets = secrets
 
     def mark_error(self, event: Event, hint: Mapping[str, Any]) -> Event | None:
-        """Return an error as it is sent; None for a line of the front door's log, which has alerts of its own."""
+        """Return an error in the form to send; None for a line of the front door's log, which has its own alerts."""
         if event.get("type") == "check_in":
             return event
         if str(event.get("logger") or "").startswith(_OWN_LOGGERS):
@@ -128,14 +128,14 @@ class EventMarker:
         return self.mark_transaction(event, hint)
 
     def mark_transaction(self, event: Event, hint: Mapping[str, Any]) -> Event:
-        """Return a transaction as it is sent."""
+        """Return a transaction in the form to send."""
         request = CURRENT.get()
         values = NO_VALUES if request is None else request.values()
         return mark(EventRedactor(values, self._secrets).redact(event), hint)
 
 
 def mark(event: Event, _hint: Mapping[str, Any]) -> Event:
-    """Return an event with the name and the tags of the request that runs."""
+    """Return an event with the name and the tags of the running request."""
     request = CURRENT.get()
     if request is not None:
         event["transaction"] = request.name

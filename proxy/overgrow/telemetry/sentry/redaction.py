@@ -1,8 +1,8 @@
-"""What of an event may go to Sentry. Pure.
+"""Reduces an event to the parts that may be sent to Sentry. Pure.
 
-Rule: a part that no list here names is removed. In the parts that stay, values of the request, and what looks like a
-login, are replaced. Local variables of frames, headers, cookies, bodies and the user never stay. If not all values of
-a request are known, no text of an exception stays.
+Rule: only parts that a list here names stay. In these parts, values of the request and texts that look like
+credentials are replaced. Local variables of frames, headers, cookies, bodies and the user are always removed.
+If some values of a request are unknown, texts of exceptions are removed too.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ _SQL_VALUE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"(?=\s*[,)])|\b\d+(?:
 
 
 class EventRedactor:
-    """Redacts events in the context of one request: `known` are its values, `secrets` those of the front door itself."""
+    """Redacts events in the context of one request.
+
+    `known` are the values of the request, `secrets` those of the front door.
+    """
 
     def __init__(self, known: RequestValues, secrets: Iterable[str] = ()) -> None:
         self._shows_messages = known.are_all
@@ -60,7 +63,7 @@ class EventRedactor:
         self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
 
     def redact(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what may be sent of an event, as the SDK serializes it."""
+        """Return the part of an event that may be sent, in the form in which the SDK serializes it."""
         readers: dict[str, Callable[[Any], Any]] = {
             "breadcrumbs": lambda each: {"values": list(map(self._breadcrumb, _values(each)))},
             "contexts": self._contexts,
@@ -78,7 +81,7 @@ class EventRedactor:
         return sent
 
     def text(self, text: str) -> str:
-        """Return a text without values of the request, and without what looks like a login."""
+        """Return a text without values of the request and without texts that look like credentials."""
         if self._values:
             text = self._pattern.sub(HIDDEN, text)
         for pattern, instead in _PATTERNS:
@@ -148,7 +151,7 @@ class EventRedactor:
 
 
 def without_sql_values(sql: str) -> str:
-    """Return a statement with a placeholder for each text and number in it."""
+    """Return an SQL statement with a placeholder for each text and number."""
     return _SQL_VALUE.sub("?", sql)
 
 
@@ -159,7 +162,7 @@ def _pick(values: Any, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _values(interface: Any) -> list[Any]:
-    """Return the values of an interface, which Sentry's protocol permits as a list and as {"values": [...]}."""
+    """Return the values of an interface. Sentry's protocol permits a list and {"values": [...]}."""
     found = interface.get("values") if isinstance(interface, Mapping) else interface
     return [each for each in found or () if isinstance(each, Mapping)]
 
@@ -171,6 +174,6 @@ def _stack(holder: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _written_forms(value: str) -> Iterable[str]:
-    """Return a value as texts may contain it: as it is, escaped, and quoted for an address."""
+    """Return the forms in which texts may contain a value: unchanged, escaped, and quoted for an address."""
     escaped = (repr(value)[1:-1], json.dumps(value)[1:-1])
     return {value, *escaped, quote(value, safe=""), quote(value), quote_plus(value)}

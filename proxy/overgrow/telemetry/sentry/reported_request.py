@@ -1,4 +1,4 @@
-"""The request of the migrated side that runs now, as reports see it: its route, side and reason, and its first bytes."""
+"""The running request of the migrated side, as reports show it: its route, side, reason and first bytes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _METHODS = frozenset(
 
 @dataclass(slots=True)
 class ReportedRequest:
-    """One request of the migrated side; its body is remembered while it passes.
+    """One request of the migrated side. The beginning of its body is remembered while it passes.
 
-    `body_is_known` is False if a body does not pass here.
+    `body_is_known` is False if the body does not pass through this object.
     """
 
     head: Head
@@ -34,7 +34,7 @@ class ReportedRequest:
 
     @property
     def template(self) -> str:
-        """The path of the route, as the table has it; empty if no route took the request."""
+        """The path of the route in the table; empty if the request is unrouted."""
         route = self.decision.route
         if route is None:
             return ""
@@ -42,7 +42,7 @@ class ReportedRequest:
 
     @property
     def name(self) -> str:
-        """The method and the template: what Sentry calls the transaction."""
+        """The method and the template. Sentry uses this text as the name of the transaction."""
         method = self.head.method if self.head.method in _METHODS else "HTTP"
         return f"{method} {self.template}".rstrip()
 
@@ -57,7 +57,7 @@ class ReportedRequest:
         return facts | {"overgrow.shadow": "true"} if self.is_copy else facts
 
     def as_request(self) -> dict[str, str]:
-        """Return what a report says of the request: the method, and the address with the template in place of the path."""
+        """Return the request for a report: the method, and the address with the template in place of the path."""
         head = self.head
         return {"method": head.method, "url": f"{head.scheme}://{head.host}{self.template}"}
 
@@ -77,7 +77,7 @@ class ReportedRequest:
         return () if user is None else (user.id, user.name, user.roles, dict(user.claims))
 
     def remember_body(self, inbound: Inbound) -> None:
-        """Remember the first KEPT_BYTES of a body when it is read."""
+        """Remember the first KEPT_BYTES of a body while it is read."""
         if inbound.body is not None:
             inbound.body = self._remember_chunks(inbound.body)
 

@@ -1,7 +1,7 @@
-"""A Server around the migrated side: what Sentry is told while a request runs carries its route, side and reason.
+"""A Server around the migrated side: reports to Sentry during a request carry its route, side and reason.
 
-Rule: nothing here waits, and no header of the request is changed. A request has a scope of its own, which the app's
-thread inherits. A transaction ends when the response begins; a response that is streamed goes on after it.
+Rule: this module never waits, and never changes headers of the request. A request has its own scope, which the
+app's thread inherits. A transaction ends when the response begins, even if the response is streamed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 class ReportingServer:
-    """Serves by another Server; `is_copy` says that the requests are copies that no user waits for."""
+    """A Server that wraps another Server. `is_copy` says that the requests are copies, for which no user waits."""
 
     def __init__(self, inner: Server, *, is_copy: bool = False) -> None:
         self._inner, self._is_copy = inner, is_copy
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Serve a request in a scope of its own, within a transaction if transactions are sampled."""
+        """Serve a request in its own scope. If transactions are sampled, serve it within a transaction."""
         request = ReportedRequest(inbound.head, decision, self._is_copy)
         request.remember_body(inbound)
         with _scope_of(request), sentry_sdk.start_transaction(_new_transaction(request)) as span:
@@ -51,7 +51,7 @@ def _scope_of(request: ReportedRequest) -> Iterator[None]:
 
 
 def _new_transaction(request: ReportedRequest) -> Transaction:
-    """Return a transaction that continues the client's trace, without the baggage that a client may choose freely."""
+    """Return a transaction that continues the client's trace, but without baggage, which a client may choose freely."""
     return sentry_sdk.continue_trace(
         trace_of(request.head.headers),
         op="http.server",
@@ -62,7 +62,7 @@ def _new_transaction(request: ReportedRequest) -> Transaction:
 
 
 def trace_of(headers: Headers) -> dict[str, Any]:
-    """Return the trace that a request belongs to, by Sentry's header or by W3C's `traceparent`; empty if there is none."""
+    """Return the trace of a request, by Sentry's header or by W3C's `traceparent`; empty if there is none."""
     found = {name: value for name, value in headers if name in (b"sentry-trace", b"traceparent")}
     if b"sentry-trace" in found:
         return {"sentry-trace": found[b"sentry-trace"].decode("latin-1")}

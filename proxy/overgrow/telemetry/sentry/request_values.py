@@ -1,7 +1,7 @@
-"""The values of one request that a report must not repeat: of its headers, cookies, path, query, body and user.
+"""Finds the values of one request that a report must not contain: in headers, cookies, path, query, body and user.
 
-Pure. Rule: a value counts as secret unless a list here says that it is not. What cannot be read completely is said to
-be so, and then a report hides more.
+Pure. Rule: a value counts as secret unless a list here names it. If some values cannot be read completely, the
+result says so, and a report hides more.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _FILE_NAME = re.compile(rb'filename="([^"\r\n]*)"')
 
 
 class RequestValues(NamedTuple):
-    """The values that a report must not repeat. `are_all` is False if there may be others, which could not be read."""
+    """The values that a report must not contain.
+
+    `are_all` is False if other values may exist that could not be read.
+    """
 
     values: frozenset[str]
     are_all: bool = True
@@ -52,7 +55,7 @@ def values_of_request(
     body_is_whole: bool,
     identity: Iterable[Any] = (),
 ) -> RequestValues:
-    """Return the values of a request; `template` is its route's path, whose own words are not secret."""
+    """Return the values of a request. `template` is its route's path, whose own words are not secret."""
     found = set[str]()
     found.update(_values_of_headers(head.headers))
     found.update(_values_of_target(head.target, template))
@@ -104,7 +107,7 @@ def _values_of_target(target: bytes, template: str) -> Iterator[str]:
 
 
 def _values_of_form(data: bytes) -> Iterator[str]:
-    """Yield the values of a query or a form, and the names that have no value; each as sent and as decoded."""
+    """Yield the values of a query or form, and names without a value, each in the sent and in the decoded form."""
     for pair in data.split(b"&"):
         name, equals, value = pair.partition(b"=")
         yield (value if equals else name).decode("latin-1")
@@ -144,7 +147,7 @@ def _values_of_parts(body: bytes, text: str) -> Iterator[str]:
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    """Yield the texts and numbers within JSON data; keys are names and no values."""
+    """Yield the texts and numbers within JSON data, except keys."""
     waiting = [value]
     while waiting:
         each = waiting.pop()

@@ -1,6 +1,7 @@
 """The SDK's own transport to Sentry, with short time limits, and a note of how each attempt ended.
 
-Rule: no redirect is followed, since Sentry could send events and the key anywhere, and no answer is read.
+Rule: redirects are not followed, because the receiver could redirect events and the key to any address. Answers
+are not read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ TIMEOUT_S = 10
 
 
 class WatchedTransport(HttpTransport):
-    """Sends envelopes from a thread of its own, and tells `status` how each attempt ended."""
+    """Sends envelopes from a separate thread, and reports the outcome of each attempt to `status`."""
 
     TIMEOUT = TIMEOUT_S
     status: ReceiverStatus | None = None
@@ -53,7 +54,7 @@ class WatchedTransport(HttpTransport):
             self._handle_request_error(envelope, loss_reason=f"status_{response.status}")
 
     def on_dropped_event(self, reason: str) -> None:
-        """Note that an event was dropped because those before it could not be sent."""
+        """Note that an event was dropped because earlier events could not be sent."""
         if reason == "full_queue":
             self._note("too many events wait")
 
