@@ -80,7 +80,7 @@ class LargeResponseQueue:
         return LargeResponseShare(self, route, expected)
 
     def expect(self, route: str, size: int, more: int) -> None:
-        """Remember the size of a route's response, and count `more` bytes as being generated."""
+        """Remember the size of a route's response. Add `more` to the number of bytes that are being generated."""
         if len(self._sizes) >= MAX_ROUTES:
             self._sizes.clear()
         self._sizes[route] = size

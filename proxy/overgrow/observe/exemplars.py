@@ -99,7 +99,10 @@ class Exemplars:
             self._has_unwritten = True
 
     def record(self, exchange: Exchange) -> None:
-        """Keep the trace of a finished request that has a sampled span of our own: this is a Sink, for OpenTelemetry."""
+        """Keep the trace of a finished request if it has a sampled span of our own.
+
+        OpenTelemetry uses this method as a Sink.
+        """
         if exchange.trace is not None and exchange.trace.is_sampled:
             self.note_trace(exchange, exchange.trace.trace_id)
 

@@ -1,4 +1,4 @@
-"""Reads what each living worker measures about itself from its gauge file: connections, calls of the app, threads."""
+"""Reads the gauge file of each living worker: its present connections, calls of the app, and threads."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class SentryReports:
         CURRENT.set(ReportedRequest(head, decision, body_is_known=False))
 
     async def aclose(self) -> None:
-        """Send the waiting reports, for at most CLOSE_S. If the SDK hangs, the end of the process ends it."""
+        """Send the waiting reports, for at most CLOSE_S. If the SDK hangs, do not wait any longer."""
         from overgrow.telemetry.sentry import client  # noqa: PLC0415 - only if it is on
 
         if self._is_open:

@@ -75,7 +75,7 @@ def _decide_extraordinary(
 
 
 def _decide_for_subject(matcher: Matcher, head: Head, facts: Facts, subject: Subject) -> Decision:
-    """Decide a request whose user was asked for."""
+    """Decide a request after its user was looked up."""
     decision = decide(matcher, head, facts._replace(subject=subject))
     return decision._replace(identity=subject) if isinstance(subject, Identity) else decision
 

@@ -95,7 +95,7 @@ class _TreeNode(Generic[Payload]):
         return self.variables[segment][1]
 
     def nodes_sharing(self, segment: Segment) -> Iterator[_TreeNode[Payload]]:
-        """Yield each child node whose segment has a text in common with the given segment, or may have one."""
+        """Yield each child node whose segment may match a text that the given segment matches, too."""
         literals, variables = self.literals or {}, self.variables or {}
         if is_literal(segment):
             text = literal_text(segment)

@@ -1,1 +1,1 @@
-"""Traces by OpenTelemetry: one span for each request, one for each attempt to send it to legacy."""
+"""Traces by OpenTelemetry: one span for each request, and one for each attempt to send the request to legacy."""

@@ -1,7 +1,8 @@
 """The attributes of our two spans, by the semantic conventions for HTTP, version 1.44. Pure.
 
-Rule: each name here is one of the conventions, or begins with `overgrow.`; tests/unit/tracing holds the names of the
-conventions. No header is recorded but User-Agent, no body, no text of an error: an attribute must not hold a secret.
+Rule: each name here is one of the conventions or begins with `overgrow.`; tests/unit/tracing has the names of
+the conventions. An attribute must not hold a secret. Of the headers, only User-Agent is recorded. Bodies and
+texts of errors are never recorded.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ RedactQuery = Callable[[str], str]
 
 
 def known_methods(environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the methods that are recorded by their name; the variable replaces the usual ones."""
+    """Return the methods that are recorded by name. If the variable is set, it replaces the usual methods."""
     listed = environ.get(KNOWN_METHODS_VARIABLE) or _USUAL_METHODS
     return frozenset(name.strip() for name in listed.split(",") if name.strip())
 
 
 def method_attributes(method: str, known: Collection[str]) -> Attributes:
-    """Return the method; one that is not known is `_OTHER`, so that a client cannot make new values."""
+    """Return the attribute of a method.
+
+    An unknown method becomes `_OTHER`, so that clients cannot create new values.
+    """
     if method in known:
         return {"http.request.method": method}
     return {"http.request.method": "_OTHER", "http.request.method_original": method}
@@ -44,7 +48,7 @@ def span_name(method: str, known: Collection[str], template: str | None = None) 
 def request_attributes(
     head: Head, known: Collection[str], redact_query: RedactQuery, peer_port: int | None = None
 ) -> Attributes:
-    """Return what is known of a request when it begins."""
+    """Return the attributes of a request that are known at its beginning."""
     path, mark, query = head.target.decode("utf-8", "replace").partition("?")
     found = method_attributes(head.method, known)
     found |= {"url.path": path, "url.scheme": head.scheme}
@@ -76,7 +80,7 @@ def _server_address(head: Head) -> Attributes:
 
 
 def exchange_attributes(exchange: Exchange) -> Attributes:
-    """Return what is known of a request when it has ended."""
+    """Return the attributes of a request that are known at its end."""
     decision = exchange.decision
     found: Attributes = {
         "overgrow.route": decision.route_name,
@@ -95,7 +99,7 @@ def exchange_attributes(exchange: Exchange) -> Attributes:
 
 
 def metric_attributes(exchange: Exchange, known: Collection[str]) -> Attributes:
-    """Return the attributes of `http.server.request.duration`: few values each, whatever clients send."""
+    """Return the attributes of `http.server.request.duration`. Each has few values, whatever clients send."""
     head, route, status = exchange.head, exchange.decision.route, exchange.status
     found: Attributes = {
         "http.request.method": head.method if head.method in known else "_OTHER",
@@ -111,9 +115,9 @@ def metric_attributes(exchange: Exchange, known: Collection[str]) -> Attributes:
 
 
 def server_error_type(status: int, failure: Failure | None) -> str:
-    """Return what went wrong with a request, for `error.type`; empty if the conventions see no error.
+    """Return the value of `error.type` for a request; empty if the conventions do not count its end as an error.
 
-    A status of 4xx is the client's own error, and not one of this server.
+    A status of 4xx is an error of the client, and not of this server.
     """
     if 400 <= status < 500:
         return ""
@@ -123,14 +127,14 @@ def server_error_type(status: int, failure: Failure | None) -> str:
 
 
 def client_error_type(status: int | None, failure: Failure | None) -> str:
-    """Return what went wrong with an attempt; for a client a status of 4xx is an error too."""
+    """Return the value of `error.type` for an attempt. For a client, a status of 4xx is an error too."""
     if failure is not None:
         return failure.code
     return str(status) if status is not None and status >= 400 else ""
 
 
 def upstream_attributes(url: str) -> tuple[Attributes, str]:
-    """Return (the attributes of legacy's address, the beginning of the URLs of its requests)."""
+    """Return (attributes of legacy's address, beginning of the URLs of requests to legacy)."""
     if url.startswith("unix:"):
         return {"server.address": url.removeprefix("unix:")}, "http://localhost"
     parts = urlsplit(url)
@@ -141,7 +145,7 @@ def upstream_attributes(url: str) -> tuple[Attributes, str]:
 
 
 def url_of_attempt(base: str, target: bytes, redact_query: RedactQuery) -> str:
-    """Return the absolute URL of a request to legacy, without what its query must not show."""
+    """Return the absolute URL of a request to legacy, with the secret parts of its query hidden."""
     path, mark, query = target.decode("utf-8", "replace").partition("?")
     shown = "" if path == "*" else path
     return f"{base}{shown}?{redact_query(query)}" if mark and query else f"{base}{shown}"

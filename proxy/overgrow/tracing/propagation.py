@@ -1,7 +1,7 @@
-"""The trace context in headers: read from the client's request, written for the side that gets it.
+"""Reads the trace context from the headers of the client's request, and writes it into headers for a side.
 
-Rule: the propagators that OTEL_PROPAGATORS names decide which headers these are. The headers of the client are
-replaced and never passed on beside ours: a side must see one context.
+Rule: the propagators that OTEL_PROPAGATORS names decide which headers these are. Our headers replace those of
+the client, because a side must see only one context.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Propagation:
         return not self.names.isdisjoint(dict(headers))
 
     def read_context(self, headers: Iterable[Pair]) -> Context:
-        """Return the context that a request's headers describe; an empty one if they are not valid."""
+        """Return the context in a request's headers; an empty context if they are invalid."""
         carrier: dict[str, list[str]] = {}
         for name, value in headers:
             if name in self.names:
@@ -62,7 +62,7 @@ class Propagation:
         ]
 
     def root_pairs_of(self, span: SpanContext, context: Context) -> list[Pair]:
-        """Return the headers of a span that began its trace: `context` has nothing but this span."""
+        """Return the headers of a span that began its trace. `context` must contain only this span."""
         if not self._is_standard or span.trace_state or not span.is_valid:
             return self.pairs_of(context)
         line = "00-%032x-%016x-%02x" % (span.trace_id, span.span_id, span.trace_flags)  # noqa: UP031 - the quickest
@@ -74,5 +74,5 @@ class Propagation:
 
 
 def lines_of(pairs: Sequence[Pair]) -> bytes:
-    """Return headers as they are written."""
+    """Return headers as lines for the wire."""
     return b"".join([b"%b: %b\r\n" % pair for pair in pairs])

@@ -1,8 +1,9 @@
 """The span of one request, kind SERVER, and the spans of its attempts to reach legacy, kind CLIENT.
 
-Rule: the sampler decides first. For a request that is not sampled no attribute is computed, no second span is made
-and nothing is kept; only its context goes on, so that the sides do not sample on their own. CURRENT holds the trace
-of the request that this task serves; it is reset when the request ends, and no connection remembers it.
+Rule: the sampler decides first. If a request is not sampled, attributes are not computed and further spans are
+not made. Only its context is passed on, so that the sides do not decide about sampling themselves. CURRENT
+holds the trace of the request that this task serves; it is reset when the request ends, and no connection
+remembers it.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class LazyAttributes(Mapping[str, Any]):
 
 
 class Tracing:
-    """Makes the spans of one process. Until `tracer` is set, after the fork, its spans are not recorded."""
+    """Makes the spans of one process. `tracer` is set after the fork. Until then, spans are not recorded."""
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class Tracing:
     def begin(
         self, method: str, headers: Headers, head: Callable[[], Head], peer_port: int | None = None
     ) -> RequestTrace:
-        """Start the span of a request, and make it the current one; `head` is called only if it is sampled."""
+        """Start the span of a request, and make it the current one. `head` is called only if the span is sampled."""
         trace = self._start(method, headers, head, peer_port)
         trace.token = CURRENT.set(trace)
         return trace
@@ -110,7 +111,7 @@ class Tracing:
     def _start(
         self, method: str, headers: Headers, head: Callable[[], Head], peer_port: int | None
     ) -> RequestTrace:
-        """Start a span that continues the trace which the headers name."""
+        """Start a span that continues the trace in the headers."""
         has_context = self.propagation.has_context(headers)
         parent = self.propagation.read_context(headers) if has_context else _ROOT
 
@@ -126,7 +127,7 @@ class Tracing:
         return RequestTrace(self, span, parent, has_context=has_context)
 
     def end(self, exchange: Exchange) -> Exchange:
-        """End the span of the current request; return the exchange with the ids of the span."""
+        """End the span of the current request, and return the exchange with the ids of the span."""
         trace = CURRENT.get()
         return exchange if trace is None else trace.end(exchange)
 
@@ -162,7 +163,7 @@ class RequestTrace:
 
     @property
     def context(self) -> Context:
-        """The context in which what serves the request runs."""
+        """The context in which the request is served."""
         if self._context is None:
             self._context = set_span_in_context(self.span, self.parent)
         return self._context
@@ -181,7 +182,7 @@ class RequestTrace:
 
     @property
     def lines(self) -> bytes:
-        """The headers that describe the context, as they are written."""
+        """The headers that describe the context, as lines for the wire."""
         if self._lines is None:
             self._lines = lines_of(self.pairs)
         return self._lines
@@ -207,7 +208,7 @@ class RequestTrace:
         return [*kept, *self.pairs]
 
     def end(self, exchange: Exchange) -> Exchange:
-        """End the span with what the exchange shows; return the exchange with the ids of the span."""
+        """End the span with the attributes of the exchange. Return the exchange with the ids of the span."""
         tracing = self.tracing
         if tracing.on_end is not None:
             tracing.on_end(exchange, self.context)
@@ -227,7 +228,7 @@ class RequestTrace:
         return exchange._replace(trace=trace)
 
     def leave(self) -> None:
-        """Forget the request: the connection may carry another one."""
+        """Forget the request, because the connection may carry another one."""
         if self.token is not None:
             CURRENT.reset(self.token)
             self.token = None
@@ -253,7 +254,7 @@ class LegacyTracer:
         return self._tracing.propagation.names
 
     def begin(self, method: str, target: bytes) -> AttemptTrace | UnsampledAttempt | None:
-        """Start the span of an attempt; None if it serves no request that is traced."""
+        """Start the span of an attempt; None if its request is not traced."""
         trace = CURRENT.get()
         if trace is None:
             return None
@@ -330,9 +331,9 @@ class AttemptTrace:
         self.replaces_headers = replaces_headers
 
     def end(self, status: int | None, failure: Failure | None) -> None:
-        """End the span; a failure of the client, or a cancelled attempt, is no error of this attempt.
+        """End the span. A failure of the client, or a cancelled attempt, does not count as an error of the attempt.
 
-        An attempt that never reached the wire, because no connection became free, leaves no span.
+        If no connection became free, nothing was sent, and the span is dropped.
         """
         span, self._span = self._span, None
         if span is None or (failure is not None and failure.party == "front"):
@@ -353,9 +354,10 @@ class AttemptTrace:
 
 
 class CopyTrace(RequestTrace):
-    """The trace of a copied request: a trace of its own, linked to the request that it copies.
+    """The trace of a copied request. It is a separate trace with a link to the original request.
 
-    Migrated serves its copy in the context of `span`. For legacy there is no such span: each attempt begins a trace.
+    Migrated serves its copy in the context of `span`. For legacy there is no such span, because each attempt
+    begins a trace.
     """
 
     __slots__ = ("attempt_attributes", "links")

@@ -1,8 +1,9 @@
 """The SDK of OpenTelemetry in one worker: started after the fork, flushed within a bounded time at its end.
 
 The OTEL_* variables of the specification configure it. Rule: no request waits for a collector. Spans wait in a
-bounded queue and are sent by a thread; what does not fit, and what a collector refuses, is lost. Each export is
-reported to whoever logs when the collector begins to fail; the SDK's own line per attempt is switched off.
+bounded queue, and a thread sends them. Spans that do not fit, or that a collector refuses, are lost. Each
+export is reported, so that the front door can log when the collector begins to fail. The SDK's own log line for
+each attempt is switched off.
 """
 
 from __future__ import annotations
@@ -32,23 +33,23 @@ _NOISY = (
 
 
 class TelemetryError(Exception):
-    """The SDK cannot be started; the text says why, and the fix."""
+    """The SDK cannot be started. The text has the reason and the fix."""
 
 
 class ReceiverReport(Protocol):
-    """What hears of each attempt to send something to the collector."""
+    """A receiver of the outcome of each attempt to send something to the collector."""
 
     def note_success(self) -> None:
         """Note that the collector took what it was sent."""
         ...
 
     def note_failure(self, why: str) -> None:
-        """Note a failed attempt; `why` has no address and no answer of the collector."""
+        """Note a failed attempt. `why` contains no address and no answer of the collector."""
         ...
 
 
 class ExportWatch:
-    """Reports the exports of all signals; the collector works again when none of them fails."""
+    """Reports the exports of all signals. The collector counts as working again when all signals succeed."""
 
     def __init__(self, report: ReceiverReport) -> None:
         self._report = report
@@ -66,14 +67,14 @@ class ExportWatch:
 
 
 class WatchedSpanExporter(SpanExporter):
-    """An exporter of spans whose outcomes are watched; it never raises."""
+    """An exporter of spans that reports the outcome of each export. It never raises."""
 
     def __init__(self, exporter: SpanExporter, watch: ExportWatch) -> None:
         self._exporter = exporter
         self._watch = watch
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send spans; this blocks the thread of the queue alone."""
+        """Send spans. This blocks only the thread of the queue."""
         try:
             result = self._exporter.export(spans)
         except Exception as error:  # noqa: BLE001 - whatever an exporter raises, spans are lost
@@ -87,14 +88,14 @@ class WatchedSpanExporter(SpanExporter):
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what the exporter itself keeps."""
+        """Send the spans that the exporter itself keeps."""
         return self._exporter.force_flush(timeout_millis)
 
 
 class CopyingIds(RandomIdGenerator):
-    """Ids of traces. That of a copied request shares its lower half with that of its original.
+    """Makes ids of traces. The lower half of a copy's id equals that of the original request's id.
 
-    Samplers by ratio decide by this half, so a copy is sampled if its original was.
+    Samplers by ratio decide by this half, so that a copy is sampled if its original was.
     """
 
     def generate_trace_id(self) -> int:
@@ -110,7 +111,7 @@ _LOWER_HALF = (1 << 64) - 1
 
 
 class TelemetrySdk:
-    """The providers of one process. If the team's app has set a provider of its own, that one gets our spans."""
+    """The providers of one process. If the team's app has set its own provider, this provider gets our spans."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -118,10 +119,10 @@ class TelemetrySdk:
         self._others: list[Any] = []  # providers of other signals
 
     def start(self, watch: ExportWatch) -> trace.TracerProvider:
-        """Return the provider of the process; start our own if there is none.
+        """Return the provider of the process. If there is none, start our own.
 
         Raises:
-            TelemetryError: an exporter is not known or cannot be made.
+            TelemetryError: an exporter is unknown or cannot be made.
 
         """
         present = trace.get_tracer_provider()
@@ -162,11 +163,11 @@ class TelemetrySdk:
             raise TelemetryError(f"the exporter {known} cannot be made: {error}") from error
 
     def add_provider(self, provider: Any) -> None:
-        """Shut this provider down too, at the end."""
+        """Add a provider that is shut down at the end, too."""
         self._others.append(provider)
 
     def stop(self) -> None:
-        """Send what waits, within FLUSH_S; what a collector does not take by then is lost."""
+        """Send the waiting data within FLUSH_S. What a collector does not take by then is lost."""
         providers = [each for each in (self._provider, *self._others) if each is not None]
         threads = [
             threading.Thread(target=each.shutdown, name="telemetry-flush", daemon=True)
@@ -179,7 +180,7 @@ class TelemetrySdk:
 
 
 def build_resource(environ: Mapping[str, str]) -> Resource:
-    """Return what the spans are of; the service is called `overgrow` unless a variable names it."""
+    """Return the resource of all spans. If no variable names the service, it is called `overgrow`."""
     named = environ.get("OTEL_SERVICE_NAME") or f"{SERVICE_NAME}=" in environ.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     )
@@ -198,7 +199,7 @@ def exporter_names(environ: Mapping[str, str], variable: str, default: str) -> l
 
 
 def _otlp_name(signal: str, environ: Mapping[str, str]) -> str:
-    """Return the exporter of the protocol that the variables choose; the default is http/protobuf."""
+    """Return the exporter of the protocol that the variables name; http/protobuf by default."""
     protocol = (
         environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
         or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")

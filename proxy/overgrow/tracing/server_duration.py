@@ -24,7 +24,7 @@ BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.
 
 
 class WatchedMetricExporter(MetricExporter):
-    """An exporter of metrics whose outcomes are watched; it never raises."""
+    """An exporter of metrics that reports the outcome of each export. It never raises."""
 
     def __init__(self, exporter: MetricExporter, watch: ExportWatch) -> None:
         super().__init__(
@@ -37,7 +37,7 @@ class WatchedMetricExporter(MetricExporter):
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object
     ) -> MetricExportResult:
-        """Send metrics; this blocks the thread of the reader alone."""
+        """Send metrics. This blocks only the thread of the reader."""
         try:
             result = self._exporter.export(metrics_data, timeout_millis=timeout_millis, **kwargs)
         except Exception as error:  # noqa: BLE001 - whatever an exporter raises, the next export follows
@@ -47,7 +47,7 @@ class WatchedMetricExporter(MetricExporter):
         return result
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Send what the exporter itself keeps."""
+        """Send the metrics that the exporter itself keeps."""
         return self._exporter.force_flush(timeout_millis)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:
@@ -69,7 +69,7 @@ class ServerDurations:
         )
 
     def record(self, exchange: Exchange, context: Context) -> None:
-        """Count one exchange; a sampled one may become an exemplar of its bucket."""
+        """Count one exchange. If it is sampled, it may become an exemplar of its bucket."""
         attributes = metric_attributes(exchange, self._known)
         self._histogram.record(exchange.duration_s, attributes, context)
 
@@ -81,7 +81,7 @@ def start_durations(
     known: Collection[str],
     version: str,
 ) -> ServerDurations | None:
-    """Start to export the metric; None if no variable asks for it."""
+    """Start to export the metric. None if no variable asks for the metric."""
     names = exporter_names(environ, "OTEL_METRICS_EXPORTER", "none")
     if not names:
         return None

@@ -1,7 +1,8 @@
-"""Servers around Servers: what serves a request runs in the context of its span.
+"""Wraps Servers, so that they serve a request in the context of its span.
 
-Migrated gets our context twice: as the current context of its thread or task, which its own spans take for their
-parent, and in the headers of its request. A copy gets a trace of its own, linked to that of the request it copies.
+Migrated gets our context in two ways: in the headers of its request, and as the current context of its thread
+or task. The app's own spans use the current context as their parent. A copy gets a separate trace with a link
+to the trace of the original request.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class TracedServer:
         self._server = server
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Serve a request in its context; the record of the request keeps the headers of the client."""
+        """Serve a request in its context. The record of the request keeps the headers of the client."""
         trace = CURRENT.get()
         if trace is None:
             return await self._server.serve(inbound, decision)
@@ -41,7 +42,7 @@ class TracedServer:
 
 
 class CopiedRequests:
-    """Remembers which request a copy is of, from the task of the request to the task that sends the copy."""
+    """Passes the trace of a request from its own task to the task that sends its copy."""
 
     def current(self) -> RequestTrace | None:
         """Return the trace of the request that the current task serves."""
@@ -49,7 +50,7 @@ class CopiedRequests:
 
     @contextmanager
     def following(self, trace: object) -> Iterator[None]:
-        """Make a request that was served before the current one, for the copy of it."""
+        """Make an already served request the current one, for its copy."""
         token = CURRENT.set(trace if isinstance(trace, RequestTrace) else None)
         try:
             yield
@@ -58,7 +59,7 @@ class CopiedRequests:
 
 
 class TracedCopyServer:
-    """A side as the mirror asks it for the response to a copy."""
+    """The Server of a side, as the mirror uses it for copies."""
 
     def __init__(self, server: Server, side: Side, tracing: Tracing) -> None:
         self._server = server if side == "legacy" else TracedServer(server)
@@ -66,7 +67,7 @@ class TracedCopyServer:
         self._tracing = tracing
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Serve a copy in a trace of its own; CURRENT is the request that it copies."""
+        """Serve a copy in a separate trace. CURRENT is the request that it copies."""
         copied = CURRENT.get()
         if copied is None:
             return await self._server.serve(inbound, decision)

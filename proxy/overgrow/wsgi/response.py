@@ -41,7 +41,7 @@ _HOP_BY_HOP = CONNECTION_HEADERS | {b"trailer"}
 
 
 class ProtocolViolation(Exception):
-    """The app violated PEP 3333 so that there is no response to pass on."""
+    """The app violated PEP 3333, and there is no response to pass on."""
 
 
 class WsgiResponse:

@@ -1,4 +1,4 @@
-"""What `overgrow data guard` writes: table_guard.py with the owners of data.yaml, and two lines in env.py.
+"""Makes what `overgrow data guard` writes: table_guard.py with the owners from data.yaml, and two lines in env.py.
 
 Pure, except for finding and reading the folder of the migrations. The guard itself is table_guard.py of this package,
 copied as text, so that the team's migrations need nothing of Overgrow.
@@ -22,7 +22,7 @@ _USUAL_FOLDERS = ("migrations", "alembic")  # Flask-Migrate's, and Alembic's own
 
 
 class GuardError(Exception):
-    """The guard cannot be written: what and why, and the fix."""
+    """The guard cannot be written. The error has the reason and the fix."""
 
     def __init__(self, what: str, fix: str) -> None:
         super().__init__(what)
@@ -32,7 +32,7 @@ class GuardError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GuardFile:
-    """One file of the guard: what it holds now (None: it is not there), and what it should hold."""
+    """One file of the guard: its present content (None: it does not exist), and the content that it should have."""
 
     path: Path
     before: str | None
@@ -45,7 +45,7 @@ class GuardFile:
 
 
 def owners_of(declaration: DataDeclaration) -> dict[str, str]:
-    """Return the owner of each table; a table that another one comes from is legacy's unless it says otherwise."""
+    """Return the owner of each table. If another table comes from a table, that table is legacy's by default."""
     owners = {table.name: table.owner for table in declaration.tables.values()}
     for table in declaration.moves:
         owners.setdefault(table.source or "", "legacy")
@@ -62,7 +62,10 @@ def render_guard(owners: Mapping[str, str]) -> str:
 
 
 def guard_env(text: str, where: str) -> str:
-    """Return the text of env.py with the guard around Alembic's context; raise GuardError if there is no place."""
+    """Return the text of env.py with the guard around Alembic's context.
+
+    If there is no place for it, raise GuardError.
+    """
     try:
         body = ast.parse(text).body
     except SyntaxError as error:
@@ -97,7 +100,7 @@ def _context_imports(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, str]]:
 
 
 def _last_import_line(body: list[ast.stmt], statement: ast.stmt) -> int:
-    """Return the line after which the guard begins: the end of the imports that `statement` belongs to."""
+    """Return the line after which the guard begins: the end of the block of imports that contains `statement`."""
     last = statement
     for each in body[body.index(statement) + 1 :]:
         if not isinstance(each, ast.Import | ast.ImportFrom):
@@ -107,7 +110,10 @@ def _last_import_line(body: list[ast.stmt], statement: ast.stmt) -> int:
 
 
 def find_migrations(folder: Path) -> Path:
-    """Return the folder of the migrations below the folder of data.yaml; raise GuardError if there is none, or several."""
+    """Return the folder of the migrations below the folder of data.yaml.
+
+    If there is none or several, raise GuardError.
+    """
     found = [each for each in dict.fromkeys(_candidates(folder)) if (each / ENV_FILE).is_file()]
     if len(found) == 1:
         return found[0]
@@ -129,7 +135,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
 
 
 def _script_location(ini: Path) -> Path | None:
-    """Return the folder that an alembic.ini names; Flask-Migrate's names none, as it lies in the folder itself."""
+    """Return the folder that an alembic.ini names. If it names none, as with Flask-Migrate, return its own folder."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(ini.read_text("utf-8"))
@@ -143,7 +149,7 @@ def _script_location(ini: Path) -> Path | None:
 
 
 def plan_guard(migrations: Path, declaration: DataDeclaration) -> tuple[GuardFile, GuardFile]:
-    """Return what both files hold and should hold."""
+    """Return both files with their present content and the content that they should have."""
     env = migrations / ENV_FILE
     try:
         text = env.read_text("utf-8")

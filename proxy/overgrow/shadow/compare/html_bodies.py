@@ -54,7 +54,7 @@ class _HtmlTreeComparer:
     def are_equal_nodes(self, control: Node, candidate: Node) -> bool:
         """Return whether two nodes are equal.
 
-        A node that both trees share equals itself, so that its children are not examined.
+        If both trees share a node, its children need not be examined.
         """
         if control is candidate:
             return True

@@ -48,7 +48,7 @@ def _part_json(part: Part, *, covered: bool) -> dict[str, Any]:
 
 
 def preview_json(preview: RulePreview) -> dict[str, Any]:
-    """Return the differences that new rules would hide. `covers` includes those of the group itself."""
+    """Return the differences that new rules would hide. `covers` includes the differences of the group itself."""
     hidden = [one for each in preview.covers for one in each.hidden]
     return {
         "group": preview.target.key,

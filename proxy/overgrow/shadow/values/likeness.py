@@ -243,7 +243,7 @@ def _piece_placeholder(found: re.Match[str]) -> str:
 def characters_to_read(control: object, candidate: object) -> int:
     """Return how many characters `likeness_of` reads of two values.
 
-    0 if one of them is not a text, or is too long to be read.
+    The result is 0 if one of them is not a text, or is too long to be read.
     """
     if not (isinstance(control, str) and isinstance(candidate, str)):
         return 0

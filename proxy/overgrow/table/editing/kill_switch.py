@@ -32,7 +32,7 @@ from overgrow.table.state_dir import login_name
 
 
 class KillResult(NamedTuple):
-    """The kill file that was created. `refused` has the failed attempts at other places before that, as `PATH: REASON`.
+    """The kill file that was created. `refused` lists the places where it could not be created, as `PATH: REASON`.
 
     `unrecorded` says why the history does not have the kill yet; None if it does.
     """
