@@ -5,12 +5,13 @@
 FROM python:3.13-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY requirements/build.txt requirements/migrated.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/extras.txt requirements/migrated.txt requirements/runtime.txt requirements/
 RUN python -m venv /opt/build
 RUN python -m venv /opt/overgrow
 RUN /opt/build/bin/python -m pip install --require-hashes -r requirements/build.txt
 RUN /opt/overgrow/bin/python -m pip install --require-hashes -r requirements/runtime.txt
 RUN /opt/overgrow/bin/python -m pip install --require-hashes -r requirements/migrated.txt
+RUN /opt/overgrow/bin/python -m pip install --require-hashes -r requirements/extras.txt
 COPY pyproject.toml LICENSE ./
 COPY proxy proxy
 RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist .
