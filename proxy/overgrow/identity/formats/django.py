@@ -30,6 +30,7 @@ _HASH_SALT = b"django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash
 _COOKIE_SECRET = b"django.http.cookies"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TIME = re.compile(rb"[0-9A-Za-z]{1,11}")
+_ESCAPE = re.compile(rb"\\(?:([0-3][0-7][0-7])|(.))", re.DOTALL)
 _SESSION_KEY = re.compile(r"[A-Za-z0-9]{8,40}", re.ASCII)
 
 
@@ -87,6 +88,18 @@ def is_current_password(session: Session, password: str, secrets: Sequence[bytes
     if not isinstance(given, str) or not given.isascii():
         return False
     return is_signed_by(given.encode(), secrets, lambda secret: _password_hash(password, secret))
+
+
+def unquote(value: bytes) -> bytes:
+    """A cookie as Django reads it: it quotes values with characters such as `@` when it sends them."""
+    if len(value) < 2 or not (value.startswith(b'"') and value.endswith(b'"')):
+        return value
+    return _ESCAPE.sub(_unescape, value[1:-1])
+
+
+def _unescape(found: re.Match[bytes]) -> bytes:
+    octal = found[1]
+    return chr(int(octal, 8)).encode() if octal else found[2]
 
 
 def is_session_key(text: str) -> bool:

@@ -45,21 +45,29 @@ def key_id_of(token: bytes) -> str | Refusal | None:
     return key_id if key_id is None or isinstance(key_id, str) else Refusal("malformed")
 
 
-def read_token(
-    token: bytes, keys: Sequence[Key], rules: JwtRules, now_s: float
-) -> Claims | Refusal:
-    """The claims of a token that one of the keys has signed."""
+def verify(token: bytes, keys: Sequence[Key], rules: JwtRules) -> Claims | Refusal:
+    """The claims of a token that one of the keys has signed, at whatever time it is valid."""
     if len(token) > MAX_COOKIE_BYTES:
         return Refusal("too-large")
     refusal = Refusal("unknown-key")
     for key in keys:
         claims = _claims_by(key, token, rules)
         if not isinstance(claims, Refusal):
-            return _refusal_by_time(claims, rules, now_s) or claims
+            return claims
         refusal = claims
         if refusal.reason != "bad-signature":
             return refusal
     return refusal
+
+
+def refusal_by_time(claims: Claims, rules: JwtRules, now_s: float) -> Refusal | None:
+    """Why a token is not valid now; None if it is."""
+    expires, begins = claims["exp"], claims.get("nbf", 0)
+    if not (_is_number(expires) and _is_number(begins)):
+        return Refusal("malformed")
+    if now_s >= expires + rules.leeway_s:
+        return Refusal("expired")
+    return Refusal("not-yet-valid") if now_s < begins - rules.leeway_s else None
 
 
 def _claims_by(key: Key, token: bytes, rules: JwtRules) -> Claims | Refusal:
@@ -84,15 +92,6 @@ def _claims_by(key: Key, token: bytes, rules: JwtRules) -> Claims | Refusal:
         return Refusal(
             next((why for kind, why in _REASONS if isinstance(error, kind)), "malformed")
         )
-
-
-def _refusal_by_time(claims: Claims, rules: JwtRules, now_s: float) -> Refusal | None:
-    expires, begins = claims["exp"], claims.get("nbf", 0)
-    if not (_is_number(expires) and _is_number(begins)):
-        return Refusal("malformed")
-    if now_s >= expires + rules.leeway_s:
-        return Refusal("expired")
-    return Refusal("not-yet-valid") if now_s < begins - rules.leeway_s else None
 
 
 def _is_number(value: Any) -> bool:

@@ -97,6 +97,7 @@ class DjangoSessions:
         return user_in(lookup_in(session), self.keys, "django")
 
     def _cookie_session(self, value: bytes, now_s: float) -> Session | Refusal:
+        value = django.unquote(value)
         session = django.read_cookie_session(value, self.secrets, now_s, self.lifetime_s)
         if session != Refusal("bad-signature"):
             return session

@@ -6,6 +6,7 @@ the statement that renews a session writes to the database.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from sqlalchemy.pool import QueuePool
 from overgrow.identity.reader import StoreAway
 
 MAX_ROWS = 500
+_MYSQL_UNKNOWN = frozenset({1054, 1064, 1142, 1143, 1146})  # column, syntax, rights, table
 WAIT_S = 2
 Row = Mapping[str, Any]
 _MILLISECONDS_FROM = 1e11  # a number above is in milliseconds: in seconds it would be the year 5138
@@ -137,7 +139,7 @@ def _with_known_driver(url: sqlalchemy.URL) -> sqlalchemy.URL:
 
 def _sentence(error: Exception) -> str:
     """Describe an error without any part of an address: the text of the driver may quote one."""
-    if isinstance(error, sqlalchemy.exc.OperationalError | OSError):
+    if isinstance(error, sqlalchemy.exc.OperationalError | OSError) and not _is_of_query(error):
         return "the database does not answer"
     if isinstance(error, ImportError | sqlalchemy.exc.NoSuchModuleError):
         return "the driver of the database is not installed"
@@ -146,3 +148,11 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, sqlalchemy.exc.TimeoutError):
         return "all connections to the database are busy"
     return f"the database refuses the query ({type(error).__name__})"
+
+
+def _is_of_query(error: Exception) -> bool:
+    """Whether an operational error is about the query: SQLite and MySQL have no other kind for an unknown table."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.OperationalError):
+        return cause.sqlite_errorcode == sqlite3.SQLITE_ERROR
+    return bool(cause is not None and cause.args and cause.args[0] in _MYSQL_UNKNOWN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import zlib
+from http.cookies import SimpleCookie
 
 import pytest
 from hypothesis import given
@@ -123,6 +124,18 @@ def test_a_plain_signed_cookie_is_read_by_either_salt():
     ]
 
     assert found == ["1:x", "1"]
+
+
+@pytest.mark.parametrize("text", ["ann@example.com:1xocE4:x", 'a "b"; \\x', "Zo\u00eb, x", "plain"])
+def test_a_cookie_that_django_quoted_is_unquoted(text):
+    sent = SimpleCookie({"who": text})["who"].coded_value  # what Django uses
+
+    assert text == django.unquote(sent.encode()).decode()
+
+
+@pytest.mark.parametrize("value", [b"", b'"', b'""', b'"\\"', b'"\\400"', b'a"', b'"\\1"'])
+def test_no_quoting_makes_the_django_reader_raise(value):
+    assert isinstance(django.unquote(value), bytes)
 
 
 @pytest.mark.parametrize(
