@@ -91,7 +91,7 @@ def names_login(value: bytes) -> bool:
 def _hide_quoted(quoted: re.Match[bytes]) -> bytes:
     """Return a blank in place of a quoted string.
 
-    If the quote has no end, keep its text, because it must not hide a scheme.
+    If the quote is still open at the end, keep its text, so that it hides no scheme.
     """
     return b" " if quoted[1] == b'"' else b" " + quoted[0][1:]
 

@@ -55,7 +55,7 @@ class RouteRow:
     def flip_name(self) -> str | None:
         """The name by which the route is flipped: its own name or group:NAME.
 
-        None if the table does not have the route.
+        It is None if the table does not have the route.
         """
         if self.route is None:
             return None
@@ -147,7 +147,7 @@ def marks_of(row: RouteRow) -> Iterator[str]:
 def way_back_of(route: Route) -> str | None:
     """Return the argument of a flip of this route to legacy: its name, or group:NAME.
 
-    None if the route is completely on legacy already, or cannot go back.
+    Return None if the route is completely on legacy already, or cannot go back.
     """
     if not route.reversible or (route.target == "legacy" and not route.canary):
         return None

@@ -122,7 +122,7 @@ class AdminView(Protocol):
     def route_of(self, method: str, path: str) -> str | None:
         """Return the name of the route that takes a request without headers and query.
 
-        None if the request is unrouted.
+        Return None if the request is unrouted.
         """
 
     @property

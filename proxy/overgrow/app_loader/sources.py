@@ -55,7 +55,7 @@ class ImportedSources:
     def describe_change(self) -> str | None:
         """Return a sentence that says when the app was imported and which file has changed since.
 
-        None if all files are unchanged.
+        Return None if all files are unchanged.
         """
         found = self.find_changed()
         if found is None:

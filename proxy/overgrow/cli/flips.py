@@ -216,7 +216,7 @@ def _note_unrecorded(why: str | None) -> None:
 
 
 def _fail_unseen_kill(call: Invocation, made: KillResult) -> None:
-    """Fail, because no running front door uses the state folder of the kill file and so none has seen the file.
+    """Fail: no front door that uses the state folder of the kill file is running.
 
     If the kill file is in a temporary folder, remove it, because no front door looks for it there.
     """

@@ -201,7 +201,7 @@ def _check_options(call: Invocation, legacy: str | None, app: str | None) -> Ini
 def _legacy_that_runs(call: Invocation) -> str | None:
     """Return the legacy URL of the last-good table, which a front door started with --legacy writes.
 
-    None if there is none.
+    Return None if there is none.
     """
     with file_deadline(call):
         kept = read_last_good(call.state_wanted)

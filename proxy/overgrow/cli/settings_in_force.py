@@ -118,7 +118,7 @@ def publish_settings(
 def read_published_settings(state: Path, pid: int) -> dict[str, Any] | None:
     """Return the report of the front door whose master has the process id `pid`.
 
-    None if there is no readable report of it.
+    Return None if there is no readable report of it.
     """
     try:
         report = json.loads((state / REPORT).read_bytes())

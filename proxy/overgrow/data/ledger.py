@@ -127,7 +127,7 @@ def write_state(connection: Connection, table: str, **changes: Any) -> None:
 def advance_fill(connection: Connection, table: str, holder: str, **changes: Any) -> str | None:
     """Change the line of a table for the process that copies it; return what this process should do.
 
-    None if another process has taken over: then nothing was changed.
+    It is None if another process has taken over: then nothing was changed.
     """
     is_ours = (_MOVES.c.table_name == table) & (_MOVES.c.fill_holder == holder)
     if not connection.execute(update(_MOVES).where(is_ours).values(**changes)).rowcount:

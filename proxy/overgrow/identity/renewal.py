@@ -19,7 +19,7 @@ MAX_ATTRIBUTES_BYTES = 1024
 class CookieAttributes(NamedTuple):
     """The attributes of a cookie as legacy sends them, and its lifetime in seconds.
 
-    None if it lasts until the browser ends.
+    It is None if it lasts until the browser ends.
     """
 
     kept: tuple[bytes, ...]
@@ -45,7 +45,7 @@ class CookieRenewals:
     def line_for(self, name: bytes, value: bytes, now_s: float, *, is_new: bool) -> bytes | None:
         """Return the value of Set-Cookie that renews a cookie.
 
-        None if legacy was never seen to renew it. None also if nothing needs renewal: the value is the same,
+        Return None if legacy was never seen to renew it. None also if nothing needs renewal: the value is the same,
         and the cookie lasts until the browser ends.
         """
         known = self._attributes.get(name)

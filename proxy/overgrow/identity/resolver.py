@@ -183,7 +183,10 @@ class Resolver:
         ]
 
     async def resolve(self, head: Head) -> Subject:
-        """Return the user of a request. None if nobody is signed in; Unavailable if the user cannot be known now."""
+        """Return the user of a request.
+
+        None means that nobody is signed in. Unavailable means that the user cannot be identified now.
+        """
         now_s, unavailable = self._clock(), None
         for state in self._states:
             outcome = await self._outcome_of(state, head, now_s)

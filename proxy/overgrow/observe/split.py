@@ -62,7 +62,7 @@ class RouteSplit:
     def share(self) -> float | None:
         """Migrated's share, in percent, of the requests that the two sides served.
 
-        None if there were no such requests.
+        It is None if there were no such requests.
         """
         return _share(self.legacy.requests, self.migrated.requests)
 

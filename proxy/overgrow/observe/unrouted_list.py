@@ -48,7 +48,7 @@ class UnroutedRow(NamedTuple):
     def route_lines(self) -> str | None:
         """The entry for `routes:` that takes these requests and leaves them on legacy.
 
-        None if no rule can express them.
+        It is None if no rule can express them.
         """
         try:
             parse_rule(self.template)

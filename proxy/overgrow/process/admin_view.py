@@ -87,7 +87,7 @@ class ProcessView:
     def route_of(self, method: str, path: str) -> str | None:
         """Return the name of the route that takes a request without headers and query.
 
-        None if the request is unrouted.
+        Return None if the request is unrouted.
         """
         head = Head(method, b"", (), "", "", "http", "")
         route = self._live.matcher.match_path(path, head)
@@ -114,7 +114,7 @@ class ProcessView:
     def server(self) -> Mapping[str, Any] | None:
         """The version, the master's pid and the start time of this front door.
 
-        None if another server runs the front door.
+        It is None if another server runs the front door.
         """
         control = self._app.control
         if control is None:

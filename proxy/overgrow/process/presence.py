@@ -163,7 +163,7 @@ class Presence:
 
 
 def _consume_error(look: asyncio.Future[Any]) -> None:
-    """Retrieve the error of a read that nobody waits for, so that asyncio does not log it."""
+    """Retrieve the error of an abandoned read, so that asyncio does not log the error."""
     if not look.cancelled():
         look.exception()
 

@@ -64,7 +64,7 @@ class RequestHistory:
 
     @property
     def problem(self) -> str | None:
-        """Why the history is not stored. None if it is stored, or if another worker records."""
+        """Why the history is not stored. It is None if it is stored, or if another worker records."""
         return self._unusable or (self._writer.problem if self._writer is not None else None)
 
     async def run(self) -> None:

@@ -42,7 +42,7 @@ class SourceWatch:
     def find_change(self, app: str | None) -> str | None:
         """Return a text on what has changed since the last reload.
 
-        None if everything is the same, or if files still change. A change is returned once, as soon as two
+        Return None if everything is the same, or if files still change. A change is returned once, as soon as two
         scans in a row have the same result.
         """
         found = SourceState(scan_sources(self._folder), app)

@@ -77,7 +77,7 @@ class BreakerServer:
 def judge_reply(reply: Reply, side: Side, *, slow: bool) -> Judgement | None:
     """Return the judgement on the side that follows from a response.
 
-    None if the response says nothing about the side.
+    Return None if the response says nothing about the side.
     """
     failure = reply.failure
     if failure is not None and (failure.party != side or failure.stage == "queue"):

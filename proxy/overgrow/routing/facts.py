@@ -136,7 +136,7 @@ def header_values(headers: Headers, name: bytes) -> Iterator[bytes]:
 def trusted_header_values(head: Head, name: bytes) -> Iterator[bytes]:
     """Yield every value of the header `name` (lower case).
 
-    If only trusted peers may send the header, and the peer is not trusted, yield nothing.
+    If an untrusted peer sends a header that is reserved for trusted peers, yield nothing.
 
     Routes and cohorts must not depend on an X-Forwarded-* header that is hidden from both sides.
     """

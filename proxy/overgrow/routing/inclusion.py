@@ -150,7 +150,7 @@ def _contains(one: CharClass, character: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _plain_path_language() -> _Language:
-    """Return the paths whose segments, except perhaps the last, are not empty.
+    """Return the paths in which only the last segment may be empty.
 
     People understand examples of this kind.
     """
@@ -226,7 +226,7 @@ def _has_bounded_number_in_text(segments: Sequence[Segment]) -> bool:
 def _find_shortest(within: list[_Language], outside: list[_Language]) -> str | None:
     """Return the shortest text that every language of `within`, and no language of `outside`, contains.
 
-    None if there is none.
+    Return None if there is none.
     """
     blocks = _CharacterClasses([one for each in (*within, *outside) for one in each.all_classes()])
     everybody = [*within, *outside]

@@ -184,7 +184,7 @@ class Matcher:
         self.path_but_for_case = path_reader_but_for_case(table)
 
     def match(self, head: Head) -> Route | None:
-        """Return the route that takes the request. None if no route takes it, so that it goes to legacy by default.
+        """Return the route that takes the request. Return None if no route takes it, so that it goes to legacy by default.
 
         For an ambiguous path the result is None, too: `decide` handles such paths.
         """

@@ -53,7 +53,7 @@ def _tokens_in(head: Head) -> Iterator[bytes]:
 def _side_of_token(token: bytes, secret: bytes, now_s: float, route: bytes) -> Side | None:
     """Return the side that a token names.
 
-    None if the token is forged, expired, valid for too long, or for another route.
+    Return None if the token is forged, expired, valid for too long, or for another route.
     """
     parts = _TOKEN.fullmatch(token)
     if parts is None or parts["route"] not in (b"*", route):

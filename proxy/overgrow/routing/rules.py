@@ -57,7 +57,7 @@ def acceptor(segments: tuple[Segment, ...]) -> Accepts:
 def _simple_acceptor(converter: Converter) -> Accepts | None:
     """Return a test for one variable that is faster than a regular expression.
 
-    None if only a regular expression works.
+    Return None if only a regular expression works.
     """
     if converter.kind == "any":
         return frozenset(converter.items).__contains__

@@ -130,7 +130,7 @@ def address_text(sock: socket.socket) -> str:
 def assign_listeners(passed: Sequence[PassedSocket], admin_address: str) -> PassedSockets:
     """Assign each socket to a listener: by the socket's name, else by its address.
 
-    A socket that has neither the admin listener's name nor its address is the public one.
+    Any socket other than the admin listener's is the public one.
 
     Raises:
         ActivationError: two sockets could be the same listener.

@@ -169,7 +169,7 @@ def find_half_written(config: Path, state: Path, env: Mapping[str, str]) -> Prob
 
 
 def read_last_good_in_time(state: Path) -> LastGood | None:
-    """Return the last table that took effect. None if there is none, or if the file system does not answer."""
+    """Return the last table that took effect. Return None if there is none, or if the file system does not answer."""
     try:
         return within(ANSWER_S, state / LAST_GOOD, partial(read_last_good, state))
     except OSError:

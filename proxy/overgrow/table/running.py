@@ -53,7 +53,7 @@ def find_described_pid(state: Path) -> int | None:
 def find_admin(state: Path) -> str | None:
     """Return the address of the admin listener that the running front door's master wrote into its lock file.
 
-    None if unknown.
+    Return None if unknown.
     """
     found = re.search(r", admin (\S+)$", _read_description(state))
     # Port 0 is any: which one it became stands in the line that serve printed.

@@ -121,7 +121,7 @@ def _surprising_number(text: str) -> str | None:
 
 
 def nearest_word(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most similar to a word, ignoring case. None if no word is similar."""
+    """Return the known word that is most similar to a word, ignoring case. Return None if no word is similar."""
     folded = {one.lower(): one for one in known}
     close = get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None

@@ -180,7 +180,7 @@ def per_second(row: RouteRow) -> float:
 def error_difference(row: RouteRow) -> float | None:
     """Return by how many percentage points migrated fails more often than legacy.
 
-    None if one of them had no requests.
+    Return None if one of them had no requests.
     """
     legacy, migrated = (row.recent.get((side, MINUTES)) for side in SIDES)
     if legacy is None or migrated is None:

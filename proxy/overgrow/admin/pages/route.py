@@ -219,7 +219,7 @@ def steps_of(row: RouteRow) -> list[dict[str, Any]]:
 def plan_json(view: AdminView, row: RouteRow, to: str) -> dict[str, Any] | None:
     """Return what the flip of the link would do, before anybody makes it.
 
-    None if the link asks for no flip, or if the table does not have the route.
+    Return None if the link asks for no flip, or if the table does not have the route.
     """
     if not to or row.flip_name is None:
         return None

@@ -246,7 +246,7 @@ def _group_verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
 
 
 def _undecided_note(paths: set[str]) -> list[str]:
-    """Return a note on open paths with a new rule: the rule cannot be applied to pairs without stored values."""
+    """Return a note on open paths with a new rule that cannot be applied, because the store lacks the values."""
     note = (
         f"Pairs found before stay open: too little of {', '.join(sorted(paths))} is stored to apply the "
         "rule to them. It applies to new pairs; overgrow shadow restart deletes the old ones."

@@ -251,7 +251,7 @@ def _set_outcome_in_loop(
 
 
 def _consume_error(lookup: asyncio.Future[Any]) -> None:
-    """Retrieve the error of a look-up that nobody awaits, so that asyncio does not log it."""
+    """Retrieve the error of an abandoned look-up, so that asyncio does not log the error."""
     if not lookup.cancelled():
         lookup.exception()
 

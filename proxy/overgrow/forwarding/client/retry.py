@@ -27,7 +27,7 @@ class Attempt(NamedTuple):
 
 
 def may_retry(attempt: Attempt, error: BaseException) -> bool:
-    """Whether a request may be sent once more: it got no response, and a second sending has no further effect."""
+    """Whether a request may be sent once more: it got no response, and sending it twice has the same effect as once."""
     if not isinstance(error, LOST_CONNECTION):
         return False  # a limit or a fault in what came: it would happen again
     if not attempt.was_reused:

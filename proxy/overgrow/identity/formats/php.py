@@ -36,7 +36,7 @@ def read_session(data: bytes, handler: str) -> PhpSession | Refusal:
 
 
 def value_at(session: PhpSession, path: Sequence[str]) -> object | Refusal:
-    """The value at a path of keys, with texts decoded. None if there is no such path."""
+    """The value at a path of keys, with texts decoded. It is None if there is no such path."""
     value: object = session
     for key in path:
         if value is OBJECT:

@@ -92,7 +92,7 @@ def read_json_object(data: bytes) -> Session | Refusal:
 
 
 def value_at(session: object, path: Iterable[str]) -> object:
-    """The value at a path of keys (`passport.user` has two keys). None if there is no such path."""
+    """The value at a path of keys (`passport.user` has two keys). It is None if there is no such path."""
     value = session
     for key in path:
         if not isinstance(value, Mapping):

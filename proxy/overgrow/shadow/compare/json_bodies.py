@@ -281,7 +281,7 @@ def _have_compatible_types(control: object, candidate: object) -> bool:
 
 
 def unique_member_values(items: Iterable[object], key: str) -> list[object] | None:
-    """Return the value of a member in every item. None if an item lacks the member or two values are equal."""
+    """Return the value of a member in every item. Return None if an item lacks the member or two values are equal."""
     values: list[object] = []
     for item in items:
         if not isinstance(item, dict) or type(item.get(key)) not in _KEY_TYPES:

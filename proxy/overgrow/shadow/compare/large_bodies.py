@@ -44,7 +44,7 @@ def _fingerprint_of_sent_body(response: ResponseSnapshot) -> Fingerprint:
 
 
 def _fingerprint_of_unpacked_body(response: ResponseSnapshot) -> Fingerprint | None:
-    """Return the fingerprint of a body without its content codings. None if the codings cannot be removed."""
+    """Return the fingerprint of a body without its content codings. Return None if the codings cannot be removed."""
     if response.fingerprint is not None:
         return None if content_codings_of(response) else response.fingerprint
     content = unpack_body(response)

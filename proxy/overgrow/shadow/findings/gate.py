@@ -144,7 +144,7 @@ def _safe_inverse(value: float) -> float:
 
 
 def coverage_of_request_shapes(shapes: Sequence[ShapeCounts]) -> float | None:
-    """Return the share of served requests whose shape was compared. None if no served requests were counted."""
+    """Return the share of served requests whose shape was compared. Return None if no served requests were counted."""
     served = sum(shape.served for shape in shapes)
     if not served:
         return None

@@ -161,7 +161,7 @@ def _places_by_path_shape(
 def _belongs_to_unordered_items(
     shape: str, findings: list[Finding], present: Mapping[str, list[str]], rules: Rules
 ) -> bool:
-    """Return whether the shape belongs to items without names in an array without a fixed order.
+    """Return whether the shape belongs to unnamed items of an array whose order may vary.
 
     An index does not identify such an item, so that a rule for one index would in effect apply to all items.
     """
@@ -183,7 +183,7 @@ def _build_variation_with_places(
 
 
 def is_storable_path(place: str) -> bool:
-    """Return whether a place may be stored. No step of its path, except for indexes, may look like data."""
+    """Return whether a place may be stored. The steps of its path, apart from indexes, must look like names."""
     return is_showable_path_shape(path_shape_of(place))
 
 

@@ -255,7 +255,7 @@ def _differing_piece_reasons(findings: list[Finding]) -> set[str]:
 def _timestamp_bound_s(finding: Finding) -> int | None:
     """Return the bound in seconds that covers two timestamps.
 
-    None if the values are not timestamps or too far apart.
+    Return None if the values are not timestamps or too far apart.
     """
     gap_s = seconds_between(finding.control, finding.candidate)
     if gap_s is None:

@@ -179,7 +179,10 @@ def find_migrated_only_noise(noise: NoiseFigures) -> tuple[MigratedOnlyNoise, ..
 
 
 def _propose_rule(path: str, variation: PathVariation) -> RuleProposal | None:
-    """Return the proposal for one path, with the first comparator that explains enough pairs. None if there is none."""
+    """Return the proposal for one path, with the first comparator that explains enough pairs.
+
+    Return None if no comparator does.
+    """
     if reason_not_a_path(path):
         return None
     how, explained = _narrowest_comparator(path, variation)
@@ -320,7 +323,10 @@ _INDEX = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[\d+\]|{KEYED_STEP})')  # a key in qu
 
 
 def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, PathVariation]]:
-    """Yield (path, figures). Together the paths cover all noisy places of a shape, and no place that never differs."""
+    """Yield (path, figures).
+
+    Together the paths cover exactly the noisy places of a shape, and leave out the places that never differ.
+    """
     if "[*]" not in shape:
         yield shape, whole
         return

@@ -69,7 +69,7 @@ class _Comparator:
     def why_misplaced_at(self, path: str) -> tuple[str, str] | None:
         """Return why the comparator can never allow anything at a path, and the fix.
 
-        None if it can allow something there.
+        Return None if it can allow something there.
         """
         if path in _WHOLES:
             return f"{self} applies to values only", "Write how: ignore."
@@ -86,7 +86,7 @@ class _ArrayComparator(_Comparator):
     def why_misplaced_at(self, path: str) -> tuple[str, str] | None:
         """Return why the comparator can never allow anything at a path, and the fix.
 
-        None if it can allow something there.
+        Return None if it can allow something there.
         """
         if not path.startswith("$"):
             fix = "Arrays are compared in JSON only; their paths begin with $."
@@ -215,7 +215,7 @@ class TimestampWithin(_Comparator):
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:
         """Return the comparator with the smallest bound in ROUND_BOUNDS_S that covers all gaps.
 
-        None if a gap is unknown.
+        Return None if a gap is unknown.
         """
         if not all(map(has_comparable_types, parts)):
             return None

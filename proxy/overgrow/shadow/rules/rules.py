@@ -199,7 +199,7 @@ class Rules:
     def pairing_comparator_at(self, path: str) -> Unordered | KeyedBy | None:
         """Return the comparator by which a rule pairs the items of the array at a path.
 
-        None if there is no such rule.
+        Return None if there is no such rule.
         """
         rule = self._find_pairing_rule_at(path)
         return rule.how if rule is not None and isinstance(rule.how, Unordered | KeyedBy) else None

@@ -37,7 +37,7 @@ _MIN_GAP, _MAX_GAP = Decimal("1e-300"), Decimal("1e300")  # smaller ones are zer
 
 
 def round_up_gap(gap: Decimal) -> float | None:
-    """Return a distance rounded up to two digits. None if the distance is larger than any tolerance."""
+    """Return a distance rounded up to two digits. Return None if the distance is larger than any tolerance."""
     if gap >= _MAX_GAP:
         return None
     return float(_TWO_DIGITS.plus(max(gap, _MIN_GAP))) if gap else 0.0

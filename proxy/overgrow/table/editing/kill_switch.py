@@ -108,7 +108,7 @@ def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> Non
 
 
 def kill_file_fix(config: Path) -> str:
-    """Return the fix if a kill file cannot be made, or only at a place where no front door looks for it."""
+    """Return the fix for a kill file that could not be made where the front door looks for it."""
     path = kill_files(config.absolute(), config)[0]
     return f"Create it as a user who is allowed to, or where the folder is kept: touch {path}."
 

@@ -60,7 +60,7 @@ def read_notes(path: Path) -> list[Note]:
 def _parse_note(line: bytes) -> Note | None:
     """Return the note in a line.
 
-    None if the line is something else, because anybody may write any text into a kill file.
+    Return None if the line is something else, because anybody may write any text into a kill file.
     """
     try:
         found = json.loads(line)

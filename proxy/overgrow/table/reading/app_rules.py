@@ -91,7 +91,7 @@ class AppRules:
     ) -> FieldError | None:
         """Return what the app lacks to serve a route with this path or prefix and these methods.
 
-        None if it can serve it.
+        Return None if it can serve it.
         """
         if self._rules is None or self.is_asgi(path, prefix):
             return None

@@ -107,7 +107,7 @@ def parse(
 
 
 def find_app_name(text: bytes, env: Mapping[str, str]) -> str | None:
-    """Return the value of `app`, even if other fields are wrong. None if there is no `app`.
+    """Return the value of `app`, even if other fields are wrong. Return None if there is no `app`.
 
     The text before the routes is parsed first, because `app` is usually there, and routes are long.
     """
@@ -125,7 +125,7 @@ def _find_app(text: bytes, env: Mapping[str, str]) -> str | None:
 
 
 def find_dev_legacy(text: bytes, env: Mapping[str, str]) -> str | None:
-    """Return the command of `dev.legacy`, even if other fields are wrong. None if there is no such command."""
+    """Return the command of `dev.legacy`, even if other fields are wrong. Return None if there is no such command."""
     node = _find_top_node(text, "dev")
     if node is None:
         return None

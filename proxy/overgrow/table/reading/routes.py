@@ -147,7 +147,7 @@ def _describe_node(node: Node) -> str:
 def _field_that_needs_app(values: Mapping[str, Any]) -> str | None:
     """Return the field that sends clients to migrated, so that the app must serve the route.
 
-    None if there is no such field.
+    Return None if there is no such field.
     """
     target = values.get("target")
     if target == "migrated":
