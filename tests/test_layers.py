@@ -37,6 +37,7 @@ TOOLS = frozenset(
         "overgrow.yaml_file",
         "overgrow.caches",
         "overgrow.files",
+        "overgrow.legacy_calls",
         "overgrow.slow_clients",
     }
 )
@@ -115,6 +116,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.http": word(),
     "overgrow.routing": word(),
     "overgrow.files": tool(),
+    "overgrow.legacy_calls": tool(),
     "overgrow.app_types": tool(),
     "overgrow.transports": tool(),
     "overgrow.durations": tool(),

@@ -44,6 +44,7 @@ from overgrow.forwarding.forwarder import Forwarder
 from overgrow.forwarding.outcomes import LegacyOutcome
 from overgrow.forwarding.probe import probe_legacy
 from overgrow.forwarding.tunnel.upgrader import Upgrader
+from overgrow.legacy_calls import LegacyCalls, LegacyDoor
 from overgrow.path.error_pages import ErrorPages
 from overgrow.path.frontdoor import Collaborators, FrontDoor, SingleServerApp, read_head
 from overgrow.path.identifying import IdentifyingServer, decide_for_user
@@ -390,6 +391,7 @@ class Overgrow:
         self._forwarder = Forwarder(
             lambda: self.live.matcher.table, transports, self._spool, self._note_cookie
         )
+        self._legacy_door = LegacyDoor(self._forwarder, self._count_legacy_call)
         inner = team.flask.wsgi_app if team.flask else failing_app(team.why)
         served = (
             inner if team.flask is None or not settings.debugger else wrap_with_debugger(team.flask)
@@ -431,6 +433,7 @@ class Overgrow:
             spool=self._spool,
             max_body_bytes=lambda: team.flask.config["MAX_CONTENT_LENGTH"] if team.flask else None,
             disconnect_error=FlaskClientDisconnected,
+            legacy_door=self._legacy_door,
         )
 
     def _front_door(self) -> FrontDoor:
@@ -563,6 +566,11 @@ class Overgrow:
         if self._worker is not None:
             self._worker.count(name)
 
+    def _count_legacy_call(self, route: str, status: int) -> None:
+        """Count a call of legacy by a view."""
+        if self._worker is not None:
+            self._worker.count_legacy_call(route, status)
+
     def _note_cookie(self, head: Head, line: bytes) -> None:
         """Note that legacy sets a cookie: perhaps the session of a user whom the front door knows."""
         self.identification.note_cookie(head, line)
@@ -678,6 +686,12 @@ class Overgrow:
     async def identify(self, head: Head, decision: Decision) -> tuple[Decision, Headers]:
         """Decide an undecided request when its user is known, for the mount; return the session's new cookies too."""
         return await decide_for_user(self.identification, head, decision)
+
+    def legacy_calls(
+        self, head: Head, decision: Decision, loop: asyncio.AbstractEventLoop
+    ) -> LegacyCalls:
+        """Return the calls of legacy for a request that the mount gives to the app."""
+        return LegacyCalls(self._legacy_door, loop, head, decision)
 
     def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
         """Return the headers of a response that the mount relays itself, and the headers that the front door adds to them."""

@@ -8,10 +8,11 @@ for every request.
 
 from __future__ import annotations
 
+import asyncio
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from overgrow.app_types import Environ, Scope, StartResponse, WsgiApp
 from overgrow.embedded.background_loop import (
@@ -32,10 +33,17 @@ from overgrow.embedded.scope import (
 from overgrow.embedded.traced_call import CallTracer, RecordingDoor, TracedApp, TracedDoor
 from overgrow.exchange import Exchange, Failure
 from overgrow.http import is_own_header
+from overgrow.legacy_calls import ENVIRON_KEY, LegacyCalls
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision
 
-Known = tuple[Decision, Headers]  # a decision, and the cookies that renew the session of its user
+
+class DecidedRequest(NamedTuple):
+    """A decision, the cookies that renew the session of its user, and the calls of legacy that its view may make."""
+
+    decision: Decision
+    cookies: Headers = ()
+    calls: LegacyCalls | None = None
 
 
 class MountedFrontDoor(Protocol):
@@ -51,6 +59,12 @@ class MountedFrontDoor(Protocol):
 
     async def identify(self, head: Head, decision: Decision) -> tuple[Decision, Headers]:
         """Return the decision for an undecided request, made when its user is known, and the session's new cookies."""
+        ...
+
+    def legacy_calls(
+        self, head: Head, decision: Decision, loop: asyncio.AbstractEventLoop
+    ) -> LegacyCalls:
+        """Return the calls of legacy that a view may make for a request; they run on `loop`."""
         ...
 
     def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
@@ -108,7 +122,10 @@ class WsgiMount:
         if decision.side == "migrated":
             sanitize_environ(environ, head)
             hand_over_identity(environ, decision)
-            known = decision, cookies
+            environ[ENVIRON_KEY] = calls = self._front_door.legacy_calls(
+                head, decision, background.loop
+            )
+            known = DecidedRequest(decision, cookies, calls)
             if self._tracer is not None:
                 return self._run_traced(self._tracer, environ, start_response, head, known)
             call = MigratedCall(self._front_door, head, known, self._now)
@@ -124,7 +141,7 @@ class WsgiMount:
         environ: Environ,
         start_response: StartResponse,
         head: Head,
-        known: Known,
+        known: DecidedRequest,
     ) -> Iterable[bytes]:
         """Call the app for a migrated request, in a trace of the request."""
         trace = tracer.begin_call(head)
@@ -158,13 +175,13 @@ class MigratedCall:
         self,
         front_door: RecordingDoor,
         head: Head,
-        known: Known,
+        known: DecidedRequest,
         now: Callable[[], tuple[float, float]],
     ) -> None:
         self._front_door = front_door
         self._now = now
         self._head = head
-        self._decision, self._cookies = known
+        self._decision, self._cookies, self._calls = known
         self._started_at, self._began_s = now()
         self._first_byte_s: float | None = None
         self._status = 0
@@ -237,10 +254,13 @@ class MigratedCall:
         first_byte_s = duration_s
         if self._first_byte_s is not None:
             first_byte_s = self._first_byte_s - self._began_s
+        made = self._calls
         self._front_door.record(
             Exchange(
                 self._head,
-                self._decision,
+                self._decision
+                if made is None
+                else self._decision._replace(legacy_calls=made.count),
                 self._status,
                 failure,
                 self._started_at,

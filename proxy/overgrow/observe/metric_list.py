@@ -73,6 +73,9 @@ METRICS: dict[str, MetricInfo] = {
         "Attempts to identify a user, by reader and outcome: known, unavailable, or why nobody is signed in.",
         ("reader", "outcome"),
     ),
+    "overgrow_legacy_calls_total": MetricInfo(
+        "counter", "Calls of legacy by views, by route and legacy's status.", ("route", "status")
+    ),
     "overgrow_shadow_total": MetricInfo(
         "counter",
         "Requests copied to the other side, by verdict.",

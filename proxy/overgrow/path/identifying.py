@@ -42,10 +42,9 @@ class IdentifyingServer:
         """Identify the user, decide, and answer the request. The reply carries the decision."""
         decided, cookies = await decide_for_user(self._resolver, inbound.head, decision)
         reply = await self._servers[decided.side].serve(inbound, decided)
-        if reply.decision is None:
-            reply.decision = decided
-            if decided.side == "migrated":
-                self._note_cookies(inbound.head, reply.headers)
+        reply.decision = reply.decision or decided
+        if reply.decision.side == "migrated":
+            self._note_cookies(inbound.head, reply.headers)
         reply.headers = [*reply.headers, *cookies]
         return reply
 

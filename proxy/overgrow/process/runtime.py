@@ -542,6 +542,10 @@ class WorkerRuntime:
         """Add one to a counter without labels."""
         self._metrics.count(name)
 
+    def count_legacy_call(self, route: str, status: int) -> None:
+        """Count a call of legacy by a view."""
+        self._metrics.add("overgrow_legacy_calls_total", route, str(status))
+
     def count_identity(self, reader: str, outcome: str) -> None:
         """Count an attempt to identify a user."""
         self._metrics.add("overgrow_identity_total", reader, outcome)

@@ -283,6 +283,7 @@ class Decision(NamedTuple):
     identity: Identity | None = (
         None  # the user, where the route asks for it and somebody is signed in
     )
+    legacy_calls: int = 0  # how often the view called legacy; known when it has answered
     # Only of an undecided request: returns the decision, once it is known who the user is.
     resume: Callable[[Subject], Decision] | None = None
 

@@ -21,6 +21,7 @@ from overgrow.evidence import Flip
 from overgrow.exchange import Server
 from overgrow.files.thread import FileThread
 from overgrow.forwarding.forwarder import Forwarder, TransportFor
+from overgrow.legacy_calls import LegacyDoor
 from overgrow.observe.metrics import Metrics
 from overgrow.routing.model import Legacy, Route, Side
 from overgrow.settings import Settings
@@ -80,7 +81,11 @@ class Shadowing:
 
         self._legacy = Forwarder(lambda: live.matcher.table, transport_with_few_connections)
         self._migrated = WsgiServer(
-            mark_shadow_requests(wsgi_app), threads=THREADS, queue=LIMITS.at_once, name="shadow"
+            mark_shadow_requests(wsgi_app),
+            threads=THREADS,
+            queue=LIMITS.at_once,
+            name="shadow",
+            legacy_door=LegacyDoor(self._legacy, lambda _route, _status: None, is_copy=True),
         )
         sessions = SessionCookieNames()
         self.recorder = EvidenceRecorder(sessions)

@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from overgrow.app_types import Environ
 from overgrow.http import CONNECTION_HEADERS, DEFAULT_PORTS, is_own_header
+from overgrow.legacy_calls import ENVIRON_KEY, LegacyCalls
 from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_claim, is_claim_for_migrated
 from overgrow.routing.identity import Identity, environ_of_identity
@@ -90,10 +91,14 @@ def build_environ(
     return environ
 
 
-def add_identity(build: Callable[[], Environ], identity: Identity) -> Environ:
-    """Return the environ that `build` returns, with the user in it: REMOTE_USER, and all that is known beside it."""
+def add_legacy_and_user(
+    build: Callable[[], Environ], calls: LegacyCalls, identity: Identity | None
+) -> Environ:
+    """Return the environ that `build` returns, with the way to legacy, and with the user if somebody is signed in."""
     environ = build()
-    environ.update(environ_of_identity(identity))
+    environ[ENVIRON_KEY] = calls
+    if identity is not None:
+        environ.update(environ_of_identity(identity))
     return environ
 
 

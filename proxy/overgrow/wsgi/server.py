@@ -19,10 +19,11 @@ from typing import IO
 from overgrow.app_types import WsgiApp
 from overgrow.exchange import ClientGone, Failure, Inbound, Reply, Spool, failure_reply
 from overgrow.http import declared_length
+from overgrow.legacy_calls import LegacyCalls, LegacyDoor
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Timeouts
 from overgrow.slow_clients.buffered_body import MEMORY_BYTES, BufferedBody, buffer_body
-from overgrow.wsgi.environ import add_identity, build_environ
+from overgrow.wsgi.environ import add_legacy_and_user, build_environ
 from overgrow.wsgi.error_log import AppErrorLog
 from overgrow.wsgi.request_body import WsgiClientDisconnected, WsgiInput
 from overgrow.wsgi.response import WsgiResponse
@@ -60,8 +61,10 @@ class WsgiServer:
         spool: Spool | None = None,
         max_body_bytes: Callable[[], int | None] = lambda: None,
         disconnect_error: type[WsgiClientDisconnected] = WsgiClientDisconnected,
+        legacy_door: LegacyDoor | None = None,
     ) -> None:
         self._app = wsgi_app
+        self._legacy_door = legacy_door
         self._spool = spool
         self._max_body_bytes = max_body_bytes
         self._disconnect_error = disconnect_error
@@ -180,8 +183,10 @@ class WsgiServer:
             multiprocess=self._multiprocess,
             commit=inbound.commit,
         )
-        if decision.identity is not None:
-            environ = partial(add_identity, environ, decision.identity)
+        door, calls = self._legacy_door, None
+        if door is not None:
+            calls = LegacyCalls(door, pool.loop, head, decision)
+            environ = partial(add_legacy_and_user, environ, calls, decision.identity)
 
         def work(response: WsgiResponse) -> None:
             response.run_app(self._app, environ, self._error_log)
@@ -194,7 +199,10 @@ class WsgiServer:
         if not call.submit(copy_context(), work, rest, reads_at_once=reads_at_once):
             call.release_slot()
             return busy_reply()
-        return await call.wait_for_reply()
+        reply = await call.wait_for_reply()
+        if calls is not None and calls.count:
+            reply.decision = decision._replace(legacy_calls=calls.count)
+        return reply
 
 
 def _create_input(

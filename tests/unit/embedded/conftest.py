@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import pytest
 
 from overgrow.embedded.mount import WsgiMount
 from overgrow.routing.facts import head_of
-from overgrow.routing.model import Decision, TrustedProxies
+from overgrow.routing.model import Decision, Route, TrustedProxies
+
+ROUTE = Route("m", prefix="/m", target="migrated", asks_identity=True)
 
 
 class FakeDoor:
@@ -17,6 +20,7 @@ class FakeDoor:
         self._trusted = trusted
         self.recorded = []
         self.start_lifespan = []
+        self.user = None
 
     def head_of(self, scope):
         self.scope = scope
@@ -31,7 +35,18 @@ class FakeDoor:
 
     def decide(self, head):
         side = "migrated" if head.target.startswith(b"/m") else "legacy"
-        return Decision(None, side, "target", "rev")
+        decision = Decision(ROUTE, side, "target", "rev")
+        if not head.target.startswith(b"/m/user"):
+            return decision
+        return decision._replace(
+            side="undecided", resume=lambda user: decision._replace(identity=user)
+        )
+
+    async def identify(self, head, decision):
+        return decision.resume(self.user), [(b"set-cookie", b"sid=renewed")]
+
+    def legacy_calls(self, head, decision, loop):
+        return SimpleNamespace(count=2 if head.target.endswith(b"/calls") else 0)
 
     def response_headers(self, head, decision, headers):
         return [*headers, (b"x-overgrow", decision.side.encode())]

@@ -476,3 +476,10 @@ def test_a_known_user_is_logged_as_a_keyed_hash():
     assert first == hash_of("ann@shop.example", b"key")
     assert len({first, hash_of("bob@shop.example", b"key"), hash_of("ann@shop.example", b"x")}) == 3
     assert "user.hash" not in told()
+
+
+def test_calls_of_legacy_by_a_view_are_logged():
+    decision = exchange().decision._replace(legacy_calls=2)
+
+    assert told(decision=decision)["overgrow.legacy_calls"] == 2
+    assert "overgrow.legacy_calls" not in told()

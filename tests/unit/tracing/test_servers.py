@@ -6,7 +6,7 @@ import pytest
 from opentelemetry.trace import get_current_span
 
 from overgrow.asgi.server import AsgiMounts
-from overgrow.embedded.mount import MigratedCall
+from overgrow.embedded.mount import DecidedRequest, MigratedCall
 from overgrow.embedded.traced_call import TracedApp, TracedDoor
 from overgrow.exchange import Inbound, Reply
 from overgrow.routing.model import Decision
@@ -204,7 +204,9 @@ def test_the_wsgi_mount_traces_the_calls_that_it_makes_itself(start, spans):
 
     tracing = start()
     trace = tracing.begin_call(head())
-    call = MigratedCall(TracedDoor(door, trace), head(), (DECISION, ()), lambda: (1.0, 1.0))
+    call = MigratedCall(
+        TracedDoor(door, trace), head(), DecidedRequest(DECISION), lambda: (1.0, 1.0)
+    )
     blocks = call.run_app(TracedApp(app, trace), {"wsgi.input": None}, lambda *_: None)
     between = [current_id() for _ in blocks]
 

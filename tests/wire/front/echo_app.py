@@ -20,6 +20,14 @@ def create_app() -> Flask:
         told = request.environ.get("overgrow.identity")
         return jsonify({"user": request.environ.get("REMOTE_USER"), "identity": told})
 
+    @app.get("/mixed")
+    def mixed():
+        legacy = request.environ["overgrow.legacy"]
+        parts = [legacy.get(f"/part/{number}") for number in range(2)]
+        response = jsonify([[part.status, part.text] for part in parts])
+        legacy.pass_cookies(response)
+        return response
+
     @app.get("/moved")
     def moved():
         return jsonify({"user": request.environ.get("REMOTE_USER")})

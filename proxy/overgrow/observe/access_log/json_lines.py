@@ -39,7 +39,7 @@ class JsonLines:
     def format_line(self, exchange: Exchange) -> str:
         """Format one exchange in ASCII, short enough for one write to a pipe."""
         head, decision, status = exchange.head, exchange.decision, exchange.status
-        rare = exchange.failure or exchange.fallback or decision.identity
+        rare = exchange.failure or exchange.fallback or decision.identity or decision.legacy_calls
         path = _path_json(head.target)
         request = (head.method, head.scheme, head.host, head.http_version)
         decided = (decision.route_name, decision.side, decision.reason, decision.revision)
@@ -62,6 +62,8 @@ class JsonLines:
         failure, fell, user = exchange.failure, exchange.fallback, exchange.decision.identity
         fields = "" if failure is None else _failure_fields(failure)
         fields += "" if fell is None else _fallback_fields(fell)
+        if exchange.decision.legacy_calls:
+            fields += f',"overgrow.legacy_calls":{exchange.decision.legacy_calls}'
         return fields if user is None else f'{fields},"user.hash":"{self._hash_user(user.id)}"'
 
     def _hash_user(self, user_id: str) -> str:
