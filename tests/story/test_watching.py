@@ -4,49 +4,30 @@ import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
 
 from overgrow.observe.metrics import METRICS
-from overgrow.resilience.breaker import MIGRATED_POLICY
 from tests.ports import free_port
 from tests.programs import needed
 from tests.story.front import eventually, running_front
 from tests.story.stub import running_stub
+from tests.story.watched import (
+    APP,
+    ASKED,
+    BOARD,
+    DEPLOY,
+    MARKED,
+    RULES,
+    SCRAPES,
+    SELDOM,
+    TABLE,
+    let_everything_happen,
+    panel_query,
+)
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
-ALERTS = yaml.safe_load((DEPLOY / "prometheus-alerts.yaml").read_text("utf-8"))
-SCRAPES = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text("utf-8"))
-BOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text("utf-8"))
-RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
-ASKED = [(panel["title"], each["expr"]) for panel in BOARD["panels"] for each in panel["targets"]]
-EXPRESSIONS = [*ASKED, *((rule["alert"], rule["expr"]) for rule in RULES)]
-APP = '''\
-"""An app of which everything that is counted can be had."""
-from flask import Flask, Response
-
-EVENTS = "text/event-stream"
-
-
-def create_app():
-    app = Flask("watched")
-    app.add_url_rule("/other", "other", lambda: "not what legacy says")
-    app.add_url_rule("/events", "events", lambda: Response(iter(["data: 1"]), mimetype=EVENTS))
-    app.add_url_rule("/fails", "fails", lambda: 1 / 0)
-    return app
-'''
-TABLE = """\
-version: 1
-app: watched:create_app
-legacy: {url: "${LEGACY_URL}"}
-routes:
-  - {name: other, path: /other, methods: [GET], target: migrated, shadow: 100%}
-  - {name: events, path: /events, methods: [GET], target: migrated, shadow: 100%}
-  - {name: fails, path: /fails, methods: [GET], target: migrated, fallback: true}
-  - {name: gone, path: /gone, target: gone}
-"""
+EXPRESSIONS = [*ASKED, *MARKED, *((rule["alert"], rule["expr"]) for rule in RULES)]
 
 
 def promtool(*words, cwd):
@@ -81,24 +62,8 @@ def told(tmp_path_factory):
             TABLE, folder, legacy, data=data, OVERGROW_WEBHOOK_URL=f"http://127.0.0.1:{free_port()}"
         ) as front,
     ):
-        for path in ("/other", "/events", "/fails", "/gone", "/products"):
-            front.get(path)
-        for _ in range(MIGRATED_POLICY.min_answers):
-            front.get("/fails")
-        front.overgrow("flip", "gone", "legacy", "--force", "--reason", "for the metrics")
-        front.config.write_text("version: 2\n")
-        seldom = {
-            "overgrow_breaker_open",
-            "overgrow_fallbacks_total",
-            "overgrow_flips_total",
-            "overgrow_gate_newest_comparison_timestamp_seconds",
-            "overgrow_local_threads_stuck",
-            "overgrow_reload_failures_total",
-            "overgrow_shadow_dropped_total",
-            "overgrow_shadow_total",
-            "overgrow_webhook_total",
-        }
-        eventually(lambda: seldom <= told_by(front))
+        let_everything_happen(front)
+        eventually(lambda: SELDOM <= told_by(front))
         yield told_by(front)
 
 
@@ -109,7 +74,7 @@ def test_every_metric_that_is_asked_for_is_told(told, title, expression):
 
 @pytest.mark.parametrize(("title", "expression"), EXPRESSIONS)
 def test_every_label_that_is_asked_for_is_one_of_the_metric(title, expression):
-    known = {"le", "instance", "job"}
+    known = {"le", "instance", "job", "slot"}
     for name in re.findall(r"overgrow_\w+", expression):
         known |= set(METRICS[name.removesuffix("_bucket")].labels)
 
@@ -154,16 +119,16 @@ def test_promtool_takes_every_expression_of_the_dashboard(tmp_path):
     rules = [
         {
             "record": f"panel:{number}",
-            "expr": expression.replace("$__rate_interval", "5m").replace("$route", ".*"),
+            "expr": panel_query(expression),
         }
-        for number, (_, expression) in enumerate(ASKED)
+        for number, (_, expression) in enumerate([*ASKED, *MARKED])
     ]
     group = {"groups": [{"name": "panels", "rules": rules}]}
     (tmp_path / "panels.yaml").write_text(json.dumps(group))
 
     said = promtool("check", "rules", "panels.yaml", cwd=tmp_path)
 
-    assert f"{len(ASKED)} rules found" in said
+    assert f"{len(ASKED) + len(MARKED)} rules found" in said
 
 
 def series(name, values):
@@ -465,6 +430,38 @@ def test_a_canary_that_was_written_by_hand_is_forgotten_too(tmp_path, percents, 
     given = [series('overgrow_route_migrated_percent{route="orders"}', percents)]
 
     check_alerts(tmp_path, "OvergrowCanaryForgotten", given, raised, interval="1h", when="340h")
+
+
+FLIPS = 'overgrow_flips_total{route="orders",to="migrated",instance="1",job="overgrow"}'
+SCRAPED = 'overgrow_build_info{version="1",python="3",instance="1",job="overgrow"}'
+
+
+@pytest.mark.parametrize(
+    ("flips", "scraped", "expected"),
+    [
+        pytest.param("_x10 1x9", "1x20", 1, id="the first flip of a route"),
+        pytest.param("1x9 2x9", "1x20", 1, id="a later flip"),
+        pytest.param("1x20", "1x20", None, id="no flip"),
+        pytest.param("_x10 3x9", "_x10 1x9", None, id="old flips, when Prometheus begins"),
+        pytest.param("3x9 0x9", "1x20", None, id="a history that was lost"),
+    ],
+)
+def test_a_flip_is_marked_when_it_was_made(tmp_path, flips, scraped, expected):
+    ((_, expression),) = MARKED
+    sample = {"labels": '{route="orders", to="migrated"}', "value": expected}
+    question = {
+        "expr": panel_query(expression),
+        "eval_time": "10m",
+        "exp_samples": [sample] if expected else [],
+    }
+    case = {
+        "interval": "1m",
+        "input_series": [series(FLIPS, flips), series(SCRAPED, scraped)],
+        "promql_expr_test": [question],
+    }
+    (tmp_path / "case.yaml").write_text(json.dumps({"tests": [case]}))
+
+    promtool("test", "rules", "case.yaml", cwd=tmp_path)
 
 
 def test_every_scrape_shows_the_token_and_goes_to_the_admin_port():

@@ -70,7 +70,7 @@ def sampled_trace_id(traceparent: bytes) -> str | None:
 
 
 class Exemplars:
-    """The exemplars of one worker. Thread-safe."""
+    """The exemplars of one worker. Thread-safe. As a Sink it keeps the traces of our own spans."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -85,6 +85,11 @@ class Exemplars:
         trace_id = sampled_trace_id(traceparent)
         if trace_id is not None:
             self.note_trace(exchange, trace_id)
+
+    def record(self, exchange: Exchange) -> None:
+        """Keep the trace of our own span of a finished request, if it is sampled."""
+        if exchange.trace is not None and exchange.trace.is_sampled:
+            self.note_trace(exchange, exchange.trace.trace_id)
 
     def note_trace(self, exchange: Exchange, trace_id: str) -> None:
         """Keep a sampled trace of a finished request."""

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from overgrow.exchange import TraceIds
 from overgrow.observe.exemplars import MAX_AGE_S, MOST, Exemplars, read_exemplars, sampled_trace_id
 from overgrow.observe.recent_exchanges import RecentExchanges
 from overgrow.routing.model import Route
@@ -146,6 +147,23 @@ def test_what_could_not_be_written_is_written_later(tmp_path):
     exemplars.write(tmp_path, 0)
 
     assert [TRACE] == list(read_traces(tmp_path).values())
+
+
+@pytest.mark.parametrize(
+    ("trace", "expected"),
+    [
+        pytest.param(TraceIds(TRACE, PARENT, is_sampled=True), [TRACE], id="sampled"),
+        pytest.param(TraceIds(TRACE, PARENT, is_sampled=False), [], id="not sampled"),
+        pytest.param(None, [], id="no span"),
+    ],
+)
+def test_our_own_span_is_an_exemplar_if_it_is_sampled(tmp_path, trace, expected):
+    exemplars = Exemplars()
+    exemplars.record(exchange(trace=trace))
+
+    exemplars.write(tmp_path, 0)
+
+    assert expected == list(read_traces(tmp_path).values())
 
 
 def test_nothing_is_written_without_a_trace(tmp_path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from contextlib import closing
 
 import pytest
 
 from tests.otlp import CLIENT, ERROR, INTERNAL, SERVER, UNSET, running_collector, settings_for
-from tests.story.front import running_front
+from tests.story.front import eventually, running_front
 from tests.unit.tracing.http_conventions import (
     CLIENT_NAMES,
     CLIENT_REQUIRED,
@@ -472,3 +473,16 @@ def test_the_names_of_attributes_are_those_of_the_conventions(traces, kind, requ
     ]
     assert set() == set().union(*(span.attributes for span in ours)) - known - OURS
     assert [] == [span for span in ours if not required <= set(span.attributes)]
+
+
+def test_the_trace_of_our_own_span_is_an_exemplar(traces):
+    asked = b"GET /items/1 HTTP/1.1\r\nhost: shop.test\r\n\r\n"
+    traces.wire.exchange(asked, OK)
+
+    def exemplars():
+        accept = {"Accept": "application/openmetrics-text"}
+        text = traces.front.get("/metrics", admin=True, headers=accept)[2].decode()
+        return re.findall(r'route="item".* # \{trace_id="(\w+)"\}', text)
+
+    spans = [span for trace in eventually(exemplars) for span in traces.collector.trace_of(trace)]
+    assert {"item"} == {span["overgrow.route"] for span in spans if span.kind == SERVER}
