@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 NODE_MODULES = HERE.parents[1] / ".venv" / "express" / "node_modules"
 START_S = 60.0
 SECRET = "a-secret-of-legacy-never-shown"
-USERS = ("ann", "bob", "cleo", "dora", "emil", "fay", "gus")  # their ids are 1 to 7 on every site
+USERS = ("ann", "bob", "cleo", "dora", "emil", "fay", "gus", "hal")  # ids 1 to 8 on every site
 
 
 @dataclass

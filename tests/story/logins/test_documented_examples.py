@@ -112,16 +112,16 @@ def test_a_login_on_legacy_itself_is_known_behind_the_front_door(world):
 def test_a_disabled_user_and_a_new_role_are_known_at_once(world):
     login, front = world
     visitor, administrator = Visitor(front.port), login.visitor()
-    visitor.log_in("gus")
+    visitor.log_in("hal")
 
-    administrator.post("/change", user="gus", grant="editor")
+    administrator.post("/change", user="hal", grant="editor")
     granted = account(visitor)
-    administrator.post("/change", user="gus", active="0", revoke="editor")
+    administrator.post("/change", user="hal", active="0", revoke="editor")
     disabled = account(visitor)
-    administrator.post("/change", user="gus")
+    administrator.post("/change", user="hal")
 
-    assert (user(7, "gus", "editor"), 401) == (granted, disabled)
-    assert user(7, "gus") == account(visitor)
+    assert (user(8, "hal", "editor"), 401) == (granted, disabled)
+    assert user(8, "hal") == account(visitor)
 
 
 def test_no_secret_and_no_session_is_shown_anywhere(world):

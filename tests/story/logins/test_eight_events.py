@@ -12,6 +12,7 @@ from itertools import count
 
 import pytest
 
+from tests.logins.running import USERS
 from tests.story.logins.conftest import KINDS
 
 IN_THE_COOKIE = {"django-cookies", "flask"}  # a copy outlives the logout on legacy itself
@@ -22,7 +23,7 @@ def user(name, *roles):
     return {"id": str(USERS_IN_ORDER[name]), "name": name, "roles": list(roles)}
 
 
-USERS_IN_ORDER = dict(zip(("ann", "bob", "cleo", "dora", "emil", "fay", "gus"), count(1)))
+USERS_IN_ORDER = dict(zip(USERS, count(1), strict=False))
 
 
 @pytest.fixture(params=KINDS)
