@@ -86,11 +86,6 @@ class Exemplars:
         if trace_id is not None:
             self.note_trace(exchange, trace_id)
 
-    def record(self, exchange: Exchange) -> None:
-        """Keep the trace of our own span of a finished request, if it is sampled."""
-        if exchange.trace is not None and exchange.trace.is_sampled:
-            self.note_trace(exchange, exchange.trace.trace_id)
-
     def note_trace(self, exchange: Exchange, trace_id: str) -> None:
         """Keep a sampled trace of a finished request."""
         duration_s, decision = exchange.duration_s, exchange.decision
