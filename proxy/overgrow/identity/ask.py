@@ -61,7 +61,11 @@ class AskReader:
             if name == b"cookie"
             for crumb in line.split(b";")
         ]
-        return [crumb for crumb in crumbs if crumb.partition(b"=")[0].strip() == wanted]
+        kept = [crumb for crumb in crumbs if crumb.partition(b"=")[0].strip() == wanted]
+        if not kept:
+            return []
+        # Legacy is asked with it, so an answer to one must not be kept for a request without it.
+        return kept + [part for pair in credentials if pair[0] == b"authorization" for part in pair]
 
     async def fetch(self, lookup: Lookup, now_s: float) -> Fetched:  # noqa: ARG002
         """Ask legacy.

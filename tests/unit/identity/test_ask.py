@@ -113,6 +113,21 @@ def test_requests_with_the_same_named_cookie_ask_the_same():
     assert first.key == same.key != other.key
 
 
+def test_an_authorization_beside_the_named_cookie_is_a_question_of_its_own():
+    source = IdentitySource("ask", ask="/whoami", cookie="sid")
+    cookie = (b"cookie", b"sid=1")
+    keys = {
+        key_of(source, *headers).key
+        for headers in (
+            [cookie],
+            [cookie, (b"authorization", b"Basic x")],
+            [cookie, (b"authorization", b"Basic y")],
+        )
+    }
+
+    assert len(keys) == 3
+
+
 def test_without_a_named_cookie_every_credential_tells_users_apart():
     keys = {
         key_of(SOURCE, *headers).key

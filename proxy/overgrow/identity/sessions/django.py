@@ -80,13 +80,21 @@ class DjangoSessions:
         if lifetime_s is None:
             return None
         if not _is_row_key(value):
-            return django.sign(_payload(value), django.COOKIE_SALT, self.secrets[0], now_s)
+            return self._renewed_cookie(value, now_s)
         if self.sessions is not None:
             expires = datetime.fromtimestamp(now_s + lifetime_s, UTC)
             self.sessions.execute(
                 RENEWAL, {"id": value.decode(), "expires": _column_time(expires, self.sessions)}
             )
         return None
+
+    def _renewed_cookie(self, value: bytes, now_s: float) -> bytes | None:
+        """Return the session's cookie with a new time. Return None for a plain signed cookie: Django never renews one."""
+        value = django.unquote(value)
+        session = django.read_cookie_session(value, self.secrets, now_s, self.lifetime_s)
+        if isinstance(session, Refusal):
+            return None
+        return django.sign(_payload(value), django.COOKIE_SALT, self.secrets[0], now_s)
 
     def _session(self, value: bytes, now_s: float) -> Session | Refusal:
         if _is_row_key(value):

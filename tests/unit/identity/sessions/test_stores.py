@@ -201,6 +201,18 @@ def test_of_two_cookies_the_one_counts_that_the_framework_takes():
     assert (Refusal("bad-signature"), Identity("1", source="flask")) == found
 
 
+def test_a_plain_signed_cookie_of_django_is_never_made_a_session():
+    source = IdentitySource("django", "who")
+
+    def reader():
+        return BUILDERS["django"](Materials(source, test_django.SECRETS))
+
+    known = outcome_of(reader(), test_django.BEFORE, test_django.SIGNED_AT)
+    renewed = touch(reader(), test_django.BEFORE, test_django.SIGNED_AT)
+
+    assert (Identity("1", source="django"), None) == (known, renewed)
+
+
 def test_a_django_session_that_ends_at_a_date_is_not_renewed(database):
     payload = base64.urlsafe_b64encode(
         b'{"_auth_user_id":"1","_session_expiry":"2999-01-01T00:00:00"}'
