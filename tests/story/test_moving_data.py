@@ -185,6 +185,53 @@ def test_a_table_moves_forward_and_back_and_to_the_end(move):
     ]
 
 
+def complete(move):
+    """Take the table to its last stage."""
+    for stage in ("dual_write", "shadow", "live", "ramp_down", "complete"):
+        if stage == "complete":
+            for route in ("orders", "order-detail"):
+                move.does("flip", route, "migrated", "--no-wait")
+        move.stage(stage)
+        if stage == "dual_write":
+            move.does("data", "backfill", "orders")
+            move.verify()
+
+
+def test_contract_prints_the_way_back_and_drops_with_yes(move):
+    assert "orders is at none; only at complete" in move.refuses(
+        "data", "contract", "orders", "--unused-for", "0s"
+    )
+    complete(move)
+    move.write("UPDATE orders SET total = 5 WHERE id = 1")
+    assert "No front door has counted requests" in move.refuses("data", "contract", "orders")
+    assert "was not dropped" in move.refuses("data", "contract", "orders", "--unused-for", "0s")
+    printed = json.loads(
+        move.does("data", "contract", "orders", "--unused-for", "0s", "--yes", "--json")
+    )
+
+    with pytest.raises(Exception, match="order_rows"):
+        move.count("order_rows")
+    move.write(*printed["way_back"])
+    assert 30 == move.count("order_rows")
+    move.add("order_rows")
+    with move.connection() as connection:
+        assert (500,) == connection.execute(
+            "SELECT total_cents FROM order_rows WHERE id = 1"
+        ).fetchone()
+
+
+def test_contract_is_refused_when_writes_were_let_in(move):
+    complete(move)
+    if move.kind == "sqlite":
+        move.write('DROP TRIGGER "overgrow_orders_block_insert"')
+    else:
+        move.write("ALTER TABLE order_rows DISABLE TRIGGER USER")
+
+    assert "which keeps writes from order_rows, is gone" in move.refuses(
+        "data", "contract", "orders", "--unused-for", "0s", "--yes"
+    )
+
+
 def test_rollback_never_undoes_a_stage(move):
     move.stage("dual_write")
 

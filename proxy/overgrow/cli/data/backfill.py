@@ -26,7 +26,7 @@ from overgrow.durations import parse_duration_s
 WANTED = {"pause": "pause", "resume": "run", "stop": "stop"}
 
 
-class _Duration(click.ParamType[float]):
+class DurationOption(click.ParamType[float]):
     """A duration such as 50ms or 5m, in seconds."""
 
     name = "duration"
@@ -37,7 +37,7 @@ class _Duration(click.ParamType[float]):
         """Return the seconds."""
         if isinstance(value, float):
             return value
-        found = parse_duration_s(str(value), "ms", "s", "m", "h")
+        found = parse_duration_s(str(value), "ms", "s", "m", "h", "d")
         if found is None:
             self.fail(f"{value!r} is not a duration. Write 50ms, 2s or 5m.", param, ctx)
         return found
@@ -59,7 +59,7 @@ class _Duration(click.ParamType[float]):
 )
 @click.option(
     "--delay",
-    type=_Duration(),
+    type=DurationOption(),
     default=0.0,
     metavar="TIME",
     help="Wait after each batch, such as 50ms.",
@@ -83,7 +83,7 @@ class _Duration(click.ParamType[float]):
 )
 @click.option(
     "--patience",
-    type=_Duration(),
+    type=DurationOption(),
     default=300.0,
     metavar="TIME",
     help="How long to wait for a database that went away. [default: 5m]",

@@ -13,6 +13,7 @@ COMMANDS = {
     "stage": "overgrow.cli.data.stage:stage",
     "backfill": "overgrow.cli.data.backfill:backfill",
     "verify": "overgrow.cli.data.verify:verify",
+    "contract": "overgrow.cli.data.contract:contract",
     "status": "overgrow.cli.data.status:status",
     "guard": "overgrow.cli.data.guard:guard",
 }

@@ -29,11 +29,11 @@ def create_sync(mapping: TableMapping, leader: str, search_path: Sequence[str]) 
 def drop_sync(mapping: TableMapping) -> Iterator[str]:
     """Yield the statements that drop all triggers and functions of a table's move."""
     old, new = (quote_table(half.name, "postgresql") for half in (mapping.old, mapping.new))
-    for way, table in (("to_new", old), ("to_old", new), ("block", old)):
-        for role in (way, f"{way}_truncate"):
-            name = quote(object_name(mapping.new.name, role))
-            yield f"DROP TRIGGER IF EXISTS {name} ON {table}"
-            yield f"DROP FUNCTION IF EXISTS {name}()"
+    roles = [(way, table) for way, table in (("to_new", old), ("to_old", new), ("block", old))]
+    roles += [(f"{way}_truncate", table) for way, table in roles]
+    names = [(quote(object_name(mapping.new.name, role)), table) for role, table in roles]
+    yield from (f"DROP TRIGGER IF EXISTS {name} ON {table}" for name, table in names)
+    yield from (f"DROP FUNCTION IF EXISTS {name}()" for name, _ in names)
 
 
 def create_blocks(mapping: TableMapping) -> Iterator[str]:
