@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import first_paint, load, loading, routing, slow, watching
+from benchmarks import otel as tracing
 from benchmarks.figures import (
     Goal,
     Section,
@@ -590,6 +591,40 @@ def overview(place: Place, plan: Plan) -> Section:
     )
 
 
+def otel(place: Place, plan: Plan) -> Section:
+    """What a request costs more with OpenTelemetry, by the share that is sampled."""
+    with tracing.collector() as port:
+        shares = (tracing.OFF, tracing.NONE, tracing.ONE, tracing.ALL)
+        running = [
+            start_front(place, name=share.strip("%"), environ=tracing.settings_for(share, port))
+            for share in shares
+        ]
+        rows, goals = [], []
+        for what, path in (("forwarded", SMALL), ("migrated", MOVED)):
+            rates, found_us = rates_of(running, plan, path)
+            off_us = found_us[tracing.OFF]
+            for share, each in zip(shares, running, strict=True):
+                spent_us = found_us[each.name]
+                more_us = statistics.median(
+                    [one - off for one, off in zip(spent_us, off_us, strict=True)]
+                )
+                cells = [spread(rates[each.name]), spread(spent_us), number(more_us)]
+                rows.append([f"{what}, {share}", *cells])
+                if share == tracing.NONE:
+                    goals.append(
+                        at_most(f"unsampled and {what}, more", more_us, tracing.MOST_US, "us")
+                    )
+        place.stop()
+    return Section(
+        "Traces by OpenTelemetry",
+        f"Small GETs at {plan.connections} connections, by the share that is sampled: microseconds of the worker's processor for "
+        f"a request, in {plan.rounds} rounds of {plan.seconds} s; the median of what each round adds to that without OpenTelemetry.",
+        ["", "requests/s", "CPU us", "more"],
+        rows,
+        goals,
+    )
+
+
 SCENARIOS: dict[str, Callable[[Place, Plan], Section]] = {
     "small-gets": small_gets,
     "browser-gets": browser_gets,
@@ -604,4 +639,5 @@ SCENARIOS: dict[str, Callable[[Place, Plan], Section]] = {
     "slow-clients": slow_clients,
     "viewers": viewers,
     "overview": overview,
+    "otel": otel,
 }

@@ -114,6 +114,7 @@ def start_front(
     shadow: str = "",
     table: str = "",
     sampled: Path | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Running:
     """`overgrow serve`, as users run it; `shadow` is the share of /copied/ that is shadowed.
 
@@ -128,7 +129,7 @@ def start_front(
     words = ["-m", *(["benchmarks.sampler", str(sampled)] if sampled else [])]
     words += ["overgrow.cli.main", "serve", "--config", str(config), "--workers", str(workers)]
     words += ["--bind", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--grace", "1s"]
-    return place.start(name, python(*words), port=port)
+    return place.start(name, python(*words), environ=environ, port=port)
 
 
 def front_folder(place: Place, *, workers: int = 1, name: str = FRONT) -> Path:

@@ -102,6 +102,15 @@ def test_the_overview_of_a_large_table_is_measured(place):
     assert all(row[3].endswith(" KB") for row in section.rows[:2])
 
 
+def test_what_traces_cost_is_measured(place):
+    section = scenarios.otel(place, TINY)
+
+    shares = ("off", "0%", "1%", "100%")
+    wanted = [f"{what}, {share}" for what in ("forwarded", "migrated") for share in shares]
+    assert wanted == [row[0] for row in section.rows]
+    assert 2 == len(section.goals)
+
+
 @pytest.mark.usefixtures("only_the_front_door")
 def test_bodies_pass_whole_both_ways_and_growth_is_measured(place):
     section = scenarios.bodies(place, TINY)

@@ -523,6 +523,7 @@ class Overgrow:
             self._sinks += self._worker.sinks
             self._reports.open(self._worker.receivers)
             self._telemetry.start(self._worker.receivers)
+            self._sinks += self._telemetry.sinks
             await self._asgi_mounts.open()
             await self._worker.start()
 

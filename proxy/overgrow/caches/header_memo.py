@@ -30,7 +30,7 @@ class HeaderMemo(list[Pair]):
     Code that may change the headers must get a copy.
     """
 
-    __slots__ = ("forwarded", "host", "is_public", "log_fields", "traceparent")
+    __slots__ = ("forwarded", "has_trace_context", "host", "is_public", "log_fields", "traceparent")
 
     def __init__(self, pairs: Sequence[Pair], host: str) -> None:
         super().__init__(pairs)
@@ -39,6 +39,9 @@ class HeaderMemo(list[Pair]):
         self.forwarded: ForwardedHeaders | None = None  # forwarding: what legacy got for them
         self.log_fields: str | None = None  # the access log: what its format shows of these headers
         self.traceparent = NOT_READ  # recent decisions: as sent; empty for none
+        self.has_trace_context: bool | None = (
+            None  # tracing: a header of the propagators; None: not read
+        )
 
 
 class ForwardedHeaders(list[Pair]):

@@ -28,7 +28,7 @@ class CallTrace(Protocol):
         """Put the context of the trace into a request's headers, in place of the client's."""
         ...
 
-    def end(self, exchange: Exchange) -> Exchange:
+    def finish(self, exchange: Exchange) -> Exchange:
         """End the trace; return the exchange with the ids of the trace."""
         ...
 
@@ -63,7 +63,7 @@ class TracedDoor:
 
     def record(self, exchange: Exchange) -> None:
         """End the trace, and record the exchange."""
-        self._door.record(self._trace.end(exchange))
+        self._door.record(self._trace.finish(exchange))
 
 
 class TracedApp:

@@ -7,7 +7,7 @@ by argument: this module knows when an attempt begins, ends or is repeated, but 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import httpx
@@ -15,10 +15,16 @@ import httpx
 from overgrow.exchange import Failure
 from overgrow.forwarding.client.httpx_messages import RawRequest, pairs_of
 from overgrow.forwarding.client.pool import ConnectionPool
-from overgrow.forwarding.client.request import OutgoingRequest, build_outgoing_request
+from overgrow.forwarding.client.request import (
+    LAST_CHUNK,
+    NO_BODY,
+    OutgoingRequest,
+    build_outgoing_request,
+)
 from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.failures import FOREIGN, failure_of
 
+_CHUNKED_END = b"\r\n" + LAST_CHUNK
 _LOST = Failure("legacy-closed", "head", "legacy")  # what may_retry accepts
 _CANCELLED = Failure("client-gone", "head", "client")  # nobody waits for the response any more
 
@@ -70,24 +76,17 @@ class TracedTransport(LegacyTransport):
         super().__init__(url, **settings)
         self._tracer = tracer
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request. If its request is traced, trace the attempt."""
+    def handle_async_request(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
+        """Send one request, in a trace if it serves one; one that is not sampled has no frame of its own here."""
         extensions = request.extensions
         attempt = self._tracer.begin(request.method, extensions["target"])
         if attempt is None:
-            return await super().handle_async_request(request)
+            return super().handle_async_request(request)
         extensions["attempt"] = attempt
         if attempt.replaces_headers:
             request = self._without_context(request)
-        if not attempt.is_recording:
-            return await super().handle_async_request(request)
-        try:
-            response = await super().handle_async_request(request)
-        except BaseException as error:
-            extensions["attempt"].end(None, failure_of_attempt(error))
-            raise
-        _end_with_body(extensions["attempt"], response)
-        return response
+        sending = LegacyTransport.handle_async_request(self, request)  # super() costs more
+        return _end_in_any_case(extensions, sending) if attempt.is_recording else sending
 
     def _without_context(self, request: httpx.Request) -> httpx.Request:
         """Return the request without the trace context of the client."""
@@ -101,7 +100,15 @@ class TracedTransport(LegacyTransport):
         attempt: TracedAttempt | None = request.extensions.get("attempt")
         if attempt is None:
             return outgoing
-        return outgoing._replace(head=add_header_lines(outgoing.head, attempt.lines))
+        head, lines = outgoing.head, attempt.lines
+        if (
+            request.stream is NO_BODY and head[-7:] != _CHUNKED_END
+        ):  # mostly: nothing stands behind the head
+            head = head[:-2] + lines + b"\r\n"
+        else:
+            head = add_header_lines(head, lines)
+        # By tuple's own constructor, because this runs for every request and a NamedTuple's is slower.
+        return tuple.__new__(OutgoingRequest, (outgoing[0], head, *outgoing[2:]))
 
     async def _resend_lost_request(
         self, pool: ConnectionPool, outgoing: OutgoingRequest, request: httpx.Request
@@ -127,6 +134,19 @@ def failure_of_attempt(error: BaseException) -> Failure:
         # Nothing was sent: the request itself cannot be.
         return failure._replace(party="front") if failure.code == "bad-request" else failure
     return _CANCELLED
+
+
+async def _end_in_any_case(
+    extensions: dict[str, Any], sending: Coroutine[Any, Any, httpx.Response]
+) -> httpx.Response:
+    """Send a request, and end its last attempt when that has failed, or with the body of the response."""
+    try:
+        response = await sending
+    except BaseException as error:
+        extensions["attempt"].end(None, failure_of_attempt(error))
+        raise
+    _end_with_body(extensions["attempt"], response)
+    return response
 
 
 def _end_with_body(attempt: TracedAttempt, response: httpx.Response) -> None:

@@ -6,19 +6,27 @@ argument: this module knows when a request begins and ends, but does not know sp
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from overgrow.app_types import Receive, Scope, Send
 from overgrow.exchange import Exchange, NativeScope
 from overgrow.path.frontdoor import Collaborators, FrontDoor, TableSource, read_head
 from overgrow.path.plain_scope import PlainScope
-from overgrow.routing.facts import Head, Headers
+from overgrow.routing.facts import Head
 
 
 class BegunTrace(Protocol):
     """The trace of a request that is under way."""
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether the request is sampled."""
+        ...
+
+    def finish(self, exchange: Exchange) -> Exchange:
+        """End the trace; return the exchange with the ids of the trace."""
+        ...
 
     def fail(self, error: BaseException) -> None:
         """End the trace of a request that ended without an exchange."""
@@ -30,16 +38,15 @@ class BegunTrace(Protocol):
 
 
 class RequestTracer(Protocol):
-    """An object that begins and ends the trace of the request that the current task serves."""
+    """What begins the trace of the request that the current task serves, and knows it until the request ends."""
 
-    def begin(
-        self, method: str, headers: Headers, head: Callable[[], Head], peer_port: int | None
-    ) -> BegunTrace:
-        """Begin a trace. `head` is called only if the trace is sampled."""
+    @property
+    def current(self) -> Callable[[], BegunTrace | None]:
+        """Returns the trace that was begun last in this task."""
         ...
 
-    def end(self, exchange: Exchange) -> Exchange:
-        """End the trace, and return the exchange with the ids of the trace."""
+    def begin(self, scope: Scope, read_head: Callable[[Scope], Head]) -> BegunTrace:
+        """Begin a trace; `read_head` is called only if it is sampled."""
         ...
 
 
@@ -51,30 +58,32 @@ class TracedFrontDoor(FrontDoor):
     ) -> None:
         super().__init__(tables, collaborators)
         self._tracer = tracer
+        self._current = tracer.current
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take one request through the five stations, in a trace."""
-        if "overgrow" not in scope:
-            scope["overgrow"] = PlainScope(scope)
-        client = scope.get("client")
-        trace = self._tracer.begin(
-            scope["method"],
-            scope["headers"],
-            partial(self._read_head, scope),
-            client[1] if client else None,
-        )
-        try:
-            await super().__call__(scope, receive, send)
-        except BaseException as error:
-            trace.fail(error)
-            raise
-        finally:
-            trace.leave()
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Take one request through the five stations, in a trace; one that is not sampled has no frame of its own here."""
+        trace = self._tracer.begin(scope, self._read_head)
+        serving = FrontDoor.__call__(self, scope, receive, send)  # super() costs each request more
+        return _end_in_any_case(trace, serving) if trace.is_recording else serving
 
     def _read_head(self, scope: Scope) -> Head:
-        native: NativeScope = scope["overgrow"]
+        native: NativeScope = scope.get("overgrow") or PlainScope(scope)
         return read_head(scope, native, self._tables.matcher.table.trusted_proxies)
 
     def record(self, exchange: Exchange) -> None:
         """End the trace, then give the exchange to every sink."""
-        super().record(self._tracer.end(exchange))
+        trace = self._current()
+        if trace is not None and trace.is_recording:
+            exchange = trace.finish(exchange)
+        for sink in self._sinks:
+            sink.record(exchange)
+
+
+async def _end_in_any_case(trace: BegunTrace, serving: Coroutine[Any, Any, None]) -> None:
+    try:
+        await serving
+    except BaseException as error:
+        trace.fail(error)
+        raise
+    finally:
+        trace.leave()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from overgrow.exchange import Server
+from overgrow.exchange import Server, Sink
 from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.traced_transport import AttemptTracer, TracedTransport
 from overgrow.path.frontdoor import Collaborators, FrontDoor, TableSource
@@ -54,6 +54,11 @@ class Telemetry(Protocol):
         ...
 
     @property
+    def sinks(self) -> Sequence[Sink]:
+        """What takes each exchange, sampled or not, once it has started."""
+        ...
+
+    @property
     def copy_traces(self) -> CopyTraces | None:
         """An object that relates copies to the requests that they copy; None without tracing."""
         ...
@@ -72,6 +77,7 @@ class NoTelemetry:
 
     mount_tracer = None
     copy_traces = None
+    sinks: Sequence[Sink] = ()
 
     def build_front_door(self, tables: TableSource, collaborators: Collaborators) -> FrontDoor:
         """Return the plain front door."""
@@ -108,6 +114,7 @@ class OpenTelemetry:
         self._environ = environ
         self._tracing = Tracing(Propagation(get_global_textmap()), redact_query, environ)
         self._sdk = TelemetrySdk(environ)
+        self.sinks: Sequence[Sink] = ()
 
     def build_front_door(self, tables: TableSource, collaborators: Collaborators) -> FrontDoor:
         """Return a front door whose requests are traced."""
@@ -157,7 +164,8 @@ class OpenTelemetry:
         except (TelemetryError, ValueError) as error:
             logger.error("telemetry-not-started why=%r", str(error))  # noqa: TRY400  the text says it all
             return
-        tracing.on_end = durations.record if durations is not None else None
+        tracing.unsampled_from = self._sdk.unsampled_from
+        self.sinks = () if durations is None else (durations,)
 
     async def stop(self) -> None:
         """Send the waiting data, within a bounded time."""

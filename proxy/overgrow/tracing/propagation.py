@@ -12,7 +12,9 @@ from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter, TextMapPropagator
 from opentelemetry.trace import SpanContext
 
+from overgrow.caches.header_memo import HeaderMemo
 from overgrow.http import Pair
+from overgrow.routing.facts import Headers
 
 _STANDARD = frozenset({"traceparent", "tracestate", "baggage"})
 _NO_CONTEXT = Context()
@@ -38,11 +40,15 @@ class Propagation:
         self._propagator = propagator
         self.names = frozenset(name.lower().encode() for name in propagator.fields)
         # The headers of a context without tracestate and baggage are one line, which is quick to write.
-        self._is_standard = "traceparent" in propagator.fields and propagator.fields <= _STANDARD
+        self.is_standard = "traceparent" in propagator.fields and propagator.fields <= _STANDARD
 
-    def has_context(self, headers: Iterable[Pair]) -> bool:
-        """Whether a request has a header of the propagator."""
-        return not self.names.isdisjoint(dict(headers))
+    def has_context(self, headers: Headers) -> bool:
+        """Return whether a request has a header of the propagator."""
+        if type(headers) is not HeaderMemo:
+            return not self.names.isdisjoint(dict(headers))
+        if headers.has_trace_context is None:
+            headers.has_trace_context = not self.names.isdisjoint(dict(headers))
+        return headers.has_trace_context
 
     def read_context(self, headers: Iterable[Pair]) -> Context:
         """Return the context in a request's headers; an empty context if they are invalid."""
@@ -62,8 +68,8 @@ class Propagation:
         ]
 
     def root_pairs_of(self, span: SpanContext, context: Context) -> list[Pair]:
-        """Return the headers of a span that began its trace. `context` must contain only this span."""
-        if not self._is_standard or span.trace_state or not span.is_valid:
+        """Return the headers of a span that began its trace: `context` has nothing but this span."""
+        if not self.is_standard or span.trace_state or not span.is_valid:
             return self.pairs_of(context)
         line = "00-%032x-%016x-%02x" % (span.trace_id, span.span_id, span.trace_flags)  # noqa: UP031 - the quickest
         return [(b"traceparent", line.encode())]

@@ -10,22 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar, Token
+from functools import partial
+from random import getrandbits
 from typing import Any, TypeVar
 
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import (
     INVALID_SPAN,
     Link,
+    NonRecordingSpan,
     NoOpTracer,
     Span,
+    SpanContext,
     SpanKind,
     Status,
     StatusCode,
+    TraceFlags,
     Tracer,
     set_span_in_context,
 )
 
-from overgrow.app_types import Environ
+from overgrow.app_types import Environ, Scope
 from overgrow.exchange import Exchange, Failure, TraceIds
 from overgrow.http import Pair
 from overgrow.routing.facts import Head, Headers
@@ -46,12 +51,14 @@ from overgrow.tracing.propagation import Propagation, lines_of
 
 T = TypeVar("T")
 
+LOWER_HALF = (1 << 64) - 1  # of a trace id: the half by which samplers decide
+_RANDOM = TraceFlags(TraceFlags.RANDOM_TRACE_ID)  # not sampled
 _ROOT = Context()
 _ERROR = Status(StatusCode.ERROR)
 
 CURRENT: ContextVar[RequestTrace | None] = ContextVar("overgrow.trace", default=None)
-# The request whose copy begins a trace: the copy shares the half of the trace id by which ratio samplers decide.
-COPIED: ContextVar[RequestTrace | None] = ContextVar("overgrow.copied", default=None)
+# The id of the next trace that this task begins; None: a random one.
+NEXT_TRACE_ID: ContextVar[int | None] = ContextVar("overgrow.next_trace_id", default=None)
 
 
 def _environ_key(name: bytes) -> str:
@@ -81,55 +88,76 @@ class LazyAttributes(Mapping[str, Any]):
 
 
 class Tracing:
-    """Makes the spans of one process. `tracer` is set after the fork. Until then, spans are not recorded."""
+    """Makes the spans of one process. Until `tracer` is set, after the fork, its spans are not recorded.
+
+    `unsampled_from` is known if the sampler decides by the trace id alone: it drops a trace whose id has a lower half of
+    this number or more. Then the id is drawn here, and the SDK is asked only for a trace that it will sample.
+    """
 
     def __init__(
         self,
         propagation: Propagation,
         redact_query: RedactQuery,
         environ: Mapping[str, str],
-        on_end: Callable[[Exchange, Context], object] | None = None,
     ) -> None:
         self.tracer: Tracer = NoOpTracer()
         self.propagation = propagation
+        self.is_standard = propagation.is_standard
         self.redact_query = redact_query
         self.known_methods = known_methods(environ)
-        self.on_end = on_end  # takes each exchange, sampled or not: the metrics
+        self.unsampled_from: int | None = None
+        self.current = CURRENT.get
 
-    def begin(
-        self, method: str, headers: Headers, head: Callable[[], Head], peer_port: int | None = None
-    ) -> RequestTrace:
-        """Start the span of a request, and make it the current one. `head` is called only if the span is sampled."""
-        trace = self._start(method, headers, head, peer_port)
+    def begin(self, scope: Scope, read_head: Callable[[Scope], Head]) -> RequestTrace:
+        """Start the trace of a request, and make it the current one; `read_head` is called only if it is sampled."""
+        headers, bound, drawn = scope["headers"], self.unsampled_from, None
+        if bound is not None and not self.propagation.has_context(headers):
+            ids = getrandbits(192)
+            drawn = ids >> 64
+            if drawn & LOWER_HALF >= bound:
+                trace: RequestTrace = UnsampledTrace(self, ids)
+                trace.token = CURRENT.set(trace)
+                return trace
+        trace = self._begin_span(
+            scope["method"], headers, partial(self._attributes, scope, read_head), drawn
+        )
         trace.token = CURRENT.set(trace)
         return trace
 
     def begin_call(self, head: Head) -> RequestTrace:
-        """Start the span of a request whose app the WSGI mount calls itself."""
-        return self._start(head.method, head.headers, lambda: head, None)
-
-    def _start(
-        self, method: str, headers: Headers, head: Callable[[], Head], peer_port: int | None
-    ) -> RequestTrace:
-        """Start a span that continues the trace in the headers."""
-        has_context = self.propagation.has_context(headers)
-        parent = self.propagation.read_context(headers) if has_context else _ROOT
+        """Start the trace of a request whose app the WSGI mount calls itself."""
 
         def attributes() -> Attributes:
-            return request_attributes(head(), self.known_methods, self.redact_query, peer_port)
+            return request_attributes(head, self.known_methods, self.redact_query)
 
-        span = self.tracer.start_span(
-            span_name(method, self.known_methods),
-            parent,
-            SpanKind.SERVER,
-            LazyAttributes(attributes),
-        )
+        return self._begin_span(head.method, head.headers, attributes, None)
+
+    def _attributes(self, scope: Scope, read_head: Callable[[Scope], Head]) -> Attributes:
+        client = scope.get("client")
+        port = client[1] if client else None
+        return request_attributes(read_head(scope), self.known_methods, self.redact_query, port)
+
+    def _begin_span(
+        self,
+        method: str,
+        headers: Headers,
+        attributes: Callable[[], Attributes],
+        drawn: int | None,
+    ) -> RequestTrace:
+        """Start a span that continues the trace which the headers name; a new trace gets the id that was drawn."""
+        has_context = self.propagation.has_context(headers)
+        parent = self.propagation.read_context(headers) if has_context else _ROOT
+        token = NEXT_TRACE_ID.set(drawn)
+        try:
+            span = self.tracer.start_span(
+                span_name(method, self.known_methods),
+                parent,
+                SpanKind.SERVER,
+                LazyAttributes(attributes),
+            )
+        finally:
+            NEXT_TRACE_ID.reset(token)
         return RequestTrace(self, span, parent, has_context=has_context)
-
-    def end(self, exchange: Exchange) -> Exchange:
-        """End the span of the current request, and return the exchange with the ids of the span."""
-        trace = CURRENT.get()
-        return exchange if trace is None else trace.end(exchange)
 
 
 class RequestTrace:
@@ -147,6 +175,10 @@ class RequestTrace:
         "tracing",
     )
 
+    span: Span
+    has_context: bool  # the client sent headers of a context, which ours replace
+    is_recording: bool
+    parent: Context
     links: Sequence[Link] = ()
     attempt_attributes: Attributes = {}  # noqa: RUF012 - of a user's own request: none
 
@@ -154,7 +186,7 @@ class RequestTrace:
         self.tracing = tracing
         self.span = span
         self.parent = parent
-        self.has_context = has_context  # the client sent headers of a context, which ours replace
+        self.has_context = has_context
         self.is_recording = span.is_recording()
         self.token: Token[RequestTrace | None] | None = None
         self._context: Context | None = None
@@ -207,13 +239,11 @@ class RequestTrace:
         kept = self.tracing.propagation.without_context(headers) if self.has_context else headers
         return [*kept, *self.pairs]
 
-    def end(self, exchange: Exchange) -> Exchange:
-        """End the span with the attributes of the exchange. Return the exchange with the ids of the span."""
-        tracing = self.tracing
-        if tracing.on_end is not None:
-            tracing.on_end(exchange, self.context)
+    def finish(self, exchange: Exchange) -> Exchange:
+        """End the span with what the exchange shows; return the exchange with the ids of the span."""
         if not self.is_recording:
             return exchange
+        tracing = self.tracing
         span, route = self.span, exchange.decision.route
         span.set_attributes(exchange_attributes(exchange))
         if route is not None:
@@ -241,6 +271,52 @@ class RequestTrace:
             self.span.end()
 
 
+class UnsampledTrace(RequestTrace):
+    """A request that is not sampled: 192 random bits, of which spans are made only if somebody asks.
+
+    It is its own attempt to reach legacy, because such attempts carry the context of the request.
+    """
+
+    __slots__ = ("_ids",)
+
+    has_context = replaces_headers = is_recording = False
+    parent = _ROOT
+
+    def __init__(self, tracing: Tracing, ids: int) -> None:
+        self.tracing = tracing
+        self._ids = ids  # of the trace, 128 bits, and of the span, 64
+        self._context = None
+
+    @property
+    def span(self) -> Span:  # type: ignore[override]
+        """A span that is not recorded."""
+        trace_id, span_id = self._ids >> 64, self._ids & LOWER_HALF
+        return NonRecordingSpan(SpanContext(trace_id, span_id, False, _RANDOM))
+
+    @property
+    def lines(self) -> bytes:
+        """The headers that describe the context, as they are written."""
+        if not self.tracing.is_standard:
+            return lines_of(self.pairs)
+        ids = self._ids
+        return b"traceparent: 00-%032x-%016x-02\r\n" % (ids >> 64, ids & LOWER_HALF)
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The headers that describe the context."""
+        if not self.tracing.propagation.is_standard:
+            return self.tracing.propagation.pairs_of(self.context)
+        ids = self._ids
+        return [(b"traceparent", b"00-%032x-%016x-02" % (ids >> 64, ids & LOWER_HALF))]
+
+    def end(self, status: int | None, failure: Failure | None) -> None:
+        """Do nothing: as an attempt, it has no span."""
+
+    def resend(self) -> UnsampledTrace:
+        """Return itself: the second attempt carries the same context."""
+        return self
+
+
 class LegacyTracer:
     """Starts the spans of attempts to reach one legacy app."""
 
@@ -253,11 +329,13 @@ class LegacyTracer:
         """The headers that the context of an attempt replaces."""
         return self._tracing.propagation.names
 
-    def begin(self, method: str, target: bytes) -> AttemptTrace | UnsampledAttempt | None:
-        """Start the span of an attempt; None if its request is not traced."""
+    def begin(
+        self, method: str, target: bytes
+    ) -> AttemptTrace | UnsampledAttempt | UnsampledTrace | None:
+        """Start the span of an attempt; None if it serves no request that is traced."""
         trace = CURRENT.get()
-        if trace is None:
-            return None
+        if trace is None or type(trace) is UnsampledTrace:
+            return trace
         if not trace.is_recording:
             return UnsampledAttempt(trace.lines, replaces_headers=trace.has_context)
         return self.begin_recording(trace, method, target, 0)

@@ -20,9 +20,11 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 
-from overgrow.tracing.request_trace import COPIED
+from overgrow.tracing.request_trace import NEXT_TRACE_ID
 
+_RATIO_SAMPLERS = ("parentbased_traceidratio", "traceidratio")
 FLUSH_S = 2.0  # at the end of a worker: less than its application may take to stop
 # These log each failed attempt; the receiver's status has one line per change instead.
 _NOISY = (
@@ -92,22 +94,12 @@ class WatchedSpanExporter(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
-class CopyingIds(RandomIdGenerator):
-    """Makes ids of traces. The lower half of a copy's id equals that of the original request's id.
-
-    Samplers by ratio decide by this half, so that a copy is sampled if its original was.
-    """
+class DrawnIds(RandomIdGenerator):
+    """Ids of traces: the one that was drawn before the sampler was asked, else a random one."""
 
     def generate_trace_id(self) -> int:
         """Return a new id."""
-        copied = COPIED.get()
-        if copied is None:
-            return super().generate_trace_id()
-        lower = copied.span.get_span_context().trace_id & _LOWER_HALF
-        return super().generate_trace_id() & ~_LOWER_HALF | lower
-
-
-_LOWER_HALF = (1 << 64) - 1
+        return NEXT_TRACE_ID.get() or super().generate_trace_id()
 
 
 class TelemetrySdk:
@@ -117,6 +109,18 @@ class TelemetrySdk:
         self._environ = environ
         self._provider: TracerProvider | None = None
         self._others: list[Any] = []  # providers of other signals
+
+    @property
+    def unsampled_from(self) -> int | None:
+        """From which lower half of a trace id on our sampler drops a trace; None if it decides by more than the id."""
+        sampler = self._environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+        if self._provider is None or sampler not in _RATIO_SAMPLERS:
+            return None
+        try:
+            rate = float(self._environ.get("OTEL_TRACES_SAMPLER_ARG", ""))
+        except ValueError:
+            return None  # the SDK has logged it, and samples all
+        return TraceIdRatioBased.get_bound_for_rate(rate) if 0 <= rate <= 1 else None
 
     def start(self, watch: ExportWatch) -> trace.TracerProvider:
         """Return the provider of the process. If there is none, start our own.
@@ -132,7 +136,7 @@ class TelemetrySdk:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         provider = TracerProvider(
             resource=build_resource(self._environ),
-            id_generator=CopyingIds(),
+            id_generator=DrawnIds(),
             shutdown_on_exit=False,
         )
         for name in exporter_names(self._environ, "OTEL_TRACES_EXPORTER", "otlp"):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     MetricExporter,
@@ -18,6 +17,7 @@ from opentelemetry.sdk.metrics.export import (
 
 from overgrow.exchange import Exchange
 from overgrow.tracing.attributes import SCHEMA_URL, metric_attributes
+from overgrow.tracing.request_trace import CURRENT
 from overgrow.tracing.sdk import ExportWatch, TelemetrySdk, build_resource, exporter_names
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -56,7 +56,7 @@ class WatchedMetricExporter(MetricExporter):
 
 
 class ServerDurations:
-    """The histogram of one process."""
+    """A Sink: The histogram of one process."""
 
     def __init__(self, provider: MeterProvider, known: Collection[str], version: str) -> None:
         self._known = known
@@ -68,8 +68,10 @@ class ServerDurations:
             explicit_bucket_boundaries_advisory=BUCKETS_S,
         )
 
-    def record(self, exchange: Exchange, context: Context) -> None:
-        """Count one exchange. If it is sampled, it may become an exemplar of its bucket."""
+    def record(self, exchange: Exchange) -> None:
+        """Count one exchange; if it is sampled, it may become an exemplar of its bucket."""
+        trace = CURRENT.get()
+        context = None if trace is None else trace.context
         attributes = metric_attributes(exchange, self._known)
         self._histogram.record(exchange.duration_s, attributes, context)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from random import getrandbits
 
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
@@ -17,7 +18,14 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 from overgrow.exchange import Inbound, Reply, Server
 from overgrow.routing.model import Decision, Side
 from overgrow.tracing.attributes import Attributes, request_attributes, server_error_type, span_name
-from overgrow.tracing.request_trace import COPIED, CURRENT, CopyTrace, RequestTrace, Tracing
+from overgrow.tracing.request_trace import (
+    CURRENT,
+    LOWER_HALF,
+    NEXT_TRACE_ID,
+    CopyTrace,
+    RequestTrace,
+    Tracing,
+)
 
 
 class TracedServer:
@@ -71,7 +79,7 @@ class TracedCopyServer:
         copied = CURRENT.get()
         if copied is None:
             return await self._server.serve(inbound, decision)
-        copying = COPIED.set(copied)
+        copying = NEXT_TRACE_ID.set(_id_like(copied.span.get_span_context().trace_id))
         trace = self._begin(copied, inbound, decision)
         current = CURRENT.set(trace)
         try:
@@ -81,7 +89,7 @@ class TracedCopyServer:
             raise
         finally:
             CURRENT.reset(current)
-            COPIED.reset(copying)
+            NEXT_TRACE_ID.reset(copying)
         reply.close = partial(_close_and_end, reply, trace, reply.close)
         return reply
 
@@ -103,6 +111,11 @@ class TracedCopyServer:
         name = span_name(head.method, tracing.known_methods, template)
         span = tracing.tracer.start_span(name, Context(), SpanKind.SERVER, found, links)
         return CopyTrace(tracing, span, links, about)
+
+
+def _id_like(trace_id: int) -> int:
+    """Return a new trace id with the same lower half, by which a ratio sampler samples a copy if it sampled the original."""
+    return getrandbits(64) << 64 | trace_id & LOWER_HALF
 
 
 async def _close_and_end(

@@ -18,7 +18,7 @@ from overgrow.routing.facts import head_of
 from overgrow.routing.model import Decision, Route
 from overgrow.tracing.propagation import Propagation
 from overgrow.tracing.request_trace import Tracing
-from overgrow.tracing.sdk import CopyingIds
+from overgrow.tracing.sdk import DrawnIds
 
 STANDARD = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 ROUTE = Route("item", path="/items/<int:id>", target="migrated")
@@ -26,6 +26,11 @@ ROUTE = Route("item", path="/items/<int:id>", target="migrated")
 
 def head(*headers, target=b"/items/7", method="GET"):
     return head_of(method, target, [(b"host", b"shop"), *headers], peer="127.0.0.1", scheme="http")
+
+
+def scope_of(asked):
+    """What an ASGI server tells of a request."""
+    return {"method": asked.method, "headers": asked.headers, "client": ("127.0.0.1", 5000)}
 
 
 def exchange(status=200, failure=None, *, of=None, route=ROUTE, side="migrated"):
@@ -44,12 +49,12 @@ def start(memory):
 
     def start(ratio=None, propagator=STANDARD, environ=None, **more):
         sampler = ParentBased(ALWAYS_ON if ratio is None else TraceIdRatioBased(ratio))
-        provider = TracerProvider(
-            sampler=sampler, id_generator=CopyingIds(), shutdown_on_exit=False
-        )
+        provider = TracerProvider(sampler=sampler, id_generator=DrawnIds(), shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(memory))
         tracing = Tracing(Propagation(propagator), lambda query: query, environ or {}, **more)
         tracing.tracer = provider.get_tracer("overgrow")
+        if ratio is not None:
+            tracing.unsampled_from = TraceIdRatioBased.get_bound_for_rate(ratio)
         return tracing
 
     return start
@@ -62,7 +67,7 @@ def begin():
 
     def begin(tracing, *headers, of=None):
         asked = of or head(*headers)
-        begun.append(tracing.begin(asked.method, asked.headers, lambda: asked))
+        begun.append(tracing.begin(scope_of(asked), lambda _: asked))
         return begun[-1]
 
     yield begin

@@ -5,22 +5,22 @@ from opentelemetry.propagators.composite import CompositePropagator
 
 from overgrow.exchange import Failure
 from overgrow.tracing.request_trace import CURRENT, LegacyTracer
-from tests.unit.tracing.conftest import exchange, head
+from tests.unit.tracing.conftest import exchange, head, scope_of
 
 PARENT = (b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 UNSAMPLED = (b"traceparent", PARENT[1][:-2] + b"00")
 LEGACY = "http://10.0.0.7:9000"
 
 
-def refuse():
+def refuse(_):
     raise AssertionError("an attribute was computed")
 
 
 def test_an_unsampled_request_has_no_attribute_computed(start, spans):
     tracing = start(ratio=0.0)
-    trace = tracing.begin("GET", head().headers, refuse)
+    trace = tracing.begin(scope_of(head()), refuse)
     LegacyTracer(tracing, LEGACY).begin("GET", b"/items/7")
-    trace.end(exchange())
+    trace.finish(exchange())
     trace.leave()
 
     assert [] == spans()
@@ -71,9 +71,9 @@ def test_repeated_requests_of_a_task_have_traces_of_their_own(start):
     tracing = start()
     ids = set()
     for _ in range(3):
-        trace = tracing.begin("GET", head().headers, head)
+        trace = tracing.begin(scope_of(head()), lambda _: head())
         ids.add(trace.span.get_span_context().trace_id)
-        trace.end(exchange())
+        trace.finish(exchange())
         trace.leave()
 
     assert (3, None) == (len(ids), CURRENT.get())
@@ -83,7 +83,7 @@ def test_the_exchange_learns_the_ids_of_the_span(start, begin):
     tracing = start()
     trace = begin(tracing, PARENT)
 
-    told = tracing.end(exchange()).trace
+    told = trace.finish(exchange()).trace
     span_id = f"{trace.span.get_span_context().span_id:016x}"
     assert ("0af7651916cd43dd8448eb211c80319c", span_id, True) == told
 
@@ -104,7 +104,7 @@ ENDS = [
 def test_a_request_ends_as_the_conventions_have_it(  # noqa: PLR0917  columns of the table
     start, begin, spans, ended, error, expected
 ):
-    begin(start()).end(exchange(*ended))
+    begin(start()).finish(exchange(*ended))
 
     (span,) = spans()
     assert (error, expected) == (span.attributes.get("error.type"), span.status)
@@ -170,7 +170,7 @@ def test_nothing_that_serves_no_request_is_traced(start, spans):
 def test_known_methods_are_those_of_the_variable(start, begin, spans, listed, method, recorded):  # noqa: PLR0917  columns of the table
     environ = {"OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS": listed} if listed else {}
     asked = head(method=method)
-    begin(start(environ=environ), of=asked).end(exchange(of=asked, route=None))
+    begin(start(environ=environ), of=asked).finish(exchange(of=asked, route=None))
 
     (span,) = spans()
     assert recorded == span.attributes["http.request.method"]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -15,7 +14,7 @@ def points_of(*exchanges):
     provider = MeterProvider([reader], shutdown_on_exit=False)
     durations = ServerDurations(provider, {"GET"}, "1")
     for each in exchanges:
-        durations.record(each, Context())
+        durations.record(each)
     (metric,) = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
     return metric, metric.data.data_points
 

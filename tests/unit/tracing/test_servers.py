@@ -13,14 +13,14 @@ from overgrow.routing.model import Decision
 from overgrow.tracing.request_trace import LegacyTracer
 from overgrow.tracing.servers import CopiedRequests, TracedCopyServer, TracedServer
 from overgrow.wsgi.server import WsgiServer
-from tests.unit.tracing.conftest import ROUTE, exchange, head
+from tests.unit.tracing.conftest import ROUTE, exchange, head, scope_of
 
 DECISION = Decision(ROUTE, "migrated", "target", "abc")
 
 
 def begin(tracing):
     """Begin the trace of a request that the task of the test serves."""
-    return tracing.begin("GET", head().headers, head)
+    return tracing.begin(scope_of(head()), lambda _: head())
 
 
 def current_id():
@@ -104,7 +104,7 @@ def copy_of(tracing, side, server, served=None):
     async def ask():
         trace = begin(tracing)
         marked = CopiedRequests().current()
-        trace.end(served or exchange())
+        trace.finish(served or exchange())
         trace.leave()
         with CopiedRequests().following(marked):
             copies = TracedCopyServer(server, side, tracing)
