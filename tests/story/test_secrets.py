@@ -19,7 +19,9 @@ from tests.story.test_notifications import receiving
 
 # The app quotes everything in its exceptions, its log, its statements and what it adds to reports.
 APP = """\
+import _thread
 import logging
+import threading
 
 import sentry_sdk
 import sqlalchemy
@@ -48,6 +50,10 @@ def create_app():
         with ENGINE.connect() as connection:
             connection.exec_driver_sql(f"SELECT '{name}'")
         logging.getLogger("side-log").error("all: %s", everything)
+        beside = threading.Thread(target=logging.getLogger("side-log").error, args=(str(everything),))
+        beside.start()
+        beside.join()
+        _thread.start_new_thread(logging.getLogger("side-log").error, (str(everything),))
         raise RuntimeError(f"cannot serve {everything}")
 
     return app
@@ -161,7 +167,7 @@ def left(tmp_path_factory):
         # More may come: a copy has a span of its own.
         eventually(lambda: sum(span.kind == SERVER for span in collector.spans) >= sent)
         eventually(lambda: len(sentry.items("transaction")) >= 2 + len(BODIES))
-        eventually(lambda: len(sentry.events) >= 2 * (2 + len(BODIES)))
+        eventually(lambda: len(sentry.events) >= 4 * (2 + len(BODIES)))
         eventually(lambda: len((folder / "access.jsonl").read_bytes().splitlines()) >= sent)
         admin = {
             path: front.get(path, admin=True, headers={"Accept": accept})[2]

@@ -75,6 +75,11 @@ class SentryReports:
 
     def __init__(self, settings: Settings, dsn: str) -> None:
         self._settings, self._dsn = settings, dsn
+        from overgrow.telemetry.sentry.reporting_server import (  # noqa: PLC0415 - only if it is on
+            TransactionSampling,
+        )
+
+        self._sampling = TransactionSampling(settings.sentry_sample_rate)
         self._thread = FileThread("sentry-close")
         self._is_open = False
 
@@ -84,21 +89,22 @@ class SentryReports:
             ReportingServer,
         )
 
-        return ReportingServer(server, is_copy=is_copy)
+        return ReportingServer(server, self._sampling, is_copy=is_copy)
 
     def open(self, receivers: Receivers) -> None:
         """Start the SDK, and listen to Flask's errors."""
         from overgrow.telemetry.sentry import client  # noqa: PLC0415 - only if it is on
 
-        rate, status = self._settings.sentry_sample_rate, receivers.status_of("sentry")
+        status, secrets = receivers.status_of("sentry"), _own_secrets(self._settings)
         try:
-            is_apps = client.start_sentry(self._dsn, rate, status, _own_secrets(self._settings))
+            is_apps = client.start_sentry(self._dsn, status, secrets)
         except ValueError:
             logger.error("sentry-off why='SENTRY_DSN is not the address of a project'")  # noqa: TRY400 - the error shows it
             return
         self._is_open = True
         got_request_exception.connect(client.capture_view_error)
         if is_apps:
+            self._sampling.share = None
             logger.info("sentry-adopted why='the app has started the SDK itself'")
 
     def note_mounted_request(self, head: Head, decision: Decision) -> None:

@@ -13,12 +13,12 @@ import sentry_sdk
 from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.integrations.sqlalchemy import SqlalchemyIntegration
+from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.utils import event_from_exception
 
 from overgrow.telemetry.receivers import ReceiverStatus
 from overgrow.telemetry.sentry.redaction import EventRedactor
-from overgrow.telemetry.sentry.reported_request import CURRENT
-from overgrow.telemetry.sentry.request_values import NO_VALUES
+from overgrow.telemetry.sentry.reported_request import CURRENT, request_of, values_to_hide
 from overgrow.telemetry.sentry.transport import WatchedTransport
 
 FLUSH_S = 1.0  # for events that wait when the worker ends
@@ -27,9 +27,7 @@ _OWN_LOGGERS = ("overgrow", "gunicorn")
 Event = Any  # a TypedDict of the SDK
 
 
-def start_sentry(
-    dsn: str, sample_rate: float, status: ReceiverStatus, secrets: Iterable[str]
-) -> bool:
+def start_sentry(dsn: str, status: ReceiverStatus, secrets: Iterable[str]) -> bool:
     """Start the SDK, or adopt the client that the app has started. Return whether the client is the app's.
 
     Raises:
@@ -48,10 +46,11 @@ def start_sentry(
             DedupeIntegration(),
             LoggingIntegration(sentry_logs_level=None),
             SqlalchemyIntegration(),
+            ThreadingIntegration(),
         ],
         default_integrations=False,
         auto_enabling_integrations=False,
-        traces_sampler=lambda _context: _sample_rate_now(sample_rate),
+        traces_sampler=lambda _context: float(_is_sampled()),
         trace_propagation_targets=[],
         before_send=marker.mark_error,
         before_send_transaction=marker.mark_transaction,
@@ -69,10 +68,10 @@ def start_sentry(
     return False
 
 
-def _sample_rate_now(rate: float) -> float:
-    """Return the share of transactions to send. It is 0 unless a request of the migrated side is running."""
+def _is_sampled() -> bool:
+    """Return whether a transaction is sent: only that of a migrated request that was drawn."""
     request = CURRENT.get()
-    return rate if request is not None and request.decision.side == "migrated" else 0.0
+    return request is not None and request.is_sampled and request.decision.side == "migrated"
 
 
 def _adopt(client: Any, marker: EventMarker) -> None:
@@ -127,16 +126,29 @@ class EventMarker:
             event.pop("logentry", None)  # it contains the path
         return self.mark_transaction(event, hint)
 
-    def mark_transaction(self, event: Event, hint: Mapping[str, Any]) -> Event:
-        """Return a transaction in the form to send."""
-        request = CURRENT.get()
-        values = NO_VALUES if request is None else request.values()
-        return mark(EventRedactor(values, self._secrets).redact(event), hint)
+    def mark_transaction(self, event: Event, hint: Mapping[str, Any]) -> Event | None:
+        """Return a transaction in the form in which it is sent."""
+        try:
+            values = values_to_hide(request_of(hint))
+            return mark(EventRedactor(values, self._secrets).redact(event), hint)
+        except Exception:  # noqa: BLE001 - nothing may leave unread, and an error should not vanish
+            return bare_event(event)
 
 
-def mark(event: Event, _hint: Mapping[str, Any]) -> Event:
-    """Return an event with the name and the tags of the running request."""
-    request = CURRENT.get()
+def bare_event(event: Event) -> Event | None:
+    """Return what is safe of an error whose form nobody expected; None for a transaction, which needs more."""
+    if event.get("type") == "transaction":
+        return None
+    names = ("event_id", "level", "platform", "timestamp")
+    return {
+        **{name: event[name] for name in names if name in event},
+        "message": "an error whose report could not be redacted",
+    }
+
+
+def mark(event: Event, hint: Mapping[str, Any]) -> Event:
+    """Return an event with the name and the tags of the current request."""
+    request = request_of(hint)
     if request is not None:
         event["transaction"] = request.name
         event["transaction_info"] = {"source": "route"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -58,9 +58,8 @@ class EventRedactor:
     def __init__(self, known: RequestValues, secrets: Iterable[str] = ()) -> None:
         self._shows_messages = known.are_all
         self._values = known.values | {each for each in secrets if each}
-        forms = {form for value in self._values for form in _written_forms(value)}
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+        forms = {form.lower() for value in self._values for form in _written_forms(value)}
+        self._forms = tuple(forms)
 
     def redact(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the part of an event that may be sent, in the form in which the SDK serializes it."""
@@ -82,8 +81,7 @@ class EventRedactor:
 
     def text(self, text: str) -> str:
         """Return a text without values of the request and without texts that look like credentials."""
-        if self._values:
-            text = self._pattern.sub(HIDDEN, text)
+        text = hide(text, self._forms)
         for pattern, instead in _PATTERNS:
             text = pattern.sub(instead, text)
         return text
@@ -123,7 +121,9 @@ class EventRedactor:
     def _breadcrumb(self, crumb: Mapping[str, Any]) -> dict[str, Any]:
         sent = _pick(crumb, _BREADCRUMB)
         if crumb.get("message"):
-            sent["message"] = self._message(without_sql_values(str(crumb["message"])))
+            text = str(crumb["message"])
+            is_sql = crumb.get("category") == "query"
+            sent["message"] = self._message(without_sql_values(text) if is_sql else text)
         return sent
 
     def _contexts(self, contexts: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,6 +148,34 @@ class EventRedactor:
         if op.startswith("http"):  # METHOD and an address
             text = text.partition("?")[0].partition("#")[0]
         return self._message(text)
+
+
+def hide(text: str, forms: Iterable[str]) -> str:
+    """Return a text in which each occurrence of a form, in any case, is replaced.
+
+    Values come from clients, and there may be many: `find` passes over a long text faster than one pattern of all forms.
+    """
+    lowered = text.lower()
+    if len(lowered) != len(text):  # a letter such as İ has two in lower case
+        text = lowered
+    places = sorted(place for form in forms for place in _occurrences(lowered, form))
+    if not places:
+        return text
+    pieces: list[str] = []
+    end = 0
+    for begins, ends in places:
+        if begins > end or not pieces:
+            pieces += [text[end:begins], HIDDEN]
+        end = max(end, ends)
+    return "".join([*pieces, text[end:]])
+
+
+def _occurrences(text: str, form: str) -> Iterator[tuple[int, int]]:
+    """Yield (begin, end) of each place of a form in a text."""
+    begins = text.find(form)
+    while begins >= 0:
+        yield begins, begins + len(form)
+        begins = text.find(form, begins + len(form))
 
 
 def without_sql_values(sql: str) -> str:

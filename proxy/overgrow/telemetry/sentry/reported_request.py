@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,7 @@ class ReportedRequest:
     decision: Decision
     is_copy: bool = False
     body_is_known: bool = True
+    is_sampled: bool = False  # whether it becomes a transaction
     _body: bytearray = field(default_factory=bytearray)
 
     @property
@@ -71,6 +73,11 @@ class ReportedRequest:
             identity=self._user(),
         )
 
+    def attach(self, event: Any, hint: dict[str, Any]) -> Any:
+        """Put this request into the hint of an event; threads of the app inherit the scope that calls this."""
+        hint[_HINT] = self
+        return event
+
     def _user(self) -> tuple[Any, ...]:
         """Return what is known of the user; empty if nobody is signed in."""
         user = self.decision.identity
@@ -95,3 +102,21 @@ def _has_body(head: Head) -> bool:
 
 
 CURRENT: ContextVar[ReportedRequest | None] = ContextVar("overgrow_reported_request", default=None)
+# The last requests: what a thread without a request reports may quote one of them.
+RECENT: deque[ReportedRequest] = deque(maxlen=32)
+_HINT = "overgrow.request"
+
+
+def request_of(hint: Mapping[str, Any]) -> ReportedRequest | None:
+    """Return the request that an event belongs to; None if it belongs to none."""
+    attached = hint.get(_HINT)
+    return attached if isinstance(attached, ReportedRequest) else CURRENT.get()
+
+
+def values_to_hide(request: ReportedRequest | None) -> RequestValues:
+    """Return the values that a report of this request must not repeat. Without a request, those of the last ones."""
+    if request is not None:
+        return request.values()
+    recent = [each.values() for each in tuple(RECENT)]
+    values = frozenset[str]().union(*(each.values for each in recent))
+    return RequestValues(values, all(each.are_all for each in recent))

@@ -6,6 +6,7 @@ app's thread inherits. A transaction ends when the response begins, even if the 
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,35 +18,59 @@ from sentry_sdk.tracing import Transaction, TransactionSource
 from overgrow.exchange import Inbound, Reply, Server
 from overgrow.routing.facts import Headers
 from overgrow.routing.model import Decision
-from overgrow.telemetry.sentry.reported_request import CURRENT, ReportedRequest
+from overgrow.telemetry.sentry.reported_request import CURRENT, RECENT, ReportedRequest
 
 ORIGIN = "auto.http.overgrow"
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
+class TransactionSampling:
+    """Draws the requests that become transactions: a `share` of them, or each if `share` is None.
+
+    With None the client of the app draws once more, by its own options.
+    """
+
+    def __init__(self, share: float | None) -> None:
+        self.share = share
+
+    def draw(self) -> bool:
+        """Return whether the next request may become a transaction."""
+        return self.share is None or (self.share > 0 and random.random() < self.share)  # noqa: S311 - no secret
+
+
 class ReportingServer:
     """A Server that wraps another Server. `is_copy` says that the requests are copies, for which no user waits."""
 
-    def __init__(self, inner: Server, *, is_copy: bool = False) -> None:
-        self._inner, self._is_copy = inner, is_copy
+    def __init__(
+        self, inner: Server, sampling: TransactionSampling, *, is_copy: bool = False
+    ) -> None:
+        self._inner, self._sampling, self._is_copy = inner, sampling, is_copy
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Serve a request in its own scope. If transactions are sampled, serve it within a transaction."""
-        request = ReportedRequest(inbound.head, decision, self._is_copy)
+        """Serve a request in its own scope. If its transaction is sampled, serve it within that transaction."""
+        is_sampled = self._sampling.draw()
+        request = ReportedRequest(inbound.head, decision, self._is_copy, is_sampled=is_sampled)
         request.remember_body(inbound)
-        with _scope_of(request), sentry_sdk.start_transaction(_new_transaction(request)) as span:
-            reply = await self._inner.serve(inbound, decision)
-            if isinstance(span, Transaction):
-                span.set_http_status(reply.status)
-            return reply
+        with _scope_of(request) as scope:
+            if not is_sampled:
+                scope.generate_propagation_context(trace_of(inbound.head.headers))
+                return await self._inner.serve(inbound, decision)
+            with sentry_sdk.start_transaction(_new_transaction(request)) as span:
+                reply = await self._inner.serve(inbound, decision)
+                if isinstance(span, Transaction):
+                    span.set_http_status(reply.status)
+                return reply
 
 
 @contextmanager
-def _scope_of(request: ReportedRequest) -> Iterator[None]:
+def _scope_of(request: ReportedRequest) -> Iterator[sentry_sdk.Scope]:
+    RECENT.append(request)
     token = CURRENT.set(request)
     try:
-        with sentry_sdk.isolation_scope():
-            yield
+        with sentry_sdk.isolation_scope() as scope:
+            scope.clear_breadcrumbs()
+            scope.add_event_processor(request.attach)
+            yield scope
     finally:
         CURRENT.reset(token)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from overgrow.telemetry.sentry.redaction import HIDDEN, EventRedactor
+from overgrow.telemetry.sentry.redaction import HIDDEN, EventRedactor, hide
 from overgrow.telemetry.sentry.request_values import RequestValues
 
 SECRET = "hunter2 & Söhne"
@@ -37,6 +37,21 @@ def test_a_value_is_hidden_however_it_is_written(written):
     event = redacted(error(f"no {written}!"), SECRET)
 
     assert message_of(event).strip("'!") in (f"no {HIDDEN}", f"no '{HIDDEN}")
+
+
+@pytest.mark.parametrize(
+    ("text", "forms", "expected"),
+    [
+        ("abcdef", ["bcd", "cde"], f"a{HIDDEN}f"),
+        ("abcdef", ["abc", "def"], HIDDEN),
+        ("aaaaa", ["aa"], f"{HIDDEN}a"),
+        ("abc", ["abc", "b"], HIDDEN),
+        ("İ said abc", ["abc"], f"i̇ said {HIDDEN}"),
+        ("nothing", ["abc"], "nothing"),
+    ],
+)
+def test_places_that_overlap_or_touch_are_hidden_together(text, forms, expected):
+    assert hide(text, forms) == expected
 
 
 def test_local_variables_never_stay():

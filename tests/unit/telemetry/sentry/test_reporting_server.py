@@ -10,8 +10,17 @@ from overgrow.exchange import Inbound, Reply
 from overgrow.routing.facts import Head
 from overgrow.routing.identity import Identity
 from overgrow.routing.model import Decision, Route
-from overgrow.telemetry.sentry.reported_request import CURRENT, KEPT_BYTES, ReportedRequest
-from overgrow.telemetry.sentry.reporting_server import ReportingServer, trace_of
+from overgrow.telemetry.sentry.reported_request import (
+    CURRENT,
+    KEPT_BYTES,
+    ReportedRequest,
+    values_to_hide,
+)
+from overgrow.telemetry.sentry.reporting_server import (
+    ReportingServer,
+    TransactionSampling,
+    trace_of,
+)
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 ORDER = Route("order", path="/orders/<int:id>", target="migrated")
@@ -27,7 +36,8 @@ def decided(route=ORDER):
 
 
 def serve(inner, request=None, *, is_copy=False, route=ORDER):
-    server = ReportingServer(type("Inner", (), {"serve": staticmethod(inner)}), is_copy=is_copy)
+    served = type("Inner", (), {"serve": staticmethod(inner)})
+    server = ReportingServer(served, TransactionSampling(0.5), is_copy=is_copy)
     return asyncio.run(server.serve(request or inbound(), decided(route)))
 
 
@@ -97,6 +107,20 @@ def test_a_body_passes_whole_and_its_start_is_remembered(size, known):
 
     assert [size] == [len(each) for each in passed]
     assert [known] == seen
+
+
+@pytest.mark.parametrize(("share", "drawn"), [(0.0, {False}), (1.0, {True}), (None, {True})])
+def test_a_share_of_nothing_or_of_all_is_exact(share, drawn):
+    assert {TransactionSampling(share).draw() for _ in range(100)} == drawn
+
+
+def test_a_thread_without_a_request_hides_the_values_of_the_last_ones():
+    async def inner(*_):
+        return Reply(200, [])
+
+    serve(inner, inbound((b"x-api-key", b"of-an-earlier-request")))
+
+    assert "of-an-earlier-request" in values_to_hide(None).values
 
 
 @pytest.mark.parametrize(
