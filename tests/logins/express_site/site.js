@@ -1,6 +1,8 @@
 // An Express site with express-session and passport: node site.js PORT, settings by the environment.
 'use strict';
 
+const cookieParser = require('cookie-parser');
+const csrf = require('csurf');
 const express = require('express');
 const session = require('express-session');
 const passport = require('passport');
@@ -77,6 +79,9 @@ async function main() {
     request.session.seen = 'Zoë'.repeat(300);
     answer.send('seen');
   });
+  const guard = [cookieParser(), csrf({ cookie: true })];
+  app.get('/token', guard, (request, answer) => answer.send(request.csrfToken()));
+  app.post('/guarded', guard, (request, answer) => answer.send('accepted'));
   app.listen(port, '127.0.0.1');
 }
 
