@@ -185,6 +185,23 @@ def test_a_backfill_killed_ten_times_loses_nothing(shop):
         } == {}
 
 
+def test_a_backfill_goes_on_when_the_server_comes_back(shop, request):
+    if shop.kind == "sqlite":
+        pytest.skip("SQLite has no server")
+    running = request.getfixturevalue("postgres")
+    process = start(shop, "--batch", "300", "--delay", "5ms", "--json", output=subprocess.PIPE)
+    deadline = time.monotonic() + DEADLINE_S
+    while not state_of(shop).fill_rows:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    shop.database.close()
+    running.stop()
+    running.start()
+
+    told = json.loads(process.communicate(timeout=DEADLINE_S)[0])
+    assert ("done", ROWS) == (told["state"], told["rows"])
+
+
 def test_a_second_backfill_is_refused_and_names_the_first(shop):
     first = start(shop, "--batch", "100", "--delay", "200ms")
     deadline = time.monotonic() + DEADLINE_S

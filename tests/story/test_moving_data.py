@@ -233,8 +233,12 @@ def test_contract_is_refused_when_writes_were_let_in(move):
 
 
 def test_rollback_never_undoes_a_stage(move):
+    move.does("flip", "order-detail", "gone", "--no-wait")
     move.stage("dual_write")
 
+    told = move.does("rollback", "--no-wait")
+    assert "order-detail: gone -> legacy" in told
+    assert "note: table orders went from none to dual_write since then, and stays there" in told
     assert "no flip is left to undo" in move.refuses("rollback")
     assert "stage: dual_write" in (move.folder / "data.yaml").read_text()
 

@@ -45,9 +45,10 @@ from overgrow.files import ANSWER_S, within
 from overgrow.table.editing import flip as edit
 from overgrow.table.editing import kill_switch
 from overgrow.table.editing.flip import FlipResult, Readiness, keeps_flip
-from overgrow.table.editing.history import WAIT_S
+from overgrow.table.editing.history import WAIT_S, read_history
 from overgrow.table.editing.kill_switch import KillResult
 from overgrow.table.editing.rewrite import parse_goal
+from overgrow.table.editing.stage_notes import TABLE_PREFIX, stages_since
 from overgrow.table.live import is_killed, kill_files
 from overgrow.table.reading.parse import revision_of
 from overgrow.table.reading.problems import EditRefused
@@ -155,7 +156,21 @@ def rollback(
     with _edit_session(call, route) as deadline:
         actor = edit.Actor(os.environ, **_actor_checks(call, deadline, limit_s))
         flipped = edit.rollback(call.config, call.state, route, actor)
+    _note_stages(call)
     _report_flip(call, flipped, waiting)
+
+
+def _note_stages(call: Invocation) -> None:
+    """Print a note on tables that changed their stage after the flip that was just undone; their data stays where it is."""
+    entries = read_history(call.state).entries
+    undone = next((one.undoes for one in reversed(entries) if one.action == "rollback"), None)
+    for entry in stages_since(entries, undone or ""):
+        table = str(entry.route).removeprefix(TABLE_PREFIX)
+        echo_safe(
+            f"note: table {table} went from {entry.from_} to {entry.to} since then, and stays there; "
+            f"overgrow data stage {table} {entry.from_} would lead back",
+            err=True,
+        )
 
 
 def _kill_everything(call: Invocation, waiting: MakeWaiting, limit_s: float) -> None:

@@ -124,6 +124,7 @@ class Backfill:
         self._seen_version: int | None = None
         self._others_wrote_s = float("-inf")
         self._began_s, self._copied = 0.0, 0
+        self._rows, self._total = 0, 0
 
     def run(self, *, restart: bool = False) -> MoveState:
         """Copy until all rows are copied or somebody stops it; return the state of the table.
@@ -326,21 +327,22 @@ class Backfill:
         while True:
             try:
                 return work()
-            except DatabaseLocked:
+            except DatabaseLocked as locked:
+                if self._is_over():
+                    raise
                 self._size = max(1, self._size // 2)
+                self._report(FillProgress(self._rows, self._total, 0.0, "running", locked.what))
                 self._sleep(0.05)
             except DatabaseAway as away:
                 now_s = time.monotonic()
                 away_since_s = now_s if away_since_s is None else away_since_s
                 if self._is_over() or now_s - away_since_s > self._pace.patience_s:
                     raise
-                self._report(FillProgress(self._copied, 0, 0.0, "running", away.what))
+                self._report(FillProgress(self._rows, self._total, 0.0, "running", away.what))
                 self._sleep(BEAT_S)
 
     def _tell(self, state: MoveState, waits_for: str | None = None) -> None:
         rate = self._copied / max(0.001, time.monotonic() - self._began_s)
-        self._report(
-            FillProgress(
-                state.fill_rows or 0, state.fill_total or 0, rate, state.fill_state or "", waits_for
-            )
-        )
+        self._rows, self._total = state.fill_rows or 0, state.fill_total or 0
+        progress = FillProgress(self._rows, self._total, rate, state.fill_state or "", waits_for)
+        self._report(progress)
