@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
-from sqlalchemy import URL, Connection, Executable, event
+from sqlalchemy import URL, Connection, ExceptionContext, Executable, event
 from sqlalchemy.orm import DeclarativeBase, scoped_session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 SCHEMA = Path(__file__).with_name("shop.sql")
 BUSY_TIMEOUT_S = 15
@@ -54,6 +55,9 @@ def register(app: Flask) -> None:
         engine = db.engine
     weakref.finalize(app, engine.dispose)  # its connections end with the app, not some time later
     event.listen(engine, "commit", before_commit)
+    event.listen(engine, "checkout", begin_copy)
+    event.listen(engine, "checkin", end_copy)
+    event.listen(engine, "handle_error", report_refused_write)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "do_connect", partial(before_connect, file))
         event.listen(engine, "begin", begin_on_sqlite)
@@ -82,6 +86,42 @@ def before_commit(connection: Connection) -> None:
         except Exception:
             connection.connection.rollback()
             raise
+
+
+def begin_copy(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Make a connection read-only for a copy of a request, which must change nothing. See docs/shadowing.md."""
+    if has_request_context() and request.environ.get("overgrow.shadow"):
+        record.info["is_read_only"] = True
+        set_read_only(connection, is_on=True)
+
+
+def end_copy(connection: Any, record: ConnectionPoolEntry) -> None:
+    """Let the connection of a copy write again, or throw it away: the next request is a user's."""
+    if record.info.pop("is_read_only", False) and connection is not None:
+        try:
+            set_read_only(connection, is_on=False)
+        except Exception:  # noqa: BLE001 - whatever a driver raises
+            record.invalidate()
+
+
+def set_read_only(connection: Any, *, is_on: bool) -> None:
+    """Let a connection of SQLite or PostgreSQL refuse every write, or take it again."""
+    cursor = connection.cursor()
+    if isinstance(connection, sqlite3.Connection):
+        cursor.execute(f"PRAGMA query_only = {int(is_on)}")
+    else:
+        mode = "ONLY" if is_on else "WRITE"
+        cursor.execute(f"SET SESSION CHARACTERISTICS AS TRANSACTION READ {mode}")
+        connection.commit()
+    cursor.close()
+
+
+def report_refused_write(error: ExceptionContext) -> None:
+    """Tell the front door that a view tried to write while it served a copy."""
+    cause = error.original_exception
+    is_write = "SQLITE_READONLY" in str(getattr(cause, "sqlite_errorname", ""))
+    if has_request_context() and (is_write or getattr(cause, "sqlstate", "") == "25006"):
+        request.environ.get("overgrow.wrote", bool)()
 
 
 def prepare(path: Path) -> None:

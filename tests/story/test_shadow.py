@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 import statistics
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -76,6 +77,28 @@ def create_app():
 
     for rule in ("/page", "/moved"):
         app.add_url_rule(rule, rule, page)
+    return app
+"""
+
+
+# The shop with a page that places an order at GET, and answers even if it could not.
+WRITING_APP = """\
+import migrated
+from migrated.orders import queries
+from sqlalchemy.exc import DBAPIError
+
+
+def create_app():
+    app = migrated.create_app()
+
+    @app.get("/page")
+    def page():
+        try:
+            queries.place({"customer": "Ada", "items": []}, {})
+        except DBAPIError:
+            return "not now"
+        return "page"
+
     return app
 """
 
@@ -209,6 +232,23 @@ def test_a_mistake_is_found_with_its_path_and_the_users_see_nothing_of_it(tmp_pa
     assert (group.route, group.control, group.count, others) == ("product", "legacy", 1, [])
     assert [status for status, _, _ in answers] == [200, 200, 200]
     assert b'"price_cents": "' not in answers[2][2]
+
+
+def test_a_copy_of_a_view_that_writes_at_get_writes_nothing_and_is_told(tmp_path, app):
+    table = app(WRITING_APP) + route("/page", name="written")
+    data = tmp_path / "shop.sqlite3"
+    with noting_legacy() as legacy, running_front(table, tmp_path, legacy, data=data) as front:
+        answers = [front.get("/page")[0] for _ in range(3)]
+        found = finished(front, 3)
+        told = re.compile("copies of route written .*")
+        log = eventually(lambda: told.search((tmp_path / "serve.log").read_text()))
+    with closing(sqlite3.connect(data)) as connection:
+        (orders,) = connection.execute("SELECT count(*) FROM orders").fetchone()
+
+    assert answers == [200] * 3
+    assert (dict(found["total"]), dict(found["dropped"])) == ({}, {"wrote": 3})
+    assert "are not compared: migrated tried to write at GET /page" in log[0]
+    assert orders == 3  # those of the seed
 
 
 def test_the_cookie_that_keeps_a_visitor_on_one_side_is_no_difference(tmp_path, app):

@@ -44,6 +44,7 @@ from overgrow.shadow.sampling import (
 from overgrow.shadow.sessions import SessionCookieNames
 from overgrow.shadow.tee import MemoryBudget
 from overgrow.shadow.values.snapshot import has_conditions_or_ranges
+from overgrow.shadow.write_attempts import watch_for_writes
 
 LOG = logging.getLogger("overgrow.shadow")
 WARN_EVERY_S = 3600.0
@@ -90,6 +91,10 @@ class MirrorEnvironment(Protocol):
     def rules_of(self, route: Route) -> Awaitable[Rules]:
         """Return the rules that apply to a route's responses today."""
         ...
+
+
+class CopyWrote(Exception):
+    """The app tried to write while it served a copy."""
 
 
 class CopyTraces(Protocol):
@@ -141,8 +146,8 @@ class Mirror:
         self._budget = CpuBudget(environment.stopwatch)
         self._waiting = CopyQueue(self._limits.waiting)
         self._warned_at_s: dict[
-            str, float
-        ] = {}  # when the budget warning of a route was last logged
+            tuple[DropReason, str], float
+        ] = {}  # when a warning about a route was last logged
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -181,21 +186,33 @@ class Mirror:
         return Served(route.name, decision.side, self._environment.clock(), shape)
 
     def _record_dropped_request(self, reason: DropReason, served: Served) -> None:
-        """Record that a drawn request is not compared. If the reason is the CPU budget, warn."""
+        """Record that a drawn request is not compared; warn if a person should change something at the route."""
         self._evidence.record_dropped_request(reason, served)
-        if reason == "budget":
-            self._warn_of_cpu_budget(served.route)
+        if reason in ("budget", "wrote") and self._is_due_to_warn(reason, served.route):
+            self._warn(reason, served)
 
-    def _warn_of_cpu_budget(self, route: str) -> None:
-        now_s = self._environment.stopwatch()
-        if now_s - self._warned_at_s.get(route, -WARN_EVERY_S) < WARN_EVERY_S:
+    def _is_due_to_warn(self, reason: DropReason, route: str) -> bool:
+        now_s, key = self._environment.stopwatch(), (reason, route)
+        if now_s - self._warned_at_s.get(key, -WARN_EVERY_S) < WARN_EVERY_S:
+            return False
+        self._warned_at_s[key] = now_s
+        return True
+
+    def _warn(self, reason: DropReason, served: Served) -> None:
+        if reason == "wrote":
+            LOG.warning(
+                "copies of route %s are not compared: migrated tried to write at %s %s, and nothing was written. A safe "
+                "method should write nothing; otherwise remove the shadow: of the route",
+                served.route,
+                served.shape.method,
+                served.shape.template,
+            )
             return
-        self._warned_at_s[route] = now_s
         LOG.warning(
             "copies of route %s are not compared: a comparison of it takes %.0f ms, and together they may "
             "take a tenth of a core. Lower its shadow:",
-            route,
-            self._budget.average_cpu_s(route) * 1000,
+            served.route,
+            self._budget.average_cpu_s(served.route) * 1000,
         )
 
     def _create_recording(self, inbound: Inbound, decision: Decision, route: Route) -> Recording:
@@ -316,8 +333,9 @@ class Mirror:
             self._record_dropped_request(reason, copy.served)
             return
         try:
-            with self._traces.following(copy.trace):
-                responses = await fetch_response_pair(copy, self._servers, self._fetch_limits)
+            responses = await self._fetch_responses(copy)
+        except CopyWrote:
+            self._record_dropped_request("wrote", copy.served)
         except NoResponse as error:
             LOG.debug("a copy of a request of route %s: %s", copy.route.name, error)
             self._evidence.record_unanswered_copy(copy.served)
@@ -331,6 +349,20 @@ class Mirror:
             else:
                 self._waiting.count_comparison(copy.route.name)
                 self._evidence.record_comparison(judgement)
+
+    async def _fetch_responses(self, copy: Copy) -> ResponsePair:
+        """Ask the sides; raise CopyWrote, whatever they answered, if the app reported an attempt to write."""
+        attempts = watch_for_writes()
+        try:
+            with self._traces.following(copy.trace):
+                responses = await fetch_response_pair(copy, self._servers, self._fetch_limits)
+        except (NoResponse, ResponseTooLarge) as error:
+            if attempts.was_reported:
+                raise CopyWrote from error
+            raise
+        if attempts.was_reported:
+            raise CopyWrote
+        return responses
 
     def _reason_not_to_send(self, copy: Copy) -> DropReason | None:
         """Return why a waiting copy must not be sent any more; None if it may be sent."""

@@ -31,6 +31,7 @@ DropReason = Literal[
     "stream",
     "too-much-work",
     "unfinished",
+    "wrote",
 ]
 # Reasons that say nothing of the responses: the front door was stopped, or the side gave the user none.
 UNSTORED_REASONS = frozenset[DropReason]({"closing", "killed", "no-answer"})

@@ -6,10 +6,8 @@ response. User, address and host are exactly those of the user's request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from overgrow.connection_login import request_carries_login
 from overgrow.evidence import Served, Shape
@@ -159,18 +157,3 @@ def _redacted_query_keys(query: str) -> tuple[str, ...]:
 @lru_cache(maxsize=512)
 def _cached_query_keys(names: str) -> tuple[str, ...]:
     return redact_query_keys(names)
-
-
-def mark_shadow_requests(
-    wsgi_app: Callable[..., Iterable[bytes]],
-) -> Callable[..., Iterable[bytes]]:
-    """Return the app wrapped so that each environ has the mark of a copy.
-
-    Use it only for the pool that serves copies.
-    """
-
-    def call_with_mark(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        environ["HTTP_X_OVERGROW_SHADOW"] = "1"
-        return wsgi_app(environ, start_response)
-
-    return call_with_mark

@@ -28,9 +28,9 @@ from overgrow.settings import Settings
 from overgrow.shadow.mirror import CopyLimits, CopyTraces, Mirror
 from overgrow.shadow.rules.cache import RulesCache
 from overgrow.shadow.rules.rules import Rules
-from overgrow.shadow.sampling import mark_shadow_requests
 from overgrow.shadow.sessions import SessionCookieNames
 from overgrow.shadow.shadowing_server import ShadowingServer
+from overgrow.shadow.write_attempts import mark_shadow_requests
 from overgrow.shadow_service.recorder import EvidenceRecorder
 from overgrow.table.editing.history import read_history
 from overgrow.table.live import LiveTable

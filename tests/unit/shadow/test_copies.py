@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from contextvars import copy_context
 
 import pytest
 
 from overgrow.forwarding.headers import headers_for_legacy
 from overgrow.routing.identity import Identity
 from overgrow.routing.model import Decision, Route
-from overgrow.shadow.sampling import build_copy_head, mark_shadow_requests, shape_of_request
+from overgrow.shadow.sampling import build_copy_head, shape_of_request
 from overgrow.shadow.sessions import SessionCookieNames
+from overgrow.shadow.write_attempts import mark_shadow_requests, watch_for_writes
 from overgrow.wsgi.environ import build_environ
 from tests.unit.shadow.mirrored import HEAD
 
@@ -58,8 +60,26 @@ def test_the_app_of_the_copies_sees_the_mark():
         seen.update(environ)
         return [b"body"]
 
-    assert mark_shadow_requests(app)({"PATH_INFO": "/"}, None) == [b"body"]
-    assert seen == {"PATH_INFO": "/", "HTTP_X_OVERGROW_SHADOW": "1"}
+    assert mark_shadow_requests(app)({"REQUEST_METHOD": "GET"}, None) == [b"body"]
+    assert seen == {
+        "REQUEST_METHOD": "GET",
+        "HTTP_X_OVERGROW_SHADOW": "1",
+        "overgrow.shadow": True,
+    }
+
+
+def test_a_copy_of_an_unsafe_request_is_not_read_only():
+    seen = {}
+
+    def serve():
+        watch_for_writes()
+        mark_shadow_requests(lambda environ, _: seen.update(environ) or [])(
+            {"REQUEST_METHOD": "POST"}, None
+        )
+
+    copy_context().run(serve)
+
+    assert seen == {"REQUEST_METHOD": "POST", "HTTP_X_OVERGROW_SHADOW": "1"}
 
 
 def test_both_sides_are_told_the_user_that_a_trusted_peer_names():

@@ -149,6 +149,20 @@ def test_an_order_that_comes_too_late_is_not_written(app):
     assert len(client.get("/api/orders").json["orders"]) == 3
 
 
+def test_a_copy_writes_nothing_and_tells_so(app):
+    told = []
+    copy = {"overgrow.shadow": True, "overgrow.wrote": lambda: told.append("wrote")}
+    app.testing = False
+    client = app.test_client()
+
+    read = client.get("/api/orders", environ_overrides=copy)
+    refused = client.post("/api/orders", json=ORDER, environ_overrides=copy)
+    placed = client.post("/api/orders", json=ORDER)
+
+    assert (read.status_code, refused.status_code, placed.status_code) == (200, 500, 201)
+    assert (told, placed.json["id"]) == (["wrote"], 4)
+
+
 @pytest.mark.parametrize(
     ("accepted", "takes"),
     [

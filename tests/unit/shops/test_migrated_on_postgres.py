@@ -99,3 +99,17 @@ def test_an_order_that_comes_too_late_is_not_written_to_postgresql(shops):
     assert answer.status_code == 500
     with app.app_context():
         assert len(database.rows(select(Order.id))) == 3
+
+
+def test_a_copy_writes_nothing_to_postgresql_and_tells_so(shops):
+    _, app = shops
+    told = []
+    copy = {"overgrow.shadow": True, "overgrow.wrote": lambda: told.append("wrote")}
+    app.testing = False
+    client = app.test_client()
+
+    refused = client.post("/api/orders", json=ORDER, environ_overrides=copy)
+    placed = client.post("/api/orders", json=ORDER)
+
+    assert (refused.status_code, placed.status_code, told) == (500, 201, ["wrote"])
+    assert placed.json["id"] == 4

@@ -216,6 +216,7 @@ HELPS: Mapping[str, str] = MappingProxyType(
         "too-much-work": f"more differs than can be judged; fix or accept what differs first, or {_ROUTE_OF_ITS_OWN}",
         "unanswered": "a side gave no answer; see the log, and its `response_timeout`",
         "unfinished": f"users left before the end, or the app did not read the body; {_ROUTE_OF_ITS_OWN}",
+        "wrote": f"migrated writes to its database at safe requests; {_ROUTE_OF_ITS_OWN}, without a `shadow:`",
     }
 )
 
