@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import hmac
+import os
 import queue
 import sqlite3
 from collections.abc import Iterator
@@ -92,6 +93,21 @@ class Data:
             if hmac.compare_digest(digest, row["password_hash"]):
                 return row
         return None
+
+    def user(self, name: str) -> dict[str, Any] | None:
+        """Return the user of this name, without what concerns the password."""
+        found = self._rows("SELECT id, name, full_name FROM users WHERE name = ?", name)
+        return next(iter(found), None)
+
+    def set_password(self, name: str, password: str) -> None:
+        """Give a user another password."""
+        salt = os.urandom(8)
+        digest = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 20_000).hex()
+        with self._connection() as connection:
+            connection.execute(
+                "UPDATE users SET salt = ?, password_hash = ? WHERE name = ?",
+                (salt.hex(), digest, name),
+            )
 
     def orders(self) -> list[dict[str, Any]]:
         """Return the fifty latest orders, the newest first, without their lines."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
-from legacy_stub.message import Headers, Request, Response, redirect
+from legacy_stub.message import Headers, Request, Response, json_response, redirect
 from legacy_stub.page import error_page, escape, page, price
 from legacy_stub.session import Session, cookie, csrf_token, is_genuine, session_of
 from legacy_stub.shop import Shop
 
 FORM_LIMIT_BYTES = 65536
+STAFF = ("linus",)
+SHORTEST = 6  # characters of a password
 STALE = "This form has gone stale. Go back, reload the page and try again."
 
 
@@ -90,6 +92,37 @@ def cart_post(request: Request, shop: Shop) -> Response:
     return redirect(request, 303, "/cart", cookie(filled, shop.secret))
 
 
+def cart_empty_post(request: Request, shop: Shop) -> Response:
+    """Take everything out of the cart, then show the cart."""
+    form, session = form_of(request), session_of(request, shop.secret)
+    if session is None or not is_genuine(form, session, shop.secret):
+        return error_page(403, "Not accepted", STALE)
+    return redirect(request, 303, "/cart", cookie(replace(session, cart={}), shop.secret))
+
+
+def session_api(request: Request, shop: Shop) -> Response:
+    """Who is asking, for apps that share this login: the user, the cart, and the token of the forms."""
+    session = session_of(request, shop.secret)
+    if session is None:
+        return json_response(200, {"id": None, "cart": {}, "csrf_token": ""})
+    user = shop.data.user(session.user) if session.user else None
+    known = {} if user is None else {"name": user["full_name"], "roles": roles_of(user["name"])}
+    return json_response(
+        200,
+        {
+            "id": None if user is None else user["name"],
+            **known,
+            "cart": session.cart,
+            "csrf_token": csrf_token(session, shop.secret),
+        },
+    )
+
+
+def roles_of(name: str) -> list[str]:
+    """Return what a user may do beside buying."""
+    return ["staff"] if name in STAFF else []
+
+
 def login(request: Request, shop: Shop) -> Response:
     """The form to log in with."""
     session, cookies = visit(request, shop)
@@ -129,6 +162,20 @@ def logout_post(request: Request, shop: Shop) -> Response:
         return error_page(403, "Not accepted", STALE)
     gone = [("Set-Cookie", f"{name}=; Path=/; Max-Age=0") for name in ("shop_session", "shop_seen")]
     return redirect(request, 303, "/", *gone)
+
+
+def password_post(request: Request, shop: Shop) -> Response:
+    """Change the password of the user who has logged in."""
+    form, session = form_of(request), session_of(request, shop.secret)
+    if session is None or not is_genuine(form, session, shop.secret):
+        return error_page(403, "Not accepted", STALE)
+    name, new = session.user or "", form.get("new", "")
+    if shop.data.user_with_password(name, form.get("old", "")) is None or len(new) < SHORTEST:
+        return error_page(
+            400, "Not accepted", "The old password is wrong, or the new one too short."
+        )
+    shop.data.set_password(name, new)
+    return redirect(request, 303, "/account")
 
 
 def account(request: Request, shop: Shop) -> Response:

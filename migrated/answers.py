@@ -31,6 +31,11 @@ def page(status: int, html: str) -> Response:
     return private(Response(html, status, content_type="text/html; charset=utf-8"))
 
 
+def redirection(address: str, status: int) -> Response:
+    """Return a redirect that nobody may store."""
+    return private(Response("", status, {"Location": address}))
+
+
 def private(response: Response) -> Response:
     """Forbid to store a response."""
     response.headers["Cache-Control"] = "no-store"

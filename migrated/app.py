@@ -10,10 +10,15 @@ from collections.abc import Mapping
 
 from flask import Flask, Response
 
-from migrated import database, errors, orders, products
+from migrated import account, cart, database, errors, login, orders, products
 from migrated.answers import options_response, request_methods
 
-FEATURES = (products.blueprint, orders.blueprint)  # the next feature's blueprint goes here
+FEATURES = (
+    products.blueprint,
+    orders.blueprint,
+    account.blueprint,
+    cart.blueprint,
+)  # the next feature's blueprint goes here
 
 
 class Shop(Flask):
@@ -36,6 +41,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.add_template_filter(price)
     database.register(app)
     errors.register(app)
+    login.register(app)
     for feature in FEATURES:
         app.register_blueprint(feature)
     return app

@@ -8,8 +8,11 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from migrated.answers import allow_line, json_response, page
 
 WORDS = {
+    400: ("Not accepted", "There is nothing in the cart that could be ordered."),
+    403: ("Not accepted", "You may not do this. If it was a form, reload its page and try again."),
     404: ("Not found", "There is no such page in this shop."),
     405: ("Not allowed", "This page does not take that method."),
+    503: ("Not available", "This page cannot be shown now. Try again shortly."),
 }
 
 
@@ -19,6 +22,11 @@ def problem(status: int) -> Response:
     if request.path.startswith("/api/"):
         return json_response(status, {"error": title.lower()})
     return page(status, render_template("error.html", title=title, text=text))
+
+
+def forbidden(_error: HTTPException) -> Response:
+    """Respond to a user who may not call a view."""
+    return problem(403)
 
 
 def not_found(_error: HTTPException) -> Response:
@@ -35,5 +43,6 @@ def method_not_allowed(error: MethodNotAllowed) -> Response:
 
 def register(app: Flask) -> None:
     """Let the app answer its errors in these words."""
+    app.register_error_handler(403, forbidden)
     app.register_error_handler(404, not_found)
     app.register_error_handler(405, method_not_allowed)

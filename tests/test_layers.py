@@ -169,7 +169,7 @@ BANDS |= {
         frozenset(
             {
                 *("flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"),
-                *("flask_sqlalchemy", "sqlalchemy", "alembic"),
+                *("flask_sqlalchemy", "flask_login", "sqlalchemy", "alembic"),
             }
         ),
     ),

@@ -95,6 +95,13 @@ VISITS = [
     Endpoint("GET", "/account", (cookie(Session("00" * 16, "ada")),)),
     form("/logout", Session("00" * 16, "ada")),
     Endpoint("GET", "/logout"),
+    form("/cart/empty", Session("00" * 16, cart={"5": 2})),
+    Endpoint("POST", "/cart/empty", (FORM,), b"csrf_token=0"),
+    form("/password", Session("00" * 16, "ada"), old="wrong", new="difference"),
+    Endpoint("POST", "/password", (FORM,), b"old=engine&new=difference"),
+    Endpoint("GET", "/api/session"),
+    Endpoint("GET", "/api/session", (cookie(Session("00" * 16, "linus", {"5": 2})),)),
+    Endpoint("GET", "/api/session", (cookie(Session("00" * 16)),)),
 ]
 API = [
     Endpoint("GET", "/api/products"),
