@@ -134,7 +134,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.shadow": part(),
     "overgrow.store": part("sqlalchemy", "alembic"),
     "overgrow.data": part("alembic", "sqlalchemy"),
-    "overgrow.app_loader": part("flask"),
+    "overgrow.app_loader": part("flask", "werkzeug"),
     "overgrow.identity": part("sqlalchemy", "redis", "jwt"),
     "overgrow.notify": part("httpx"),
     "overgrow.telemetry": part("sentry_sdk", "urllib3", "opentelemetry"),

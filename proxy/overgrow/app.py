@@ -350,10 +350,10 @@ def _error_pages(settings: Settings) -> dict[str, str]:
         return {}
 
 
-def _telemetry_or_none(settings: Settings) -> Telemetry:
+def _telemetry_or_none(settings: Settings, flask: Flask | None) -> Telemetry:
     """Return the telemetry of the settings; none if it cannot be used, as `_error_pages` has it."""
     try:
-        return build_telemetry(settings, os.environ)
+        return build_telemetry(settings, os.environ, flask)
     except SettingError as error:
         logger.error("telemetry-not-started why=%r", str(error))  # noqa: TRY400  the text says it all
         return NoTelemetry()
@@ -386,7 +386,7 @@ class Overgrow:
             log_table_not_compared(self.state)
         self._spool = FileSpool([self.state])
         _load_certificates_in_time(self.live.matcher.table)
-        self._telemetry = _telemetry_or_none(settings)
+        self._telemetry = _telemetry_or_none(settings, team.flask)
         transports = traced_transport(self._telemetry, transport_for)
         self._forwarder = Forwarder(
             lambda: self.live.matcher.table, transports, self._spool, self._note_cookie

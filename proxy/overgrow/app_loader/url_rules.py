@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flask import Flask
+from werkzeug.exceptions import HTTPException
 
 
 class TeamRule(NamedTuple):
@@ -29,6 +30,15 @@ class TeamRule(NamedTuple):
 def rules_of(flask: Flask) -> list[TeamRule]:
     """Return the rules of an app and of the apps around it, each with the prefix of its mount."""
     return list(_rules_of(flask, "", set()))
+
+
+def find_rule(flask: Flask, method: str, path: str) -> str | None:
+    """Return the URL rule by which an app serves a request; None if it has none of its own for it."""
+    try:
+        rule, _ = flask.url_map.bind("").match(path, method=method, return_rule=True)
+    except HTTPException:  # a 404 or 405, or a redirect to another spelling of the path
+        return None
+    return rule.rule
 
 
 def _rules_of(wsgi: Any, prefix: str, seen: set[tuple[int, str]]) -> Iterator[TeamRule]:

@@ -12,11 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Protocol
 
+from flask import Flask
+
+from overgrow.app_loader.url_rules import find_rule
 from overgrow.exchange import Server, Sink
 from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.traced_transport import AttemptTracer, TracedTransport
 from overgrow.path.frontdoor import Collaborators, FrontDoor, TableSource
 from overgrow.path.traced_frontdoor import TracedFrontDoor
+from overgrow.routing.facts import Head, path_of
 from overgrow.routing.model import Legacy, Side
 from overgrow.settings import SettingError, Settings
 from overgrow.shadow.mirror import CopyTraces
@@ -104,7 +108,7 @@ class NoTelemetry:
 class OpenTelemetry:
     """The wrappers that make spans, and the SDK that exports them."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], flask: Flask | None) -> None:
         from opentelemetry.propagate import get_global_textmap  # noqa: PLC0415  an extra
 
         from overgrow.tracing.propagation import Propagation  # noqa: PLC0415  as above
@@ -112,7 +116,10 @@ class OpenTelemetry:
         from overgrow.tracing.sdk import TelemetrySdk  # noqa: PLC0415  as above
 
         self._environ = environ
-        self._tracing = Tracing(Propagation(get_global_textmap()), redact_query, environ)
+        rules = UrlRules(flask)
+        self._tracing = Tracing(
+            Propagation(get_global_textmap()), redact_query, environ, rules.rule_of
+        )
         self._sdk = TelemetrySdk(environ)
         self.sinks: Sequence[Sink] = ()
 
@@ -160,7 +167,7 @@ class OpenTelemetry:
         watch = ExportWatch(receivers.status_of("otel"))
         try:
             tracing.tracer = self._sdk.start(watch).get_tracer("overgrow", own, SCHEMA_URL)
-            durations = start_durations(self._sdk, watch, self._environ, tracing.known_methods, own)
+            durations = start_durations(self._sdk, watch, self._environ, tracing, own)
         except (TelemetryError, ValueError) as error:
             logger.error("telemetry-not-started why=%r", str(error))  # noqa: TRY400  the text says it all
             return
@@ -172,7 +179,23 @@ class OpenTelemetry:
         await asyncio.to_thread(self._sdk.stop)
 
 
-def build_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry:
+class UrlRules:
+    """Finds the URL rules of the team's Flask app by which it serves requests."""
+
+    def __init__(self, flask: Flask | None) -> None:
+        self._flask = flask
+
+    def rule_of(self, head: Head) -> str | None:
+        """Return the rule that serves a request; None if the app has none."""
+        path = path_of(head.target)
+        if self._flask is None or path is None:
+            return None
+        return find_rule(self._flask, head.method, path)
+
+
+def build_telemetry(
+    settings: Settings, environ: Mapping[str, str], flask: Flask | None = None
+) -> Telemetry:
     """Return the telemetry that the settings ask for.
 
     Raises:
@@ -182,7 +205,7 @@ def build_telemetry(settings: Settings, environ: Mapping[str, str]) -> Telemetry
     if not settings.otel or environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return NoTelemetry()
     try:
-        return OpenTelemetry(environ)
+        return OpenTelemetry(environ, flask)
     except ImportError as error:
         raise SettingError(
             f"OVERGROW_OTEL is set, but the package {error.name} is missing. "

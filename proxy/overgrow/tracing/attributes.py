@@ -21,6 +21,7 @@ _USUAL_METHODS = "CONNECT,DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT,QUERY,TRACE"
 
 Attributes = dict[str, str | int | bool]
 RedactQuery = Callable[[str], str]
+RuleOf = Callable[[Head], str | None]  # the URL rule by which the migrated app serves a request
 
 
 def known_methods(environ: Mapping[str, str]) -> frozenset[str]:
@@ -79,7 +80,20 @@ def _server_address(head: Head) -> Attributes:
     return found | {"server.port": int(port)} if port else found
 
 
-def exchange_attributes(exchange: Exchange) -> Attributes:
+def template_of(exchange: Exchange, rule_of: RuleOf) -> str | None:
+    """Return the template of a request's path; None if no route took the request.
+
+    A prefix says little of what it serves, so the rule of the migrated app that served the request takes its place.
+    """
+    route = exchange.decision.route
+    if route is None:
+        return None
+    if route.path is None and exchange.decision.side == "migrated":
+        return rule_of(exchange.head) or route.template
+    return route.template
+
+
+def exchange_attributes(exchange: Exchange, template: str | None) -> Attributes:
     """Return the attributes of a request that are known at its end."""
     decision = exchange.decision
     found: Attributes = {
@@ -88,8 +102,8 @@ def exchange_attributes(exchange: Exchange) -> Attributes:
         "overgrow.reason": decision.reason,
         "overgrow.revision": decision.revision,
     }
-    if decision.route is not None:
-        found["http.route"] = decision.route.template
+    if template is not None:
+        found["http.route"] = template
     if exchange.fallback is not None:
         found["overgrow.fallback.code"] = exchange.fallback.code
     if exchange.status:
@@ -98,16 +112,18 @@ def exchange_attributes(exchange: Exchange) -> Attributes:
     return found | {"error.type": error} if error else found
 
 
-def metric_attributes(exchange: Exchange, known: Collection[str]) -> Attributes:
+def metric_attributes(
+    exchange: Exchange, known: Collection[str], template: str | None
+) -> Attributes:
     """Return the attributes of `http.server.request.duration`. Each has few values, whatever clients send."""
-    head, route, status = exchange.head, exchange.decision.route, exchange.status
+    head, status = exchange.head, exchange.status
     found: Attributes = {
         "http.request.method": head.method if head.method in known else "_OTHER",
         "url.scheme": head.scheme,
         "network.protocol.version": head.http_version,
     }
-    if route is not None:
-        found["http.route"] = route.template
+    if template is not None:
+        found["http.route"] = template
     if status:
         found["http.response.status_code"] = status
     error = server_error_type(status, exchange.failure)

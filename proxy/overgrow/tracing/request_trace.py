@@ -37,6 +37,7 @@ from overgrow.routing.facts import Head, Headers
 from overgrow.tracing.attributes import (
     Attributes,
     RedactQuery,
+    RuleOf,
     client_error_type,
     exchange_attributes,
     known_methods,
@@ -44,6 +45,7 @@ from overgrow.tracing.attributes import (
     request_attributes,
     server_error_type,
     span_name,
+    template_of,
     upstream_attributes,
     url_of_attempt,
 )
@@ -99,7 +101,9 @@ class Tracing:
         propagation: Propagation,
         redact_query: RedactQuery,
         environ: Mapping[str, str],
+        rule_of: RuleOf = lambda _head: None,
     ) -> None:
+        self.rule_of = rule_of
         self.tracer: Tracer = NoOpTracer()
         self.propagation = propagation
         self.is_standard = propagation.is_standard
@@ -244,11 +248,11 @@ class RequestTrace:
         if not self.is_recording:
             return exchange
         tracing = self.tracing
-        span, route = self.span, exchange.decision.route
-        span.set_attributes(exchange_attributes(exchange))
-        if route is not None:
+        span, template = self.span, template_of(exchange, tracing.rule_of)
+        span.set_attributes(exchange_attributes(exchange, template))
+        if template is not None:
             method = exchange.head.method
-            span.update_name(span_name(method, tracing.known_methods, route.template))
+            span.update_name(span_name(method, tracing.known_methods, template))
         if server_error_type(exchange.status, exchange.failure):
             span.set_status(_ERROR)
         span.end()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
@@ -109,6 +109,9 @@ class TelemetrySdk:
         self._environ = environ
         self._provider: TracerProvider | None = None
         self._others: list[Any] = []  # providers of other signals
+        self._flush_foreign: Callable[[], object] | None = (
+            None  # of a provider that the team's app set
+        )
 
     @property
     def unsampled_from(self) -> int | None:
@@ -131,6 +134,7 @@ class TelemetrySdk:
         """
         present = trace.get_tracer_provider()
         if not isinstance(present, trace.ProxyTracerProvider):
+            self._flush_foreign = getattr(present, "force_flush", None)
             return present
         for name in _NOISY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -172,10 +176,10 @@ class TelemetrySdk:
 
     def stop(self) -> None:
         """Send the waiting data within FLUSH_S. What a collector does not take by then is lost."""
-        providers = [each for each in (self._provider, *self._others) if each is not None]
+        ends = [each.shutdown for each in (self._provider, *self._others) if each is not None]
+        ends += [self._flush_foreign] if self._flush_foreign is not None else []
         threads = [
-            threading.Thread(target=each.shutdown, name="telemetry-flush", daemon=True)
-            for each in providers
+            threading.Thread(target=end, name="telemetry-flush", daemon=True) for end in ends
         ]
         for thread in threads:
             thread.start()

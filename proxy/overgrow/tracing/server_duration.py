@@ -5,7 +5,7 @@ Rule: its attributes have few values each, whatever clients send; its buckets ar
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
@@ -16,8 +16,8 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from overgrow.exchange import Exchange
-from overgrow.tracing.attributes import SCHEMA_URL, metric_attributes
-from overgrow.tracing.request_trace import CURRENT
+from overgrow.tracing.attributes import SCHEMA_URL, metric_attributes, template_of
+from overgrow.tracing.request_trace import CURRENT, Tracing
 from overgrow.tracing.sdk import ExportWatch, TelemetrySdk, build_resource, exporter_names
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -58,8 +58,8 @@ class WatchedMetricExporter(MetricExporter):
 class ServerDurations:
     """A Sink: The histogram of one process."""
 
-    def __init__(self, provider: MeterProvider, known: Collection[str], version: str) -> None:
-        self._known = known
+    def __init__(self, provider: MeterProvider, tracing: Tracing, version: str) -> None:
+        self._tracing = tracing
         meter = provider.get_meter("overgrow", version, SCHEMA_URL)
         self._histogram = meter.create_histogram(
             "http.server.request.duration",
@@ -72,7 +72,8 @@ class ServerDurations:
         """Count one exchange; if it is sampled, it may become an exemplar of its bucket."""
         trace = CURRENT.get()
         context = None if trace is None else trace.context
-        attributes = metric_attributes(exchange, self._known)
+        template = template_of(exchange, self._tracing.rule_of)
+        attributes = metric_attributes(exchange, self._tracing.known_methods, template)
         self._histogram.record(exchange.duration_s, attributes, context)
 
 
@@ -80,7 +81,7 @@ def start_durations(
     sdk: TelemetrySdk,
     watch: ExportWatch,
     environ: Mapping[str, str],
-    known: Collection[str],
+    tracing: Tracing,
     version: str,
 ) -> ServerDurations | None:
     """Start to export the metric. None if no variable asks for the metric."""
@@ -95,4 +96,4 @@ def start_durations(
     ]
     provider = MeterProvider(readers, build_resource(environ), shutdown_on_exit=False)
     sdk.add_provider(provider)
-    return ServerDurations(provider, known, version)
+    return ServerDurations(provider, tracing, version)

@@ -32,6 +32,7 @@ routes:
   - {name: failing, path: /failing, methods: [GET], target: migrated, fallback: true}
   - {name: late, path: /late, methods: [GET], target: migrated, response_timeout: 200ms}
   - {name: copied, path: /copied, methods: [GET], target: legacy, shadow: {percent: 100%, noise: 0%}}
+  - {name: moved-area, prefix: /moved-area, target: migrated}
   - {name: retired, path: /retired, target: gone}
 """
 
@@ -427,6 +428,13 @@ def test_a_prefix_is_the_template_of_its_paths(traces):
     trace, _, _ = traces.of("/area/51")
 
     assert ("GET /area/*", "/area/*") == (trace.server.name, trace.server["http.route"])
+
+
+def test_the_rule_of_the_app_is_the_template_below_a_migrated_prefix(traces):
+    trace, _ = traces.of_own("/moved-area/51/map")
+
+    expected = "/moved-area/<int:number>/map"
+    assert (f"GET {expected}", expected) == (trace.server.name, trace.server["http.route"])
 
 
 def test_an_unknown_method_is_recorded_as_other(traces):

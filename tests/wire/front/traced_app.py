@@ -22,6 +22,10 @@ def create_app() -> Flask:
         with tracer.start_as_current_span("fail"):
             return "no", 500
 
+    @app.get("/moved-area/<int:number>/map")
+    def area(number):
+        return str(number)
+
     @app.get("/late")
     def late():
         time.sleep(0.6)
