@@ -42,37 +42,39 @@ def user(number, name, *roles):
     return {"id": str(number), "name": name, "roles": list(roles)}
 
 
+def front_of(kind, login, folder, **changes):
+    """A front door over a running site, by the example of the page."""
+    table = example_under(HEADINGS[kind])
+    changes["/var/lib/php/sessions"] = str(login.site.folder / "sessions")
+    for written, instead in changes.items():
+        table = table.replace(written, instead)
+    return running_front(
+        table,
+        folder,
+        login.site.port,
+        data=folder / "data",
+        OVERGROW_APP="tests.logins.account_app:create_app",
+        LEGACY_SECRET=login.secrets[0].decode(),
+        LEGACY_FORMER_SECRET=SEEDED,
+        LEGACY_DB=login.users_store or login.store or "",
+        LEGACY_SESSIONS=login.store or "",
+    )
+
+
 @pytest.fixture(scope="module")
 def open_front(open_login, tmp_path_factory):
-    """A front door over a running site, by the example of the page; each is started once."""
+    """A running site and the front door over it; each is started once."""
     fronts = {}
     with ExitStack() as stack:
 
-        def front_of(kind):
+        def opened(kind):
+            login = open_login(kind)
             if kind not in fronts:
-                login, folder = open_login(kind), tmp_path_factory.mktemp(f"front-{kind}")
-                table = example_under(HEADINGS[kind]).replace(
-                    "/var/lib/php/sessions", str(login.site.folder / "sessions")
-                )
-                fronts[kind] = stack.enter_context(
-                    running_front(
-                        table,
-                        folder,
-                        login.site.port,
-                        data=folder / "data",
-                        OVERGROW_APP="tests.logins.account_app:create_app",
-                        LEGACY_SECRET=login.secrets[0].decode(),
-                        LEGACY_FORMER_SECRET=SEEDED,
-                        LEGACY_DB=login.users_store or login.store or "",
-                        LEGACY_SESSIONS=login.store or "",
-                    )
-                )
-            return login_of(kind), fronts[kind]
+                folder = tmp_path_factory.mktemp(f"front-{kind}")
+                fronts[kind] = stack.enter_context(front_of(kind, login, folder))
+            return login, fronts[kind]
 
-        def login_of(kind):
-            return open_login(kind)
-
-        yield front_of
+        yield opened
 
 
 @pytest.fixture(params=HEADINGS)

@@ -7,11 +7,13 @@ by itself; such an attempt says nothing and is made again.
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import pytest
 
-from tests.logins.running import START_S
+from tests.logins.running import START_S, Visitor
 from tests.story.logins.conftest import KINDS
+from tests.story.logins.test_documented_examples import front_of
 
 LIFETIME_S = 3
 LONGEST_GAP_S = 2.0
@@ -90,3 +92,54 @@ def test_a_session_that_has_ended_is_not_revived(logins):
     ]
 
     assert found == [None] * 5
+
+
+BEHIND = ("django", "flask", "express-redis", "php")
+
+
+@pytest.fixture(scope="module")
+def fronts(logins, tmp_path_factory):
+    """A front door over each site, which renews a session once a second."""
+    lasts = {
+        "touch: 1m": "",
+        "cache: false": f"cache: false\n  touch: 1s\n  lifetime: {LIFETIME_S}s",
+    }
+    without_lifetime = {**lasts, "cache: false": "cache: false\n  touch: 1s"}
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                front_of(
+                    kind,
+                    login,
+                    tmp_path_factory.mktemp(f"sliding-{kind}"),
+                    **(without_lifetime if kind == "express-redis" else lasts),
+                )
+            )
+            for kind, login in zip(KINDS, logins, strict=True)
+            if kind in BEHIND
+        ]
+
+
+def test_clicks_behind_the_front_door_keep_the_login_on_legacy(fronts):
+    attempts = (click_on_migrated(fronts) for _ in range(ATTEMPTS))
+
+    found = next(each for each in attempts if each is not None)
+
+    assert [(ANN, ANN)] * len(BEHIND) == found
+
+
+def click_on_migrated(fronts):
+    """Click on migrated for three lifetimes, then once on legacy; None when the machine stalled meanwhile."""
+    visitors = [Visitor(front.port) for front in fronts]
+    for visitor in visitors:
+        visitor.log_in("ann", permanent="1")
+        visitor.me()  # legacy shows how it renews its cookie
+    last = begun = time.monotonic()
+    while time.monotonic() < begun + 3 * LIFETIME_S:
+        answers = [visitor.get("/account").json() for visitor in visitors]
+        if time.monotonic() - last > LONGEST_GAP_S:
+            return None
+        last = time.monotonic()
+        time.sleep(0.2)
+    found = [(answer, visitor.me()) for answer, visitor in zip(answers, visitors, strict=True)]
+    return found if time.monotonic() - last < LONGEST_GAP_S else None
