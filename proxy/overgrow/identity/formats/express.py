@@ -55,12 +55,12 @@ def read_stored_session(data: bytes) -> Session | Refusal:
     return session if isinstance(session.get("cookie"), dict) else Refusal("malformed")
 
 
-def lifetime_s(session: Session) -> float:
-    """How long the session lives after its last use: the cookie's maxAge, or a day."""
+def lifetime_s(session: Session, default_s: float = DAY_S) -> float:
+    """How long the owner lets the session live from its last use: the cookie's maxAge, or what the store takes."""
     milliseconds = value_at(session, ("cookie", "originalMaxAge"))
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
-        return DAY_S
-    return milliseconds / 1000 if 0 < milliseconds < 1e15 else DAY_S
+        return default_s
+    return milliseconds / 1000 if 0 < milliseconds < 1e15 else default_s
 
 
 def _signature(signed: bytes, secret: bytes) -> bytes:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from overgrow.identity.formats import php as php_format
+from overgrow.identity.formats.express import DAY_S
 from overgrow.identity.reader import Builders, IdentityReader, Materials, StoreAway
 from overgrow.identity.session_reader import SessionReader
 from overgrow.identity.sessions import django, express, flask, php
@@ -78,6 +79,7 @@ def build_express_reader(materials: Materials) -> IdentityReader:
         users,
         source.sessions_query,
         source.renewal_query,
+        source.lifetime_s or DAY_S,
         _keys(source, express.KEYS),
     )
     return SessionReader(source, sessions, _closing(store, users))

@@ -17,7 +17,7 @@ from overgrow.routing.identity import Identity, Refusal
 if TYPE_CHECKING:
     from overgrow.identity.stores.redis import RedisStore
 
-PREFIX = "sess:"  # connect-redis
+REDIS_KEY = "sess::id"  # connect-redis
 KEYS = SessionKeys(express.USER_ID)
 
 
@@ -33,15 +33,16 @@ class ExpressTable:
 TABLES: Mapping[str, ExpressTable] = {
     "postgresql": ExpressTable(
         'SELECT sess AS data FROM "session" WHERE sid = :id AND expire >= to_timestamp(:now)',
-        'UPDATE "session" SET expire = to_timestamp(:expires) WHERE sid = :id',
+        'UPDATE "session" SET expire = to_timestamp(:expires)'
+        " WHERE sid = :id AND expire < to_timestamp(:expires)",
     ),
     "mysql": ExpressTable(
         "SELECT data, expires FROM sessions WHERE session_id = :id",
-        "UPDATE sessions SET expires = ROUND(:expires) WHERE session_id = :id",
+        "UPDATE sessions SET expires = ROUND(:expires) WHERE session_id = :id AND expires < :expires",
     ),
     "sqlite": ExpressTable(
         "SELECT sess AS data, expired AS expires FROM sessions WHERE sid = :id",
-        "UPDATE sessions SET expired = ROUND(:expires * 1000) WHERE sid = :id",
+        "UPDATE sessions SET expired = ROUND(:expires * 1000) WHERE sid = :id AND expired < :expires * 1000",
     ),
 }
 
@@ -55,6 +56,7 @@ class ExpressSessions:
     users: UserTable | None = None
     session_query: str | None = None
     renewal_query: str | None = None
+    lifetime_s: float = express.DAY_S
     keys: SessionKeys = KEYS
 
     def check(self, value: bytes, now_s: float) -> Refusal | None:  # noqa: ARG002 - as the protocol has it
@@ -92,12 +94,12 @@ class ExpressSessions:
             return None
         session = self._session(session_id, now_s)
         if not isinstance(session, Refusal):
-            self._renew(session_id, express.lifetime_s(session), now_s)
+            self._renew(session_id, express.lifetime_s(session, self.lifetime_s), now_s)
         return None
 
     def _session(self, session_id: str, now_s: float) -> Session | Refusal:
         if not isinstance(self.store, SqlStore):
-            data = self.store.get(PREFIX + session_id)
+            data = self.store.get(self._redis_key(session_id))
             return Refusal("unknown-session") if data is None else express.read_stored_session(data)
         query = self.session_query or self._table(self.store).query
         rows = self.store.rows(query, {"id": session_id, "now": now_s})
@@ -111,7 +113,7 @@ class ExpressSessions:
 
     def _renew(self, session_id: str, lifetime_s: float, now_s: float) -> None:
         if not isinstance(self.store, SqlStore):
-            self.store.renew(PREFIX + session_id, lifetime_s)
+            self.store.renew(self._redis_key(session_id), lifetime_s)
             return
         renewal = self.renewal_query
         if self.session_query is None:
@@ -119,6 +121,9 @@ class ExpressSessions:
         if renewal is not None:
             parameters = {"id": session_id, "now": now_s, "expires": now_s + lifetime_s}
             self.store.execute(renewal, parameters)
+
+    def _redis_key(self, session_id: str) -> str:
+        return (self.session_query or REDIS_KEY).replace(":id", session_id)
 
     def _table(self, store: SqlStore) -> ExpressTable:
         return TABLES.get(store.dialect.replace("mariadb", "mysql"), TABLES["postgresql"])

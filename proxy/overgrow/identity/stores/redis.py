@@ -31,14 +31,17 @@ class RedisStore:
         return value if isinstance(value, bytes) else None
 
     def renew(self, key: str, lifetime_s: float) -> None:
-        """Set the lifetime of a key from now on. If the key is gone, do nothing.
+        """Let a key live so long from now. A key that is gone stays gone; one without an end keeps none.
 
         Raises:
             StoreAway: Redis does not answer.
 
         """
         try:
-            self._open().pexpire(key, max(1, round(lifetime_s * 1000)))
+            client, milliseconds = self._open(), round(lifetime_s * 1000)
+            left = client.pttl(key)
+            if isinstance(left, int) and 0 < left < milliseconds:
+                client.pexpire(key, milliseconds)
         except (redis.RedisError, OSError, ValueError) as error:
             raise StoreAway(_sentence(error)) from None
 

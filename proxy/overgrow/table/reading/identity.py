@@ -57,7 +57,7 @@ _KEYS = ("id", "name", "roles")
 _USES: dict[ReaderName, tuple[str, ...]] = {
     "django": ("store", "lifetime", "sessions", "users", *_KEYS),
     "flask": ("lifetime", "users", *_KEYS),
-    "express": ("sessions", "renewal", "users", *_KEYS),
+    "express": ("lifetime", "sessions", "renewal", "users", *_KEYS),
     "php": ("lifetime", "sessions", "renewal", "users", "serializer", *_KEYS),
     "jwt": ("secret", "header", *_KEYS),
     "header": (),

@@ -281,3 +281,43 @@ def test_a_redis_that_is_away_shows_no_address():
     with pytest.raises(StoreAway) as caught:
         outcome_of(reader, test_express.COOKIE)
     assert "Redis does not answer" == str(caught.value)
+
+
+class FakeRedis:
+    """Keys with what is left of their life in milliseconds; -1 for no end."""
+
+    def __init__(self, **left):
+        self.left, self.asked = left, []
+
+    def get(self, key):
+        self.asked.append(key)
+        return b'{"cookie":{},"passport":{"user":7}}'
+
+    def pttl(self, key):
+        return self.left.get(key, -2)
+
+    def pexpire(self, key, milliseconds):
+        self.left[key] = milliseconds
+
+
+@pytest.mark.parametrize(
+    ("left", "renewed"),
+    [
+        pytest.param(5, 60_000, id="as the owner renews it"),
+        pytest.param(90_000, 90_000, id="never shorter"),
+        pytest.param(-1, -1, id="a key without an end gets none"),
+        pytest.param(-2, -2, id="a key that is gone stays gone"),
+    ],
+)
+def test_a_key_of_redis_is_renewed_but_never_given_an_end(monkeypatch, left, renewed):
+    key = f"shop:sess:{test_express.ID}"
+    redis = FakeRedis(**{key: left})
+    source = IdentitySource(
+        "express", "connect.sid", sessions_query="shop:sess::id", lifetime_s=60.0
+    )
+    reader = BUILDERS["express"](Materials(source, test_express.SECRETS, "redis://127.0.0.1:1"))
+    monkeypatch.setattr(reader._sessions.store, "_open", lambda: redis)
+
+    asyncio.run(reader.touch(head("connect.sid", test_express.COOKIE), NOW))
+
+    assert (renewed, {key}) == (redis.left[key], set(redis.asked))
