@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,10 @@ def render_guard(owners: Mapping[str, str]) -> str:
     source = Path(__file__).with_name(GUARD_FILE).read_text("utf-8")
     before, mark, after = source.partition(_NO_OWNERS)
     assert mark, "table_guard.py has lost its line of owners"  # noqa: S101 - a test renders it
-    lines = "".join(f"    {name!r}: {owner!r},\n" for name, owner in owners.items())
+    lines = "".join(
+        f"    {json.dumps(name, ensure_ascii=False)}: {json.dumps(owner)},\n"  # as formatters want it
+        for name, owner in owners.items()
+    )
     return f"{before}OWNERS: dict[str, str] = {{\n{lines}}}\n{after}"
 
 
@@ -79,15 +83,17 @@ def guard_env(text: str, where: str) -> str:
     if f"{GUARD_FILE}" in text and f"{name} = load_python_file(" in text:
         return text
     lines = text.splitlines(keepends=True)
-    at = _last_import_line(body, statement)
-    block = (
-        "\nfrom alembic.util import load_python_file\n"
-        f"\n{_COMMENT}\n"
-        f'{name} = load_python_file({name}.script.dir, "{GUARD_FILE}").guard({name})\n'
+    if not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    at, last = statement.end_lineno or statement.lineno, _last_import_line(body, statement)
+    guarded = f'{name} = load_python_file({name}.script.dir, "{GUARD_FILE}").guard({name})\n'
+    return "".join(
+        [
+            *(*lines[:at], "from alembic.util import load_python_file\n"),
+            *(*lines[at:last], f"\n{_COMMENT}\n", guarded),
+            *lines[last:],
+        ]
     )
-    if not lines[at - 1].endswith("\n"):
-        lines[at - 1] += "\n"
-    return "".join([*lines[:at], block, *lines[at:]])
 
 
 def _context_imports(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, str]]:
