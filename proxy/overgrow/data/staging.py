@@ -26,14 +26,14 @@ FRESH_S = 24 * 3600.0  # how old a verify may be when a stage relies on it
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """A step that may be made: its statements, the changes of the ledger, and what undoes it."""
+    """A step that may be made: its statements, the changes of the ledger, and the command that undoes it; None if nothing does."""
 
     table: str
     from_: str
     to: str
     statements: tuple[str, ...]
     ledger: Mapping[str, Any]
-    undo: str
+    undo: str | None
     notes: tuple[str, ...] = field(default=())
 
 
@@ -52,9 +52,7 @@ def plan_step(
     if to not in (FIRST, LAST) and state.stage != FIRST:
         _refuse_other_mapping(mapping, state)
     made = steps[to](connection, mapping, state, now_s)
-    undo = f"overgrow data stage {table} {state.stage}"
-    if to == LAST:
-        undo = "nothing: the legacy table gets no writes from then on"
+    undo = None if to == LAST else f"overgrow data stage {table} {state.stage}"
     ledger = {"stage": to, "stage_at": now_s, **made.ledger}
     return StagePlan(table, state.stage, to, made.statements, ledger, undo, made.notes)
 

@@ -182,7 +182,8 @@ def _print_plan(call: Invocation, plan: StagePlan, lines: Sequence[str], *, is_d
     }
     text = [f"{one};" for one in plan.statements] if is_dry else []
     verb = "would go" if is_dry else "went"
-    text.append(f"{plan.table} {verb} from {plan.from_} to {plan.to}. To undo it: {plan.undo}")
+    undo = f"To undo it: {plan.undo}" if plan.undo else "It cannot be undone"
+    text.append(f"{plan.table} {verb} from {plan.from_} to {plan.to}. {undo}")
     text += plan.notes
     if lines:
         text.append(f"Add to {call.config}, so that no request can reach legacy any more:")
