@@ -23,12 +23,13 @@ blueprint = Blueprint("cart", __name__, template_folder="templates")
 
 @blueprint.get("/cart")
 def cart() -> Response:
-    """What is in the cart, and the form to put something into it, which legacy takes."""
+    """What is in the cart, the form to put something into it, which legacy takes, and for users the checkout."""
     part = old_page(request.full_path)
     if part is None:
         return problem(503)
     # Legacy has escaped what visitors wrote.
-    html = render_template("cart/cart.html", part=Markup(part))  # noqa: S704
+    token = legacy_session().csrf_token if current_user.is_authenticated else ""
+    html = render_template("cart/cart.html", part=Markup(part), csrf_token=token)  # noqa: S704
     return pass_cookies(page(200, html))
 
 

@@ -14,23 +14,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.story.front import PATIENCE_S, Front, eventually, running_front
+from tests.story.one_login import TABLE
 from tests.story.stub import running_stub
-
-TABLE = """\
-version: 1
-app: migrated:create_app
-legacy:
-  url: ${LEGACY_URL}
-identity:
-  from: ask
-  ask: /api/session
-  cookie: shop_session
-routes:
-  - {name: account, path: /account, methods: [GET], target: migrated}
-  - {name: cart, path: /cart, methods: [GET], target: migrated}
-  - {name: checkout, path: /checkout, methods: [POST], target: migrated}
-  - {name: stock, path: /stock, methods: [GET], target: migrated}
-"""
 
 
 class Browser:

@@ -35,6 +35,7 @@ WHY = {
     "canary": "the client is in the canary",
     "default": "no route matches it",
     "gone": "the route is gone: 410",
+    "identity": "the user cannot be identified now",
     "killed": "a kill file exists",
     "override": "the request carries a valid override",
     "target": "it is the route's target",
