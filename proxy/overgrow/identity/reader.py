@@ -24,6 +24,10 @@ class Lookup(NamedTuple):
     key: bytes
     question: Any
 
+    def __repr__(self) -> str:
+        """Leave the question out: it may be a session's value, and error reports contain the repr of local variables."""
+        return f"<Lookup {self.key.hex()[:8]}>"
+
 
 class StoreAway(Exception):
     """A store cannot answer. The text says why. It is shown to people and contains no secret."""
@@ -86,6 +90,10 @@ class Materials(NamedTuple):
     secrets: Sequence[bytes] = ()  # the first signs, all verify
     store: str | None = None  # a URL, or the path of a folder
     users_store: str | None = None  # a URL
+
+    def __repr__(self) -> str:
+        """Leave secrets and addresses out: error reports contain the repr of local variables."""
+        return f"<Materials of {self.source.reader}>"
 
 
 Build = Callable[[Materials], IdentityReader]

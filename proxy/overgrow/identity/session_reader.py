@@ -6,17 +6,14 @@ session therefore costs no query.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from overgrow.identity.reader import Lookup, Outcome, values_of
+from overgrow.identity.store_threads import StoreThreads
 from overgrow.routing.facts import Head
 from overgrow.routing.identity import IdentitySource, Refusal
-
-THREADS = 8  # of one reader: as many questions to a store at the same time
 
 
 class SessionFormat(Protocol):
@@ -60,7 +57,7 @@ class SessionReader:
         self._sessions = sessions
         self._close = close
         self._at = -1 if takes_last else 0
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"identity-{source.reader}")
+        self._threads = StoreThreads(f"identity-{source.reader}")
 
     def read(self, head: Head, now_s: float) -> Outcome | Lookup:
         """Return the result if the value alone determines it; else return the query for the store."""
@@ -78,10 +75,7 @@ class SessionReader:
             StoreAway: the store does not answer.
 
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._threads, self._sessions.read, lookup.question, now_s
-        )
+        return await self._threads.call(self._sessions.read, lookup.question, now_s)
 
     async def touch(self, head: Head, now_s: float) -> bytes | None:
         """Renew the session in a thread. If the session is in the cookie, return the cookie's new value.
@@ -93,11 +87,8 @@ class SessionReader:
         values = values_of(head, self.source)
         if not values:
             return None
-        loop = asyncio.get_running_loop()
-        value = values[self._at]
-        return await loop.run_in_executor(self._threads, self._sessions.touch, value, now_s)
+        return await self._threads.call(self._sessions.touch, values[self._at], now_s)
 
     async def aclose(self) -> None:
         """Close the connections to the store. A running query ends by itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
         self._close()

@@ -7,7 +7,7 @@ account is disabled or deleted. Without a store, a cookie stays valid until it e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from overgrow.identity.formats import django
@@ -36,7 +36,7 @@ class DjangoSessions:
     """Reads the cookie `sessionid`."""
 
     cookie: bytes
-    secrets: Sequence[bytes]
+    secrets: Sequence[bytes] = field(repr=False)
     lifetime_s: float = LIFETIME_S
     sessions: SqlStore | None = None
     users: UserTable | None = None

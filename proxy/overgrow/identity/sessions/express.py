@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from overgrow.identity.formats import express
@@ -51,7 +51,7 @@ TABLES: Mapping[str, ExpressTable] = {
 class ExpressSessions:
     """Reads the cookie `connect.sid`."""
 
-    secrets: Sequence[bytes]
+    secrets: Sequence[bytes] = field(repr=False)
     store: RedisStore | SqlStore
     users: UserTable | None = None
     session_query: str | None = None

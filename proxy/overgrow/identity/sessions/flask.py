@@ -7,7 +7,7 @@ disabled, as the app's `user_loader` does for Flask-Login.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from overgrow.identity.formats import flask
 from overgrow.identity.sessions.session_keys import SessionKeys, lookup_in, user_in
@@ -22,7 +22,7 @@ KEYS = SessionKeys(flask.USER_ID)
 class FlaskSessions:
     """Reads the cookie `session`."""
 
-    secrets: Sequence[bytes]
+    secrets: Sequence[bytes] = field(repr=False)
     lifetime_s: float = LIFETIME_S
     users: UserTable | None = None
     keys: SessionKeys = KEYS

@@ -26,7 +26,7 @@ class Verified(NamedTuple):
 class Tokens:
     """Reads tokens; the signature of each is checked once and remembered. `keys` is a list of secrets or public keys, or the issuer's key set."""
 
-    keys: Sequence[bytes] | KeySet
+    keys: Sequence[bytes] | KeySet = field(repr=False)
     rules: JwtRules
     names: SessionKeys
     _verified: dict[bytes, Verified] = field(default_factory=dict, repr=False)

@@ -24,7 +24,13 @@ WAIT_S = 2
 Row = Mapping[str, Any]
 _MILLISECONDS_FROM = 1e11  # a number above is in milliseconds: in seconds it would be the year 5138
 _CONNECT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
-    "postgresql": {"connect_timeout": WAIT_S, "options": "-c statement_timeout=2000"},
+    "postgresql": {  # no options: a pool such as pgbouncer refuses them
+        "connect_timeout": WAIT_S,
+        "tcp_user_timeout": 2_000 * WAIT_S,
+        "keepalives_idle": 5,
+        "keepalives_interval": WAIT_S,
+        "keepalives_count": 2,
+    },
     "mysql": {"connect_timeout": WAIT_S, "read_timeout": WAIT_S, "write_timeout": WAIT_S},
     "mariadb": {"connect_timeout": WAIT_S, "read_timeout": WAIT_S, "write_timeout": WAIT_S},
     "sqlite": {"timeout": WAIT_S},
