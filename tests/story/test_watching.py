@@ -358,6 +358,16 @@ CASES = [
     pytest.param("OvergrowWatcherOld", looks("0+60x30", "0+60x30"), [], id="all watchers look"),
     pytest.param("OvergrowFilesRunOut", files(950), [{"instance": "1", "slot": "0"}], id="few files are left"),
     pytest.param("OvergrowFilesRunOut", files(400), [], id="many files are left"),
+    pytest.param(
+        "OvergrowTelemetryFails",
+        [series('overgrow_telemetry_failures_total{instance="1",receiver="otel"}', "0+1x30")],
+        [{"instance": "1", "receiver": "otel"}], id="a collector stays away",
+    ),
+    pytest.param(
+        "OvergrowTelemetryFails",
+        [series('overgrow_telemetry_failures_total{instance="1",receiver="otel"}', "0x10 3x20")],
+        [], id="a collector was away for a moment",
+    ),
     pytest.param("OvergrowFallsBack", fallbacks("0+1x30"), [{"route": "orders"}], id="legacy often helps out"),
     pytest.param("OvergrowFallsBack", fallbacks("0x10 3x20"), [], id="legacy helped out three times"),
     pytest.param("OvergrowShadowDiffers", compared("0+2x200"), [{"route": "orders"}], id="two copies in a hundred differ"),

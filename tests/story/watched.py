@@ -51,6 +51,7 @@ SELDOM = {
     "overgrow_reload_failures_total",
     "overgrow_shadow_dropped_total",
     "overgrow_shadow_total",
+    "overgrow_telemetry_failures_total",
     "overgrow_webhook_total",
 }
 
