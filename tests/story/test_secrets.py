@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.otlp import SERVER, running_collector, settings_for
-from tests.story.fake_sentry import running_sentry
+from tests.story.fake_sentry import KEY, running_sentry
 from tests.story.front import eventually, running_front
 from tests.story.stub import running_stub
 from tests.story.test_notifications import receiving
@@ -213,6 +213,19 @@ def test_no_secret_of_a_request_leaves_by(left, place):
     assert data
     secrets = SEEDS if place in HAVE_THE_PATH else [*SEEDS, seed("path")]
     assert [] == [text for text in secrets if text.encode() in data]
+
+
+OWN = {
+    KEY: {"sentry"},  # the header of an envelope names the project that it is for
+    "not-for-the-log": set(),  # in the address of the webhook
+}
+
+
+@pytest.mark.parametrize("secret", OWN)
+def test_no_secret_of_the_front_door_leaves(left, secret):
+    holding = {place for place, data in left.items() if secret.encode() in data}
+
+    assert holding <= OWN[secret]
 
 
 def test_the_app_did_quote_what_was_sent(left):

@@ -1,6 +1,8 @@
 """Sentry hears of the errors of the migrated side, and of nothing that a client sent."""
 
+import threading
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -46,11 +48,18 @@ routes:
 
 
 @contextmanager
-def front_with_sentry(folder, dsn, legacy_port=None, app=APP, table=TABLE, **settings):
+def front_with_sentry(
+    folder, dsn, legacy_port=None, app=APP, table=TABLE, *, workers=1, **settings
+):
     (folder / "failing_app.py").write_text(app)
     settings = {"SENTRY_DSN": dsn} | settings
     with running_front(
-        table, folder, legacy_port or free_port(), data=folder / "d", **settings
+        table,
+        folder,
+        legacy_port or free_port(),
+        data=folder / "d",
+        workers=workers,
+        **settings,
     ) as front:
         yield front
 
@@ -145,10 +154,12 @@ def test_sentry_that_comes_back_is_logged_once(tmp_path):
 
 
 def test_an_address_that_is_none_stops_nothing(tmp_path):
-    with front_with_sentry(tmp_path, "http://no-key/at-all") as front:
+    with front_with_sentry(tmp_path, "http://no-key/at-all", workers=2) as front:
         assert front.get("/fine/ash")[0] == 200
+        eventually(lambda: "sentry-fails why='SENTRY_DSN" in log_of(front))
 
-    assert "sentry-off why='SENTRY_DSN" in log_of(front)
+    assert log_of(front).count("sentry-fails") == 1
+    assert "no-key" not in log_of(front)
 
 
 def test_without_an_address_the_sdk_is_not_imported(tmp_path):
@@ -170,3 +181,92 @@ def test_the_apps_own_client_stays_and_gets_the_tags(tmp_path):
     assert first["tags"]["overgrow.route"] == "order"
     assert first["transaction"] == "GET /orders/<int:number>"
     assert b"hunter2" not in b"".join(sentry.envelopes)
+
+
+SIDES = """\
+version: 1
+app: failing_app:create_app
+legacy: {url: "${LEGACY_URL}"}
+routes:
+  - {name: fell-back, path: /products/<int:number>, methods: [GET], target: migrated, fallback: true}
+  - {name: copied, path: /orders/<int:number>, target: legacy, shadow: {percent: 100%, noise: 0%}}
+  - {name: mounted, prefix: /live, target: migrated}
+"""
+MOUNTED = """
+async def live(scope, receive, send):
+    if scope["type"] == "http":
+        raise OSError("in a mounted app")
+
+
+"""
+
+
+@contextmanager
+def listening():
+    """A legacy app that answers 200 to each request: its port, and the heads that came."""
+    heads = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            heads.append(f"{self.requestline}\n{self.headers}".encode())
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port, heads
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """The error of each route, by the name of the route; and the heads that legacy saw."""
+    folder = tmp_path_factory.mktemp("sides")
+    app = APP.replace("\n\ndef create_app", MOUNTED + "def create_app", 1)
+    app = app.replace(
+        '@app.route("/orders', '@app.get("/products/<int:number>")\n    @app.route("/orders'
+    )
+    app = app.replace(
+        "    return app\n", '    app.extensions["asgi"] = {"/live": live}\n    return app\n'
+    )
+    with (
+        listening() as (port, heads),
+        running_sentry() as sentry,
+        front_with_sentry(
+            folder, sentry.dsn, port, app, SIDES, SENTRY_TRACES_SAMPLE_RATE="1"
+        ) as front,
+    ):
+        for path in ("/products/1", "/orders/2", "/live/3"):
+            front.get(path)
+        routes = {"fell-back", "copied", "mounted"}
+        eventually(lambda: routes <= {each["tags"]["overgrow.route"] for each in sentry.events})
+    return {each["tags"]["overgrow.route"]: each for each in sentry.events}, heads
+
+
+@pytest.mark.parametrize(
+    ("route", "name", "kind"),
+    [
+        ("fell-back", "GET /products/<int:number>", "RuntimeError"),
+        ("copied", "GET /orders/<int:number>", "RuntimeError"),
+        ("mounted", "GET /live/*", "OSError"),
+    ],
+)
+def test_an_error_is_reported_whoever_asked_the_app(reported, route, name, kind):
+    event = reported[0][route]
+
+    assert event["transaction"] == name
+    assert event["exception"]["values"][-1]["type"] == kind
+    assert event["tags"]["overgrow.side"] == "migrated"
+    assert ("overgrow.shadow" in event["tags"]) == (route == "copied")
+
+
+def test_no_header_of_sentry_reaches_legacy(reported):
+    heads = b"".join(reported[1]).lower()
+
+    assert b"get /products/1" in heads
+    assert b"sentry-trace" not in heads
+    assert b"baggage" not in heads

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import logging
 from typing import Protocol
 
 from flask import got_request_exception
@@ -20,12 +19,9 @@ from overgrow.routing.model import Decision
 from overgrow.settings import SETTINGS, Settings
 from overgrow.telemetry.receivers import Receivers
 
-logger = logging.getLogger("overgrow")
-
 CLOSE_S = 2.0  # for the SDK to send what waits, a little more than it takes
-NOT_INSTALLED = (
-    "sentry-off why='sentry-sdk is not installed' fix=\"pip install 'overgrow[sentry]'\""
-)
+NOT_INSTALLED = "sentry-sdk is not installed: pip install 'overgrow[sentry]'"
+NO_ADDRESS = "SENTRY_DSN is not the address of a project: copy it again"
 
 
 class ErrorReports(Protocol):
@@ -36,7 +32,7 @@ class ErrorReports(Protocol):
         ...
 
     def open(self, receivers: Receivers) -> None:
-        """Start to report. It is called once for each worker, after the fork."""
+        """Start to report, once for each worker, after the fork; note if that is impossible."""
         ...
 
     def note_mounted_request(self, head: Head, decision: Decision) -> None:
@@ -49,7 +45,7 @@ class ErrorReports(Protocol):
 
 
 class NoReports:
-    """Reports nothing. If `why` is not empty, it is logged when a worker opens."""
+    """Reports nothing. If `why` is not empty, the log says it once."""
 
     def __init__(self, why: str = "") -> None:
         self._why = why
@@ -58,10 +54,10 @@ class NoReports:
         """Return the same Server."""
         return server
 
-    def open(self, receivers: Receivers) -> None:  # noqa: ARG002 - as the protocol has it
-        """If somebody wanted reports, log why there are none."""
+    def open(self, receivers: Receivers) -> None:
+        """If somebody wanted reports, note why there are none."""
         if self._why:
-            logger.error("%s", self._why)
+            receivers.status_of("sentry").note_failure(self._why)
 
     def note_mounted_request(self, head: Head, decision: Decision) -> None:
         """Do nothing."""
@@ -74,11 +70,11 @@ class SentryReports:
     """Errors of the migrated side go to Sentry."""
 
     def __init__(self, settings: Settings, dsn: str) -> None:
-        self._settings, self._dsn = settings, dsn
         from overgrow.telemetry.sentry.reporting_server import (  # noqa: PLC0415 - only if it is on
             TransactionSampling,
         )
 
+        self._settings, self._dsn = settings, dsn
         self._sampling = TransactionSampling(settings.sentry_sample_rate)
         self._thread = FileThread("sentry-close")
         self._is_open = False
@@ -98,14 +94,13 @@ class SentryReports:
         status, secrets = receivers.status_of("sentry"), _own_secrets(self._settings)
         try:
             is_apps = client.start_sentry(self._dsn, status, secrets)
-        except ValueError:
-            logger.error("sentry-off why='SENTRY_DSN is not the address of a project'")  # noqa: TRY400 - the error shows it
+        except ValueError:  # its text has the address
+            status.note_failure(NO_ADDRESS)
             return
         self._is_open = True
         got_request_exception.connect(client.capture_view_error)
         if is_apps:
             self._sampling.share = None
-            logger.info("sentry-adopted why='the app has started the SDK itself'")
 
     def note_mounted_request(self, head: Head, decision: Decision) -> None:
         """Give what this thread reports from now on the name and the tags of a request."""

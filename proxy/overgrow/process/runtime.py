@@ -32,7 +32,7 @@ from overgrow.process.identity import UserIdentification
 from overgrow.process.identity_watch import IDENTITY_FIELD, IdentityWatch, describe_problem
 from overgrow.process.notifier import WebhookNotifier, build_sender
 from overgrow.process.presence import Presence
-from overgrow.process.receiver_watch import BOARD_FIELD, ReceiverWatch
+from overgrow.process.receiver_watch import FAILING_FIELD, LOGGED_FIELD, ReceiverWatch
 from overgrow.process.recent_traffic import RecentTraffic
 from overgrow.process.request_history import RequestHistory
 from overgrow.process.source_watch import POLL_S as SOURCES_POLL_S
@@ -351,7 +351,8 @@ class WorkerRuntime:
             "breakers": self._published_breakers,
             "upstream": self._upstream.as_json(),
             "gates": self._gates.gates,
-            BOARD_FIELD: self._published_receivers,
+            FAILING_FIELD: self._published_receivers,
+            LOGGED_FIELD: sorted(self._receiver_watch.logged),
             IDENTITY_FIELD: self._published_identity,
             "history_problem": self._request_history.problem,
             "notes": [
@@ -505,7 +506,8 @@ class WorkerRuntime:
             self._published_receivers = published
             self.publish()
         living = await self.presence.living_workers()
-        self._receiver_watch.follow(living, is_speaker=self._is_first_of(living))
+        if self._receiver_watch.follow(living, is_speaker=self._is_first_of(living)):
+            self.publish()
 
     async def _heartbeat(self) -> None:
         """Every second: publish breakers, set gauges, and replace a worker whose threads are stuck."""

@@ -45,10 +45,37 @@ def test_a_worker_that_does_not_speak_follows_in_silence(logged):
     assert logged() == ["otel-works-again"]
 
 
-def test_a_new_worker_does_not_log_what_the_others_found_before(logged):
+def test_a_new_worker_does_not_log_what_the_others_have_logged(logged):
+    older = {"slot": 1, "receivers": {"otel": "x"}, "receivers_logged": ["otel"]}
+    watch = ReceiverWatch()
+
+    assert watch.follow([{"slot": 0}, older], is_speaker=True)
+    assert not watch.follow([{"slot": 0}, older], is_speaker=True)
+    assert logged() == []
+    assert watch.logged == {"otel"}
+
+
+def test_a_failure_that_nobody_has_logged_yet_is_logged_at_a_first_look(logged):
     ReceiverWatch().follow(workers({}, {"otel": "x"}), is_speaker=True)
 
-    assert logged() == []
+    assert logged() == ["otel-fails why='x'"]
+
+
+def test_what_is_logged_is_published_until_the_receiver_works(logged):
+    watch = ReceiverWatch()
+
+    assert watch.follow(workers({"otel": "x"}), is_speaker=True)
+    assert watch.logged == {"otel"}
+    assert watch.follow(workers({}), is_speaker=True)
+    assert watch.logged == frozenset()
+
+
+def test_a_worker_that_did_not_log_does_not_say_that_it_was_logged(logged):
+    watch = ReceiverWatch()
+    watch.follow(workers({}, {}), is_speaker=False)
+
+    assert not watch.follow(workers({}, {"otel": "x"}), is_speaker=False)
+    assert watch.logged == frozenset()
 
 
 def test_the_only_worker_logs_a_failure_before_its_first_look(logged):
