@@ -135,7 +135,11 @@ def _user_table(materials: Materials, store: Store | None, query: str | None) ->
         return None
     if materials.users_store is not None:
         return UserTable(SqlStore(materials.users_store), query)
-    return UserTable(store, query) if isinstance(store, SqlStore) else None
+    if isinstance(store, SqlStore):
+        return UserTable(store, query)
+    if materials.source.users_query is None:
+        return None
+    raise StoreAway("identity.users is a query, but its database is not named: write users.store")
 
 
 def _closing(store: Store | None, users: UserTable | None) -> Callable[[], None]:

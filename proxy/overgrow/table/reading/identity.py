@@ -115,7 +115,9 @@ def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, FieldErr
 def _find_missing_stores(reader: ReaderName, fields: Fields) -> Iterator[tuple[Node, FieldError]]:
     """Yield (node, error) for queries without a database."""
     users: Users = fields.values.get("users", NO_USERS)
-    has_place = users.store is not None or ("store" in fields.nodes and reader != "flask")
+    store: SecretPlace | None = fields.values.get("store")
+    is_database = "store" in fields.nodes and (store is None or store.kind != "dir")
+    has_place = users.store is not None or (is_database and reader != "flask")
     if users.query is not None and not has_place:
         what = "identity.users has a query, but no database to ask"
         fix = "Write users: {store: env:USERS_DB, query: SELECT ...}."

@@ -185,6 +185,20 @@ def test_a_django_row_is_read_by_the_stated_query(database, data, expires, expec
     )
 
 
+@pytest.mark.parametrize(
+    ("password", "expected"),
+    [
+        (test_django.PASSWORD, Identity("1", "ann", source="django")),
+        ("md5$x$new", Refusal("revoked")),
+    ],
+)
+def test_a_changed_password_ends_a_django_session(database, password, expected):
+    query = f"SELECT 'ann' AS name, '{password}' AS password, 1 AS active WHERE :id = 1"
+    reader = django(database, users_query=query)
+
+    assert expected == outcome_of(reader, test_django.COOKIE, test_django.SIGNED_AT)
+
+
 def test_a_key_of_a_django_row_without_a_database_is_malformed():
     assert outcome_of(django(), "a" * 32) == Refusal("malformed")
 
@@ -281,6 +295,17 @@ def test_a_redis_that_is_away_shows_no_address():
     with pytest.raises(StoreAway) as caught:
         outcome_of(reader, test_express.COOKIE)
     assert "Redis does not answer" == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("reader", "store"),
+    [("express", "redis://127.0.0.1:1"), ("php", "/sessions"), ("django", None)],
+)
+def test_a_query_of_users_without_a_database_is_not_to_be_had(reader, store):
+    source = IdentitySource(reader, "c", users_query="SELECT name FROM users WHERE id = :id")
+
+    with pytest.raises(StoreAway, match=r"write users\.store"):
+        BUILDERS[reader](Materials(source, (b"s",), store))
 
 
 class FakeRedis:
