@@ -13,7 +13,7 @@ from overgrow.routing.cohort import ID_SOURCE, bucket_of, canary_limit, identify
 from overgrow.routing.facts import Facts, Head, path_of
 from overgrow.routing.identity import Identity, Subject, Unavailable, carries_identity
 from overgrow.routing.match import Matcher
-from overgrow.routing.model import FULL_CANARY, Decision, Reason, Route, Verdict
+from overgrow.routing.model import FULL_CANARY, Decision, Reason, Route, Side, Verdict
 from overgrow.routing.override import override_side
 from overgrow.routing.readings import (
     REWRITING,
@@ -159,7 +159,7 @@ def _decide_reversible(matcher: Matcher, route: Route, head: Head, facts: Facts)
     revision = matcher.table.revision
     side = override_side(head, facts, route) if facts.secret else None
     if side is not None and (side == "legacy" or route.servable):
-        return Decision(route, side, "override", revision)
+        return _decide_override(matcher, route, side, head, facts)
     if route.target == "migrated":
         return Decision(route, "migrated", "target", revision)
     if route.canary == 0:
@@ -167,6 +167,19 @@ def _decide_reversible(matcher: Matcher, route: Route, head: Head, facts: Facts)
     if route.canary >= FULL_CANARY:
         return Decision(route, "migrated", "canary", revision)
     return _decide_by_bucket(matcher, route, head, facts)
+
+
+def _decide_override(
+    matcher: Matcher, route: Route, side: Side, head: Head, facts: Facts
+) -> Decision:
+    """Decide a tester's request; on migrated the tester is the user who is signed in, as later everybody is."""
+    revision, is_asked = matcher.table.revision, facts.subject != "unasked"
+    if side == "legacy" or is_asked or not route.identifies:
+        return Decision(route, side, "override", revision)
+    if not carries_identity(matcher.table.identity, head.headers):
+        return Decision(route, side, "override", revision)
+    resume = partial(_decide_for_subject, matcher, head, facts)
+    return Decision(route, "undecided", "identity", revision, resume=resume)
 
 
 def _decide_by_bucket(matcher: Matcher, route: Route, head: Head, facts: Facts) -> Decision:

@@ -114,7 +114,12 @@ class Route:
     require_clean: int = 0  # clean comparisons that a flip to migrated needs; 0: none
     stream: bool = False  # migrated takes a thread while the body is still arriving
     asgi: bool = False  # migrated serves it by a mounted ASGI app, which takes upgrades too
-    asks_identity: bool = False  # its requests are decided when their user is known
+    identifies: bool = (
+        False  # the table says how users are identified, and the route does not forbid it
+    )
+    asks_identity: bool = (
+        False  # so its requests are decided when their user is known: any may go to migrated
+    )
     # Whether its requests are decided by target, canary and overrides alone, as most are. Made from other fields, so
     # that such a request costs one check.
     is_ordinary: bool = field(init=False, repr=False, compare=False)

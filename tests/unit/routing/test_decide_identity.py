@@ -25,6 +25,7 @@ ROUTES = [
     Route("copied", path="/copied", shadow=5_000, asks_identity=True),
     Route("open", path="/open", target="migrated"),
     Route("old", path="/old"),
+    Route("next", path="/next", identifies=True),
     Route("moved", path="/moved", target="migrated", reversible=False, asks_identity=True),
 ]
 
@@ -147,3 +148,27 @@ def test_a_cohort_by_identity_leaves_nobody_on_legacy():
 
 def test_a_decision_does_not_show_its_user():
     assert "ann" not in repr(decide_for(ANN, b"/migrated")) + repr(ANN)
+
+
+@pytest.mark.parametrize(
+    ("path", "side", "expected"),
+    [
+        pytest.param(b"/next", "migrated", "undecided", id="a route that will move"),
+        pytest.param(b"/next", "legacy", "legacy", id="legacy knows its users"),
+        pytest.param(b"/old", "migrated", "migrated", id="a route that never asks"),
+    ],
+)
+def test_a_testers_request_for_migrated_waits_for_its_user(path, side, expected):
+    text = create_override(side, "*", 2000, SECRET)
+    decision = decide(
+        table(), head(path, SIGNED_IN, (b"x-overgrow-override", text.encode())), FACTS
+    )
+
+    assert decision.side == expected
+
+
+def test_a_tester_is_the_user_who_is_signed_in():
+    text = create_override("migrated", "*", 2000, SECRET)
+    decision = decide_for(ANN, b"/next", (b"x-overgrow-override", text.encode()))
+
+    assert (ANN, "migrated", "override") == (decision.identity, *who_answers(decision))

@@ -123,8 +123,8 @@ def _read_draft(reading: FileReading, node: Node, around: Surroundings) -> Draft
     if len(reading.problems) == since:
         timeouts = timeouts_from(values, around.inherited)
         route = _build_route(str(name), node.line, values, timeouts, servable=lacking is None)
-        if around.has_identity and values.get("identity", True) and _may_use_migrated(route):
-            route = replace(route, asks_identity=True)
+        if around.has_identity and values.get("identity", True):
+            route = replace(route, identifies=True, asks_identity=_may_use_migrated(route))
         route = replace(route, asgi=True) if rules.is_asgi(path, prefix) else route
         _add_notes(reading, fields, route)
     else:
