@@ -23,6 +23,7 @@ from benchmarks import (
     history,
     hotpath,
     load,
+    migrated_reads,
     results,
     scenarios,
     servers,
@@ -520,3 +521,10 @@ def test_a_history_is_written_and_its_charts_are_read(tmp_path):
         each.points for each in charts if each.what == "a week in 10 minutes, all routes"
     ]
     assert all(each.points for each in charts)
+
+
+def test_both_ways_to_read_the_demo_answer_alike(capsys):
+    assert migrated_reads.main(["--rounds", "1", "--requests", "1"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == list(migrated_reads.PATHS)
