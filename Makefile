@@ -11,6 +11,7 @@ FOREIGN := $(VENV)/.foreign-installed
 EXPRESS := $(VENV)/.express-installed
 BROWSER := $(VENV)/.browser-installed
 API := $(VENV)/.api-installed
+MIGRATION_TOOLS := $(VENV)/.migration-tools-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -67,6 +68,13 @@ $(API): requirements/api.txt $(RUNTIME)
 	@echo "Installing the pinned packages that try the API by its description ..."
 	@$(PYTHON) -m venv $(VENV)/api
 	@$(VENV)/api/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/api.txt
+	@touch $@
+
+# In an environment of its own too, for the same reason.
+$(MIGRATION_TOOLS): requirements/migration-tools.txt $(RUNTIME)
+	@echo "Installing the pinned packages that lint and try migrations ..."
+	@$(PYTHON) -m venv $(VENV)/migration-tools
+	@$(VENV)/migration-tools/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/migration-tools.txt
 	@touch $@
 
 # The browser itself is the system's: chromium or Chrome.

@@ -62,6 +62,7 @@ def pins() -> str:
         ],
         "foreign": project["dependency-groups"]["foreign"],
         "api": project["dependency-groups"]["api"],
+        "migration-tools": project["dependency-groups"]["migration-tools"],
         "browser": project["dependency-groups"]["browser"],
     }
     rows = [

@@ -29,7 +29,9 @@ if context.is_offline_mode():
     with context.begin_transaction():
         context.run_migrations()
 else:
-    with app.app_context(), db.engine.connect() as connection:
+    with app.app_context():
+        engine = config.attributes.get("connection") or db.engine  # pytest-alembic gives its own
+    with engine.connect() as connection:
         context.configure(connection=connection, **options)
         with context.begin_transaction():
             context.run_migrations()
