@@ -152,7 +152,7 @@ def test_every_alert_can_be_evaluated(scene):
     def rules():
         return [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
 
-    eventually(lambda: all(rule["health"] != "unknown" for rule in rules()))
+    eventually(lambda: rules() and all(rule["health"] != "unknown" for rule in rules()))
     assert {rule["alert"]: "ok" for rule in RULES} == {
         rule["name"]: rule["health"] for rule in rules()
     }

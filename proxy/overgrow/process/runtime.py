@@ -249,13 +249,19 @@ class WorkerRuntime:
     async def _watch_table(self) -> None:
         """Watch the table. If the watcher fails, start it again."""
         self._keep_notes(self._app.live.notes)
-        self._watcher = self._app.build_watcher(self._apply_change)
+        watcher = self._watcher = self._app.build_watcher(self._apply_change)
+        self._note_last_look(watcher)  # so that a worker that hangs from now on is noticed
         while True:
             try:
-                await self._watcher.watch()
+                await watcher.watch()
             except Exception:
                 logger.exception("the watcher of the route table failed; it starts again")
                 await asyncio.sleep(HEARTBEAT_S)
+
+    def _note_last_look(self, watcher: Watcher) -> None:
+        """Set the gauge that says when the watcher last looked at all its files."""
+        looked_s = time.time() - watcher.look_age_s
+        self._metrics.set("overgrow_watcher_last_look_timestamp_seconds", looked_s)
 
     def _apply_change(self, change: TableEvent) -> None:
         """Apply a change of the table, and report it in log, board and metrics."""
@@ -521,8 +527,7 @@ class WorkerRuntime:
     async def _update_gauges(self) -> None:
         """Set the gauges. If most threads are stuck, ask for a replacement of this worker."""
         if self._watcher is not None:
-            looked_s = time.time() - self._watcher.look_age_s
-            self._metrics.set("overgrow_watcher_last_look_timestamp_seconds", looked_s)
+            self._note_last_look(self._watcher)
         self._check_breakers()
         self._check_boots()
         self._check_leaving()

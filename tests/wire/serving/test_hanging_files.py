@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,6 +57,25 @@ def test_a_table_that_hangs_stops_neither_traffic_nor_the_brake(front, call):
     assert flipped[0] == 1
     assert "[file-silent]" in flipped[1]
     assert str(front.config) in flipped[1]
+
+
+def last_look(served) -> float:
+    """When the watcher of the only worker last looked, as /metrics has it."""
+    (line,) = re.findall(rb"last_look_timestamp_seconds\{.*\} (.*)\n", metrics(served))
+    return float(line)
+
+
+def test_the_look_at_a_table_that_hangs_grows_old_until_it_answers(front):
+    front.stage("stat", front.config)
+    with front.serve() as served:
+        eventually(lambda: hello(served) == 200)
+        front.hang.touch()
+        eventually(lambda: unseen(served) == [str(front.config)])
+        eventually(lambda: time.time() - last_look(served) > 5)
+        stood = last_look(served)
+        front.hang.unlink()
+
+        assert eventually(lambda: last_look(served) > stood)
 
 
 def test_a_folder_that_hangs_leaves_the_kill_file_of_the_state_folder(front):
