@@ -686,7 +686,10 @@ class Overgrow:
 
     async def identify(self, head: Head, decision: Decision) -> tuple[Decision, Headers]:
         """Decide an undecided request when its user is known, for the mount; return the session's new cookies too."""
-        return await decide_for_user(self.identification, head, decision)
+        decided = await decide_for_user(self.identification, head, decision)
+        if decided.identity is None or decided.side != "migrated":
+            return decided, ()
+        return decided, await self.identification.touch(head)
 
     def legacy_calls(
         self, head: Head, decision: Decision, loop: asyncio.AbstractEventLoop

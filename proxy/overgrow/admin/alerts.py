@@ -144,6 +144,7 @@ def readiness_alerts(
         yield _reload_alert(payload["reload_error"])
     if payload["boot_error"]:
         yield _boot_alert(payload["boot_error"])
+    yield from identity_alerts(living)
     yield from breaker_alerts(living)
 
 
@@ -188,6 +189,18 @@ def _problem_text(problem: Mapping[str, Any]) -> str:
     who = f'route "{problem["route"]}": ' if problem["route"] else ""
     place = f"{problem['file']}:{problem['line']}:{problem['column']}"
     return f"{place}: {who}{problem['message']}. {problem['fix']} [{problem['code']}]"
+
+
+def identity_alerts(living: Sequence[Worker]) -> Iterable[Alert]:
+    """Yield an alert for each reader of `identity` that has a problem in a worker."""
+    problems: dict[str, str] = {}
+    for worker in living:
+        for reader, what in (worker.get("identity") or {}).items():
+            problems.setdefault(reader, what)
+    for reader, what in sorted(problems.items()):
+        text = f"Users cannot be identified by {reader}: {what}."
+        fix = "Routes that need the user go to legacy; irreversible ones answer 503."
+        yield Alert(text, None, (), fix)
 
 
 def breaker_alerts(living: Sequence[Worker]) -> Iterable[Alert]:

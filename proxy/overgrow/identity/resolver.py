@@ -30,6 +30,7 @@ from overgrow.routing.identity import Identity, IdentitySource, Refusal, Subject
 LOG = logging.getLogger("overgrow.identity")
 
 FETCH_LIMIT_S = 5.0  # for one question to a store
+TOUCH_LIMIT_S = 1.0  # a renewal may not delay an answer for longer
 AWAY_SHOWN_S = 60.0  # after the last failure, if nobody has asked since
 AWAY_S = 1.0  # before a store that was away is asked again
 MAX_CACHED = 10_000  # users whose answers one worker keeps
@@ -142,7 +143,7 @@ class ReaderState:
             self._touched_s.clear()
         self._touched_s[key] = now
         try:
-            async with asyncio.timeout(FETCH_LIMIT_S):
+            async with asyncio.timeout(TOUCH_LIMIT_S):
                 return Touch(await self.reader.touch(head, now_s))
         except Exception as error:  # noqa: BLE001  the next request tries again
             LOG.debug("a session could not be renewed: %s", type(error).__name__)
@@ -270,6 +271,12 @@ class Resolver:
         for state in self._states:
             if isinstance(state, ReaderState) and state.reader.source.ask is not None:
                 await state.look_up(Lookup(b"nobody", head), self._clock())
+
+    @property
+    def is_legacy_silent(self) -> bool:
+        """Whether a question to legacy itself failed last: it can be asked again without a user."""
+        states = (each for each in self._states if isinstance(each, ReaderState))
+        return any(each.away is not None and each.reader.source.ask is not None for each in states)
 
     @property
     def sources(self) -> list[IdentitySource]:

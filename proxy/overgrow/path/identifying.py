@@ -6,8 +6,9 @@ header of `identity:`. All other requests have no extra cost.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from overgrow.exchange import Inbound, Reply, Server
 from overgrow.routing.facts import Head, Headers
@@ -40,12 +41,18 @@ class IdentifyingServer:
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Identify the user, decide, and answer the request. The reply carries the decision."""
-        decided, cookies = await decide_for_user(self._resolver, inbound.head, decision)
+        head = inbound.head
+        decided = await decide_for_user(self._resolver, head, decision)
+        touching = None
+        if decided.identity is not None and decided.side == "migrated":
+            # Beside the request, which need not wait for a store that is slow to write.
+            touching = asyncio.ensure_future(self._resolver.touch(head))
         reply = await self._servers[decided.side].serve(inbound, decided)
         reply.decision = reply.decision or decided
         if reply.decision.side == "migrated":
-            self._note_cookies(inbound.head, reply.headers)
-        reply.headers = [*reply.headers, *cookies]
+            self._note_cookies(head, reply.headers)
+        if touching is not None and (cookies := await touching):
+            reply.headers = [*reply.headers, *cookies]
         return reply
 
     def _note_cookies(self, head: Head, headers: Headers) -> None:
@@ -55,20 +62,8 @@ class IdentifyingServer:
                 self._resolver.note_cookie(head, value)
 
 
-class UserDecision(NamedTuple):
-    """A decision made when the user was known, and the cookies by which the user's session is renewed."""
-
-    decision: Decision
-    cookies: Headers = ()
-
-
-async def decide_for_user(
-    resolver: IdentityResolver, head: Head, decision: Decision
-) -> UserDecision:
-    """Return the decision for an undecided request. If the user goes to migrated, renew the session."""
+async def decide_for_user(resolver: IdentityResolver, head: Head, decision: Decision) -> Decision:
+    """Return the decision for an undecided request."""
     if decision.resume is None:
-        return UserDecision(decision)
-    decided = decision.resume(await resolver.resolve(head))
-    if decided.identity is None or decided.side != "migrated":
-        return UserDecision(decided)
-    return UserDecision(decided, await resolver.touch(head))
+        return decision
+    return decision.resume(await resolver.resolve(head))

@@ -111,9 +111,10 @@ class UserIdentification:
         if self._resolver is None or self._built_for != sources:
             await self._current()
         await self._rebuild_if_secret_changed(sources)
-        if self._resolver is not None and self._resolver is not self._asked:
-            self._asked = self._resolver
-            await self._resolver.ask_for_nobody(_head_of_nobody(self._table_of().legacy))
+        resolver = self._resolver
+        if resolver is not None and (resolver is not self._asked or resolver.is_legacy_silent):
+            self._asked = resolver
+            await resolver.ask_for_nobody(_head_of_nobody(self._table_of().legacy))
 
     async def _rebuild_if_secret_changed(self, sources: tuple[IdentitySource, ...]) -> None:
         found = await self._files.call(fingerprint_of_places, sources, os.environ)

@@ -292,3 +292,18 @@ def test_a_reader_that_fails_is_as_a_store_that_is_away():
     found = asyncio.run(resolver_of(Failing()).resolve(request()))
 
     assert found == Unavailable("express", "the reader failed: KeyError")
+
+
+def test_legacy_that_was_silent_is_asked_again_without_a_user():
+    async def run():
+        reader = StoreReader(ask="/whoami")
+        reader.is_away = True
+        world = resolver_of(reader)
+        await world.resolver.ask_for_nobody(request(b"lang=en"))
+        silent = world.resolver.is_legacy_silent
+        reader.is_away = False
+        world.clock.now_s += 1.0
+        await world.resolver.ask_for_nobody(request(b"lang=en"))
+        return silent, world.resolver.is_legacy_silent, world.resolver.problems
+
+    assert asyncio.run(run()) == (True, False, [])
