@@ -162,7 +162,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     unserved = routes_to_mounts(team, overgrow.live.matcher.table.routes)
     if unserved:
         logger.warning(UNSERVED, ", ".join(unserved))
-    mount = WsgiMount(team.flask.wsgi_app, overgrow, tracer=overgrow.mount_tracer)
+    mount = WsgiMount(
+        team.flask.wsgi_app,
+        overgrow,
+        tracer=overgrow.mount_tracer,
+        note_call=overgrow.reports.note_call,
+    )
     team.flask.wsgi_app = mount  # type: ignore[method-assign]
     return team.flask
 
@@ -379,7 +384,7 @@ class Overgrow:
         self._rules = app_rules(team)
         self.sources = ImportedSources(settings.config.parent, team.import_began_s)
         self._sinks: list[Sink] = []
-        self._reports = build_error_reports(settings)
+        self.reports = build_error_reports(settings)
         self.state = ensure_state_dir_in_time(settings.config, settings.state)
         self.live: LiveTable = boot_live_table(settings, self.state, team, allow_last_good=True)
         if not self.live.compared:
@@ -409,7 +414,7 @@ class Overgrow:
             self.state,
             inner,
             transports,
-            self._reports.wrap,
+            self.reports.wrap,
             wrap_copy=self._telemetry.wrap_copy,
             traces=self._telemetry.copy_traces,
         )
@@ -446,7 +451,7 @@ class Overgrow:
             forwarder.note_handshake_outcome,
             self._telemetry.attempt_tracer,
         )
-        traced = self._telemetry.wrap_migrated(self._reports.wrap(self._asgi_mounts))
+        traced = self._telemetry.wrap_migrated(self.reports.wrap(self._asgi_mounts))
         migrated = BreakerServer(traced, self.breakers, "migrated")
         shadowed = self.shadowing.wrap
         pages = _error_pages(self._settings)
@@ -521,7 +526,7 @@ class Overgrow:
         if self._worker is None:
             self._worker = WorkerRuntime(self, control)
             self._sinks += self._worker.sinks
-            self._reports.open(self._worker.receivers)
+            self.reports.open(self._worker.receivers)
             self._telemetry.start(self._worker.receivers)
             self._sinks += self._telemetry.sinks
             await self._asgi_mounts.open()
@@ -541,7 +546,7 @@ class Overgrow:
         )
         await self.identification.aclose()
         await self._forwarder.aclose()
-        await self._reports.aclose()
+        await self.reports.aclose()
         await self._telemetry.stop()
         self._spool.close()
         self._sinks.clear()

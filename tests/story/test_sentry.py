@@ -1,5 +1,7 @@
 """Sentry hears of the errors of the migrated side, and of nothing that a client sent."""
 
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +10,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.story.fake_sentry import running_sentry
-from tests.story.front import eventually, running_front
+from tests.story.front import PATIENCE_S, environment_for, eventually, running_front
 from tests.story.stub import running_stub
 
 APP = """\
@@ -180,6 +182,30 @@ def test_the_apps_own_client_stays_and_gets_the_tags(tmp_path):
     assert first["environment"] == "of-the-app"
     assert first["tags"]["overgrow.route"] == "order"
     assert first["transaction"] == "GET /orders/<int:number>"
+    assert b"hunter2" not in b"".join(sentry.envelopes)
+
+
+MOUNT = """\
+from overgrow import create_app
+client = create_app().test_client()
+client.get("/orders/7?password=hunter2-in-the-query")
+client.post("/orders/8", data={"password": "hunter2-in-the-form"})
+"""
+
+
+def test_the_wsgi_mount_reports_with_tags_and_without_secrets(tmp_path):
+    (tmp_path / "failing_app.py").write_text(APP)
+    (tmp_path / "routes.yaml").write_text(TABLE)
+    with running_sentry() as sentry:
+        environment = environment_for(9, tmp_path / "d", SENTRY_DSN=sentry.dsn)
+        run = [sys.executable, "-c", MOUNT]
+        subprocess.run(run, cwd=tmp_path, env=environment, check=True, timeout=PATIENCE_S)
+
+    assert [each["transaction"] for each in sentry.events] == [
+        "GET /orders/<int:number>",
+        "POST /orders/<int:number>",
+    ]
+    assert {each["tags"]["overgrow.route"] for each in sentry.events} == {"order"}
     assert b"hunter2" not in b"".join(sentry.envelopes)
 
 

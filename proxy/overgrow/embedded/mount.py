@@ -91,18 +91,20 @@ class WsgiMount:
     legacy's; fallback and shadow do not wrap migrated responses; it works at the root of the server only.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two that are served, and by keyword what watches them
         self,
         wsgi_app: WsgiApp,
         front_door: MountedFrontDoor,
         *,
         tracer: CallTracer | None = None,
+        note_call: Callable[[Head, Decision], None] | None = None,
         clock: Callable[[], float] = time.time,
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app = wsgi_app
         self._front_door = front_door
         self._tracer = tracer
+        self._note_call = note_call  # called in the thread of each migrated request, before the app
         self._now = lambda: (clock(), stopwatch())
         self._background: BackgroundLoop | None = None
         self._lifespan: FrontDoorLifespan | None = None
@@ -126,6 +128,8 @@ class WsgiMount:
                 head, decision, background.loop
             )
             known = DecidedRequest(decision, cookies, calls)
+            if self._note_call is not None:
+                self._note_call(head, decision)
             if self._tracer is not None:
                 return self._run_traced(self._tracer, environ, start_response, head, known)
             call = MigratedCall(self._front_door, head, known, self._now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from collections.abc import Callable
 from typing import Protocol
 
 from flask import got_request_exception
@@ -35,8 +36,9 @@ class ErrorReports(Protocol):
         """Start to report, once for each worker, after the fork; note if that is impossible."""
         ...
 
-    def note_mounted_request(self, head: Head, decision: Decision) -> None:
-        """Note the request that the WSGI mount now serves in this thread."""
+    @property
+    def note_call(self) -> Callable[[Head, Decision], None] | None:
+        """The function that the WSGI mount calls in the thread of each migrated request; None if nothing is reported."""
         ...
 
     async def aclose(self) -> None:
@@ -59,8 +61,10 @@ class NoReports:
         if self._why:
             receivers.status_of("sentry").note_failure(self._why)
 
-    def note_mounted_request(self, head: Head, decision: Decision) -> None:
-        """Do nothing."""
+    @property
+    def note_call(self) -> None:
+        """Return None: nothing needs to know the request."""
+        return
 
     async def aclose(self) -> None:
         """Do nothing."""
@@ -102,14 +106,14 @@ class SentryReports:
         if is_apps:
             self._sampling.share = None
 
-    def note_mounted_request(self, head: Head, decision: Decision) -> None:
-        """Give what this thread reports from now on the name and the tags of a request."""
+    @property
+    def note_call(self) -> Callable[[Head, Decision], None]:
+        """Return the function that gives what a thread reports from now on the name and the tags of a request."""
         from overgrow.telemetry.sentry.reported_request import (  # noqa: PLC0415 - only if it is on
-            CURRENT,
-            ReportedRequest,
+            note_call,
         )
 
-        CURRENT.set(ReportedRequest(head, decision, body_is_known=False))
+        return note_call
 
     async def aclose(self) -> None:
         """Send the waiting reports, for at most CLOSE_S. If the SDK hangs, do not wait any longer."""

@@ -107,6 +107,13 @@ RECENT: deque[ReportedRequest] = deque(maxlen=32)
 _HINT = "overgrow.request"
 
 
+def note_call(head: Head, decision: Decision) -> None:
+    """Note the request that this thread serves from now on; its body, if it has one, does not pass here."""
+    request = ReportedRequest(head, decision, body_is_known=False)
+    RECENT.append(request)
+    CURRENT.set(request)
+
+
 def request_of(hint: Mapping[str, Any]) -> ReportedRequest | None:
     """Return the request that an event belongs to; None if it belongs to none."""
     attached = hint.get(_HINT)
