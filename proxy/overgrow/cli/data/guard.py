@@ -77,10 +77,18 @@ def _write(files: Sequence[GuardFile]) -> None:
 
 def _report(files: Sequence[GuardFile], tables: int) -> str:
     told = {True: "is up to date", False: "written"}
-    lines = [f"{each.path}: {told[each.is_current]}" for each in files]
+    lines = [f"{short_path(each.path)}: {told[each.is_current]}" for each in files]
     return "\n".join(
         [*lines, f"Migrations are guarded by the owners of {count_text(tables, 'table')}."]
     )
+
+
+def short_path(path: Path) -> Path:
+    """Return a path below the working directory as relative to it; any other as it is."""
+    try:
+        return path.relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return path
 
 
 def _differences(files: Sequence[GuardFile]) -> str:
@@ -88,11 +96,11 @@ def _differences(files: Sequence[GuardFile]) -> str:
     lines: list[str] = []
     for each in files:
         if each.before is None:
-            lines.append(f"{each.path}: would be written")
+            lines.append(f"{short_path(each.path)}: would be written")
         elif each.is_current:
-            lines.append(f"{each.path}: is up to date")
+            lines.append(f"{short_path(each.path)}: is up to date")
         else:
             old, new = each.before.splitlines(), each.after.splitlines()
-            name = str(each.path)
+            name = str(short_path(each.path))
             lines += difflib.unified_diff(old, new, name, name, lineterm="")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from overgrow.data.declaration import DataDeclaration
@@ -63,6 +63,8 @@ def migrations_role(declaration: DataDeclaration) -> MigrationsRole | None:
         )
         with engine.connect() as connection:
             role, may_change = rights_of_role(connection, owners_of(declaration))
+    except (ArgumentError, ValueError):  # the text may repeat the URL, with its password
+        return MigrationsRole(None, error="`migrations` is not the URL of a database.")
     except (SQLAlchemyError, ImportError) as error:
         return MigrationsRole(None, error=str(getattr(error, "orig", None) or error).strip())
     return MigrationsRole(role, tuple(may_change))

@@ -155,6 +155,34 @@ def test_upgrade_says_whose_table_it_is(team, operation, why):
         team.upgrade()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        'sa.Table("users", sa.MetaData()).drop(op.get_bind())',
+        'tables = sa.MetaData()\ntables.reflect(op.get_bind(), only=["users"])\ntables.drop_all(op.get_bind())',
+        "op.get_bind().execute(users.delete())",
+        'op.get_bind().execute(sa.delete(users.alias("u")))',
+        'with op.get_context().autocommit_block():\n    op.drop_table("users")',
+    ],
+)
+def test_what_goes_past_op_to_the_connection_is_refused_too(team, call):
+    team.write(call)
+
+    with pytest.raises(CommandError, match="the table users is not ours: its owner is legacy"):
+        team.upgrade()
+
+    assert "users" in team.tables()
+
+
+@pytest.mark.parametrize("team", ["postgresql"], indirect=True)
+def test_a_declaration_may_write_the_default_schema(team):
+    team.guard("version: 1\ntables:\n  public.users: {owner: legacy}\n")
+    team.write('op.drop_table("users")')
+
+    with pytest.raises(CommandError, match="the table users is not ours: its owner is legacy"):
+        team.upgrade()
+
+
 def test_a_name_in_other_letters_is_the_same_table_on_sqlite(file_team):
     file_team.write('op.drop_table("USERS")')
 
