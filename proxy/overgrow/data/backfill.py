@@ -25,14 +25,15 @@ from overgrow.data.database import (
     execute,
 )
 from overgrow.data.keys import Key, KeyRange, ascending, descending, key_as_json, key_from_json
-from overgrow.data.ledger import MoveState, advance_fill, read_state, write_state
+from overgrow.data.ledger import MoveState, advance_fill, read_line, read_state, write_state
 from overgrow.data.mapping import TableMapping
 from overgrow.data.sql import quote_list
 from overgrow.data.triggers.postgres import BACKFILL_SETTING
 from overgrow.text import ago
 
-FIRST_ROWS = 500
+FIRST_ROWS, LEAST_ROWS = 500, 100
 BATCH_S = 0.04  # how long a batch should hold its locks
+BUSY_BATCH_S = 0.01  # the same in SQLite, while others write
 LOCK_TIMEOUT_MS = (
     100  # below PostgreSQL's deadlock_timeout, so that in a deadlock this process gives way
 )
@@ -207,7 +208,7 @@ class Backfill:
         """Copy one batch, or wait; return the state afterwards."""
         with self._database.read() as connection:
             held = self._pace.hold(connection)
-            state = read_state(connection, self._table)
+            state = read_line(connection, self._table)
             self._note_other_writers(connection)
         if self._is_over():
             return self._advance(fill_state="stopped")
@@ -220,6 +221,7 @@ class Backfill:
             return state
         begin_s = time.monotonic()
         state = self._copy_batch()
+        self._remember_version()
         self._give_way(time.monotonic() - begin_s)
         self._tell(state)
         return state
@@ -230,15 +232,16 @@ class Backfill:
 
     def _checkpoint(self, connection: Connection, **changes: Any) -> MoveState:
         beat = {"fill_beat": time.time(), **changes}
-        if advance_fill(connection, self._table, self._me, **beat) is None:
+        state = advance_fill(connection, self._table, self._me, **beat)
+        if state is None:
             what = f"another process has taken over the backfill of {self._table}"
             raise DataError("backfill-running", what, "Watch it: overgrow data status.")
-        return read_state(connection, self._table)
+        return state
 
     def _copy_batch(self) -> MoveState:
         begin_s = time.monotonic()
         with self._write() as connection:
-            state = read_state(connection, self._table)
+            state = read_line(connection, self._table)
             if state.fill_holder != self._me:
                 return self._checkpoint(connection)
             after = key_from_json(state.fill_last) if state.fill_last else None
@@ -295,31 +298,45 @@ class Backfill:
 
     # --- pace -----------------------------------------------------------------------------------------------
 
+    @property
+    def _is_busy(self) -> bool:
+        """Whether others have written to the SQLite file in the last moments."""
+        return time.monotonic() - self._others_wrote_s < BUSY_S
+
     def _fit_size(self, took_s: float) -> None:
-        """Choose the next batch's rows so that it takes about BATCH_S."""
-        factor = min(2.0, max(0.25, BATCH_S / max(took_s, 0.001)))
-        self._size = max(1, min(self._pace.most_rows, int(self._size * factor) or 1))
+        """Choose the next batch's rows so that it holds its locks for as long as it should."""
+        wanted_s = BUSY_BATCH_S if self._is_busy else BATCH_S
+        factor = min(2.0, max(0.25, wanted_s / max(took_s, 0.001)))
+        # A commit alone may take longer than that on a slow disk: smaller batches would only mean more of them.
+        wanted = max(LEAST_ROWS, int(self._size * factor))
+        self._size = min(self._pace.most_rows, wanted)
 
     def _note_other_writers(self, connection: Connection) -> None:
-        """SQLite: notice commits of others, to leave them time; in PostgreSQL writers need not wait for each other."""
+        """SQLite: notice commits of others since our last one; in PostgreSQL writers need not wait for each other."""
         if self._database.kind != "sqlite":
             return
         version = int(execute(connection, "PRAGMA data_version").scalar() or 0)
         if self._seen_version is not None and version != self._seen_version:
             self._others_wrote_s = time.monotonic()
-        self._seen_version = version
+
+    def _remember_version(self) -> None:
+        """SQLite: remember the version of the file that our own commit made."""
+        if self._database.kind == "sqlite":
+            with self._database.read() as connection:
+                version = execute(connection, "PRAGMA data_version").scalar()
+            self._seen_version = int(version or 0)
 
     def _give_way(self, took_s: float) -> None:
+        """Leave writers of a SQLite file a moment: they try again every few milliseconds, and get in only meanwhile."""
         pause_s = self._pace.pause_s
         if self._database.kind == "sqlite":
-            is_busy = time.monotonic() - self._others_wrote_s < BUSY_S
-            pause_s = max(pause_s, took_s * 2 if is_busy else took_s / 4)
+            pause_s = max(pause_s, took_s * 2 if self._is_busy else took_s / 4)
         if pause_s:
             self._sleep(pause_s)
 
     def _write(self) -> Any:
         timeout_ms = SQLITE_LOCK_TIMEOUT_MS if self._database.kind == "sqlite" else LOCK_TIMEOUT_MS
-        return self._database.write(lock_timeout_ms=timeout_ms)
+        return self._database.write(lock_timeout_ms=timeout_ms, is_synced=False)
 
     def _patiently(self, work: Callable[[], MoveState]) -> MoveState:
         """Do one piece of work; wait and try again while a lock is held or the database is away."""

@@ -51,11 +51,19 @@ class Database:
         self.kind = engine.dialect.name
 
     @contextmanager
-    def write(self, *, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> Iterator[Connection]:
-        """Hold a transaction that writes. It is committed at the end of the block, and undone after an exception."""
+    def write(
+        self, *, lock_timeout_ms: int = LOCK_TIMEOUT_MS, is_synced: bool = True
+    ) -> Iterator[Connection]:
+        """Hold a transaction that writes. It is committed at the end of the block, and undone after an exception.
+
+        Without `is_synced` a power cut, but no crash of a process, may undo the last such transactions of a SQLite
+        file with a write-ahead log, each of them whole.
+        """
         with self._errors(), self._engine.connect() as connection:
             if self.kind == "sqlite":
                 connection.exec_driver_sql(f"PRAGMA busy_timeout={lock_timeout_ms}").close()
+                level = "FULL" if is_synced else "NORMAL"
+                connection.exec_driver_sql(f"PRAGMA synchronous={level}").close()
                 connection.exec_driver_sql("BEGIN IMMEDIATE").close()
             else:
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {lock_timeout_ms}").close()
@@ -178,7 +186,10 @@ def _supported_url(text: str) -> URL:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_MS / 1000})
+    # Last in, first out: one connection is used again and again, so that PRAGMA data_version tells of others alone.
+    engine = create_engine(
+        url, pool_use_lifo=True, connect_args={"timeout": LOCK_TIMEOUT_MS / 1000}
+    )
 
     @event.listens_for(engine, "connect")
     def _begin_by_hand(connection: Any, _record: object) -> None:

@@ -107,12 +107,14 @@ def has_ledger(connection: Connection) -> bool:
 
 
 def read_state(connection: Connection, table: str) -> MoveState:
-    """Return the state of a table. A table without a line is at stage none."""
-    if not has_ledger(connection):
-        return MoveState(table)
-    found = (
-        connection.execute(select(_MOVES).where(_MOVES.c.table_name == table)).mappings().first()
-    )
+    """Return the state of a table; a table without a line is at stage none."""
+    return read_line(connection, table) if has_ledger(connection) else MoveState(table)
+
+
+def read_line(connection: Connection, table: str) -> MoveState:
+    """Return the state of a table from a ledger that is there; this asks the database only once."""
+    query = select(_MOVES).where(_MOVES.c.table_name == table)
+    found = connection.execute(query).mappings().first()
     return MoveState(table) if found is None else MoveState(**found)
 
 
@@ -124,13 +126,13 @@ def write_state(connection: Connection, table: str, **changes: Any) -> None:
         connection.execute(insert(_MOVES).values(**first))
 
 
-def advance_fill(connection: Connection, table: str, holder: str, **changes: Any) -> str | None:
-    """Change the line of a table for the process that copies it; return what this process should do.
+def advance_fill(
+    connection: Connection, table: str, holder: str, **changes: Any
+) -> MoveState | None:
+    """Change the line of a table on behalf of the process that copies it; return the line.
 
-    It is None if another process has taken over: then nothing was changed.
+    None: another process has taken over, and nothing was changed.
     """
     is_ours = (_MOVES.c.table_name == table) & (_MOVES.c.fill_holder == holder)
-    if not connection.execute(update(_MOVES).where(is_ours).values(**changes)).rowcount:
-        return None
-    wanted = connection.execute(select(_MOVES.c.fill_wanted).where(is_ours)).scalar()
-    return str(wanted or "run")
+    changed = connection.execute(update(_MOVES).where(is_ours).values(**changes))
+    return read_line(connection, table) if changed.rowcount else None
