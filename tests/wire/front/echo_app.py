@@ -28,6 +28,11 @@ def create_app() -> Flask:
         legacy.pass_cookies(response)
         return response
 
+    @app.get("/loop")
+    def loop():
+        page = request.environ["overgrow.legacy"].get("/part/loop")
+        return page.text, page.status
+
     @app.get("/moved")
     def moved():
         return jsonify({"user": request.environ.get("REMOTE_USER")})
