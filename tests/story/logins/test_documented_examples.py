@@ -191,3 +191,31 @@ def test_the_documented_php_is_php(tmp_path, snippet):
 def test_every_framework_of_the_page_has_a_site():
     assert set(SITES) - {"django-cached"} <= set(HEADINGS)
     assert Path(ROOT, "docs", "sharing-a-login.md").exists()
+
+
+def test_requests_go_to_legacy_while_the_users_cannot_be_looked_up(open_front):
+    login, front = open_front("flask")
+    visitor = Visitor(front.port)
+    visitor.log_in("ann")
+    database, aside = login.site.folder / "flask.db", login.site.folder / "aside.db"
+
+    database.rename(aside)
+    try:
+        away = decision_of(visitor.get("/account"))
+        note = eventually(lambda: identity_notes(front))[0]
+    finally:
+        aside.replace(database)
+    eventually(lambda: visitor.get("/account").status == 200)
+
+    assert {"side=legacy", "reason=identity"} <= away
+    assert "the database does not answer" in note
+    eventually(lambda: not identity_notes(front))
+
+
+def identity_notes(front):
+    return [note for note in front.readyz().get("notes", ()) if note.startswith("identity by")]
+
+
+def decision_of(answer):
+    headers = {name.lower(): value for name, value in answer.headers}
+    return set(headers["x-overgrow"].split("; "))

@@ -11,10 +11,11 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool
 
 from overgrow.identity.reader import StoreAway
 
@@ -121,20 +122,31 @@ def instant_s(value: object) -> float | None:
 
 def _create_engine(url: str) -> sqlalchemy.Engine:
     try:
-        parsed = sqlalchemy.make_url(url)
-        arguments = dict(_CONNECT_ARGUMENTS.get(parsed.get_backend_name(), {}))
+        parsed = _with_known_driver(sqlalchemy.make_url(url))
+        is_sqlite = parsed.get_backend_name() == "sqlite"
+        bounds: dict[str, Any] = (
+            # A file may be replaced: a connection that is kept would read the former one for ever.
+            {"poolclass": NullPool}
+            if is_sqlite
+            else {"pool_size": 2, "max_overflow": 6, "pool_timeout": WAIT_S}
+        )
         return sqlalchemy.create_engine(
-            _with_known_driver(parsed),
-            connect_args=arguments,
-            poolclass=QueuePool,
-            pool_size=2,
-            max_overflow=6,
-            pool_timeout=WAIT_S,
+            _with_existing_file(parsed) if is_sqlite else parsed,
+            connect_args=dict(_CONNECT_ARGUMENTS.get(parsed.get_backend_name(), {})),
             isolation_level="AUTOCOMMIT",  # no BEGIN and ROLLBACK around each query
             hide_parameters=True,
+            **bounds,
         )
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise StoreAway(_sentence(error)) from None
+
+
+def _with_existing_file(url: sqlalchemy.URL) -> sqlalchemy.URL:
+    """A SQLite file that must be there: without this, a missing one would be made, and empty."""
+    path = url.database or ""
+    if path in {"", ":memory:"} or path.startswith("file:"):
+        return url
+    return url.set(database=f"file:{quote(path)}").update_query_dict({"mode": "rw", "uri": "true"})
 
 
 def _with_known_driver(url: sqlalchemy.URL) -> sqlalchemy.URL:

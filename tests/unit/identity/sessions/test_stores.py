@@ -21,6 +21,7 @@ PHP_ID = "adqv7tem640ga2taglvebrdubg"
 
 @pytest.fixture
 def database(tmp_path):
+    (tmp_path / "legacy.db").touch()
     store = SqlStore(f"sqlite:///{tmp_path}/legacy.db")
     yield store
     store.close()

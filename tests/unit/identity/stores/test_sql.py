@@ -15,6 +15,7 @@ AT = 1_800_000_000.0
 
 @pytest.fixture
 def store(tmp_path):
+    (tmp_path / "legacy.db").touch()
     store = SqlStore(f"sqlite:///{tmp_path}/legacy.db")
     store.execute("CREATE TABLE s (id TEXT, Data TEXT)", {})
     store.execute("INSERT INTO s VALUES (:id, 'x')", {"id": "a'b"})
@@ -107,3 +108,22 @@ def test_a_connection_that_the_database_closed_is_made_again(store, monkeypatch)
     monkeypatch.setattr(sqlalchemy.Connection, "execute", execute_after_failures)
 
     assert [{"n": 1}] == store.rows("SELECT count(*) AS n FROM s", {})
+
+
+def test_a_sqlite_file_that_is_missing_is_away_and_is_not_made(tmp_path):
+    store = SqlStore(f"sqlite:///{tmp_path}/missing.db")
+
+    with pytest.raises(StoreAway, match="does not answer"):
+        store.rows("SELECT 1", {})
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_sqlite_file_that_was_replaced_is_read(store, tmp_path):
+    store.rows("SELECT id FROM s", {})
+    (tmp_path / "new #?.db").touch()
+    new = SqlStore(f"sqlite:///{tmp_path}/new %23%3F.db")
+    new.execute("CREATE TABLE s AS SELECT 'new' AS id", {})
+
+    (tmp_path / "new #?.db").replace(tmp_path / "legacy.db")
+
+    assert [{"id": "new"}] == store.rows("SELECT id FROM s", {})
