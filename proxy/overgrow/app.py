@@ -527,7 +527,7 @@ class Overgrow:
             self._worker = WorkerRuntime(self, control)
             self._sinks += self._worker.sinks
             self.reports.open(self._worker.receivers)
-            self._telemetry.start(self._worker.receivers)
+            self._telemetry.start(self._worker.receivers, self._worker.exemplars.record)
             self._sinks += self._telemetry.sinks
             await self._asgi_mounts.open()
             await self._worker.start()

@@ -189,8 +189,7 @@ class WorkerRuntime:
         self.exemplars = Exemplars()
         self._recent = RecentTraffic(self.presence, self.exemplars.note_request)
         recorder = app.shadowing.recorder
-        traces = (self.exemplars,) if app.settings.otel else ()
-        self.sinks: tuple[Sink, ...] = (self._metrics, *logs, recorder, self._recent.sink, *traces)
+        self.sinks: tuple[Sink, ...] = (self._metrics, *logs, recorder, self._recent.sink)
 
     async def start(self) -> None:
         """Publish this worker and start its loops: the watcher, the heartbeat, the log of changes."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from flask import Flask
 
 from overgrow.app_loader.url_rules import find_rule
-from overgrow.exchange import Server, Sink
+from overgrow.exchange import Exchange, Server, Sink
 from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.traced_transport import AttemptTracer, TracedTransport
 from overgrow.path.frontdoor import Collaborators, FrontDoor, TableSource
@@ -67,8 +67,8 @@ class Telemetry(Protocol):
         """An object that relates copies to the requests that they copy; None without tracing."""
         ...
 
-    def start(self, receivers: Receivers) -> None:
-        """Start to export, and report each attempt."""
+    def start(self, receivers: Receivers, note_sampled: Callable[[Exchange], object]) -> None:
+        """Start to export, and report each attempt; `note_sampled` takes each exchange that is sampled."""
         ...
 
     async def stop(self) -> None:
@@ -98,7 +98,7 @@ class NoTelemetry:
         """Return the server."""
         return server
 
-    def start(self, _receivers: Receivers) -> None:
+    def start(self, _receivers: Receivers, _note_sampled: Callable[[Exchange], object]) -> None:
         """Do nothing."""
 
     async def stop(self) -> None:
@@ -157,7 +157,7 @@ class OpenTelemetry:
 
         return CopiedRequests()
 
-    def start(self, receivers: Receivers) -> None:
+    def start(self, receivers: Receivers, note_sampled: Callable[[Exchange], object]) -> None:
         """Start the SDK. If that fails, log the reason once and go on without the SDK."""
         from overgrow.tracing.attributes import SCHEMA_URL  # noqa: PLC0415  as above
         from overgrow.tracing.sdk import ExportWatch, TelemetryError  # noqa: PLC0415  as above
@@ -171,6 +171,7 @@ class OpenTelemetry:
         except (TelemetryError, ValueError) as error:
             logger.error("telemetry-not-started why=%r", str(error))  # noqa: TRY400  the text says it all
             return
+        tracing.note_sampled = note_sampled
         tracing.unsampled_from = self._sdk.unsampled_from
         self.sinks = () if durations is None else (durations,)
 

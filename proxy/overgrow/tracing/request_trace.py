@@ -89,6 +89,10 @@ class LazyAttributes(Mapping[str, Any]):
         return len(self._attributes())
 
 
+def _note_nothing(_exchange: Exchange) -> None:
+    """Do nothing."""
+
+
 class Tracing:
     """Makes the spans of one process. Until `tracer` is set, after the fork, its spans are not recorded.
 
@@ -110,6 +114,7 @@ class Tracing:
         self.redact_query = redact_query
         self.known_methods = known_methods(environ)
         self.unsampled_from: int | None = None
+        self.note_sampled: Callable[[Exchange], object] = _note_nothing
         self.current = CURRENT.get
 
     def begin(self, scope: Scope, read_head: Callable[[Scope], Head]) -> RequestTrace:
@@ -259,7 +264,9 @@ class RequestTrace:
         ids = span.get_span_context()
         is_sampled = ids.trace_flags.sampled
         trace = TraceIds(f"{ids.trace_id:032x}", f"{ids.span_id:016x}", is_sampled)
-        return exchange._replace(trace=trace)
+        exchange = exchange._replace(trace=trace)
+        tracing.note_sampled(exchange)
+        return exchange
 
     def leave(self) -> None:
         """Forget the request, because the connection may carry another one."""

@@ -16,6 +16,7 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Status, StatusCode
 
 from overgrow.exchange import Inbound, Reply, Server
+from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Side
 from overgrow.tracing.attributes import Attributes, request_attributes, server_error_type, span_name
 from overgrow.tracing.request_trace import (
@@ -40,7 +41,9 @@ class TracedServer:
         if trace is None:
             return await self._server.serve(inbound, decision)
         head = inbound.head
-        inbound.head = head._replace(headers=trace.headers_for_side(head.headers))
+        headers = trace.headers_for_side(head.headers)
+        # By tuple's own constructor, because this runs for every request and `_replace` is slower.
+        inbound.head = tuple.__new__(Head, (*head[:2], headers, *head[3:]))
         token = attach(trace.context)
         try:
             return await self._server.serve(inbound, decision)
