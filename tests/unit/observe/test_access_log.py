@@ -7,7 +7,7 @@ from collections import deque
 
 import pytest
 
-from overgrow.exchange import Failure, FellBack
+from overgrow.exchange import Failure, FellBack, TraceIds
 from overgrow.observe.access_log import json_lines, target
 from overgrow.observe.access_log import writer as log_writer
 from overgrow.observe.access_log.json_lines import JsonLines
@@ -116,6 +116,22 @@ def test_trace_and_request_ids_are_passed_on_to_the_log():
     line = told(head=head(headers=headers))
 
     assert (trace.decode(), 'r"1') == (line["trace.id"], line["http.request.id"])
+
+
+@pytest.mark.parametrize("trace", [None, TraceIds("ab" * 16, "cd" * 8, is_sampled=True)])
+def test_headers_that_come_twice_make_no_field_twice(trace):
+    # Elasticsearch refuses such a line: a client could keep its requests out of the log.
+    of_client = b"00-" + b"12" * 16 + b"-00f067aa0ba902b7-01"
+    sent = [(b"traceparent", of_client), (b"x-request-id", b"first")]
+    again = [(b"traceparent", of_client), (b"x-request-id", b"second")]
+    line = JsonLines().format_line(exchange(head=head(headers=[*sent, *again]), trace=trace))
+
+    pairs = json.loads(line, object_pairs_hook=list)
+    assert len(pairs) == len(dict(pairs))
+    assert ("first", trace and trace.trace_id) == (
+        dict(pairs)["http.request.id"],
+        dict(pairs).get("trace.id"),
+    )
 
 
 @pytest.mark.parametrize(

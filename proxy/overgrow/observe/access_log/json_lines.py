@@ -157,10 +157,17 @@ def _span_fields(trace: TraceIds, head: Head) -> str:
 
 
 def _format_trace_fields(headers: Headers) -> str:
-    found = ""
+    """Return the ids of a request; each field once, because Elasticsearch refuses a line that has a field twice.
+
+    Of two traceparents none counts (W3C Trace Context 3.2.2.5); of several X-Request-IDs the first is shown.
+    """
+    trace = request_id = ""
+    traces = 0
     for name, value in headers:
-        if name == b"traceparent" and len(value) >= 55 and value[3:35].isalnum():
-            found += f',"trace.id":"{value[3:35].decode()}"'
-        elif name == b"x-request-id":
-            found += f',"http.request.id":{_text_json(value[:128].decode("latin-1"))}'
-    return found
+        if name == b"traceparent":
+            traces += 1
+            if len(value) >= 55 and value[3:35].isalnum():
+                trace = f',"trace.id":"{value[3:35].decode()}"'
+        elif name == b"x-request-id" and not request_id:
+            request_id = f',"http.request.id":{_text_json(value[:128].decode("latin-1"))}'
+    return trace + request_id if traces < 2 else request_id
