@@ -419,7 +419,7 @@ class Overgrow:
             traces=self._telemetry.copy_traces,
         )
         self.identification = UserIdentification(
-            lambda: self.live.matcher.table, self._forwarder, self._count_identity
+            lambda: self.live.matcher.table, self._forwarder, self._count_identity, self.state
         )
         self._worker: WorkerRuntime | None = None
         self._front = self._front_door()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from overgrow.identity.generations import Generations
 from overgrow.identity.readability import Readability
 from overgrow.identity.reader import (
     Fetched,
@@ -53,13 +54,17 @@ class Touch(NamedTuple):
 class _Cached(NamedTuple):
     outcome: Outcome
     until_s: float
+    number: int  # of the session when the store was asked
 
 
 class ReaderState:
     """One reader, the answers of its store, and whether the store answers."""
 
-    def __init__(self, reader: IdentityReader, stopwatch: Callable[[], float]) -> None:
+    def __init__(
+        self, reader: IdentityReader, stopwatch: Callable[[], float], generations: Generations
+    ) -> None:
         self.reader = reader
+        self._generations = generations
         self.readability = Readability(stopwatch)
         self._stopwatch = stopwatch
         self._cached: dict[bytes, _Cached] = {}
@@ -78,7 +83,8 @@ class ReaderState:
     async def look_up(self, lookup: Lookup, now_s: float) -> Outcome | Unavailable:
         """Return the answer of the store; from memory if it is recent enough."""
         known = self._cached.get(lookup.key)
-        if known is not None and known.until_s > self._stopwatch():
+        number = self._generations.number_of(lookup.key)
+        if known is not None and known.until_s > self._stopwatch() and known.number == number:
             return known.outcome
         task = self._asking.get(lookup.key)
         if task is None:
@@ -96,6 +102,7 @@ class ReaderState:
 
     async def _ask(self, lookup: Lookup, now_s: float) -> Outcome | Unavailable:
         name = self.reader.source.reader
+        number = self._generations.number_of(lookup.key)
         try:
             async with asyncio.timeout(FETCH_LIMIT_S):
                 found = await self.reader.fetch(lookup, now_s)
@@ -111,24 +118,25 @@ class ReaderState:
             if len(self._cookies) >= MAX_CACHED:
                 self._cookies.clear()
             self._cookies[lookup.key] = fetched.cookies
-        self._keep(lookup.key, fetched.outcome)
+        self._keep(lookup.key, fetched.outcome, number)
         return fetched.outcome
 
     def _note_away(self, why: Unavailable) -> Unavailable:
         self._away, self._away_until_s = why, self._stopwatch() + AWAY_S
         return why
 
-    def _keep(self, key: bytes, outcome: Outcome) -> None:
+    def _keep(self, key: bytes, outcome: Outcome, number: int) -> None:
         cache_s = self.reader.source.cache_s
         if cache_s and asyncio.current_task() is self._asking.get(
             key
         ):  # else it was forgotten meanwhile
             if len(self._cached) >= MAX_CACHED:
                 self._cached.clear()
-            self._cached[key] = _Cached(outcome, self._stopwatch() + cache_s)
+            self._cached[key] = _Cached(outcome, self._stopwatch() + cache_s, number)
 
     def forget(self, key: bytes) -> None:
         """Forget the store's answer, and also one that is on its way, because the session has changed."""
+        self._generations.change(key)
         self._cached.pop(key, None)
         self._asking.pop(key, None)
 
@@ -166,7 +174,7 @@ class ReaderState:
 class Resolver:
     """Identifies users for one worker, by the readers of one `identity:`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a worker lends it, by keyword
         self,
         readers: Sequence[IdentityReader | Unavailable],
         renewals: CookieRenewals,
@@ -174,12 +182,14 @@ class Resolver:
         clock: Callable[[], float],
         stopwatch: Callable[[], float],
         observe: Observer,
+        generations: Generations | None = None,
     ) -> None:
+        shared = generations or Generations()
         self._clock = clock
         self._observe = observe
         self._renewals = renewals
         self._states: list[ReaderState | Unavailable] = [
-            reader if isinstance(reader, Unavailable) else ReaderState(reader, stopwatch)
+            reader if isinstance(reader, Unavailable) else ReaderState(reader, stopwatch, shared)
             for reader in readers
         ]
 

@@ -13,12 +13,15 @@ import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from overgrow.exchange import BodyBroken, Inbound, Server
+from overgrow.files import ANSWER_S, within
 from overgrow.files.thread import FileThread
 from overgrow.identity.ask import MAX_ANSWER_BYTES, UserAnswer, build_ask_reader
+from overgrow.identity.generations import Generations
 from overgrow.identity.opening import fingerprint_of_places, open_reader
 from overgrow.identity.reader import Builders, IdentityReader
 from overgrow.identity.renewal import CookieRenewals
@@ -29,7 +32,7 @@ from overgrow.routing.model import Decision, Legacy, RouteTable
 
 logger = logging.getLogger("overgrow")
 
-CHECK_S = 1.0  # how often a change of a secret's file is looked for
+NUMBERS = "identity.numbers"  # in the state folder: which sessions have changed
 
 
 class UserIdentification:
@@ -40,8 +43,11 @@ class UserIdentification:
         table_of: Callable[[], RouteTable],
         legacy: Server,
         count: Callable[[str, str], None],
+        state: Path,
     ) -> None:
         self._table_of = table_of
+        self._numbers_file = state / NUMBERS
+        self._generations: Generations | None = None
         self._build_ask_reader = build_ask_reader(partial(ask_legacy, legacy, table_of))
         self._count = count
         self._files = FileThread("identity")
@@ -88,6 +94,7 @@ class UserIdentification:
             clock=time.time,
             stopwatch=time.monotonic,
             observe=self._count,
+            generations=self._generations,
         )
         self._built_for = sources
         if former is not None:
@@ -99,6 +106,8 @@ class UserIdentification:
     ) -> tuple[list[IdentityReader | Unavailable], bytes]:
         from overgrow.identity.readers import BUILDERS  # noqa: PLC0415 - SQLAlchemy is large
 
+        if self._generations is None:
+            self._generations = _open_generations(self._numbers_file)
         builders: Builders = {**BUILDERS, "ask": self._build_ask_reader}
         readers = [open_reader(source, builders, os.environ) for source in sources]
         return readers, fingerprint_of_places(sources, os.environ)
@@ -142,6 +151,17 @@ class UserIdentification:
         """Close the stores."""
         if self._resolver is not None:
             await self._resolver.aclose()
+
+
+def _open_generations(path: Path) -> Generations:
+    """Return the numbers that all workers share; this worker's own if the state folder cannot be written."""
+    try:
+        return within(ANSWER_S, path, lambda: Generations(path))
+    except OSError as error:
+        logger.warning(
+            "%s cannot be used, so that a logout is noticed by one worker: %s", path, error
+        )
+        return Generations()
 
 
 def _head_of_nobody(legacy: Legacy) -> Head:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from overgrow.identity.generations import Generations
 from overgrow.identity.reader import Fetched, Lookup, StoreAway
 from overgrow.identity.renewal import CookieRenewals
 from overgrow.identity.resolver import Resolver
@@ -72,7 +73,7 @@ def request(cookies=b"sid=1"):
     return head_of("GET", b"/", [(b"cookie", cookies)], peer="::1", scheme="http")
 
 
-def resolver_of(*readers):
+def resolver_of(*readers, generations=None):
     clock, seen = Clock(), []
     made = Resolver(
         readers,
@@ -80,6 +81,7 @@ def resolver_of(*readers):
         clock=clock,
         stopwatch=clock,
         observe=lambda *what: seen.append(what),
+        generations=generations,
     )
     return SimpleNamespace(resolver=made, clock=clock, seen=seen, resolve=made.resolve)
 
@@ -307,3 +309,18 @@ def test_legacy_that_was_silent_is_asked_again_without_a_user():
         return silent, world.resolver.is_legacy_silent, world.resolver.problems
 
     assert asyncio.run(run()) == (True, False, [])
+
+
+def test_a_logout_that_passes_through_another_worker_is_noticed():
+    async def run():
+        shared, readers = Generations(), [StoreReader(), StoreReader()]
+        for reader in readers:
+            reader.users[b"1"] = ANN
+        here, there = (resolver_of(reader, generations=shared) for reader in readers)
+        known = await here.resolve(request())
+        for reader in readers:
+            reader.users.clear()
+        there.resolver.note_cookie(request(), b"sid=; Max-Age=0")
+        return known, await here.resolve(request())
+
+    assert asyncio.run(run()) == (ANN, None)
