@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
+from overgrow.cli.main import main
 from tests.postgres import server
 
 ROUTES = """\
@@ -102,18 +103,10 @@ class Move:
 
     def overgrow(self, *words):
         """Run a command; return its exit code and what it printed."""
-        env = {
-            name: value for name, value in os.environ.items() if not name.startswith("OVERGROW_")
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "overgrow", *words],
-            check=False,
-            cwd=self.folder,
-            env={**env, "SHOP_DB": self.url},
-            capture_output=True,
-            text=True,
+        done = CliRunner(env={"SHOP_DB": self.url}).invoke(
+            main, words, prog_name="overgrow", catch_exceptions=False
         )
-        return done.returncode, done.stdout + done.stderr
+        return done.exit_code, done.output
 
     def does(self, *words):
         code, printed = self.overgrow(*words)
@@ -133,10 +126,17 @@ class Move:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def move(request, tmp_path):
-    if request.param == "sqlite":
-        return Move(tmp_path, "sqlite", "sqlite:///shop.sqlite3")
-    return Move(tmp_path, "postgresql", request.getfixturevalue("postgres").database())
+def move(request, tmp_path, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("OVERGROW_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    url = "sqlite:///shop.sqlite3"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").database()
+    yield Move(tmp_path, request.param, url)
+    sys.modules.pop("shop", None)
 
 
 def test_a_table_moves_forward_and_back_and_to_the_end(move):

@@ -130,24 +130,3 @@ def test_the_tutorial_holds_line_by_line(reader):
         PAGE.write_text(text, "utf-8")
         return
     assert [plain(page) for page, _ in found] == [plain(came) for _, came in found]
-
-
-def test_no_write_was_lost_when_the_table_went_back(reader):
-    """Follow the page to the way back, and compare both tables under the traffic of both sides."""
-    for block in blocks():
-        if block["name"]:
-            (reader.folder / block["name"]).write_text(block["file"])
-    for command in (
-        "python shop_tables.py",
-        "overgrow data stage orders dual_write",
-        "overgrow data backfill orders",
-    ):
-        reader.type(command)
-    reader.begin("order_rows")
-    reader.begin("orders")
-    for stage in ("shadow", "live", "ramp_down", "live", "shadow", "dual_write"):
-        assert "equal" in reader.type("overgrow data verify orders")
-        reader.type(f"overgrow data stage orders {stage}")
-    assert "equal" in reader.type("overgrow data verify orders --json")
-    reader.end("orders")
-    reader.end("order_rows")
