@@ -136,6 +136,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.data": part("alembic", "sqlalchemy"),
     "overgrow.app_loader": part("flask", "werkzeug"),
     "overgrow.identity": part("sqlalchemy", "redis", "jwt"),
+    "overgrow.inventory": part(),
     "overgrow.notify": part("httpx"),
     "overgrow.telemetry": part("sentry_sdk", "urllib3", "opentelemetry"),
     "overgrow.tracing": part("opentelemetry"),

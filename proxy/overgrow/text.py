@@ -42,7 +42,7 @@ def exception_text(error: BaseException) -> str:
 
 def count_text(count: int, noun: str) -> str:
     """Return a count with its noun: `1 route`, `3 routes`, `1,200 comparisons`."""
-    plural = f"{noun}es" if noun.endswith("h") else f"{noun}s"
+    plural = f"{noun}es" if noun.endswith("h") and not noun.endswith("th") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
 
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "config": "overgrow.cli.config:config",
     "breaker": "overgrow.cli.breaker:breaker",
     "data": "overgrow.cli.data.group:data",
+    "inventory": "overgrow.cli.inventory.group:inventory",
     "override": "overgrow.cli.override:override",
 }
 

@@ -111,11 +111,21 @@ def _is_token(segment: str) -> bool:
 
     Such a segment has runs of upper case, lower case and digits, or long runs of two of these.
     """
-    runs = _RUN.findall(segment)
+    runs = [run for run in _RUN.findall(segment) if not _is_camel_case(run)]
     mixed = sum(len(run) for run in runs if _count_kinds(run) == len(_KINDS))
     long = [run for run in runs if len(run) >= _LONG_RUN]
     is_long = sum(map(len, long)) >= _MIN_LONG and any(_count_kinds(run) > 1 for run in long)
     return mixed >= _MIN_MIXED or is_long
+
+
+_is_camel_run = re.compile(r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,}){0,9}", re.ASCII).fullmatch
+_MIN_HUMP = 4  # letters of a word, on average
+
+
+def _is_camel_case(run: str) -> bool:
+    """Whether a run of letters is made of words, as `addCustomField`. One in 10,000 random tokens is, too."""
+    humps = 1 + sum(map(str.isupper, run[1:]))
+    return len(run) >= _MIN_HUMP * humps and _is_camel_run(run) is not None
 
 
 _KINDS = (str.isdigit, str.islower, str.isupper)

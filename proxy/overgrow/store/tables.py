@@ -236,6 +236,33 @@ def _history_rows(name: str, *key: str) -> Table:
 history_second = _history_rows("history_second", "at", "series")
 history_minute = _history_rows("history_minute", "series", "at")
 history_hour = _history_rows("history_hour", "series", "at")
+# The inventory of legacy's endpoints. A scan writes its own rows, one scan at a time: `turn` sees to that.
+inventory_path = Table(
+    f"{PREFIX}inventory_path",
+    metadata,
+    _key("path"),
+    Column("requests", BigInteger, nullable=False, info={"merge": "last"}),
+    Column("first_at", Double, nullable=False, info={"merge": "last"}),
+    Column("last_at", Double, nullable=False, info={"merge": "last"}),
+    _text("counts"),
+)
+inventory_log = Table(f"{PREFIX}inventory_log", metadata, _key("id"), _text("progress"))
+inventory_decision = Table(
+    f"{PREFIX}inventory_decision",
+    metadata,
+    _key("template"),
+    Column("state", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
+inventory_turn = Table(
+    f"{PREFIX}inventory_turn",
+    metadata,
+    _number_key("id"),
+    Column("turn", BigInteger, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+)
 
 UNBOUNDED = 1e308
 SEVERITIES = ("low", "medium", "high")

@@ -1,0 +1,1 @@
+"""`overgrow inventory`: which endpoints legacy has, as its access logs show them."""

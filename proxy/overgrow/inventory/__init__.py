@@ -1,0 +1,1 @@
+"""The inventory: which endpoints legacy has, as access logs show them."""

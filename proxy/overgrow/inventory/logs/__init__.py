@@ -1,0 +1,1 @@
+"""Access logs: files, the formats of their lines, and the requests in them."""
