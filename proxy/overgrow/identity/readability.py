@@ -14,6 +14,14 @@ MIN_VALUES = 3  # one odd cookie of one visitor says nothing about the secret
 _UNREAD = frozenset({"bad-signature", "malformed", "unknown-key", "unknown-format", "objects"})
 _UNKNOWN = frozenset({"unavailable", "no-value", "too-large", "not-trusted"})
 
+_ADVICE = {
+    "bad-signature": "compare identity.secret with legacy's",
+    "malformed": "check from, cookie and serializer; if legacy keeps another format, write from: ask",
+    "objects": "the user's id is inside an object of legacy's language, so write from: ask",
+    "unknown-format": "write from: ask",
+    "unknown-key": "check identity.jwt.jwks",
+}
+
 
 class Readability:
     """What one reader could and could not read in the last minute."""
@@ -47,4 +55,5 @@ class Readability:
         if total["read"] or total.total() < MIN_VALUES:
             return None
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(total.items()) if count)
-        return f"no session of the last minute could be read ({reasons})"
+        advice = _ADVICE[max(total, key=total.__getitem__)]
+        return f"no session of the last minute could be read ({reasons}); {advice}"

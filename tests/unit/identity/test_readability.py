@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from overgrow.identity import readability
 from overgrow.identity.readability import Readability
 
 
@@ -25,8 +26,18 @@ def problem_after(*outcomes, pause_s=0.0):
 
 def test_sessions_that_all_have_bad_signatures_are_a_problem():
     assert problem_after(*["bad-signature"] * 3, "malformed") == (
-        "no session of the last minute could be read (3 bad-signature, 1 malformed)"
+        "no session of the last minute could be read (3 bad-signature, 1 malformed);"
+        " compare identity.secret with legacy's"
     )
+
+
+@pytest.mark.parametrize("reason", ["malformed", "objects", "unknown-format"])
+def test_a_session_that_no_reader_can_read_names_ask_as_the_way(reason):
+    assert problem_after(*[reason] * 3).endswith("write from: ask")
+
+
+def test_every_reason_that_means_unread_has_an_advice():
+    assert set(readability._UNREAD) == set(readability._ADVICE)
 
 
 @pytest.mark.parametrize("read", ["known", "expired", "unknown-session", "anonymous", "revoked"])
