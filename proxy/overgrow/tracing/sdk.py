@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from overgrow.tracing.request_trace import NEXT_TRACE_ID
 
 _RATIO_SAMPLERS = ("parentbased_traceidratio", "traceidratio")
-FLUSH_S = 2.0  # at the end of a worker: less than its application may take to stop
+FLUSH_S = 5.0  # at the end of a worker; the worker ends earlier if its grace time is over
 # These log each failed attempt; the receiver's status has one line per change instead.
 _NOISY = (
     "opentelemetry.exporter",
