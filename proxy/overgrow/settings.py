@@ -141,10 +141,14 @@ def _read_webhook_secret(variable: str, text: str) -> str:
 
 
 def _read_sample_rate(variable: str, text: str) -> float:
-    """Return a share such as `0.25`, as the variable of Sentry's SDKs has it."""
-    if not re.fullmatch(r"[01](?:\.[0-9]*)?|\.[0-9]+", text) or float(text) > 1:
+    """Return a share such as `0.25`, in any form that the SDKs of Sentry accept in this variable."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
         raise SettingError(f"{variable} is {text!r}; it must be a share from 0 to 1, such as 0.1.")
-    return float(text)
+    return share
 
 
 def _read_switch(variable: str, text: str) -> bool:

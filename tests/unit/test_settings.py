@@ -104,6 +104,19 @@ def test_a_variable_that_is_no_duration_is_refused(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "share"), [("0", 0.0), ("1.0", 1.0), (".25", 0.25), ("1e-3", 0.001)]
+)
+def test_a_share_of_transactions_is_a_number_up_to_one(text, share):
+    assert settings_from({"SENTRY_TRACES_SAMPLE_RATE": text}).sentry_sample_rate == share
+
+
+@pytest.mark.parametrize("text", ["10%", "1.1", "-0.1", "nan", "much"])
+def test_a_share_that_is_none_is_refused_with_the_range(text):
+    with pytest.raises(SettingError, match=r"SENTRY_TRACES_SAMPLE_RATE .* from 0 to 1"):
+        settings_from({"SENTRY_TRACES_SAMPLE_RATE": text})
+
+
+@pytest.mark.parametrize(
     ("name", "advice"),
     [
         ("OVERGROW_WORKER", "Did you mean OVERGROW_WORKERS?"),
