@@ -48,6 +48,7 @@ from overgrow.legacy_calls import LegacyCalls, LegacyDoor
 from overgrow.path.error_pages import ErrorPages
 from overgrow.path.frontdoor import Collaborators, FrontDoor, SingleServerApp, read_head
 from overgrow.path.identifying import IdentifyingServer, decide_for_user
+from overgrow.path.in_flight import strip_private_headers
 from overgrow.path.refusing import BodyLimit, NoUpgrade, RefusingServer, refuse_websocket
 from overgrow.process.admin_view import ProcessView
 from overgrow.process.error_page_files import read_error_pages
@@ -691,6 +692,7 @@ class Overgrow:
 
     async def identify(self, head: Head, decision: Decision) -> tuple[Decision, Headers]:
         """Decide an undecided request when its user is known, for the mount; return the session's new cookies too."""
+        head = strip_private_headers(head)  # legacy may be asked by it
         decided = await decide_for_user(self.identification, head, decision)
         if decided.identity is None or decided.side != "migrated":
             return decided, ()
@@ -700,7 +702,7 @@ class Overgrow:
         self, head: Head, decision: Decision, loop: asyncio.AbstractEventLoop
     ) -> LegacyCalls:
         """Return the calls of legacy for a request that the mount gives to the app."""
-        return LegacyCalls(self._legacy_door, loop, head, decision)
+        return LegacyCalls(self._legacy_door, loop, strip_private_headers(head), decision)
 
     def response_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
         """Return the headers of a response that the mount relays itself, and the headers that the front door adds to them."""
