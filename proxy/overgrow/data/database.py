@@ -175,7 +175,7 @@ def _supported_url(text: str) -> URL:
     try:
         url = make_url(text)
         kind = url.get_backend_name()
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise DataError("data-url", "database is not a database URL", fix) from None
     if kind in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg")
