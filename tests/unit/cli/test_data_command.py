@@ -119,3 +119,8 @@ def test_check_without_database_skips_it(moving):
     (moving.folder / "shop.sqlite3").unlink()
 
     assert moving("data", "check", "--no-database").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["check", "status"])
+def test_a_command_that_only_reads_takes_dry_run_too(moving, command):
+    assert moving("data", command, "--dry-run").stdout == moving("data", command).stdout

@@ -8,6 +8,7 @@ import click
 
 from overgrow.cli.context import Invocation, load_table, shared_options
 from overgrow.cli.data.declared import data_file, parse_data_file
+from overgrow.cli.data.dry_run import only_reads
 from overgrow.cli.data.guarded import GuardReport, guard_report
 from overgrow.cli.data.opened import opened_database
 from overgrow.cli.failures import AlreadyPrinted, InvalidTable
@@ -24,6 +25,7 @@ from overgrow.yaml_file.problem import Problem
 
 @click.command(short_help="Check data.yaml against its database and the routes.")
 @click.option("--no-database", is_flag=True, help="Do not connect; skip what needs the database.")
+@only_reads
 @shared_options
 def check(call: Invocation, no_database: bool) -> None:  # noqa: FBT001  click's
     """Report every problem of data.yaml, in file order. Exit 1 if there is one.

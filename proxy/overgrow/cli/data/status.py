@@ -11,6 +11,7 @@ import click
 from overgrow.cli.columns import columns, screen_width
 from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.data.declared import load_declaration
+from overgrow.cli.data.dry_run import only_reads
 from overgrow.cli.data.opened import opened_database
 from overgrow.cli.failures import Failed
 from overgrow.cli.output import echo_safe
@@ -24,6 +25,7 @@ HEAD = ("TABLE", "OWNER", "FROM", "STAGE", "BACKFILL", "VERIFY", "ROUTES")
 
 @click.command(short_help="Show owner, stage and progress of each table.")
 @click.option("--no-database", is_flag=True, help="Do not connect; show only data.yaml.")
+@only_reads
 @shared_options
 def status(call: Invocation, no_database: bool) -> None:  # noqa: FBT001  click's
     """Show who owns each table of data.yaml, where it comes from, its stage, and how far its move is."""
