@@ -45,10 +45,11 @@ def test_the_decision_of_the_client_is_followed(start, begin):
 
 
 def test_a_malformed_context_begins_a_trace_and_is_replaced(start, begin):
-    trace = begin(start(), (b"traceparent", b"00-nonsense"))
+    asked = head((b"traceparent", b"00-nonsense"))
+    trace = begin(start(), of=asked)
 
     (sent,) = [
-        value for name, value in trace.headers_for_side(head().headers) if name == b"traceparent"
+        value for name, value in trace.headers_for_side(asked.headers) if name == b"traceparent"
     ]
     assert b"%032x" % trace.span.get_span_context().trace_id == sent.split(b"-")[1]
     assert trace.has_context
