@@ -131,3 +131,18 @@ def test_a_role_needs_no_rights_on_the_other_table(request, tmp_path):
     assert shop.rows("SELECT id, price FROM rows_new") == [(1, 6)]
     shop.write("DROP OWNED BY legacy_app", "DROP ROLE legacy_app")
     shop.database.close()
+
+
+def test_text_of_an_expression_cannot_end_a_function(request, tmp_path):
+    url = request.getfixturevalue("postgres").database()
+    text = PLAIN.replace(
+        "key: [id]",
+        'key: [id], columns: {{word: "word || \'$overgrow$ ; $$\'"}}, back: {{word: "left(word, -15)"}}',
+    )
+    shop = make_shop(url, tmp_path, text.replace("NEW", "rows_new").replace("OLD", "rows_old"))
+    for table in ("rows_old", "rows_new"):
+        shop.write(f"CREATE TABLE {table} (id INT PRIMARY KEY, word TEXT)")
+
+    assert moved(shop, "rows_new", "INSERT INTO rows_old VALUES (1, 'a')").is_equal
+    assert shop.rows("SELECT word FROM rows_new") == [("a$overgrow$ ; $$",)]
+    shop.database.close()

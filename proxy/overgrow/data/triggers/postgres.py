@@ -15,7 +15,6 @@ from overgrow.data.sql import key_of_row, quote, quote_table, quote_text
 from overgrow.data.triggers.names import object_name
 
 BACKFILL_SETTING = "overgrow.backfill"
-_QUOTE = "$overgrow$"
 
 
 def create_sync(mapping: TableMapping, leader: str, search_path: Sequence[str]) -> Iterator[str]:
@@ -50,11 +49,17 @@ def create_blocks(mapping: TableMapping) -> Iterator[str]:
 
 
 def _refusing_function(name: str, why: str) -> str:
-    return (
-        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS {_QUOTE}\n"
-        f"BEGIN RAISE EXCEPTION USING MESSAGE = {quote_text(why)}, ERRCODE = 'restrict_violation'; END\n"
-        f"{_QUOTE}"
-    )
+    raising = f"RAISE EXCEPTION USING MESSAGE = {quote_text(why)}, ERRCODE = 'restrict_violation'"
+    head = f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS"
+    return f"{head} {quote_body(f'BEGIN {raising}; END')}"
+
+
+def quote_body(body: str) -> str:
+    """Return a function's body between dollar quotes that it does not contain itself."""
+    tag = "$overgrow$"
+    while tag in body:
+        tag = f"{tag[:-1]}_$"
+    return f"{tag}\n{body}{tag}"
 
 
 def _truncate_trigger(name: str, table: str, function: str) -> str:
@@ -68,7 +73,7 @@ def _create_way(
     path = ", ".join(map(quote, [*search_path, "pg_temp"]))
     yield (
         f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
-        f"SET search_path = {path} AS {_QUOTE}\n{_body(crossing, is_leader=is_leader)}{_QUOTE}"
+        f"SET search_path = {path} AS {quote_body(_body(crossing, is_leader=is_leader))}"
     )
     when = ""
     if way == "to_old":

@@ -421,3 +421,13 @@ def test_another_socket_or_address_is_no_owner(client, open_view, is_owners, add
     response = client.post("/api/flip", json=FLIP, environ_overrides={"REMOTE_ADDR": address})
 
     assert (403, "forward-needs-token") == error_of(response)
+
+
+def test_a_flip_that_the_stage_of_the_data_forbids_is_refused(post, view):
+    data = "version: 1\ndatabase: ${NOT_SET}\ntables:\n  carts: {owner: flask, from: baskets, key: [id], routes: [cart]}\n"
+    (view.config.parent / "data.yaml").write_text(data)
+    response = post("/api/flip", **FLIP)
+
+    assert (409, "stage-refused") == error_of(response)
+    assert "table carts is at stage none" in response.json["error"]["message"]
+    assert TABLE == view.config.read_text()
