@@ -126,9 +126,12 @@ def scene(tmp_path_factory):
 
 @pytest.mark.parametrize(("title", "expression"), ASKED)
 def test_every_panel_has_data(scene, title, expression):
-    _, prometheus = scene
+    front, prometheus = scene
 
-    assert eventually(lambda: prometheus.query(panel_query(expression)))
+    # A copy that a busy machine answers too late is not compared; another one may be.
+    assert eventually(
+        lambda: front.get("/other") and prometheus.query(panel_query(expression)), every_s=0.2
+    )
 
 
 @pytest.mark.parametrize(("title", "expression"), MARKED)

@@ -63,7 +63,8 @@ def told(tmp_path_factory):
         ) as front,
     ):
         let_everything_happen(front)
-        eventually(lambda: SELDOM <= told_by(front))
+        # A copy that a busy machine answers too late is not compared; another one may be.
+        eventually(lambda: front.get("/other") and SELDOM <= told_by(front), every_s=0.2)
         yield told_by(front)
 
 
