@@ -21,6 +21,7 @@ from tests.unit.data.writers import Writer, writing
 ROWS = 50_000
 KILLS = 10
 DEADLINE_S = 240
+pytestmark = pytest.mark.timeout(900)  # a dozen processes, one after the other
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_a_backfill_killed_ten_times_loses_nothing(shop):
             deadline = time.monotonic() + DEADLINE_S
             while process.poll() is None and (state_of(shop).fill_rows or 0) < wanted:
                 assert time.monotonic() < deadline
-                time.sleep(0.01)
+                time.sleep(0.03)
             process.kill()
             process.wait()
         last = start(shop, "--json", output=subprocess.PIPE)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-PAUSE_S = 0.002
+PAUSE_S = 0.004
 TRY_AGAIN = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
