@@ -18,7 +18,7 @@ class TeamRule(NamedTuple):
     """One URL rule; `methods` is None for all.
 
     `is_loose`: a trailing slash makes no difference. `is_open`: the rule is a prefix, and an app with unknown
-    rules takes every path at and below it. An empty prefix stands for a wrapper around an unknown app.
+    rules takes every path at and below it. If the prefix is empty, the whole app is unknown, because something wraps it.
     """
 
     rule: str

@@ -1,6 +1,6 @@
 """A Server for the ASGI apps that are mounted in the team's Flask app: it finds the app by the prefix of the path.
 
-Band 1: asyncio and `websockets`. Rule: an app runs on the worker's own event loop, in a task of its own, so
+This module may use asyncio and `websockets`. Rule: an app runs on the worker's own event loop, in a task of its own, so
 that it may go on after its response. If its client leaves, the app gets a disconnect; ABANDONED_S later the
 task is cancelled. This module must not know routes.yaml, Flask or who calls it.
 """

@@ -102,7 +102,7 @@ def _newest(folder: Path, wanted: DecisionFilter, limit: int) -> DecisionList:
 
 
 def _first_of(page: DecisionPage, kept: tuple[DecisionRecord, ...], after: int) -> DecisionList:
-    """Return the oldest of the wanted decisions. `next_after` is the number of the last of them."""
+    """Return the wanted decisions from the oldest on. `next_after` is the number of the last one that is returned."""
     next_after = kept[-1].seq
     read = sum(record.seq <= next_after for record in page.records)
     return DecisionList(

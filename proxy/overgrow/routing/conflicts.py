@@ -104,7 +104,7 @@ def _representative_methods(
 
 
 class _FeatureGroup:
-    """Routes that have values for the same features, indexed by the values of some of these features."""
+    """Routes with predicates on the same parts of a request. An index finds them by what some of these predicates demand."""
 
     __slots__ = ("indexes", "members")
 

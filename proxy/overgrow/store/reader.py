@@ -131,7 +131,7 @@ class Reader:
         since: float = 0.0,
         explains: Explains = was_explained,
     ) -> Evidence:
-        """Return what the gate judges: the comparisons since the time `since`, under the rules that `explains` applies."""
+        """Return what the gate judges: the comparisons since the time `since`. The function `explains` applies the rules to them."""
         with self.connect() as connection:
             shapes = connection.execute(_shapes_query(route, control, since)).all()
             groups = select_groups(connection, _condition_for(route, control), since)

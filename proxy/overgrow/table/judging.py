@@ -226,7 +226,7 @@ def app_to_start(config: Path, state: Path, *, env: Mapping[str, str], rules: Ru
 
     It is the app that the table names. For the last-good table, it is the app that ran with that table.
 
-    Usually the file and the last-good table name the same app, so that no table has to be judged.
+    Usually routes.yaml and the last-good table name the same app. Then neither table has to be judged.
     """
     kept = read_last_good_in_time(state)
     try:

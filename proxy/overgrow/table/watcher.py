@@ -146,7 +146,7 @@ class Watcher:
 
     @property
     def look_age_s(self) -> float:
-        """How long ago the table and both kill files had all been checked."""
+        """The time since the last check of the table and both kill files; of three checks, the oldest counts."""
         return self._effects.clock() - min(self._looked_s.values())
 
     async def watch(self) -> None:

@@ -409,7 +409,7 @@ class ThreadPool:
             del call  # an idle thread holds no request
 
     def _count_or_park(self, call: WsgiCall) -> bool:
-        """Count the expected response of a call. If memory is short, park the call (set it aside) and return False."""
+        """Reserve memory for the response of a call. If too little is left, park the call (set it aside) and return False."""
         expected = self._large.begin(call.route)
         if expected is not None:
             call.expected_bytes = expected

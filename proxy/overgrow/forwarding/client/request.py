@@ -81,7 +81,7 @@ def build_outgoing_request(request: httpx.Request) -> OutgoingRequest:
 def _serialize_head_and_body(request: httpx.Request, pairs: Pairs) -> tuple[bytes, _Streamed, bool]:
     """Return (bytes to send at once, stream to send after them, whether the request logs in)."""
     headers = list(pairs)
-    length, chunked, carries_login = _read_announced_framing(headers)
+    length, chunked, carries_login = _read_framing_and_login(headers)
     body = request.stream
     payload = b"" if body is NO_BODY else _body_if_bytes(body)
     if payload is None or len(payload) > _SENT_AT_ONCE_BYTES:
@@ -167,7 +167,7 @@ def encode_chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _read_announced_framing(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool, bool]:
+def _read_framing_and_login(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool, bool]:
     """Return (length, chunked, has login): the framing that the headers announce, and whether they log a user in."""
     lengths: list[bytes] = []
     codings: list[bytes] = []

@@ -263,7 +263,7 @@ class _TunnelEndpoint(asyncio.Protocol):
             self.__dict__.pop(name, None)
 
     def close(self) -> None:
-        """Close after the bytes that wait to be written."""
+        """Close once all waiting bytes have been written."""
         if not self.is_lost:
             self.transport.close()
 

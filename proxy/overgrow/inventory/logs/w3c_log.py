@@ -24,7 +24,7 @@ MAX_COLUMNS = 200
 
 
 def columns_of(line: bytes) -> tuple[bytes, ...]:
-    """Return the columns that a `#Fields:` line names; none if they do not tell the request."""
+    """Return the columns that a `#Fields:` line names. If they contain no method or no path, return none of them."""
     names = tuple(line[len(FIELDS) :].split())[:MAX_COLUMNS]
     return names if set(names) >= _NEEDED else ()
 

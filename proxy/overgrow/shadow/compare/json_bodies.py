@@ -270,9 +270,9 @@ def _pair_equal_then_loosely_equal(exact: list[list[int]], loose: list[list[int]
 
 
 def _have_compatible_types(control: object, candidate: object) -> bool:
-    """Return whether two scalars have the same type, or are an integer and a decimal with different values.
+    """Return whether a difference between two scalars is one of value, not of type.
 
-    1 and 1.0 are not compatible, because their only difference is the type.
+    An integer and a decimal differ in value, unless the values are equal: 1 and 1.0 differ in type alone.
     """
     if type(control) is type(candidate):
         return True

@@ -37,7 +37,7 @@ class _LoadedRules(NamedTuple):
 
     @property
     def entry_count(self) -> int:
-        """Return the number of rules and shown paths, including expired ones."""
+        """Return the number of rules, and of paths that are shown without redaction. Expired rules count too."""
         listed = (self.file.rules.rules, self.file.shown, self.file.expired)
         return sum(len(each) for each in listed)
 

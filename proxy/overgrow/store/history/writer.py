@@ -36,7 +36,7 @@ class CounterSource(Protocol):
 
     @property
     def size(self) -> int:
-        """How many numbers the counts of one route and side have."""
+        """How many counters there are for each route and side."""
         ...
 
     def read_changes(self) -> Mapping[Place, Counts]:
