@@ -338,7 +338,7 @@ ASKED = {
 
 
 class Listeners:
-    """What a guarded connection tells: each statement, SQLite's questions, and errors."""
+    """The listeners on a guarded connection: for each statement, for what SQLite asks its authorizer, and for errors."""
 
     def __init__(self, owners: Owners) -> None:
         self._owners = owners
