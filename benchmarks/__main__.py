@@ -10,6 +10,7 @@ python -m benchmarks comparing           processor time of comparing pages: seco
 python -m benchmarks reads               a read of the demo's app on SQLAlchemy and on sqlite3: seconds
 python -m benchmarks backfill            copying a million rows beside writers, SQLite and PostgreSQL: minutes
 python -m benchmarks history             size of a week of history, and the time of its charts: minutes
+python -m benchmarks inventory           access logs: templates found, lines a second: minutes; --lines 1000000
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import backfill, comparing, fuzz, history, hotpath, migrated_reads, soak
+from benchmarks import backfill, comparing, fuzz, history, hotpath, inventory, migrated_reads, soak
 from benchmarks.figures import Section, as_text, goals_text
 from benchmarks.results import keep, machine, missing
 from benchmarks.scenarios import FULL, QUICK, SCENARIOS, Plan
@@ -34,6 +35,7 @@ OTHERS = {
     "fuzz": fuzz.main,
     "comparing": comparing.main,
     "history": history.main,
+    "inventory": inventory.main,
     "reads": migrated_reads.main,
     "backfill": backfill.main,
 }

@@ -22,6 +22,7 @@ from benchmarks import (
     figures,
     history,
     hotpath,
+    inventory,
     load,
     migrated_reads,
     results,
@@ -521,6 +522,13 @@ def test_a_history_is_written_and_its_charts_are_read(tmp_path):
         each.points for each in charts if each.what == "a week in 10 minutes, all routes"
     ]
     assert all(each.points for each in charts)
+
+
+def test_the_inventory_is_measured(capsys, monkeypatch):
+    monkeypatch.setattr(inventory, "REQUESTS", 300)
+
+    assert inventory.main(["--lines", "500", "--seeds", "1"]) == 0
+    assert "500 lines:" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_both_ways_to_read_the_demo_answer_alike(capsys):

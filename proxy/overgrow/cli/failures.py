@@ -87,6 +87,7 @@ _NEXT: dict[str, tuple[str, ...]] = NEXT_COMMANDS | {
     "file-unusable": ("overgrow status",),
     "history-broken": ("overgrow history",),
     "invalid-table": ("overgrow check",),
+    "migrations-unusable": ("overgrow data check",),
     "no-evidence": ("overgrow shadow status",),
     "no-rule": ("overgrow diff",),
     "no-secret": ("overgrow override --help",),

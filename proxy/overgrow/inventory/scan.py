@@ -29,6 +29,7 @@ from overgrow.inventory.tally import Tally
 
 LINES_PER_STEP = 300_000
 SHOWN_BYTES = 200
+_BOM = b"\xef\xbb\xbf"  # before the first line of files by Windows programs
 Save = Callable[["LogProgress"], None]
 
 
@@ -142,6 +143,8 @@ class _LogScan:
     def _count(self, raw: RawLine) -> bool:
         """Count a line. Return False if it is not whole yet, and is to be read by the next scan."""
         progress, text = self._progress, raw.text
+        if text is not None and not progress.lines:
+            text = text.removeprefix(_BOM)
         if text is not None and (not text or self._reader.is_comment(text)):
             progress.comments += 1
             progress.lines += 1

@@ -132,6 +132,19 @@ def test_zstd_is_named_with_its_fix(scan):
     assert "zstd -d" in scan(b"\x28\xb5\x2f\xfd....").problem
 
 
+def test_a_byte_order_mark_is_skipped(scan):
+    data = b"\xef\xbb\xbf#Fields: cs-method cs-uri-stem sc-status\r\nGET /a 200\r\n"
+
+    assert (1, 0) == (scan(data).progress.requests, scan().progress.unread)
+
+
+def test_the_same_log_given_twice_is_counted_once(scan):
+    scan(LINES)
+    scan(LINES, "copy.log")
+
+    assert 50 == scan.requests
+
+
 def test_an_empty_log_is_fine(scan):
     assert ("", 0) == (scan(b"").reason, scan.requests)
 
