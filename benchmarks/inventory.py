@@ -3,8 +3,8 @@
     python -m benchmarks inventory [--lines 10000000] [--seeds 3]
 
 Accuracy: traffic is made from the templates of six published APIs (benchmarks/path_templates/), with weights by
-Zipf's law and values by what a parameter's name says: UUIDs, hashes, numbers, slugs. Of a request counts as right
-only if its template's group is exactly the set of requests of the true template. Values are drawn anew for each
+Zipf's law and values by what a parameter's name says: UUIDs, hashes, numbers, slugs. A request counts as right only
+if its template's group is exactly the set of requests of the true template. Values are drawn anew for each
 request, from 200 values for each name, or from 200 for all names that are slugs. Speed: `overgrow inventory scan`
 reads a log of 1,000 templates and 50,000 paths, as a process of its own.
 """
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -126,11 +126,14 @@ def accuracy(requests: Sequence[tuple[str, str]]) -> float:
     """The share of the requests whose group is exactly that of their true template."""
     masked = {path: template_of_raw(path.encode())[0] for _, path in requests}
     found = templates_of(Counter(masked[path] for _, path in requests))
-    true_groups, groups = defaultdict(set), defaultdict(set)
-    for at, (template, path) in enumerate(requests):
-        true_groups[template].add(at)
-        groups[found[masked[path]]].add(at)
-    right = (true_groups[template] == groups[found[masked[path]]] for template, path in requests)
+    pairs = Counter((template, found[masked[path]]) for template, path in requests)
+    groups_of = Counter(template for template, _ in pairs)
+    templates_in = Counter(group for _, group in pairs)
+    right = (
+        times
+        for (template, group), times in pairs.items()
+        if groups_of[template] == templates_in[group] == 1
+    )
     return sum(right) / len(requests)
 
 
