@@ -34,10 +34,10 @@ USERS = ("ann", "bob", "cleo", "dora", "emil", "fay", "gus", "hal")  # ids 1 to 
 class LoginSite:
     """A running site. `restart` gives it other settings; what it stored stays."""
 
-    command: list[str]
-    port: int
+    command: list[str]  # "{port}" stands for the port
     folder: Path
     settings: dict[str, str]
+    port: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def restart(self, **settings: str) -> None:
@@ -46,6 +46,14 @@ class LoginSite:
         self.start()
 
     def start(self) -> None:
+        """On a new port: another process may have taken the former one, or this one, meanwhile."""
+        for _ in range(5):
+            self.port = free_port()
+            if self._is_started():
+                return
+        pytest.fail(f"the site did not start: {(self.folder / 'log').read_text('utf-8')[-800:]}")
+
+    def _is_started(self) -> bool:
         environment = {
             **os.environ,
             "SECRET": SECRET,
@@ -53,9 +61,10 @@ class LoginSite:
             "USERS": " ".join(USERS),
         }
         environment |= self.settings
+        command = [word.replace("{port}", str(self.port)) for word in self.command]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, env=environment, stdout=log, stderr=log, cwd=self.folder
+                command, env=environment, stdout=log, stderr=log, cwd=self.folder
             )
         deadline = time.monotonic() + START_S
         while self.process.poll() is None and time.monotonic() < deadline:
@@ -64,8 +73,9 @@ class LoginSite:
             except OSError:
                 time.sleep(0.02)
             else:
-                return
-        pytest.fail(f"the site did not start: {(self.folder / 'log').read_text('utf-8')[-800:]}")
+                return True
+        self.stop()
+        return False
 
     def stop(self) -> None:
         if self.process is not None:
@@ -134,8 +144,8 @@ class Visitor:
 
 
 @contextmanager
-def running(command: list[str], port: int, folder: Path, **settings: str) -> Iterator[LoginSite]:
-    site = LoginSite(command, port, folder, settings)
+def running(command: list[str], folder: Path, **settings: str) -> Iterator[LoginSite]:
+    site = LoginSite(command, folder, settings)
     try:
         site.start()
         yield site
@@ -147,9 +157,8 @@ def running(command: list[str], port: int, folder: Path, **settings: str) -> Ite
 def django_site(folder: Path, **settings: str) -> Iterator[LoginSite]:
     if find_spec("django") is None:
         is_missed("Django is not installed (requirements/foreign.txt)")
-    port = free_port()
-    command = [sys.executable, str(HERE / "django_site.py"), str(port), str(folder)]
-    with running(command, port, folder, **settings) as site:
+    command = [sys.executable, str(HERE / "django_site.py"), "{port}", str(folder)]
+    with running(command, folder, **settings) as site:
         yield site
 
 
@@ -157,29 +166,28 @@ def django_site(folder: Path, **settings: str) -> Iterator[LoginSite]:
 def flask_site(folder: Path, **settings: str) -> Iterator[LoginSite]:
     if find_spec("flask_login") is None:
         is_missed("Flask-Login is not installed (requirements/foreign.txt)")
-    port = free_port()
-    command = [sys.executable, str(HERE / "flask_site.py"), str(port), str(folder)]
-    with running(command, port, folder, **settings) as site:
+    command = [sys.executable, str(HERE / "flask_site.py"), "{port}", str(folder)]
+    with running(command, folder, **settings) as site:
         yield site
 
 
 @contextmanager
 def php_site(folder: Path, **settings: str) -> Iterator[LoginSite]:
-    php, port = needed("php", "php-cli php-sqlite3"), free_port()
+    php = needed("php", "php-cli php-sqlite3")
     (folder / "sessions").mkdir(exist_ok=True)
-    command = [php, "-S", f"127.0.0.1:{port}", str(HERE / "php_site" / "index.php")]
+    command = [php, "-S", "127.0.0.1:{port}", str(HERE / "php_site" / "index.php")]
     given = {"SESSIONS": str(folder / "sessions"), "PHP_CLI_SERVER_WORKERS": "3", **settings}
-    with running(command, port, folder, **given) as site:
+    with running(command, folder, **given) as site:
         yield site
 
 
 @contextmanager
 def express_site(folder: Path, database: str, **settings: str) -> Iterator[LoginSite]:
     """With its users in a database of `tests.postgres`; sessions there too, or in Redis."""
-    node, port = needed("node", "nodejs"), free_port()
+    node = needed("node", "nodejs")
     if not NODE_MODULES.is_dir():
         is_missed("Express is not installed: make .venv/.express-installed")
-    command = [node, str(HERE / "express_site" / "site.js"), str(port)]
+    command = [node, str(HERE / "express_site" / "site.js"), "{port}"]
     found = urlsplit(database)
     given = {
         "NODE_PATH": str(NODE_MODULES),
@@ -187,7 +195,7 @@ def express_site(folder: Path, database: str, **settings: str) -> Iterator[Login
         "PG_DATABASE": found.path.lstrip("/"),
         **settings,
     }
-    with running(command, port, folder, **given) as site:
+    with running(command, folder, **given) as site:
         yield site
 
 

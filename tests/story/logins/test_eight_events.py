@@ -107,6 +107,7 @@ def test_a_new_secret_keeps_logins_while_the_former_is_listed(login, kind):
     )
 
     login.site.restart(SECRET=today, FORMER_SECRETS=former)
+    visitor.port = login.site.port
     login.secrets = (today.encode(), former.encode())
     both = login.seen(visitor)
     alone = replace(login, secrets=(today.encode(),)).seen(visitor)
