@@ -106,7 +106,9 @@ def valued(mode: str, chance: random.Random) -> Callable[[str], str]:
         if mode == MODES[0]:
             return value_of(name, chance)
         key = name if mode == MODES[1] or is_number(name.lower()) else "slug"
-        pool = pools.setdefault(key, [value_of(name, chance) for _ in range(VALUES)])
+        if key not in pools:
+            pools[key] = [value_of(name, chance) for _ in range(VALUES)]
+        pool = pools[key]
         return pool[min(int(chance.paretovariate(0.7)) - 1, VALUES - 1)]
 
     return draw
@@ -169,7 +171,9 @@ def write_log(path: Path, lines: int) -> None:
 def measure_speed(lines: int) -> tuple[float, float]:
     """Return lines a second of processor time, and the peak of memory in MB, of a scan."""
     with tempfile.TemporaryDirectory(prefix="overgrow-bench-") as folder:
-        write_log(Path(folder) / "access.log", lines)
+        # In a process of its own: the peak of a child's memory includes that of the process that forked it.
+        code = f"import sys; from benchmarks.inventory import write_log, Path; write_log(Path(sys.argv[1]), {lines})"
+        subprocess.run([sys.executable, "-c", code, f"{folder}/access.log"], check=True)
         command = [sys.executable, "-m", "overgrow", "inventory", "scan", "access.log"]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as child:
             _, status, used = os.wait4(child.pid, 0)
