@@ -8,6 +8,7 @@ sessions share one number: a change of another one only makes a store be asked o
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
 
 SLOTS = 8192
@@ -45,8 +46,10 @@ def _map(path: Path) -> mmap.mmap:
 
     """
     with path.open("ab") as file:
-        size = file.tell()
-        if size < FILE_BYTES:
+        # A write into a mapped file kills the process (SIGBUS) if the disk is full: reserve the space now.
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+        elif file.tell() < FILE_BYTES:  # macOS
             file.truncate(FILE_BYTES)
     with path.open("r+b") as file:
         return mmap.mmap(file.fileno(), FILE_BYTES)

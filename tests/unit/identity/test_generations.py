@@ -42,3 +42,9 @@ def test_a_file_that_is_too_short_is_made_whole(tmp_path):
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         Generations(tmp_path / "nowhere" / "numbers")
+
+
+def test_the_space_of_the_file_is_reserved(tmp_path):
+    Generations(tmp_path / "numbers")
+
+    assert (tmp_path / "numbers").stat().st_blocks * 512 >= FILE_BYTES
