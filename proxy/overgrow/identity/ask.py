@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from overgrow.identity.reader import Fetched, IdentityReader, Lookup, Materials, Outcome, StoreAway
-from overgrow.routing.facts import Head
+from overgrow.identity.reader import (
+    Fetched,
+    IdentityReader,
+    Lookup,
+    LookupFailed,
+    Materials,
+    Outcome,
+    StoreAway,
+    values_of,
+)
+from overgrow.routing.facts import Head, parse_cookies
 from overgrow.routing.identity import Identity, IdentitySource, Refusal
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -43,29 +52,35 @@ class AskReader:
         self._ask = ask
 
     def read(self, head: Head, now_s: float) -> Outcome | Lookup:  # noqa: ARG002  as the protocol has it
-        """Return the query to legacy. Requests with the same credentials have the same query."""
-        kept = self._identifying_parts(head)
-        if not kept:
+        """Return the query to legacy. Requests with the same credentials and the same host have the same query."""
+        session = self._session_of(head)
+        if not session:
             return Refusal("no-value")
-        return Lookup(hashlib.sha256(b"\0".join(kept)).digest(), head)
+        parts = [head.host.lower().encode(), *session, *self._other_parts(head)]
+        return Lookup(_digest(parts), head, _digest(session))
 
-    def _identifying_parts(self, head: Head) -> list[bytes]:
-        """Return what identifies the user of a request: the named cookie and any Authorization, else all cookies."""
-        credentials = [pair for pair in head.headers if pair[0] in _CREDENTIALS]
+    def _session_of(self, head: Head) -> list[bytes]:
+        """Return what tells sessions apart: the named cookie, else all cookies and any Authorization."""
         if self.source.cookie is None:
-            return [part for pair in credentials for part in pair]
-        wanted = self.source.cookie.encode()
-        crumbs = [
-            crumb.strip()
-            for name, line in credentials
-            if name == b"cookie"
-            for crumb in line.split(b";")
+            return [part for pair in head.headers if pair[0] in _CREDENTIALS for part in pair]
+        return values_of(head, self.source)
+
+    def _other_parts(self, head: Head) -> list[bytes]:
+        """Return what legacy may read beside the named cookie: an answer must not be kept for a request without it.
+
+        A cookie whose name begins with the named one belongs to it: `session.sig` signs `session` (cookie-session), and
+        ASP.NET Core cuts a long cookie into `NAMEC1`, `NAMEC2`, where NAME itself is `chunks-2` for every user.
+        """
+        name = (self.source.cookie or "").encode()
+        beside = [
+            part
+            for pair in parse_cookies(head.headers)
+            if name and pair[0].startswith(name)
+            for part in pair
         ]
-        kept = [crumb for crumb in crumbs if crumb.partition(b"=")[0].strip() == wanted]
-        if not kept:
-            return []
-        # Legacy is asked with it, so an answer to one must not be kept for a request without it.
-        return kept + [part for pair in credentials if pair[0] == b"authorization" for part in pair]
+        return beside + [
+            part for pair in head.headers if pair[0] == b"authorization" for part in pair
+        ]
 
     async def fetch(self, lookup: Lookup, now_s: float) -> Fetched:  # noqa: ARG002
         """Ask legacy.
@@ -95,6 +110,10 @@ class AskReader:
         """Do nothing, because the front door's own connections to legacy are used."""
 
 
+def _digest(parts: Sequence[bytes]) -> bytes:
+    return hashlib.sha256(b"\0".join(parts)).digest()
+
+
 # Headers that are about the user's own request, and would change the answer to the question.
 _OF_THE_REQUEST = frozenset(
     {
@@ -110,7 +129,8 @@ def outcome_of_answer(answer: UserAnswer, source: IdentitySource) -> Outcome:
     """Return the user that legacy's answer names, or the result that nobody is signed in.
 
     Raises:
-        StoreAway: if the answer says nothing about the user.
+        StoreAway: if there is no answer.
+        LookupFailed: if the answer says nothing about the user.
 
     """
     path, status = source.ask, answer.status
@@ -119,7 +139,7 @@ def outcome_of_answer(answer: UserAnswer, source: IdentitySource) -> Outcome:
     if status in _NOBODY or 300 <= status < 400:
         return Refusal("anonymous")
     if status != 200:
-        raise StoreAway(
+        raise LookupFailed(
             f"GET {path} on legacy is answered {status}; 200, 401, 403 or a redirect is needed"
         )
     said = _read_object(answer)
@@ -128,7 +148,9 @@ def outcome_of_answer(answer: UserAnswer, source: IdentitySource) -> Outcome:
         return Refusal("anonymous")
     user_id = None if said is None else _text_of(said.get(key))
     if said is None or user_id is None:
-        raise StoreAway(f'GET {path} on legacy is answered 200 without JSON such as {{"id": "7"}}')
+        raise LookupFailed(
+            f'GET {path} on legacy is answered 200 without JSON such as {{"id": "7"}}'
+        )
     name = _text_of(said.get(source.name_key or "name"))
     return Identity(user_id, name, _roles_of(said.get(source.roles_key or "roles")), said, "ask")
 

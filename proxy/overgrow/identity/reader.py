@@ -18,11 +18,18 @@ from overgrow.routing.identity import Identity, IdentitySource, ReaderName, Refu
 class Lookup(NamedTuple):
     """A query to a store. Equal queries have equal keys. A key contains no readable part of a session's value.
 
-    `question` is the query in a form that only its reader uses.
+    `question` is the query in a form that only its reader uses. `session` tells sessions apart, if the answer depends
+    on more of the request than the session: a change of a session ends what is remembered of all its queries.
     """
 
     key: bytes
     question: Any
+    session: bytes = b""
+
+    @property
+    def session_key(self) -> bytes:
+        """The digest of the session that the query is about."""
+        return self.session or self.key
 
     def __repr__(self) -> str:
         """Leave the question out: it may be a session's value, and error reports contain the repr of local variables."""
@@ -31,6 +38,10 @@ class Lookup(NamedTuple):
 
 class StoreAway(Exception):
     """A store cannot answer. The text says why. It is shown to people and contains no secret."""
+
+
+class LookupFailed(StoreAway):
+    """A store has no answer to one query, but may have one to others: these need not wait for it."""
 
 
 Outcome = Identity | Refusal

@@ -1,8 +1,9 @@
 """Finds out who the user of a request is, by the readers of the table in force.
 
 Rule: the first reader that finds a user wins. Concurrent requests with equal queries ask a store once, and the
-answer is reused for at most `cache`. If a store is unavailable, it is asked again after a second, by one
-request at a time, so that other requests do not wait for the store.
+answer is reused for at most `cache`. If a store is unavailable, it is asked again after a second, by few
+requests at a time, so that other requests do not wait for the store. If it answers others, only the query that failed
+waits for a second: no client can make the store unavailable for others by a session that cannot be read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from overgrow.identity.generations import Generations
 from overgrow.identity.readability import Readability
@@ -19,6 +20,7 @@ from overgrow.identity.reader import (
     Fetched,
     IdentityReader,
     Lookup,
+    LookupFailed,
     Outcome,
     StoreAway,
     key_of,
@@ -29,11 +31,14 @@ from overgrow.routing.facts import Head, Headers, cookie_values
 from overgrow.routing.identity import Identity, IdentitySource, Refusal, Subject, Unavailable
 
 LOG = logging.getLogger("overgrow.identity")
+T = TypeVar("T", bound=Outcome | Unavailable)
 
 FETCH_LIMIT_S = 5.0  # for one question to a store
 TOUCH_LIMIT_S = 1.0  # a renewal may not delay an answer for longer
 AWAY_SHOWN_S = 60.0  # after the last failure, if nobody has asked since
-AWAY_S = 1.0  # before a store that was away is asked again
+AWAY_S = 1.0  # before a store that was away is asked again, and before a query that failed is
+COOKIES_S = 5.0  # for so long the cookies of legacy's answer can be passed to the user
+MAX_PROBES = 4  # queries at a time to a store that was away: a slow one does not hold up all users
 MAX_CACHED = 10_000  # users whose answers one worker keeps
 
 
@@ -52,9 +57,17 @@ class Touch(NamedTuple):
 
 
 class _Cached(NamedTuple):
-    outcome: Outcome
+    outcome: Outcome | Unavailable
     until_s: float
     number: int  # of the session when the store was asked
+
+
+class _SentCookies(NamedTuple):
+    """The Set-Cookie lines that legacy sent when it was asked. Later they could overwrite newer cookies."""
+
+    lines: tuple[bytes, ...]
+    until_s: float
+    number: int  # of the session when legacy was asked
 
 
 class ReaderState:
@@ -68,11 +81,13 @@ class ReaderState:
         self.readability = Readability(stopwatch)
         self._stopwatch = stopwatch
         self._cached: dict[bytes, _Cached] = {}
-        self._asking: dict[bytes, asyncio.Task[Outcome | Unavailable]] = {}
+        self._asking: dict[tuple[bytes, int], asyncio.Task[Outcome | Unavailable]] = {}
         self._away: Unavailable | None = None
         self._away_until_s = 0.0
+        self._is_pausing = False  # nothing is asked until then
+        self._answers = 0
         self._touched_s: dict[bytes, float] = {}
-        self._cookies: dict[bytes, tuple[bytes, ...]] = {}  # what legacy sent when it was asked
+        self._cookies: dict[bytes, _SentCookies] = {}
 
     @property
     def away(self) -> Unavailable | None:
@@ -83,62 +98,85 @@ class ReaderState:
     async def look_up(self, lookup: Lookup, now_s: float) -> Outcome | Unavailable:
         """Return the answer of the store; from memory if it is recent enough."""
         known = self._cached.get(lookup.key)
-        number = self._generations.number_of(lookup.key)
+        number = self._generations.number_of(lookup.session_key)
         if known is not None and known.until_s > self._stopwatch() and known.number == number:
             return known.outcome
-        task = self._asking.get(lookup.key)
+        task = self._asking.get((lookup.key, number))
         if task is None:
-            if self._away is not None and (self._asking or self._stopwatch() < self._away_until_s):
+            if self._away is not None and self._is_held_back:
                 return self._away
-            task = asyncio.create_task(self._ask(lookup, now_s))
-            self._asking[lookup.key] = task
-            task.add_done_callback(partial(self._note_end, lookup.key))
+            task = asyncio.create_task(self._ask(lookup, number, now_s))
+            self._asking[lookup.key, number] = task
+            task.add_done_callback(partial(self._note_end, (lookup.key, number)))
         # A client that leaves must not take the answer away from the others.
         return await asyncio.shield(task)
 
-    def _note_end(self, key: bytes, task: asyncio.Task[Outcome | Unavailable]) -> None:
-        if self._asking.get(key) is task:
-            del self._asking[key]
+    @property
+    def _is_held_back(self) -> bool:
+        """Whether a store that was away may not be asked by one more query now."""
+        is_early = self._stopwatch() < self._away_until_s
+        return self._is_pausing and (is_early or len(self._asking) >= MAX_PROBES)
 
-    async def _ask(self, lookup: Lookup, now_s: float) -> Outcome | Unavailable:
-        name = self.reader.source.reader
-        number = self._generations.number_of(lookup.key)
+    def _note_end(
+        self, asked: tuple[bytes, int], task: asyncio.Task[Outcome | Unavailable]
+    ) -> None:
+        if self._asking.get(asked) is task:
+            del self._asking[asked]
+
+    async def _ask(self, lookup: Lookup, number: int, now_s: float) -> Outcome | Unavailable:
+        name, answers = self.reader.source.reader, self._answers
         try:
             async with asyncio.timeout(FETCH_LIMIT_S):
                 found = await self.reader.fetch(lookup, now_s)
+        except LookupFailed as error:
+            return self._note_failed(lookup, number, str(error))
         except TimeoutError:
-            return self._note_away(Unavailable(name, f"no answer within {FETCH_LIMIT_S:g} s"))
+            why = f"no answer within {FETCH_LIMIT_S:g} s"
         except StoreAway as error:
-            return self._note_away(Unavailable(name, str(error)))
+            why = str(error)
         except Exception as error:  # noqa: BLE001  a fault of a reader must not become one of the user's request
-            return self._note_away(Unavailable(name, f"the reader failed: {type(error).__name__}"))
-        self._away = None
+            return self._note_failed(lookup, number, f"the reader failed: {type(error).__name__}")
+        else:
+            return self._note_answer(lookup, found, number)
+        if self._answers == answers:
+            return self._note_away(lookup, number, why)
+        # Others got an answer meanwhile, so the store is there.
+        return self._keep(lookup.key, Unavailable(name, why), number, AWAY_S)
+
+    def _note_failed(self, lookup: Lookup, number: int, why: str) -> Unavailable:
+        """Note that this query alone failed: it is not repeated at once, and others are not held back."""
+        self._answers += 1
+        found = self._note_away(lookup, number, why)
+        self._is_pausing = False
+        return found
+
+    def _note_away(self, lookup: Lookup, number: int, why: str) -> Unavailable:
+        self._away = Unavailable(self.reader.source.reader, why)
+        self._away_until_s, self._is_pausing = self._stopwatch() + AWAY_S, True
+        return self._keep(lookup.key, self._away, number, AWAY_S)
+
+    def _note_answer(self, lookup: Lookup, found: Outcome | Fetched, number: int) -> Outcome:
+        self._away, self._is_pausing = None, False
+        self._answers += 1
         fetched = found if isinstance(found, Fetched) else Fetched(found)
+        self._cookies.pop(lookup.key, None)
         if fetched.cookies:
             if len(self._cookies) >= MAX_CACHED:
                 self._cookies.clear()
-            self._cookies[lookup.key] = fetched.cookies
-        self._keep(lookup.key, fetched.outcome, number)
-        return fetched.outcome
+            until_s = self._stopwatch() + COOKIES_S
+            self._cookies[lookup.key] = _SentCookies(fetched.cookies, until_s, number)
+        return self._keep(lookup.key, fetched.outcome, number, self.reader.source.cache_s)
 
-    def _note_away(self, why: Unavailable) -> Unavailable:
-        self._away, self._away_until_s = why, self._stopwatch() + AWAY_S
-        return why
-
-    def _keep(self, key: bytes, outcome: Outcome, number: int) -> None:
-        cache_s = self.reader.source.cache_s
-        if cache_s and asyncio.current_task() is self._asking.get(
-            key
-        ):  # else it was forgotten meanwhile
+    def _keep(self, key: bytes, outcome: T, number: int, for_s: float) -> T:
+        if for_s:
             if len(self._cached) >= MAX_CACHED:
                 self._cached.clear()
-            self._cached[key] = _Cached(outcome, self._stopwatch() + cache_s, number)
+            self._cached[key] = _Cached(outcome, self._stopwatch() + for_s, number)
+        return outcome
 
-    def forget(self, key: bytes) -> None:
-        """Forget the store's answer, and also one that is on its way, because the session has changed."""
-        self._generations.change(key)
-        self._cached.pop(key, None)
-        self._asking.pop(key, None)
+    def forget(self, session_key: bytes) -> None:
+        """Forget the store's answers, and also those that are on their way, because the session has changed."""
+        self._generations.change(session_key)
 
     async def touch(self, head: Head, now_s: float) -> Touch | None:
         """Renew a request's session, unless it was renewed within `touch`. Return what the user should get."""
@@ -159,8 +197,12 @@ class ReaderState:
             return None
 
     def take_cookies(self, lookup: Lookup) -> tuple[bytes, ...]:
-        """Return, once, the cookies that legacy sent when it was asked about this session."""
-        return self._cookies.pop(lookup.key, ())
+        """Return, once, the cookies that legacy has just sent when it was asked about this session."""
+        sent = self._cookies.pop(lookup.key, None)
+        if sent is None or sent.until_s <= self._stopwatch():
+            return ()
+        is_current = sent.number == self._generations.number_of(lookup.session_key)
+        return sent.lines if is_current else ()
 
     async def aclose(self) -> None:
         """Cancel running queries, and close the store."""
@@ -258,7 +300,7 @@ class Resolver:
                 self._renewals.learn(head, line, self._clock())
             found = state.reader.read(head, self._clock())
             if isinstance(found, Lookup):
-                state.forget(found.key)
+                state.forget(found.session_key)
 
     @property
     def problems(self) -> list[Unavailable]:

@@ -128,6 +128,34 @@ def test_an_authorization_beside_the_named_cookie_is_a_question_of_its_own():
     assert len(keys) == 3
 
 
+@pytest.mark.parametrize(
+    ("signed", "forged"),
+    [
+        pytest.param(b"sid=YWRtaW4; sid.sig=good", b"sid=YWRtaW4", id="a missing signature"),
+        pytest.param(b"sid=YWRtaW4; sid.sig=good", b"sid=YWRtaW4; sid.sig=x", id="a wrong one"),
+        pytest.param(b"sid=chunks-2; sidC1=a", b"sid=chunks-2; sidC1=b", id="a cookie in parts"),
+    ],
+)
+def test_cookies_that_belong_to_the_named_one_tell_users_apart(signed, forged):
+    source = IdentitySource("ask", ask="/whoami", cookie="sid")
+
+    assert key_of(source, (b"cookie", signed)).key != key_of(source, (b"cookie", forged)).key
+
+
+def test_an_answer_for_one_host_is_not_used_for_another():
+    source = IdentitySource("ask", ask="/whoami", cookie="sid")
+    found = [key_of(source, (b"host", host), (b"cookie", b"sid=1")) for host in (b"a", b"b", b"A")]
+
+    assert [each.key == found[0].key for each in found] == [True, False, True]
+    assert len({each.session_key for each in found}) == 1
+
+
+def test_an_empty_named_cookie_asks_nothing():
+    source = IdentitySource("ask", ask="/whoami", cookie="sid")
+
+    assert key_of(source, (b"cookie", b"sid=; remember=1")) == Refusal("no-value")
+
+
 def test_without_a_named_cookie_every_credential_tells_users_apart():
     keys = {
         key_of(SOURCE, *headers).key

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from overgrow.identity.generations import Generations
-from overgrow.identity.reader import Fetched, Lookup, StoreAway
+from overgrow.identity.reader import Fetched, Lookup, LookupFailed, StoreAway
 from overgrow.identity.renewal import CookieRenewals
 from overgrow.identity.resolver import Resolver
 from overgrow.routing.facts import cookie_values, head_of
@@ -206,6 +206,89 @@ def test_a_store_that_is_away_is_asked_again_after_a_second():
     assert asyncio.run(run()) == ([away, away, away, ANN], ["the store is away"], 2, [])
 
 
+class SickReader(StoreReader):
+    """A store in which the session `sick` fails as a test says; all others are Ann's."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    async def fetch(self, lookup, now_s):
+        self.asked.append(lookup.key)
+        if lookup.key != b"sick":
+            return ANN
+        self.was_asked.set()
+        await self.gate.wait()
+        raise self.error
+
+
+def resolve_each(world, *sessions):
+    return [world.resolve(request(b"sid=" + session)) for session in sessions]
+
+
+@pytest.mark.parametrize("error", [LookupFailed("legacy holds the lock"), KeyError("x")])
+def test_a_session_that_cannot_be_read_holds_back_no_other(error):
+    async def run():
+        reader = SickReader(error)
+        world = resolver_of(reader)
+        found = [await each for each in resolve_each(world, b"sick", b"1", b"sick")]
+        world.clock.now_s += 1.0
+        await asyncio.gather(*resolve_each(world, b"sick"))
+        return [type(each) for each in found], reader.asked
+
+    kinds = [Unavailable, Identity, Unavailable]
+    assert asyncio.run(run()) == (kinds, [b"sick", b"1", b"sick"])
+
+
+def test_a_store_that_answers_others_meanwhile_is_not_away():
+    async def run():
+        reader = SickReader(StoreAway("no answer"))
+        reader.gate.clear()
+        world = resolver_of(reader)
+        slow = asyncio.create_task(world.resolve(request(b"sid=sick")))
+        await reader.was_asked.wait()
+        await world.resolve(request(b"sid=1"))
+        reader.gate.set()
+        return type(await slow), await world.resolve(request(b"sid=2")), world.resolver.problems
+
+    assert asyncio.run(run()) == (Unavailable, ANN, [])
+
+
+def test_a_slow_query_after_an_outage_does_not_hold_back_others():
+    async def run():
+        reader = SickReader(StoreAway("no answer"))
+        world = resolver_of(reader)
+        await world.resolve(request(b"sid=sick"))
+        world.clock.now_s += 1.0
+        reader.gate.clear()
+        reader.was_asked.clear()
+        slow = asyncio.create_task(world.resolve(request(b"sid=sick")))
+        await reader.was_asked.wait()
+        other = await world.resolve(request(b"sid=1"))
+        reader.gate.set()
+        await slow
+        return other
+
+    assert asyncio.run(run()) == ANN
+
+
+def test_a_logout_on_one_host_ends_the_answers_of_all_hosts():
+    class ByHost(StoreReader):
+        def read(self, head, now_s):
+            return Lookup(head.host.encode(), None, b"session")
+
+    async def run():
+        reader, heads = ByHost(), [request()._replace(host=host) for host in ("a", "b")]
+        world = resolver_of(reader)
+        for head in [*heads, *heads]:
+            await world.resolve(head)
+        world.resolver.note_cookie(heads[0], b"sid=")
+        await world.resolve(heads[1])
+        return reader.asked
+
+    assert asyncio.run(run()) == [b"a", b"b", b"b"]
+
+
 def test_a_session_is_renewed_at_most_once_per_touch():
     async def run():
         reader = StoreReader(touch_s=60.0)
@@ -284,6 +367,22 @@ def test_cookies_that_legacy_sent_when_asked_reach_the_user_once():
         return [await world.resolver.touch(request()) for _ in range(2)]
 
     assert asyncio.run(run()) == [[(b"set-cookie", b"sid=1; Max-Age=60")], []]
+
+
+@pytest.mark.parametrize("event", ["time", "logout"])
+def test_cookies_of_an_earlier_answer_do_not_overwrite_newer_ones(event):
+    async def run():
+        reader = StoreReader(touch_s=None)
+        reader.users[b"1"] = Fetched(ANN, (b"cart=3",))
+        world = resolver_of(reader)
+        await world.resolve(request())
+        if event == "time":
+            world.clock.now_s += 5.0
+        else:
+            world.resolver.note_cookie(request(), b"sid=1")
+        return await world.resolver.touch(request())
+
+    assert asyncio.run(run()) == []
 
 
 def test_a_reader_that_fails_is_as_a_store_that_is_away():

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from overgrow.identity.reader import StoreAway
+from overgrow.identity.reader import LookupFailed, StoreAway
 
 LOCK_WAIT_S = 2.0
 _ID = re.compile(r"[A-Za-z0-9,-]{1,256}", re.ASCII)
@@ -43,7 +43,8 @@ class FolderStore:
         """The file of a session, read under a shared lock; None when there is none.
 
         Raises:
-            StoreAway: the folder cannot be read, or legacy holds the lock for longer than LOCK_WAIT_S.
+            StoreAway: the folder is not there.
+            LookupFailed: the file cannot be read, or legacy holds its lock for longer than LOCK_WAIT_S.
 
         """
         path = self._path(session_id)
@@ -65,7 +66,7 @@ class FolderStore:
             self._require_folder()
             return None
         except OSError as error:
-            raise StoreAway(f"a session file cannot be read ({type(error).__name__})") from None
+            raise LookupFailed(f"a session file cannot be read ({type(error).__name__})") from None
 
     def renew(self, session_id: str) -> None:
         """Set the time of the last use, as PHP does when a request ends. If the file is gone, do nothing."""
@@ -101,7 +102,7 @@ def _lock_shared(descriptor: int) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise StoreAway("legacy holds the lock of a session file") from None
+                raise LookupFailed("legacy holds the lock of a session file") from None
             time.sleep(0.01)
         else:
             return

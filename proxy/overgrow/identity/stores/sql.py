@@ -17,7 +17,7 @@ import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from overgrow.identity.reader import StoreAway
+from overgrow.identity.reader import LookupFailed, StoreAway
 
 MAX_ROWS = 500
 _MYSQL_UNKNOWN = frozenset({1054, 1064, 1142, 1143, 1146})  # column, syntax, rights, table
@@ -81,6 +81,10 @@ class SqlStore:
         for is_last in (False, True):
             try:
                 return _fetch(self._open(), statement, parameters)
+            except (
+                sqlalchemy.exc.DataError
+            ) as error:  # about the value, such as a text in place of a number
+                raise LookupFailed(_sentence(error)) from None
             except sqlalchemy.exc.DBAPIError as error:
                 if is_last or not error.connection_invalidated:
                     raise StoreAway(_sentence(error)) from None

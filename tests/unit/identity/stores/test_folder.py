@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from overgrow.identity.reader import StoreAway
+from overgrow.identity.reader import LookupFailed, StoreAway
 from overgrow.identity.stores import folder
 from overgrow.identity.stores.folder import FolderStore
 
@@ -73,7 +73,7 @@ def test_a_file_that_legacy_holds_for_long_is_not_to_be_had(tmp_path, monkeypatc
     with keep(tmp_path / f"sess_{ID}").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
 
-        with pytest.raises(StoreAway, match="legacy holds the lock"):
+        with pytest.raises(LookupFailed, match="legacy holds the lock"):
             FolderStore(str(tmp_path)).read(ID, 100)
 
 
