@@ -25,6 +25,7 @@ from overgrow.embedded.relay import MountExtension, WsgiRelay
 from overgrow.embedded.request_body import EnvironBody, wrap_input
 from overgrow.embedded.scope import (
     build_scope,
+    drop_headers,
     hand_over_identity,
     peer_of,
     sanitize_environ,
@@ -123,6 +124,7 @@ class WsgiMount:
             ).result()
         if decision.side == "migrated":
             sanitize_environ(environ, head)
+            drop_headers(environ, scope["headers"], head.headers)
             hand_over_identity(environ, decision)
             environ[ENVIRON_KEY] = calls = self._front_door.legacy_calls(
                 head, decision, background.loop

@@ -11,7 +11,7 @@ from urllib.parse import quote_from_bytes, unquote
 from overgrow.app_types import Environ, Scope
 from overgrow.exchange import NativeScope
 from overgrow.http import OWN_COOKIES
-from overgrow.routing.facts import Head
+from overgrow.routing.facts import Head, Headers
 from overgrow.routing.forwarded import is_claim_for_migrated
 from overgrow.routing.identity import ENVIRON_KEY, environ_of_identity
 from overgrow.routing.model import Decision
@@ -95,6 +95,13 @@ def sanitize_environ(environ: Environ, head: Head) -> None:
     if head.client not in _NO_ADDRESS:
         environ["REMOTE_ADDR"] = head.client
     _drop_own_cookies(environ)
+
+
+def drop_headers(environ: Environ, sent: Headers, kept: Headers) -> None:
+    """Remove from the caller's environ the headers that were sent, but that this peer may not send."""
+    if len(sent) != len(kept):
+        for name in {name for name, _ in sent} - {name for name, _ in kept}:
+            environ.pop("HTTP_" + name.decode("latin-1").upper().replace("-", "_"), None)
 
 
 def hand_over_identity(environ: Environ, decision: Decision) -> None:

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from overgrow.identity.reader import Builders, Lookup, Materials, Outcome, ValueReader
+from overgrow.identity.reader import (
+    Builders,
+    Lookup,
+    Materials,
+    Outcome,
+    ValueReader,
+    values_of,
+)
 from overgrow.identity.sessions.builders import SESSION_BUILDERS
 from overgrow.routing.facts import Head
 from overgrow.routing.identity import Identity, Refusal
@@ -35,8 +42,11 @@ class TrustedHeaderReader(ValueReader):
     """A reader of a header in which only a trusted proxy may name the user."""
 
     def read(self, head: Head, now_s: float) -> Outcome | Lookup:
-        """If the peer is trusted, read the header."""
-        return super().read(head, now_s) if head.peer_trusted else Refusal("not-trusted")
+        """If the peer is trusted, read the header. Lines that name different users name nobody."""
+        if not head.peer_trusted:
+            return Refusal("not-trusted")
+        is_ambiguous = len(set(values_of(head, self.source))) > 1
+        return Refusal("malformed") if is_ambiguous else super().read(head, now_s)
 
 
 BUILDERS: Builders = MappingProxyType({"header": build_header_reader, **SESSION_BUILDERS})

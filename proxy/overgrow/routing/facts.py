@@ -84,7 +84,8 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
 ) -> Head:
     """Return the head of a request, with the client, scheme and host that can be trusted.
 
-    If the peer is not trusted, only the socket, the target and the Host header count. If the caller has read
+    If the peer is not trusted, only the socket, the target and the Host header count, and headers that only a
+    trusted peer may send are removed. If the caller has read
     the same headers before and knows that they ask for no upgrade, it passes the value of Host in `known_host`.
     """
     if known_host is not None:
@@ -103,9 +104,18 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
     if ":" in peer:
         peer = plain_address(peer)
     if not (trusted.networks or trusted.unix) or not trusted.trusts(peer):
+        if trusted.names:
+            headers = _without(headers, trusted.names)
         return Head(method, target, headers, peer, peer, scheme, host, False, upgrade, http_version)
     client, scheme, host = resolve_forwarded(headers, peer, scheme, host, trusted)
     return Head(method, target, headers, peer, client, scheme, host, True, upgrade, http_version)
+
+
+def _without(headers: Headers, names: frozenset[bytes]) -> Headers:
+    """Return the headers without those of these names: the same object if there are none."""
+    if any(name in names for name, _ in headers):
+        return [pair for pair in headers if pair[0] not in names]
+    return headers
 
 
 def _origin_form(method: str, target: bytes, host: str) -> tuple[bytes, str]:

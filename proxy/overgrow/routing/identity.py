@@ -146,6 +146,12 @@ class IdentitySource:
         return self.cookie is None and self.header is None
 
 
+def names_for_proxies(sources: Sequence[IdentitySource]) -> frozenset[bytes]:
+    """Return the headers by which only a trusted peer may name the user. Other peers could forge them for both sides."""
+    headers = (each.header for each in sources if each.reader == "header")
+    return frozenset(header.encode() for header in headers if header is not None)
+
+
 def carries_identity(
     sources: Sequence[IdentitySource], headers: Sequence[tuple[bytes, bytes]]
 ) -> bool:

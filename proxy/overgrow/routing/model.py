@@ -218,10 +218,14 @@ _MAPPED_BITS = 96  # of ::ffff:0:0/96
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """The peers whose X-Forwarded-* headers are trusted: networks and, if `unix` is True, unix-socket peers."""
+    """The peers whose X-Forwarded-* headers are trusted: networks and, if `unix` is True, unix-socket peers.
+
+    Nobody else may send the headers in `names` either: those that name the user, in lower case.
+    """
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     unix: bool = False
+    names: frozenset[bytes] = frozenset()
 
     def trusts(self, peer: str) -> bool:
         """Return whether the peer at this address is one of the trusted proxies."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overgrow.routing.identity import Identity
+from overgrow.routing.model import TrustedProxies
 
 ANN = Identity("ann", "Ann", ("staff",), {}, "flask")
 
@@ -19,7 +20,7 @@ def seen_by_app(mounted, environ, call, path, user=None, **keys):
         return [b""]
 
     mount, door = mounted(app)
-    door.user = user
+    door.user, door._trusted = user, TrustedProxies(names=frozenset({b"remote-user"}))
     given = environ(path)
     given.update(keys)
     with call(mount, given) as caller:
@@ -48,6 +49,13 @@ def test_whom_the_server_in_front_names_is_nobody_here(mounted, environ, call, p
     seen, _, _ = seen_by_app(mounted, environ, call, path, **forged)
 
     assert seen.keys().isdisjoint(forged)
+
+
+def test_a_header_that_only_a_proxy_may_send_is_removed(mounted, environ, call):
+    sent = {"HTTP_REMOTE_USER": "eve", "HTTP_X_PAGE": "1"}
+    seen, _, _ = seen_by_app(mounted, environ, call, "/m", **sent)
+
+    assert (seen.get("HTTP_REMOTE_USER"), seen["HTTP_X_PAGE"]) == (None, "1")
 
 
 def test_calls_of_legacy_are_recorded_with_the_request(mounted, environ, call):

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from overgrow.routing.cohort import IDENTITY_SOURCE
+from overgrow.routing.identity import names_for_proxies
 from overgrow.routing.index import PathIndex
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import (
@@ -199,7 +200,7 @@ def _build_table(
         legacy=legacy,
         routes=ranking.routes,
         cohort=cohort,
-        trusted_proxies=trusted,
+        trusted_proxies=replace(trusted, names=names_for_proxies(identity)),
         app=app,
         allow=allow,
         identity=identity,
