@@ -10,6 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from overgrow.data.crossing import typed_value
 from overgrow.data.mapping import MappedColumn
 
 SQLITE_FUNCTION = "overgrow_canonical"
@@ -19,15 +20,17 @@ def canonical_sql(expression: str, column: MappedColumn, kind: str) -> str:
     """Return SQL that gives the text of an expression, as a value of a column; NULL stays NULL."""
     if kind == "sqlite":
         return f"{SQLITE_FUNCTION}(({expression}), {_family_of(column.type)!r})"
-    value = f"CAST(({expression}) AS {'jsonb' if column.type == 'json' else column.type})"
+    value = typed_value(expression, column)
     type_ = column.type.lower()
-    if type_.startswith("numeric"):
+    if type_.startswith("numeric") and not type_.endswith("[]"):
         return f"trim_scale({value})::text"
     if type_.startswith("timestamp") and type_.endswith("with time zone"):
-        return f"to_char({value} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+        return f"({value} AT TIME ZONE 'UTC')::text"
+    if type_ in ("real", "double precision"):
+        return f"({value} + CAST(0 AS {type_}))::text"  # 0 and -0 are one number
     if type_ == "bytea":
         return f"encode({value}, 'hex')"
-    return f"{value}::text"
+    return f'{value}::text COLLATE "C"'
 
 
 def _family_of(type_: str) -> str:

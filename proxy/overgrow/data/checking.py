@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from overgrow.data.catalog import TableShape, read_shape
-from overgrow.data.crossing import Crossing, comparable, is_same, to_new, to_old
+from overgrow.data.crossing import Crossing, comparable, is_same, to_new, to_old, typed_value
 from overgrow.data.database import execute, first_line
 from overgrow.data.declaration import TableDeclaration
 from overgrow.data.expressions import bare_column
@@ -95,7 +95,7 @@ def _problems_of_types(connection: Connection, mapping: TableMapping) -> Iterato
         return
     for half, field in ((mapping.new, "columns"), (mapping.old, "back")):
         for column in half.columns:
-            null = comparable("NULL", column, "postgresql")
+            null = typed_value("NULL", column)
             if why := attempt(connection, f"SELECT {null} IS NOT DISTINCT FROM {null}"):
                 what = f"{half.name}.{column.name} has the type {column.type}, which cannot be compared: {why}"
                 fix = "Give the column a type with equality, or move it in a later step."

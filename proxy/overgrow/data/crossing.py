@@ -7,7 +7,8 @@ whatever other triggers fire. No mark is needed that a crash could leave behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from overgrow.data.mapping import Half, MappedColumn, TableMapping
@@ -70,19 +71,48 @@ class Crossing:
 
     def update(self, source_key: str, target_key: str) -> str:
         """Return the UPDATE of the target's row by the source's row."""
-        names = quote_list(column.name for column in self.target.columns)
+        return self._update(self.target.columns, source_key, target_key)
+
+    def update_values(self, key: str) -> str | None:
+        """Return the UPDATE that leaves the key as it is; None if the target has no other columns.
+
+        PostgreSQL refuses each UPDATE of a column that is GENERATED ALWAYS, even to the value that it has.
+        """
+        columns = tuple(one for one in self.target.columns if one.name not in self.target.key)
+        return self._update(columns, key, key) if columns else None
+
+    def _update(self, columns: Sequence[MappedColumn], source_key: str, target_key: str) -> str:
+        names = quote_list(column.name for column in columns)
+        values = ", ".join(f"({column.expression})" for column in columns)
+        select = f"SELECT {values} FROM {self.source_table} WHERE {self.source_is(source_key)}"
         return (
-            f"UPDATE {self.target_table} SET ({names}) = ({self.values(self.source_is(source_key))}) "
+            f"UPDATE {self.target_table} SET ({names}) = ({select}) "
             f"WHERE {self.target_is(target_key)}"
         )
+
+    def insert_of_record(self, record: str) -> str:
+        """Return the INSERT of the row that a trigger holds in a record, such as OLD, unless a row stands there.
+
+        PostgreSQL alone.
+        """
+        names = quote_list(column.name for column in self.target.columns)
+        values = ", ".join(f"({column.expression})" for column in self.target.columns)
+        alias = quote(self.source.name.rpartition(".")[2])
+        return (
+            f"INSERT INTO {self.target_table} ({names}){self._overriding} "
+            f"SELECT {values} FROM (SELECT {record}.*) AS {alias} ON CONFLICT DO NOTHING"
+        )
+
+    @property
+    def _overriding(self) -> str:
+        is_always = any(column.is_always_identity for column in self.target.columns)
+        return " OVERRIDING SYSTEM VALUE" if is_always else ""
 
     def insert(self, where: str, *, conflict: str = "") -> str:
         """Return the INSERT of those rows of the source that meet a condition. `conflict` is an ON CONFLICT clause."""
         names = quote_list(column.name for column in self.target.columns)
-        is_always = any(column.is_always_identity for column in self.target.columns)
-        overriding = " OVERRIDING SYSTEM VALUE" if is_always else ""
         tail = f" {conflict}" if conflict else ""
-        return f"INSERT INTO {self.target_table} ({names}){overriding} {self.values(where)}{tail}"
+        return f"INSERT INTO {self.target_table} ({names}){self._overriding} {self.values(where)}{tail}"
 
     def on_conflict_update(self, *, only_if_different: bool = False) -> str:
         """Return the ON CONFLICT clause that gives an existing row the values of the new one."""
@@ -122,14 +152,32 @@ def both_ways(mapping: TableMapping, kind: str) -> Iterator[Crossing]:
     yield to_old(mapping, kind)
 
 
+# Types of PostgreSQL whose values are equal only if they are the same, as far as an app can tell.
+_EXACT = re.compile(
+    r"smallint|integer|bigint|boolean|uuid|date|bytea|real|double precision|numeric(\(|$)|time(stamp)?\b[^\[]*$"
+)
+
+
 def comparable(expression: str, column: MappedColumn, kind: str) -> str:
-    """Return an expression as a value that can be compared with a value of the column."""
+    """Return an expression as a value that can be compared with a value of the column.
+
+    A write whose value compares as equal does not cross. So values that an app can tell apart must differ here, and all
+    that `verify` tells apart: the case of citext, `1 day` and `24:00:00`, 1 and 1.0 in JSON. Those are compared as text.
+    """
     if kind == "sqlite":
         return f"({expression})"
-    type_ = "jsonb" if column.type == "json" else column.type
-    return f"CAST(({expression}) AS {type_})"
+    value = typed_value(expression, column)
+    is_exact = _EXACT.match(column.type) and not column.type.endswith("[]")
+    return value if is_exact else f'CAST({value} AS text) COLLATE "C"'
+
+
+def typed_value(expression: str, column: MappedColumn) -> str:
+    """Return an expression of PostgreSQL as a value of the column's type; JSON as jsonb, which has an order of keys."""
+    return f"CAST(({expression}) AS {'jsonb' if column.type == 'json' else column.type})"
 
 
 def is_same(one: str, other: str, kind: str) -> str:
     """Return the condition that two values are equal, or both NULL."""
-    return f"{one} IS {other}" if kind == "sqlite" else f"{one} IS NOT DISTINCT FROM {other}"
+    if kind == "sqlite":  # a column may have a collation that takes 'a' and 'A' for the same
+        return f"{one} IS {other} COLLATE BINARY"
+    return f"{one} IS NOT DISTINCT FROM {other}"

@@ -73,7 +73,7 @@ def _create_way(
     path = ", ".join(map(quote, [*search_path, "pg_temp"]))
     yield (
         f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
-        f"SET search_path = {path} AS {quote_body(_body(crossing, is_leader=is_leader))}"
+        f"SET search_path = {path} AS {quote_body(_body(crossing, way, is_leader=is_leader))}"
     )
     when = ""
     if way == "to_old":
@@ -88,7 +88,7 @@ def _create_way(
     yield _truncate_trigger(refuse, crossing.source_table, refuse)
 
 
-def _body(crossing: Crossing, *, is_leader: bool) -> str:
+def _body(crossing: Crossing, way: str, *, is_leader: bool) -> str:
     """Return the function's body.
 
     If the writing table does not lead, its new row is inserted without ON CONFLICT. If the leading table has
@@ -98,9 +98,21 @@ def _body(crossing: Crossing, *, is_leader: bool) -> str:
     target, insert = crossing.target_table, crossing.insert(crossing.source_is(new))
     upsert = crossing.insert(crossing.source_is(new), conflict=crossing.on_conflict_update())
     gone = f"NOT EXISTS (SELECT 1 FROM {crossing.source_table} WHERE {crossing.source_is(old)})"
-    return f"""BEGIN
+    unseen = _refuse_unseen(crossing) if way == "to_new" else ""
+    values = crossing.update_values(new)
+    update = (
+        f"IF {new} IS DISTINCT FROM {old} THEN\n      {crossing.update(new, old)};\n      is_met := FOUND;\n      {unseen}\n"
+        + (f"    ELSE\n      {values};\n      is_met := FOUND;\n" if values else "")
+        + "    END IF"
+    )
+    return f"""#variable_conflict use_column
+DECLARE
+  is_met boolean := false;
+BEGIN
   IF TG_OP = 'DELETE' THEN
     DELETE FROM {target} WHERE {crossing.target_is(old)} AND {gone};
+    is_met := FOUND;
+    {unseen}
     RETURN NULL;
   END IF;
   IF TG_OP = 'INSERT' THEN
@@ -110,11 +122,34 @@ def _body(crossing: Crossing, *, is_leader: bool) -> str:
     RETURN NULL;
   END IF;
   IF {new} IS DISTINCT FROM {old} OR NOT {crossing.stands_for(new)} THEN
-    {crossing.update(new, old)};
-    IF NOT FOUND AND NOT {crossing.stands_for(new)} THEN
+    {update};
+    IF NOT is_met AND NOT {crossing.stands_for(new)} THEN
       {upsert};
     END IF;
   END IF;
   RETURN NULL;
 END
 """
+
+
+def _refuse_unseen(crossing: Crossing) -> str:
+    """Return the lines after a statement about the copy of OLD, for the case that it met no copy.
+
+    A transaction that is REPEATABLE READ or SERIALIZABLE does not see a copy that backfill made after it began, so
+    it would leave the copy behind. An INSERT meets that copy in the index, and fails with 40001, after which such apps
+    try again. Without a copy the inserted row is deleted at once.
+    """
+    target, old = crossing.target_table, key_of_row("OLD", crossing.source.key)
+    silence = f"PERFORM set_config('{BACKFILL_SETTING}', 'on', true)"
+    speak = f"PERFORM set_config('{BACKFILL_SETTING}', 'off', true)"
+    return f"""IF NOT is_met AND current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+      BEGIN
+        {silence};
+        {crossing.insert_of_record("OLD")};
+        IF FOUND THEN
+          DELETE FROM {target} WHERE {crossing.target_is(old)};
+        END IF;
+        {speak};
+      EXCEPTION WHEN integrity_constraint_violation THEN NULL;
+      END;
+    END IF;"""

@@ -99,7 +99,7 @@ def _refuse_taken_key(crossing: Crossing, table: str) -> str:
         f"({one.expression}) AS c{at}" for at, one in enumerate(crossing.target.columns)
     )
     same = " AND ".join(
-        f"(c{at} IS NEW.{quote(one.name)} OR CAST(c{at} AS TEXT) IS CAST(NEW.{quote(one.name)} AS TEXT))"
+        f"(c{at} IS NEW.{quote(one.name)} COLLATE BINARY OR CAST(c{at} AS TEXT) IS CAST(NEW.{quote(one.name)} AS TEXT))"
         for at, one in enumerate(crossing.target.columns)
     )
     leads = f"{crossing.source_table} WHERE {crossing.source_is(new)}"
