@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -30,57 +31,86 @@ class IdPlan(NamedTuple):
 
 def share_ids(connection: Connection, mapping: TableMapping, remembered: str | None) -> IdPlan:
     """Return how both tables take their ids from one place."""
-    if len(mapping.new.key) != 1:
-        return IdPlan(())
     if connection.dialect.name == "sqlite":
-        return IdPlan(tuple(_sqlite_statements(connection, mapping)))
-    (old_key,), (new_key,) = mapping.old.key, mapping.new.key
-    sequence = _sequence_of(connection, mapping.old.name, old_key)
-    if sequence is None:
+        is_one = len(mapping.new.key) == 1
+        return IdPlan(tuple(_sqlite_statements(connection, mapping)) if is_one else ())
+    statements: list[str] = []
+    own: dict[str, Any] = {}
+    for at, old_key in enumerate(mapping.old.key):
+        if (sequence := _sequence_of(connection, mapping.old.name, old_key)) is not None:
+            own[mapping.new.key[at]] = _id_source(connection, mapping.new.name, mapping.new.key[at])
+            statements += _take_ids_from(sequence, mapping, at, own[mapping.new.key[at]])
+    if not own:
         return IdPlan(())
-    table, column = quote_table(mapping.new.name, "postgresql"), quote(new_key)
-    own = _id_source(connection, mapping.new.name, new_key)
-    statements = []
-    if own["identity"]:
-        statements.append(f"ALTER TABLE {table} ALTER COLUMN {column} DROP IDENTITY")
-    default = f"nextval({quote_text(sequence)}::regclass)"
-    statements.append(f"ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {default}")
-    statements.append(_raise_sequence(mapping, sequence))
     return IdPlan(tuple(statements), remembered or json.dumps(own))
 
 
-def own_ids(mapping: TableMapping, kind: str, remembered: str | None) -> tuple[str, ...]:
-    """Return the statements that give the new table its own ids back, above all that exist."""
+def _take_ids_from(
+    sequence: str, mapping: TableMapping, at: int, own: dict[str, Any]
+) -> Iterator[str]:
+    head = _alter_key(mapping, at)
+    if own["identity"]:
+        yield f"{head} DROP IDENTITY"
+    yield f"{head} SET DEFAULT nextval({quote_text(sequence)}::regclass)"
+    yield _raise_sequence(mapping, at, sequence)
+
+
+def own_ids(
+    mapping: TableMapping, kind: str, remembered: str | None, *, is_end: bool = False
+) -> tuple[str, ...]:
+    """Return the statements that give the new table its own ids back, above all that exist.
+
+    At the end of a move a column of integers that had none of its own gets an identity: without one, the INSERTs
+    of the app, which took ids from the legacy table's sequence, would fail from then on.
+    """
     if kind == "sqlite" or remembered is None:
         return ()
-    own = json.loads(remembered)
-    table, column = quote_table(mapping.new.name, "postgresql"), quote(mapping.new.key[0])
-    head = f"ALTER TABLE {table} ALTER COLUMN {column}"
-    statements = [f"{head} DROP DEFAULT"]
-    if own["identity"]:
-        always = "ALWAYS" if own["identity"] == "a" else "BY DEFAULT"
-        statements.append(f"{head} ADD GENERATED {always} AS IDENTITY")
-    elif own["default"]:
-        statements.append(f"{head} SET DEFAULT {own['default']}")
-    if found := _NEXTVAL.search(own["default"] or ""):
-        statements.append(_raise_sequence(mapping, found[1].replace("''", "'")))
-    elif own["identity"]:
-        named = f"pg_get_serial_sequence({quote_text(table)}, {quote_text(mapping.new.key[0])})"
-        statements.append(f"SELECT setval({named}, {_greatest(mapping)})")
+    statements: list[str] = []
+    for name, own in json.loads(remembered).items():
+        at = mapping.new.key.index(name)
+        is_bare = not (own["identity"] or own["default"])
+        if is_end and is_bare and _type_of(mapping, name) in ("smallint", "integer", "bigint"):
+            own["identity"] = "d"
+        statements += _give_back(mapping, at, own)
     return tuple(statements)
 
 
-def _greatest(mapping: TableMapping) -> str:
+def _give_back(mapping: TableMapping, at: int, own: dict[str, Any]) -> Iterator[str]:
+    head = _alter_key(mapping, at)
+    yield f"{head} DROP DEFAULT"
+    if own["identity"]:
+        always = "ALWAYS" if own["identity"] == "a" else "BY DEFAULT"
+        yield f"{head} ADD GENERATED {always} AS IDENTITY"
+    elif own["default"]:
+        yield f"{head} SET DEFAULT {own['default']}"
+    if found := _NEXTVAL.search(own["default"] or ""):
+        yield _raise_sequence(mapping, at, found[1].replace("''", "'"))
+    elif own["identity"]:
+        table = quote_table(mapping.new.name, "postgresql")
+        named = f"pg_get_serial_sequence({quote_text(table)}, {quote_text(mapping.new.key[at])})"
+        yield f"SELECT setval({named}, {_greatest(mapping, at)})"
+
+
+def _alter_key(mapping: TableMapping, at: int) -> str:
+    table, column = quote_table(mapping.new.name, "postgresql"), quote(mapping.new.key[at])
+    return f"ALTER TABLE {table} ALTER COLUMN {column}"
+
+
+def _type_of(mapping: TableMapping, name: str) -> str:
+    return next(column.type for column in mapping.new.columns if column.name == name)
+
+
+def _greatest(mapping: TableMapping, at: int) -> str:
     maxima = [
-        f"(SELECT max({quote(half.key[0])}) FROM {quote_table(half.name, 'postgresql')})"
+        f"(SELECT max({quote(half.key[at])}) FROM {quote_table(half.name, 'postgresql')})"
         for half in (mapping.old, mapping.new)
     ]
     return f"GREATEST({', '.join(maxima)}, 1)"
 
 
-def _raise_sequence(mapping: TableMapping, sequence: str) -> str:
+def _raise_sequence(mapping: TableMapping, at: int, sequence: str) -> str:
     """Return the statement that raises a sequence above all keys; it never lowers one."""
-    name, most = quote_text(sequence), _greatest(mapping)
+    name, most = quote_text(sequence), _greatest(mapping, at)
     return f"SELECT setval({name}, {most}) WHERE {most} > (SELECT last_value FROM {sequence})"
 
 

@@ -139,12 +139,21 @@ class _MappingDraft:
 
     def problems(self) -> Iterator[FieldProblem]:
         """Yield every problem that the shapes alone show."""
+        yield from self._problems_of_row_names()
         yield from self._problems_of_names("columns", self.table.columns, self.new, self.old)
         yield from self._problems_of_names("back", self.table.back, self.old, self.new)
         yield from self._problems_of_drops()
         yield from self._problems_of_key()
         yield from self._problems_of_old_columns()
         yield from self._problems_of_new_columns()
+
+    def _problems_of_row_names(self) -> Iterator[FieldProblem]:
+        """Refuse a table that has the name of a row in a trigger: each statement would compare that table with itself."""
+        for shape, field in ((self.old, "from"), (self.new, "")):
+            if shape.name.rpartition(".")[2].casefold() in _ROW_NAMES:
+                what = f"the table {shape.name} has the name by which triggers call a row, so it cannot move"
+                fix = "Rename the table, or move its rows by a migration of yours."
+                yield FieldProblem(field, FieldError("table-name", what, fix))
 
     def _problems_of_names(
         self, field: str, written: Mapping[str, str], to: TableShape, source: TableShape
@@ -224,6 +233,7 @@ class _MappingDraft:
 
 
 _CONSTANTS = frozenset({"null", "true", "false"})
+_ROW_NAMES = frozenset({"old", "new", "excluded"})
 
 
 def _map_column(column: Column, expression: str) -> MappedColumn:

@@ -156,7 +156,7 @@ def _to_complete(
     _require_filled(mapping, state)
     _require_verified(mapping, state, now_s)
     kind = connection.dialect.name
-    own = own_ids(mapping, kind, state.id_default)
+    own = own_ids(mapping, kind, state.id_default, is_end=True)
     statements = (*create_blocks(connection, mapping), *own)
     return _StepParts(statements, {"id_default": None})
 

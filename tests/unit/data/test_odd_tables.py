@@ -146,3 +146,76 @@ def test_text_of_an_expression_cannot_end_a_function(request, tmp_path):
     assert moved(shop, "rows_new", "INSERT INTO rows_old VALUES (1, 'a')").is_equal
     assert shop.rows("SELECT word FROM rows_new") == [("a$overgrow$ ; $$",)]
     shop.database.close()
+
+
+@pytest.mark.parametrize("old", ["old", "New", "excluded"])
+def test_a_table_named_as_a_row_of_a_trigger_is_refused(database_url, tmp_path, old):
+    shop = make_shop(database_url, tmp_path, PLAIN.replace("NEW", "rows_new").replace("OLD", old))
+    for table in (old, "rows_new"):
+        shop.write(f'CREATE TABLE "{table}" (id INTEGER PRIMARY KEY, price INTEGER)')
+    with shop.database.read() as connection:
+        found = check_table(connection, shop.declaration.tables["rows_new"]).problems
+
+    assert [("from", "table-name")] == [(one.field, one.error.code) for one in found]
+    shop.database.close()
+
+
+def test_columns_named_as_variables_of_a_trigger_move(database_url, tmp_path):
+    shop = make_shop(
+        database_url, tmp_path, PLAIN.replace("NEW", "rows_new").replace("OLD", "rows_old")
+    )
+    for table in ("rows_old", "rows_new"):
+        shop.write(
+            f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, found TEXT, old TEXT, new TEXT, is_met TEXT)"
+        )
+    shop.write("INSERT INTO rows_old VALUES (1, 'a', 'b', 'c', 'd'), (2, 'a', 'b', 'c', 'd')")
+    found = moved(
+        shop,
+        "rows_new",
+        "UPDATE rows_old SET found = 'e', old = 'f' WHERE id = 1",
+        "UPDATE rows_new SET new = 'g', is_met = 'h' WHERE id = 1",
+        "DELETE FROM rows_old WHERE id = 2",
+    )
+
+    assert found.is_equal
+    assert shop.rows("SELECT * FROM rows_old") == [(1, "e", "f", "g", "h")]
+    shop.database.close()
+
+
+@pytest.mark.parametrize("old", ["SERIAL", "INT GENERATED ALWAYS AS IDENTITY"])
+@pytest.mark.parametrize("new", ["INT", "BIGINT GENERATED ALWAYS AS IDENTITY"])
+def test_rows_with_ids_of_the_database_change_on_both_sides(request, tmp_path, old, new):
+    url = request.getfixturevalue("postgres").database()
+    shop = make_shop(url, tmp_path, PLAIN.replace("NEW", "rows_new").replace("OLD", "rows_old"))
+    for table, kind_of_id in (("rows_old", old), ("rows_new", new)):
+        shop.write(f"CREATE TABLE {table} (id {kind_of_id} PRIMARY KEY, price INT)")
+    shop.write("INSERT INTO rows_old (price) VALUES (1), (2)")
+    found = moved(
+        shop,
+        "rows_new",
+        "UPDATE rows_old SET price = 5 WHERE id = 1",
+        "UPDATE rows_new SET price = 6 WHERE id = 2",
+        "INSERT INTO rows_new (price) VALUES (7)",
+    )
+
+    assert found.is_equal
+    assert shop.rows("SELECT * FROM rows_old ORDER BY id") == [(1, 5), (2, 6), (3, 7)]
+    shop.database.close()
+
+
+def test_a_column_of_a_longer_key_has_its_ids_from_one_place(request, tmp_path):
+    url = request.getfixturevalue("postgres").database()
+    text = PLAIN.replace("NEW", "rows_new").replace("OLD", "rows_old").replace("[id]", "[shop, id]")
+    shop = make_shop(url, tmp_path, text)
+    for table in ("rows_old", "rows_new"):
+        shop.write(f"CREATE TABLE {table} (shop INT, id SERIAL, PRIMARY KEY (shop, id))")
+    shop.write("INSERT INTO rows_old (shop) VALUES (1), (1)")
+    found = moved(
+        shop,
+        "rows_new",
+        "INSERT INTO rows_new (shop) VALUES (1)",
+        "INSERT INTO rows_old (shop) VALUES (1)",
+    )
+
+    assert (True, 4, 4) == (found.is_equal, found.rows_old, found.rows_new)
+    shop.database.close()

@@ -154,6 +154,15 @@ def test_the_new_table_has_its_own_ids_after_complete(empty_shop):
     assert ids(empty_shop, "orders") == [1, 2, 3, 4]
 
 
+def test_a_table_without_ids_of_its_own_gets_some_at_complete(empty_shop):
+    empty_shop.create(new=NEW.replace("{serial}", "INTEGER PRIMARY KEY"))
+    add_old(empty_shop, 3)
+    advance(empty_shop, "complete")
+    add_new(empty_shop)
+
+    assert ids(empty_shop, "orders") == [1, 2, 3, 4]
+
+
 def test_an_edited_mapping_is_refused_in_the_middle(shop):
     step(shop, "dual_write")
     shop.table = declare(shop.url, DATA.replace("/ 100.0", "/ 100.00")).tables["orders"]
