@@ -139,7 +139,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.inventory": part(),
     "overgrow.notify": part("httpx"),
     "overgrow.telemetry": part("sentry_sdk", "urllib3", "opentelemetry"),
-    "overgrow.tracing": part("opentelemetry"),
+    "overgrow.tracing": part("opentelemetry", "requests"),
     "overgrow.traffic": part(),
     "overgrow.path": Unit("path", frozenset(), WORDS | TOOLS),
 }

@@ -109,12 +109,16 @@ class OpenTelemetry:
     """The wrappers that make spans, and the SDK that exports them."""
 
     def __init__(self, environ: Mapping[str, str], flask: Flask | None) -> None:
-        from opentelemetry.propagate import get_global_textmap  # noqa: PLC0415  an extra
+        try:
+            from opentelemetry.propagate import get_global_textmap  # noqa: PLC0415  an extra
+        except ValueError as error:
+            raise SettingError(f"OTEL_PROPAGATORS cannot be used: {error}") from error
 
         from overgrow.tracing.propagation import Propagation  # noqa: PLC0415  as above
         from overgrow.tracing.request_trace import Tracing  # noqa: PLC0415  as above
-        from overgrow.tracing.sdk import TelemetrySdk  # noqa: PLC0415  as above
+        from overgrow.tracing.sdk import TelemetrySdk, quiet_loggers  # noqa: PLC0415  as above
 
+        quiet_loggers()
         self._environ = environ
         rules = UrlRules(flask)
         self._tracing = Tracing(
@@ -158,26 +162,31 @@ class OpenTelemetry:
         return CopiedRequests()
 
     def start(self, receivers: Receivers, note_sampled: Callable[[Exchange], object]) -> None:
-        """Start the SDK. If that fails, log the reason once and go on without the SDK."""
+        """Start the SDK. If that fails, log the reason once and go on without traces, or without metrics."""
         from overgrow.tracing.attributes import SCHEMA_URL  # noqa: PLC0415  as above
-        from overgrow.tracing.sdk import ExportWatch, TelemetryError  # noqa: PLC0415  as above
+        from overgrow.tracing.sdk import ExportWatch  # noqa: PLC0415  as above
         from overgrow.tracing.server_duration import start_durations  # noqa: PLC0415  as above
 
         own, tracing = version("overgrow"), self._tracing
         watch = ExportWatch(receivers.status_of("otel"))
         try:
             tracing.tracer = self._sdk.start(watch).get_tracer("overgrow", own, SCHEMA_URL)
+            tracing.note_sampled = note_sampled
+            tracing.unsampled_from = self._sdk.unsampled_from
             durations = start_durations(self._sdk, watch, self._environ, tracing, own)
-        except (TelemetryError, ValueError) as error:
-            logger.error("telemetry-not-started why=%r", str(error))  # noqa: TRY400  the text says it all
+        except Exception as error:  # noqa: BLE001  no wrong variable may keep a worker from serving
+            logger.error("telemetry-not-started why=%r", _describe_error(error))  # noqa: TRY400  the text says it all
             return
-        tracing.note_sampled = note_sampled
-        tracing.unsampled_from = self._sdk.unsampled_from
         self.sinks = () if durations is None else (durations,)
 
     async def stop(self) -> None:
         """Send the waiting data, within a bounded time."""
         await asyncio.to_thread(self._sdk.stop)
+
+
+def _describe_error(error: Exception) -> str:
+    """Return why the SDK cannot start. Some parts of the SDK raise an error without a text."""
+    return str(error) or f"a variable OTEL_* cannot be used ({type(error).__name__})"
 
 
 class UrlRules:
@@ -200,7 +209,7 @@ def build_telemetry(
     """Return the telemetry that the settings ask for.
 
     Raises:
-        SettingError: the extra `otel` is not installed, or a propagator is not known.
+        SettingError: the extra `otel` is not installed, or a variable that it reads first is wrong.
 
     """
     if not settings.otel or environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
@@ -212,8 +221,10 @@ def build_telemetry(
             f"OVERGROW_OTEL is set, but the package {error.name} is missing. "
             "Install it with pip install 'overgrow[otel]', or remove the variable."
         ) from error
+    except SettingError:
+        raise
     except ValueError as error:
-        raise SettingError(f"OTEL_PROPAGATORS cannot be used: {error}") from error
+        raise SettingError(f"a variable of OpenTelemetry cannot be used: {error}") from error
 
 
 def traced_transport(

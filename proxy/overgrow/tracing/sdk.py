@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
@@ -21,7 +22,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+from opentelemetry.util.re import parse_env_headers
 
+from overgrow.tracing.collector_session import CollectorSession
 from overgrow.tracing.request_trace import NEXT_TRACE_ID
 
 _RATIO_SAMPLERS = ("parentbased_traceidratio", "traceidratio")
@@ -32,6 +35,16 @@ _NOISY = (
     "opentelemetry.sdk._shared_internal",
     "opentelemetry.sdk.metrics._internal.export",
 )
+# These log what a client sent in its headers of a context, once for each request, and the keys in OTEL_*_HEADERS.
+_TALKATIVE = (
+    "opentelemetry.baggage",
+    "opentelemetry.propagators",
+    "opentelemetry.trace.propagation",
+    "opentelemetry.trace.span",
+    "opentelemetry.util.re",
+)
+_NOT_TAKEN = "it did not take them"
+_PROTOCOLS = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 
 
 class TelemetryError(Exception):
@@ -56,12 +69,18 @@ class ExportWatch:
     def __init__(self, report: ReceiverReport) -> None:
         self._report = report
         self._failing: set[str] = set()
+        self._explained: dict[str, str] = {}  # signal: why its last attempt failed
 
-    def note(self, signal: str, *, is_sent: bool, why: str = "it did not take them") -> None:
+    def explain_failure(self, signal: str, why: str) -> None:
+        """Remember why an attempt failed. If the export fails too, this is its reason."""
+        self._explained[signal] = why
+
+    def note(self, signal: str, *, is_sent: bool, why: str = _NOT_TAKEN) -> None:
         """Note the outcome of one export."""
+        explained = self._explained.pop(signal, why)
         if not is_sent:
             self._failing.add(signal)
-            self._report.note_failure(f"{signal}: {why}")
+            self._report.note_failure(f"{signal}: {explained}")
             return
         self._failing.discard(signal)
         if not self._failing:
@@ -144,19 +163,20 @@ class TelemetrySdk:
             shutdown_on_exit=False,
         )
         for name in exporter_names(self._environ, "OTEL_TRACES_EXPORTER", "otlp"):
-            exporter = WatchedSpanExporter(self.load_exporter("traces", name), watch)
-            provider.add_span_processor(BatchSpanProcessor(exporter))
+            exporter = WatchedSpanExporter(self.load_exporter("traces", name, watch), watch)
+            provider.add_span_processor(_build_queue(exporter))
         self._provider = provider
         trace.set_tracer_provider(provider)
         return provider
 
-    def load_exporter(self, signal: str, name: str) -> Any:
+    def load_exporter(self, signal: str, name: str, watch: ExportWatch) -> Any:
         """Return the exporter with a name of the specification, such as `otlp`.
 
         Raises:
-            TelemetryError: it is not installed, or it refuses its settings.
+            TelemetryError: it is not installed, or its settings are wrong.
 
         """
+        _check_headers(signal, self._environ)
         known = _otlp_name(signal, self._environ) if name == "otlp" else name
         found = entry_points(group=f"opentelemetry_{signal}_exporter", name=known)
         if not found:
@@ -166,7 +186,10 @@ class TelemetrySdk:
                 "Install the package that has it, or write otlp or none."
             )
         try:
-            return next(iter(found)).load()()
+            build = next(iter(found)).load()
+            if known == _PROTOCOLS["http/protobuf"] and not _has_own_session(self._environ):
+                return build(session=CollectorSession(partial(watch.explain_failure, signal)))
+            return build()
         except Exception as error:
             raise TelemetryError(f"the exporter {known} cannot be made: {error}") from error
 
@@ -206,11 +229,43 @@ def exporter_names(environ: Mapping[str, str], variable: str, default: str) -> l
     return [name for name in names if name and name != "none"]
 
 
+def quiet_loggers() -> None:
+    """Keep what clients send, and keys, out of the log, whoever provides the SDK."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _build_queue(exporter: SpanExporter) -> BatchSpanProcessor:
+    try:
+        return BatchSpanProcessor(exporter)
+    except ValueError as error:  # its text names an argument of the SDK, and no variable
+        raise TelemetryError(f"a variable OTEL_BSP_* cannot be used: {error}") from error
+
+
 def _otlp_name(signal: str, environ: Mapping[str, str]) -> str:
     """Return the exporter of the protocol that the variables name; http/protobuf by default."""
-    protocol = (
-        environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
-        or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-        or "http/protobuf"
-    )
-    return "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
+    own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"
+    variable = own if environ.get(own) else "OTEL_EXPORTER_OTLP_PROTOCOL"
+    protocol = (environ.get(variable) or "http/protobuf").strip()
+    if protocol not in _PROTOCOLS:
+        raise TelemetryError(f"{variable} is {protocol!r}; it must be http/protobuf or grpc.")
+    return _PROTOCOLS[protocol]
+
+
+def _check_headers(signal: str, environ: Mapping[str, str]) -> None:
+    """Raise a TelemetryError if a part of OTEL_*_HEADERS is no `name=value`. The SDK would leave it out.
+
+    The error does not repeat the value, because it usually is a key.
+    """
+    for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
+        parts = [each for each in environ.get(variable, "").split(",") if each.strip()]
+        if not all(parse_env_headers(each, liberal=True) for each in parts):
+            raise TelemetryError(
+                f"{variable} is no list of name=value, such as api-key=KEY,tenant=shop. "
+                "Write a comma, a semicolon or a quote within a value as %2C, %3B or %22."
+            )
+
+
+def _has_own_session(environ: Mapping[str, str]) -> bool:
+    """Return whether a variable names a provider of credentials, which brings a session of its own."""
+    return any(name.endswith("_CREDENTIAL_PROVIDER") and environ[name] for name in environ)

@@ -90,7 +90,7 @@ def start_durations(
         return None
     readers = [
         PeriodicExportingMetricReader(
-            WatchedMetricExporter(sdk.load_exporter("metrics", name), watch)
+            WatchedMetricExporter(sdk.load_exporter("metrics", name, watch), watch)
         )
         for name in names
     ]

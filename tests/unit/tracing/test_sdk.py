@@ -92,7 +92,7 @@ def test_an_exporter_that_is_not_installed_is_told_by_name(environ, missing):
     name = "otlp" if environ else missing
 
     with pytest.raises(TelemetryError, match=f"has the exporter {missing}. Install"):
-        TelemetrySdk(environ).load_exporter("traces", name)
+        TelemetrySdk(environ).load_exporter("traces", name, ExportWatch(Report()))
 
 
 RATIOS = [
