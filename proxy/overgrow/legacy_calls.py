@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
@@ -31,7 +32,10 @@ _OF_THE_REQUEST = frozenset(
         *(b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-user"),
     }
 )
-_NOT_TO_CHOOSE = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 5.6.2: a token, in lower case
+_NOT_TO_CHOOSE = frozenset(
+    {b"host", b"via", b"content-length", b"transfer-encoding", b"connection"}
+)
 
 
 class LegacyPage(NamedTuple):
@@ -181,7 +185,9 @@ def _header_pair(name: str, value: str) -> tuple[bytes, bytes]:
     low, text = name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace")
     if low in _NOT_TO_CHOOSE or is_own_header(low):
         raise ValueError(f"The header {name!r} is set by the front door. Leave it out.")
-    if not low or any(each in low + text for each in b"\r\n\0"):
+    if not _NAME.fullmatch(low):
+        raise ValueError(f"{name!r} is not the name of a header. Write it as in Accept-Language.")
+    if any(each in text for each in b"\r\n\0"):
         raise ValueError(f"The header {name!r} contains a line end. Remove it.")
     return low, text
 

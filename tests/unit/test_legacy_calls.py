@@ -176,10 +176,14 @@ def test_only_a_path_of_legacy_can_be_called(loop, target):
         ("X-A", "1\r\nX-B: 2"),
         ("X\nA", "1"),
         ("", "1"),
+        ("Host: elsewhere\r\nX", "1"),
+        ("Transfer-Encoding: chunked, x", "1"),
+        ("X Y", "1"),
+        ("Via", "1.1 x"),
     ],
 )
 def test_a_header_that_would_change_the_request_is_refused(loop, name, value):
-    with pytest.raises(ValueError, match="The header"):
+    with pytest.raises(ValueError, match="header"):
         calls_of(Legacy(), loop).get("/", headers={name: value})
 
 

@@ -27,7 +27,7 @@ from overgrow.identity.reader import (
     values_of,
 )
 from overgrow.identity.renewal import CookieRenewals
-from overgrow.routing.facts import Head, Headers, cookie_values
+from overgrow.routing.facts import Head, Headers
 from overgrow.routing.identity import Identity, IdentitySource, Refusal, Subject, Unavailable
 
 LOG = logging.getLogger("overgrow.identity")
@@ -282,10 +282,12 @@ class Resolver:
         if reader.source.cookie is None:
             return None
         name = reader.source.cookie.encode()
-        value = new or next(cookie_values(head.headers, name), b"")
-        if not value:
-            return None
-        return self._renewals.line_for(name, value, self._clock(), is_new=new is not None)
+        values = values_of(head, reader.source)
+        if reader.source.reader == "flask" and new is None:
+            return None  # it is not permanent, so Flask does not renew it either
+        if len(set(values)) != 1:
+            return None  # legacy alone knows which of them it would renew
+        return self._renewals.line_for(name, values[0], self._clock(), new=new)
 
     def note_cookie(self, head: Head, line: bytes) -> None:
         """Forget what a store said about the session of a request whose response sets the session's cookie."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -337,6 +338,60 @@ def test_a_cookie_that_keeps_its_own_expiry_gets_its_new_value():
         return await world.resolver.touch(request())
 
     assert asyncio.run(run()) == [(b"set-cookie", b"sid=2; Path=/")]
+
+
+@pytest.mark.parametrize(
+    ("other", "renewed"),
+    [
+        pytest.param(b"sid=2; Path=/", 0, id="it ends with the browser"),
+        pytest.param(b"sid=2; Path=/; Max-Age=600", 1, id="it lasts longer"),
+        pytest.param(b"sid=2; Path=/shop; Max-Age=60", 1, id="it has another path"),
+    ],
+)
+def test_a_cookie_is_not_renewed_like_one_that_differs(other, renewed):
+    async def run():
+        world = resolver_of(StoreReader())
+        world.resolver.note_cookie(request(b"lang=en"), other)
+        world.resolver.note_cookie(request(b"sid=3"), b"sid=3; Path=/; Max-Age=60")
+        return [await world.resolver.touch(request(b"sid=%d" % each)) for each in (1, 2, 3)]
+
+    unknown, second, third = asyncio.run(run())
+    assert (len(unknown), len(second), len(third)) == (0, renewed, 1)
+    assert all(set(other.split(b"; ")) <= set(line.split(b"; ")) for _, line in second)
+
+
+def test_a_flask_session_that_is_not_permanent_is_not_renewed():
+    async def run():
+        reader = StoreReader()
+        reader.source = replace(reader.source, reader="flask")
+        world = resolver_of(reader)
+        world.resolver.note_cookie(request(b"sid=2"), b"sid=2; Max-Age=60")
+        return await world.resolver.touch(request())
+
+    assert asyncio.run(run()) == []
+
+
+def test_cookies_that_differ_are_not_renewed():
+    async def run():
+        world = resolver_of(StoreReader())
+        world.resolver.note_cookie(request(), b"sid=1; Max-Age=60")
+        return await world.resolver.touch(request(b"sid=1; sid=2"))
+
+    assert asyncio.run(run()) == []
+
+
+def test_a_new_value_is_renewed_as_the_one_before():
+    async def run():
+        reader = StoreReader()
+        world = resolver_of(reader)
+        world.resolver.note_cookie(request(b"sid=2"), b"sid=2; Max-Age=60")
+        world.resolver.note_cookie(request(b"sid=1"), b"sid=1; Path=/")
+        reader.renewed = b"1b"
+        await world.resolver.touch(request(b"sid=1"))
+        reader.renewed = b"1c"
+        return await world.resolver.touch(request(b"sid=1b"))
+
+    assert asyncio.run(run()) == [(b"set-cookie", b"sid=1c; Path=/")]
 
 
 @pytest.mark.parametrize(
