@@ -27,6 +27,10 @@ from overgrow.routing.identity import Identity, IdentitySource, Refusal
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_ID_LENGTH = 1024
 _NOBODY = frozenset({401, 403})
+# After any other failure, legacy was reached: a request that makes it close a connection must not hold back others.
+_LEGACY_IS_AWAY = frozenset(
+    {"legacy-connect", "legacy-timeout", "legacy-busy", "legacy-open", "local-busy"}
+)
 _CREDENTIALS = frozenset({b"cookie", b"authorization"})
 _JSON = ("application/json", "+json")
 
@@ -135,7 +139,8 @@ def outcome_of_answer(answer: UserAnswer, source: IdentitySource) -> Outcome:
     """
     path, status = source.ask, answer.status
     if status == 0:
-        raise StoreAway(f"GET {path} on legacy failed: {answer.why}")
+        kind = StoreAway if answer.why in _LEGACY_IS_AWAY else LookupFailed
+        raise kind(f"GET {path} on legacy failed: {answer.why}")
     if status in _NOBODY or 300 <= status < 400:
         return Refusal("anonymous")
     if status != 200:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overgrow.identity.ask import AskReader, UserAnswer, outcome_of_answer
-from overgrow.identity.reader import Lookup, Materials, StoreAway
+from overgrow.identity.reader import Lookup, LookupFailed, Materials, StoreAway
 from overgrow.routing.facts import head_of
 from overgrow.routing.identity import Identity, IdentitySource, Refusal
 
@@ -74,6 +74,24 @@ def test_a_refusal_or_a_redirect_is_nobody(said):
 def test_any_other_answer_says_nothing_about_the_user(said):
     with pytest.raises(StoreAway, match="GET /whoami on legacy"):
         outcome_of_answer(said, SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_alone"),
+    [
+        (UserAnswer(0, why="legacy-connect"), False),
+        (UserAnswer(0, why="legacy-timeout"), False),
+        (UserAnswer(0, why="legacy-closed"), True),
+        (UserAnswer(0, why="legacy-protocol"), True),
+        (answer(b"", 500), True),
+        (answer(b"[]"), True),
+    ],
+)
+def test_only_a_legacy_that_is_not_reached_is_away_for_all(said, is_alone):
+    with pytest.raises(StoreAway) as caught:
+        outcome_of_answer(said, SOURCE)
+
+    assert isinstance(caught.value, LookupFailed) is is_alone
 
 
 @given(st.binary(max_size=200), st.sampled_from([200, 204, 302, 401, 500]))
