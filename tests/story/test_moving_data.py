@@ -265,5 +265,15 @@ def test_a_difference_ends_verify_with_its_key_and_column(move):
     assert "key 7, total: " in move.refuses("data", "verify", "orders")
 
 
+def test_a_trigger_that_is_gone_is_reported(move):
+    move.stage("dual_write")
+    if move.kind == "sqlite":
+        move.write('DROP TRIGGER "overgrow_orders_to_new_delete"')
+    else:
+        move.write("ALTER TABLE order_rows DISABLE TRIGGER USER")
+
+    assert "is gone or disabled" in move.refuses("data", "check")
+
+
 def test_commands_on_a_table_that_does_not_move_name_those_that_do(move):
     assert "Did you mean orders?" in move.refuses("data", "verify", "order")

@@ -18,6 +18,7 @@ CODES: dict[str, str] = {
     "stage-syntax": "A stage is none, dual_write, shadow, live, ramp_down or complete.",
     "table-absent": "A table is not in the database.",
     "table-name": "A table's or column's name is empty, or cannot be a name in SQL.",
+    "triggers-absent": "A trigger that the stage needs is gone or disabled, so writes do not cross.",
     "type-incomparable": "The database cannot compare two values of a column's type.",
     "unknown-table-route": "A table names a route that the route table does not have.",
 }

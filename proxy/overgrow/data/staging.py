@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from overgrow.data.ledger import NO_FILL, MoveState, create_ledger, write_state
 from overgrow.data.mapping import TableMapping
 from overgrow.data.sql import key_of_row, quote_list
 from overgrow.data.stages import FIRST, LAST, STAGE_NAMES, steps_between
-from overgrow.data.sync import create_blocks, create_sync, drop_sync
+from overgrow.data.sync import create_blocks, create_sync, drop_sync, missing_triggers
 from overgrow.text import ago, count_text
 
 FRESH_S = 24 * 3600.0  # how old a verify may be when a stage relies on it
@@ -51,6 +51,8 @@ def plan_step(
     steps = _FORWARD if steps_between(state.stage, to) > 0 else _BACK
     if to not in (FIRST, LAST) and state.stage != FIRST:
         _refuse_other_mapping(mapping, state)
+    if steps is _FORWARD:
+        _require_triggers(connection, mapping, state)
     made = steps[to](connection, mapping, state, now_s)
     undo = None if to == LAST else f"overgrow data stage {table} {state.stage}"
     ledger = {"stage": to, "stage_at": now_s, **made.ledger}
@@ -96,6 +98,25 @@ def _refuse_other_mapping(mapping: TableMapping, state: MoveState) -> None:
         what = f"the mapping of {table} was edited at {state.stage}; its triggers carry out the former one"
         fix = f"Undo the edit, or go back to {FIRST}, one stage at a time."
         raise DataError("mapping-changed", what, fix)
+
+
+def _require_triggers(connection: Connection, mapping: TableMapping, state: MoveState) -> None:
+    """Refuse a step forward if a trigger is gone: writes since then have not crossed."""
+    if missing := missing_triggers(connection, mapping, state.stage):
+        what, fix = without_triggers(state, missing)
+        raise DataError("triggers-absent", what, fix)
+
+
+def without_triggers(state: MoveState, missing: Sequence[str]) -> tuple[str, str]:
+    """Return what it means that triggers are missing, and the fix."""
+    what = (
+        f"{state.table_name} is at {state.stage}, and its trigger {missing[0]} is gone or disabled: "
+        "writes since then may not have crossed"
+    )
+    if state.stage == LAST:
+        return what, f"Look for rows that only the legacy table of {state.table_name} has."
+    fix = f"Look at the rows that differ (overgrow data verify {state.table_name}), and go back to {FIRST}"
+    return what, f"{fix}, one stage at a time: the way forward makes the triggers again."
 
 
 # --- forward ------------------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from overgrow.data.canonical import SQLITE_FUNCTION, canonical_sql, canonical_text
 from overgrow.data.crossing import Crossing, to_new
-from overgrow.data.database import Connection, Database, execute
+from overgrow.data.database import Connection, Database, DataError, execute
 from overgrow.data.keys import Key, KeyRange, ascending
-from overgrow.data.ledger import create_ledger, write_state
+from overgrow.data.ledger import MoveState, create_ledger, read_state, write_state
 from overgrow.data.mapping import MappedColumn, TableMapping
 from overgrow.data.sql import quote, quote_list
+from overgrow.data.stages import LAST
 
 RANGE_ROWS = 5_000
 MOST_SHOWN = 20
@@ -62,6 +63,7 @@ def verify(
     report: Callable[[int], None] = lambda _: None,
 ) -> VerifyResult:
     """Compare both tables and write the outcome into the ledger."""
+    before = _state_of(database, mapping.new.name)
     comparison = _ChecksumPass(database, to_new(mapping, database.kind), range_rows)
     found = comparison.compare(report)
     with database.write() as connection:
@@ -74,7 +76,26 @@ def verify(
             verify_rows=found.rows_new,
             verify_different=found.different,
         )
+        _refuse_other_move(before, read_state(connection, mapping.new.name))
     return found
+
+
+def _state_of(database: Database, table: str) -> MoveState:
+    with database.read() as connection:
+        return read_state(connection, table)
+
+
+def _refuse_other_move(before: MoveState, after: MoveState) -> None:
+    """Refuse an outcome of two moves: the first ranges were compared before the backfill or the triggers changed.
+
+    At `complete` the tables part, and the verify before that step must stay the last one.
+    """
+    same = before.mapping == after.mapping and before.fill_started == after.fill_started
+    if not same or (after.stage == LAST != before.stage):
+        table = after.table_name
+        what = f"{table} went from {before.stage} to {after.stage} while its tables were compared, so the outcome counts for neither"
+        fix = "" if after.stage == LAST else f"Run overgrow data verify {table} again."
+        raise DataError("stage-refused", what, fix)
 
 
 class _ChecksumPass:

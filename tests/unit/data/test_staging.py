@@ -7,9 +7,10 @@ import pytest
 from overgrow.data.backfill import Backfill, FillPace
 from overgrow.data.database import DataError
 from overgrow.data.ledger import read_state
+from overgrow.data.stages import STAGE_NAMES
 from overgrow.data.staging import carry_out, plan_step
 from overgrow.data.verify import verify
-from tests.unit.data.shops import DATA, NEW, declare
+from tests.unit.data.shops import DATA, NEW, OLD, TYPES, declare
 
 NOW_S = 1_000.0
 
@@ -163,6 +164,42 @@ def test_a_table_without_ids_of_its_own_gets_some_at_complete(empty_shop):
     assert ids(empty_shop, "orders") == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("stage", ["dual_write", "shadow", "live", "ramp_down"])
+def test_a_step_forward_needs_every_trigger(shop, stage):
+    add_old(shop, 3)
+    advance(shop, stage)
+    check(shop)
+    take_away_triggers(shop)
+
+    following = STAGE_NAMES[STAGE_NAMES.index(stage) + 1]
+    assert "is gone or disabled" in refused(shop, following)
+
+
+def take_away_triggers(shop):
+    """Make the legacy table anew in SQLite, as many tools change a table; disable its triggers in PostgreSQL."""
+    if shop.kind == "postgresql":
+        shop.write("ALTER TABLE order_rows DISABLE TRIGGER USER")
+        return
+    shop.write(
+        OLD.format(**TYPES["sqlite"]).replace("order_rows", "made_anew"),
+        "PRAGMA legacy_alter_table = ON",  # without it SQLite refuses, because of the other triggers
+        "INSERT INTO made_anew SELECT * FROM order_rows",
+        "DROP TABLE order_rows",
+        "ALTER TABLE made_anew RENAME TO order_rows",
+    )
+
+
+def test_a_step_back_makes_lost_triggers_again(shop):
+    add_old(shop, 3)
+    advance(shop, "dual_write")
+    take_away_triggers(shop)
+    step(shop, "none")
+    step(shop, "dual_write")
+    add_old(shop)
+
+    assert 4 in ids(shop, "orders")
+
+
 def test_an_edited_mapping_is_refused_in_the_middle(shop):
     step(shop, "dual_write")
     shop.table = declare(shop.url, DATA.replace("/ 100.0", "/ 100.00")).tables["orders"]
@@ -188,3 +225,26 @@ def test_a_dry_plan_changes_nothing(shop):
 
     assert any("CREATE TRIGGER" in one for one in plan.statements)
     assert ids(shop, "orders") == []
+
+
+@pytest.mark.parametrize("change", ["complete", "none again"])
+def test_a_verify_across_two_moves_counts_for_neither(shop, change):
+    add_old(shop, 3)
+    advance(shop, "ramp_down" if change == "complete" else "dual_write")
+    if change == "complete":
+        check(shop)
+
+    def change_meanwhile(rows):
+        if rows != 2:
+            return
+        step(shop, "complete" if change == "complete" else "none")
+        if change != "complete":
+            step(shop, "dual_write")
+            fill(shop)
+        add_new(shop)
+
+    with pytest.raises(DataError, match="while its tables were compared"):
+        verify(shop.database, shop.mapping(), range_rows=2, report=change_meanwhile)
+    with shop.database.read() as connection:
+        found = read_state(connection, "orders").verify_different
+    assert found == (0 if change == "complete" else None)

@@ -14,11 +14,14 @@ from overgrow.cli.data.opened import opened_database
 from overgrow.cli.failures import AlreadyPrinted, InvalidTable
 from overgrow.cli.output import echo_safe
 from overgrow.data.checking import as_problems, check_table
+from overgrow.data.database import Connection
 from overgrow.data.declaration import DataDeclaration, sorted_problems
 from overgrow.data.ledger import MoveState, read_state
 from overgrow.data.mapping import ResolvedMapping
 from overgrow.data.route_rules import stage_problems
 from overgrow.data.stages import stage_named
+from overgrow.data.staging import without_triggers
+from overgrow.data.sync import missing_triggers
 from overgrow.text import count_text
 from overgrow.yaml_file.problem import Problem
 
@@ -74,7 +77,8 @@ def _problems_of_database(call: Invocation, declaration: DataDeclaration) -> lis
                 continue  # contracted: the legacy table may be gone
             found += as_problems(declaration.file, table, checked.problems)
             place = table.place_of("stage")
-            if why := _difference(table.stage, state, checked):
+            why = _difference(table.stage, state, checked)
+            if why := why or _missing_triggers(connection, state, checked):
                 found.append(Problem(why[0], declaration.file, *place, None, why[1], why[2]))
     return list(sorted_problems(found))
 
@@ -93,6 +97,16 @@ def _difference(
         fix = f"Undo the edit, or go back first: overgrow data stage {name} none."
         return "mapping-changed", what, fix
     return None
+
+
+def _missing_triggers(
+    connection: Connection, state: MoveState, checked: ResolvedMapping
+) -> tuple[str, str, str] | None:
+    """If a trigger that the stage needs is gone, return (code, what, fix)."""
+    if checked.mapping is None:
+        return None
+    missing = missing_triggers(connection, checked.mapping, state.stage)
+    return ("triggers-absent", *without_triggers(state, missing)) if missing else None
 
 
 def _report(

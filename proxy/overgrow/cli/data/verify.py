@@ -60,7 +60,9 @@ def _print_result(call: Invocation, move: TableDeclaration, found: VerifyResult)
     if found.is_equal:
         return
     what = f"{move.name}: {count_text(found.different, 'row')} not equal ({counted})."
-    fix = f"overgrow data backfill {move.name} --restart copies all rows again."
+    fix = f"At dual_write and shadow, overgrow data backfill {move.name} --restart copies all rows again."
+    if any(one.what == f"missing in {move.source}" for one in found.differences):
+        fix += f" Rows that only {move.name} has stay: delete those that legacy has deleted."
     raise AlreadyPrinted("data-differs", what, fix)
 
 

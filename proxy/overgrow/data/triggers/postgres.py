@@ -27,12 +27,23 @@ def create_sync(mapping: TableMapping, leader: str, search_path: Sequence[str]) 
 
 def drop_sync(mapping: TableMapping) -> Iterator[str]:
     """Yield the statements that drop all triggers and functions of a table's move."""
-    old, new = (quote_table(half.name, "postgresql") for half in (mapping.old, mapping.new))
-    roles = [(way, table) for way, table in (("to_new", old), ("to_old", new), ("block", old))]
-    roles += [(f"{way}_truncate", table) for way, table in roles]
-    names = [(quote(object_name(mapping.new.name, role)), table) for role, table in roles]
+    found = [*sync_triggers(mapping), *block_triggers(mapping)]
+    names = [(quote(name), quote_table(table, "postgresql")) for name, table in found]
     yield from (f"DROP TRIGGER IF EXISTS {name} ON {table}" for name, table in names)
     yield from (f"DROP FUNCTION IF EXISTS {name}()" for name, _ in names)
+
+
+def sync_triggers(mapping: TableMapping) -> Iterator[tuple[str, str]]:
+    """Yield name and table of each trigger that joins the tables."""
+    for way, table in (("to_new", mapping.old.name), ("to_old", mapping.new.name)):
+        yield object_name(mapping.new.name, way), table
+        yield object_name(mapping.new.name, f"{way}_truncate"), table
+
+
+def block_triggers(mapping: TableMapping) -> Iterator[tuple[str, str]]:
+    """Yield name and table of each trigger that refuses writes to the legacy table."""
+    for role in ("block", "block_truncate"):
+        yield object_name(mapping.new.name, role), mapping.old.name
 
 
 def create_blocks(mapping: TableMapping) -> Iterator[str]:

@@ -30,8 +30,18 @@ def create_sync(mapping: TableMapping, leader: str) -> Iterator[str]:
 
 def drop_sync(mapping: TableMapping) -> Iterator[str]:
     """Yield the statements that drop these triggers."""
-    for role in (*ROLES, *BLOCKS):
-        yield f"DROP TRIGGER IF EXISTS {quote(object_name(mapping.new.name, role))}"
+    for name in (*sync_triggers(mapping), *block_triggers(mapping)):
+        yield f"DROP TRIGGER IF EXISTS {quote(name)}"
+
+
+def sync_triggers(mapping: TableMapping) -> Iterator[str]:
+    """Yield the name of each trigger that joins the tables."""
+    yield from (object_name(mapping.new.name, role) for role in ROLES)
+
+
+def block_triggers(mapping: TableMapping) -> Iterator[str]:
+    """Yield the name of each trigger that refuses writes to the legacy table."""
+    yield from (object_name(mapping.new.name, role) for role in BLOCKS)
 
 
 def create_blocks(mapping: TableMapping) -> Iterator[str]:
