@@ -19,7 +19,7 @@ HIDDEN = "[Filtered]"
 
 _AS_IT_IS = frozenset(
     {
-        *("dist", "environment", "event_id", "level", "logger", "platform", "release", "sdk"),
+        *("dist", "environment", "event_id", "level", "platform", "release", "sdk"),
         *("server_name", "start_timestamp", "timestamp", "type"),
     }
 )
@@ -70,6 +70,7 @@ class EventRedactor:
             "extra": self._deep,
             "fingerprint": self._deep,
             "logentry": self._log_entry,
+            "logger": self._message,
             "message": self._message,
             "spans": lambda each: list(map(self._span, each)),
             "tags": self._deep,
@@ -87,7 +88,7 @@ class EventRedactor:
         return text
 
     def _message(self, text: str) -> str:
-        """Return a text that an app composed for one occasion."""
+        """Return a text that an app composed, perhaps of values of the request."""
         return self.text(text) if self._shows_messages else HIDDEN
 
     def _deep(self, value: Any) -> Any:
@@ -114,12 +115,14 @@ class EventRedactor:
             sent["mechanism"] = _pick(exception["mechanism"], _MECHANISM)
         return sent | _stack(exception)
 
-    @staticmethod
-    def _thread(thread: Mapping[str, Any]) -> dict[str, Any]:
-        return _pick(thread, {"crashed", "current", "id", "name"}) | _stack(thread)
+    def _thread(self, thread: Mapping[str, Any]) -> dict[str, Any]:
+        sent = _pick(thread, {"crashed", "current", "id"}) | _stack(thread)
+        return sent | {"name": self._message(thread["name"])} if thread.get("name") else sent
 
     def _breadcrumb(self, crumb: Mapping[str, Any]) -> dict[str, Any]:
         sent = _pick(crumb, _BREADCRUMB)
+        if sent.get("category"):
+            sent["category"] = self._message(sent["category"])
         if crumb.get("message"):
             text = str(crumb["message"])
             is_sql = crumb.get("category") == "query"
@@ -137,7 +140,9 @@ class EventRedactor:
         sent["description"] = self._span_description(
             str(span.get("op") or ""), span.get("description") or ""
         )
-        sent["data"] = _pick(span.get("data") or {}, _SPAN_DATA)
+        sent["data"] = data = _pick(span.get("data") or {}, _SPAN_DATA)
+        if data.get("thread.name"):
+            data["thread.name"] = self._message(data["thread.name"])
         if span.get("tags"):
             sent["tags"] = self._deep(span["tags"])
         return sent

@@ -142,3 +142,22 @@ def test_a_trace_keeps_its_ids_alone():
 
 def test_the_front_doors_own_secrets_are_hidden_without_a_request():
     assert message_of(redacted(error("bad abc-token"), secrets=["abc-token"])) == f"bad {HIDDEN}"
+
+
+NAMED = [
+    pytest.param({"logger": "shop.s3cret"}, id="a logger"),
+    pytest.param({"breadcrumbs": {"values": [{"category": "shop.s3cret"}]}}, id="a breadcrumb"),
+    pytest.param({"threads": {"values": [{"id": 1, "name": "of s3cret"}]}}, id="a thread"),
+    pytest.param({"spans": [{"data": {"thread.name": "of s3cret"}}]}, id="the thread of a span"),
+]
+
+
+@pytest.mark.parametrize("event", NAMED)
+def test_a_value_in_the_name_of_a_logger_or_thread_is_hidden(event):
+    assert "s3cret" not in str(redacted(event, "s3cret"))
+
+
+def test_names_of_loggers_and_threads_stay():
+    event = {"logger": "shop.cart", "threads": {"values": [{"id": 1, "name": "mail"}]}}
+
+    assert event == redacted(event, "s3cret")
