@@ -291,6 +291,9 @@ def _read_jwt(reading: FileReading, node: Node, label: str) -> JwtRules:
 
 def _parse_jwks_url(text: str, label: str) -> str:
     if text.startswith(("https://", "http://")) and not any(each.isspace() for each in text):
+        if "@" in text.split("/")[2]:  # a table is shown to many
+            what = f"{label} contains a user or a password, and these are shown with the table"
+            raise FieldError("jwks-url", what, "Write https://HOST/PATH: these keys are public.")
         return text
     raise FieldError("jwks-url", f"{label} is not an http or https URL", "Write https://HOST/PATH.")
 

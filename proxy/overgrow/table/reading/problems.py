@@ -38,7 +38,7 @@ CODES: dict[str, str] = {
     "invisible-character": "An invisible character is used where YAML requires a blank; in a path it is a note.",
     "irreversible": "reversible: false needs target migrated or gone, and no canary, shadow or fallback.",
     "irreversible-weakened": "Requests that the running table keeps from legacy for good could reach it.",
-    "jwks-url": "identity.jwt.jwks is not an http or https URL.",
+    "jwks-url": "identity.jwt.jwks is not an http or https URL, or contains a user or a password.",
     "legacy-url": "legacy.url is http://HOST, https://HOST or unix:/PATH, with nothing after it.",
     "list-expected": "The value must be a list.",
     "mapping-expected": "The value must be a mapping of names to values.",
