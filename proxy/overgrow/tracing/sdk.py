@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import entry_points
@@ -206,8 +207,9 @@ class TelemetrySdk:
         ]
         for thread in threads:
             thread.start()
+        deadline = time.monotonic() + FLUSH_S  # of all together
         for thread in threads:
-            thread.join(FLUSH_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def build_resource(environ: Mapping[str, str]) -> Resource:

@@ -169,3 +169,32 @@ def test_the_end_waits_for_no_collector(monkeypatch):
 
     assert asked.is_set()
     held.set()
+
+
+def test_all_signals_together_have_one_time_to_send_what_waits(monkeypatch):
+    waits = []
+
+    class Waiting(threading.Thread):
+        def join(self, timeout=None):
+            waits.append(timeout)
+            super().join()  # the providers end at once; only what was asked for counts
+
+    class Provider:
+        def shutdown(self):
+            pass
+
+    class Clock:
+        times = iter((100.0, 101.0, 107.0))  # the first signal used it all up
+
+        @classmethod
+        def monotonic(cls):
+            return next(cls.times)
+
+    monkeypatch.setattr(sdk_module, "time", Clock)
+    monkeypatch.setattr(sdk_module.threading, "Thread", Waiting)
+    sdk = TelemetrySdk({})
+    sdk.add_provider(Provider())
+    sdk.add_provider(Provider())
+    sdk.stop()
+
+    assert [4.0, 0.0] == waits
