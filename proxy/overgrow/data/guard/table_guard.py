@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 
 from alembic.util import CommandError
 from sqlalchemy import bindparam, event, text
+from sqlalchemy.schema import DropSchema
 from sqlalchemy.sql import visitors
 
 LOG = logging.getLogger("alembic.table_guard")
@@ -296,6 +298,7 @@ def guarded_connection(migration_context: Any, owners: Owners) -> Iterator[None]
     driver = getattr(connection.connection, "driver_connection", None)
     warn_of_rights(connection, owners)
     event.listen(connection, "before_execute", listeners.before_execute)
+    event.listen(connection.engine, "before_execute", listeners.before_execute)
     event.listen(connection.engine, "handle_error", listeners.handle_error)
     if isinstance(driver, sqlite3.Connection):
         driver.set_authorizer(listeners.authorize)
@@ -305,11 +308,16 @@ def guarded_connection(migration_context: Any, owners: Owners) -> Iterator[None]
         if isinstance(driver, sqlite3.Connection):
             driver.set_authorizer(lambda *_: sqlite3.SQLITE_OK)
         event.remove(connection.engine, "handle_error", listeners.handle_error)
+        event.remove(connection.engine, "before_execute", listeners.before_execute)
         event.remove(connection, "before_execute", listeners.before_execute)
 
 
 def check(construct: Any, owners: Owners) -> None:
     """Raise TableNotOurs if a statement changes a table of another owner."""
+    if isinstance(construct, DropSchema) and construct.cascade:
+        refuse(
+            f"the schema {construct.element} may have tables that are not ours: drop ours one by one"
+        )
     for change, schema, name in tables_of(construct):
         if name == "no_table":  # what Alembic writes when op.drop_index names no table
             refuse("the operation does not say which table it changes: give it table_name")
@@ -337,11 +345,13 @@ class Listeners:
 
     def __init__(self, owners: Owners) -> None:
         self._owners = owners
+        self._thread = threading.get_ident()
         self._denied: str | None = None
 
     def before_execute(self, _connection: Any, construct: Any, *_: Any) -> None:
-        """Refuse a statement that changes a table of another owner."""
-        check(construct, self._owners)
+        """Refuse a statement that changes a table of another owner, also on another connection of the migration."""
+        if threading.get_ident() == self._thread:  # the app may use the engine in other threads
+            check(construct, self._owners)
 
     def authorize(self, action: int, *args: str | None) -> int:
         """Answer SQLite: may this statement change this table? What a trigger changes is the trigger's business."""

@@ -87,6 +87,16 @@ def test_upgrade_refuses_what_only_a_server_can_do(team, operation):
         team.upgrade()
 
 
+@pytest.mark.parametrize("team", ["postgresql"], indirect=True)
+def test_upgrade_refuses_to_drop_a_schema_with_all_in_it(team):
+    team.write('op.execute(sa.schema.DropSchema("public", cascade=True))')
+
+    with pytest.raises(CommandError, match="the schema public may have tables that are not ours"):
+        team.upgrade()
+
+    assert "users" in team.tables()
+
+
 @pytest.mark.parametrize("operation", BATCH.values(), ids=BATCH)
 def test_upgrade_refuses_batches_on_a_table_of_legacy(team, operation):
     before = team.tables()
@@ -163,6 +173,7 @@ def test_upgrade_says_whose_table_it_is(team, operation, why):
         "op.get_bind().execute(users.delete())",
         'op.get_bind().execute(sa.delete(users.alias("u")))',
         'with op.get_context().autocommit_block():\n    op.drop_table("users")',
+        "with op.get_bind().engine.begin() as other:\n    other.execute(users.delete())",
     ],
 )
 def test_what_goes_past_op_to_the_connection_is_refused_too(team, call):
