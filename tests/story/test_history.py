@@ -128,7 +128,7 @@ def totals(front):
 
 
 def test_a_removed_state_folder_begins_the_history_anew_and_exactly(served, tmp_path):
-    with served(2) as front:
+    with served(1) as front:
         load(front, 2_000)
         eventually(lambda: stored(tmp_path) == expected(1_000, 1_000))
         (tmp_path / ".overgrow").rename(tmp_path / "removed")

@@ -159,8 +159,9 @@ class Walk:
 
 
 def steady_status(text: str) -> str:
-    """What `status` prints, without figures and without the rates: which sides have some depends on the second."""
+    """What `status` prints, without what depends on the second: figures, rates, connections."""
     text = re.sub(r"^SIDE .*?\n\n", "RATES\n\n", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^\S+ connections? of at most .*$", "CONNECTIONS", text, flags=re.MULTILINE)
     return re.sub(r"[\d.]+( m?s\b)?", "N", text)
 
 

@@ -83,7 +83,8 @@ def steady(text: str, command: str) -> str:
     text = re.sub(r"\d+ (s|min|h) ago|\bjust now\b", "AGO", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[T ][\d:.]*\d( UTC|Z)", "THEN", text)
     text = re.sub(r"^THEN  \S+", "THEN SOMEBODY", text, flags=re.MULTILINE)
-    # Which sides have rates depends on the second in which they are asked for.
+    # Open connections, and which sides have rates, depend on the second in which they are asked for.
+    text = re.sub(r"^\S+ connections? of at most .*$", "CONNECTIONS", text, flags=re.MULTILINE)
     text = re.sub(r"^SIDE .*?\n\n", "RATES\n\n", text, flags=re.DOTALL | re.MULTILINE)
     if FIGURES.search(command) or "[gate-closed]" in text:
         text = re.sub(r"\b[0-9a-f]{8,16}\b", "GROUP", text)
