@@ -44,7 +44,7 @@ from overgrow.forwarding.forwarder import Forwarder
 from overgrow.forwarding.outcomes import LegacyOutcome
 from overgrow.forwarding.probe import probe_legacy
 from overgrow.forwarding.tunnel.upgrader import Upgrader
-from overgrow.legacy_calls import LegacyCalls, LegacyDoor
+from overgrow.legacy_calls.calls import LegacyCalls, LegacyDoor
 from overgrow.path.error_pages import ErrorPages
 from overgrow.path.frontdoor import Collaborators, FrontDoor, SingleServerApp, read_head
 from overgrow.path.identifying import IdentifyingServer, decide_for_user

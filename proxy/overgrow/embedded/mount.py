@@ -34,7 +34,7 @@ from overgrow.embedded.scope import (
 from overgrow.embedded.traced_call import CallTracer, RecordingDoor, TracedApp, TracedDoor
 from overgrow.exchange import Exchange, Failure
 from overgrow.http import is_own_header
-from overgrow.legacy_calls import ENVIRON_KEY, LegacyCalls
+from overgrow.legacy_calls.calls import ENVIRON_KEY, LegacyCalls
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision
 

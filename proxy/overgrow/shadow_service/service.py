@@ -21,7 +21,7 @@ from overgrow.evidence import Flip
 from overgrow.exchange import Server
 from overgrow.files.thread import FileThread
 from overgrow.forwarding.forwarder import Forwarder, TransportFor
-from overgrow.legacy_calls import LegacyDoor
+from overgrow.legacy_calls.calls import LegacyDoor
 from overgrow.observe.metrics import Metrics
 from overgrow.routing.model import Legacy, Route, Side
 from overgrow.settings import Settings

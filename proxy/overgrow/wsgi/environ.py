@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from overgrow.app_types import Environ
 from overgrow.http import CONNECTION_HEADERS, DEFAULT_PORTS, is_own_header
-from overgrow.legacy_calls import ENVIRON_KEY, LegacyCalls
+from overgrow.legacy_calls.calls import ENVIRON_KEY, LegacyCalls
 from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_claim, is_claim_for_migrated
 from overgrow.routing.identity import Identity, environ_of_identity

@@ -19,7 +19,7 @@ from typing import IO
 from overgrow.app_types import WsgiApp
 from overgrow.exchange import ClientGone, Failure, Inbound, Reply, Spool, failure_reply
 from overgrow.http import declared_length
-from overgrow.legacy_calls import LegacyCalls, LegacyDoor
+from overgrow.legacy_calls.calls import LegacyCalls, LegacyDoor
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Timeouts
 from overgrow.slow_clients.buffered_body import MEMORY_BYTES, BufferedBody, buffer_body

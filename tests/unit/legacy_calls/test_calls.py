@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from overgrow.exchange import BodyBroken, Failure, Reply, failure_reply
-from overgrow.legacy_calls import LegacyCalls, LegacyDoor, LegacyPage
+from overgrow.legacy_calls.calls import LegacyCalls, LegacyDoor, LegacyPage
 from overgrow.routing.facts import head_of
 from overgrow.routing.model import Decision, Route, Timeouts
 
