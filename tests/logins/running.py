@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,7 +64,12 @@ class LoginSite:
         command = [word.replace("{port}", str(self.port)) for word in self.command]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, env=environment, stdout=log, stderr=log, cwd=self.folder
+                command,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                start_new_session=True,  # a group of its own: PHP's workers outlive their parent
             )
         deadline = time.monotonic() + START_S
         while self.process.poll() is None and time.monotonic() < deadline:
@@ -79,7 +84,8 @@ class LoginSite:
 
     def stop(self) -> None:
         if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
+            with suppress(ProcessLookupError):  # all have ended already
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
 
