@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
-import importlib
 import json
 from typing import Any
 
 import click
 
+from overgrow.cli.lazy_group import LazyGroup
 from overgrow.cli.output import echo_safe
 from overgrow.cli.process_end import end_process
 
@@ -44,25 +43,8 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """A command group that imports only the module of the command that runs.
-
-    For instance, `flip` does not import gunicorn.
-    """
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        """Return the commands' names in the order in which a migration needs them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
-        if cmd_name not in COMMANDS:
-            near = difflib.get_close_matches(cmd_name, COMMANDS, 1, cutoff=0.5)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            ctx.fail(f"There is no command {cmd_name!r}.{hint}")
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command: Any = getattr(importlib.import_module(module), name)
-        return command  # type: ignore[no-any-return]
+class Commands(LazyGroup):
+    """All commands. With --json, bad usage is printed as JSON too."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Remember whether --json was given: bad usage may be found before the command itself reads its options."""
@@ -88,6 +70,7 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
+    places=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     epilog="Exit: 0 done; 1 problem found or refused; 2 bad usage. Docs: docs/cli.md",
 )

@@ -41,8 +41,8 @@ from overgrow.forwarding.headers import (
     headers_for_client,
     headers_for_legacy,
     is_forwarding_loop,
+    legacy_address_to_hide,
     max_forwards,
-    private_address_of,
     trailers_for_client,
 )
 from overgrow.forwarding.outcomes import FailureStreak, LegacyOutcome
@@ -342,7 +342,7 @@ class Forwarder:
         if isinstance(transport, LegacyTransport):
             unfinished = UnfinishedUploads(max(1, legacy.max_connections // 2))
             transport.on_scarce = self.schedule_scarcity_relief
-        private = private_address_of(legacy.url)
+        private = legacy_address_to_hide(legacy.url)
         if self._note_cookie is not None:
             private = private or PrivateAddress("", "", 0, b"")
             private = private._replace(note_cookie=self._note_cookie)

@@ -55,7 +55,7 @@ class PrivateAddress(NamedTuple):
     note_cookie: Callable[[Head, bytes], None] | None = None
 
 
-def private_address_of(url: str) -> PrivateAddress | None:
+def legacy_address_to_hide(url: str) -> PrivateAddress | None:
     """Return the private address in `legacy.url`; None for a unix socket, which has no name that could leak."""
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS:

@@ -17,7 +17,7 @@ from overgrow.forwarding.client.dialling import dialler_of
 from overgrow.forwarding.client.httpx_messages import RawRequest
 from overgrow.forwarding.client.transport import NO_BODY, UpstreamTimeouts
 from overgrow.forwarding.failures import FOREIGN, failure_of
-from overgrow.forwarding.headers import private_address_of
+from overgrow.forwarding.headers import legacy_address_to_hide
 from overgrow.routing.model import Legacy
 
 CONNECT_LIMIT_S = 2.0  # so that a lost packet does not hide for long that legacy is back
@@ -68,7 +68,7 @@ async def _get(legacy: Legacy, path: str, transport: httpx.AsyncBaseTransport) -
 
 
 def _build_request(legacy: Legacy, path: str) -> httpx.Request:
-    private = private_address_of(legacy.url)
+    private = legacy_address_to_hide(legacy.url)
     host = b"localhost" if private is None else private.authority
     headers = [(b"host", host), (b"user-agent", b"overgrow-probe"), (b"connection", b"close")]
     times = legacy.timeouts

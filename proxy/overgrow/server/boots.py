@@ -100,7 +100,7 @@ class BootFailures:
         self._probation_s = 0.0
         return is_news
 
-    def record_crash_and_detect_new_loop(
+    def record_early_death_and_detect_new_loop(
         self, reason: str, *, started_s: float, now_s: float, at: str
     ) -> bool:
         """Count a worker that died soon after it was ready; return whether this is a new crash loop, to be logged.

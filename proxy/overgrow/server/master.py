@@ -205,7 +205,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         if now_s - (worker.ready_s or now_s) >= YOUNG_S:
             return
         reason = f"workers die within {YOUNG_S:g} s of being ready: {ending}"
-        if self._boot_failures.record_crash_and_detect_new_loop(
+        if self._boot_failures.record_early_death_and_detect_new_loop(
             reason, started_s=worker.started_s, now_s=now_s, at=utc_now()
         ):
             logger.error("boot-failed serving=%d why=%r", len(self._staying_workers()), reason)

@@ -114,8 +114,16 @@ def test_the_version_is_told(overgrow):
     assert overgrow("--version").stdout.startswith("overgrow, version ")
 
 
-def test_a_command_that_is_none_is_told_with_the_nearest(overgrow):
-    assert "There is no command 'flop'. Did you mean flip?" in overgrow.misused("flop")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        pytest.param(("flop",), "There is no command 'flop'. Did you mean flip?", id="at the top"),
+        pytest.param(("data", "chekc"), "'chekc'. Did you mean check?", id="of data"),
+        pytest.param(("inventory", "scn"), "'scn'. Did you mean scan?", id="of inventory"),
+    ],
+)
+def test_a_command_that_is_none_is_told_with_the_nearest(overgrow, words, told):
+    assert told in overgrow.misused(*words)
 
 
 def test_a_setting_that_cannot_be_used_is_bad_usage(overgrow):

@@ -7,8 +7,8 @@ from overgrow.forwarding.headers import (
     headers_for_client,
     headers_for_legacy,
     is_forwarding_loop,
+    legacy_address_to_hide,
     max_forwards,
-    private_address_of,
     trailers_for_client,
     wants_trailers,
 )
@@ -322,7 +322,7 @@ def answered(*headers, private="http://127.0.0.1:9000", request=None):
     pairs = [(name.encode(), value.encode()) for name, value in headers]
     request = request or head(host="shop.example:8000")
     kept = headers_for_client(
-        pairs, via="overgrow-x", head=request, private=private_address_of(private)
+        pairs, via="overgrow-x", head=request, private=legacy_address_to_hide(private)
     )
     return [(name.decode(), value.decode()) for name, value in kept]
 

@@ -64,22 +64,24 @@ def test_a_worker_made_after_the_failure_ends_the_row():
 
 def test_the_first_young_death_is_forgiven_and_the_next_one_is_a_loop():
     boots = BootFailures()
-    first = boots.record_crash_and_detect_new_loop("dies", started_s=0.0, now_s=1.0, at=AT)
-    together = boots.record_crash_and_detect_new_loop("dies", started_s=0.5, now_s=1.2, at=AT)
+    first = boots.record_early_death_and_detect_new_loop("dies", started_s=0.0, now_s=1.0, at=AT)
+    together = boots.record_early_death_and_detect_new_loop("dies", started_s=0.5, now_s=1.2, at=AT)
 
     assert (first, together, boots.failures) == (False, False, 0)
-    assert boots.record_crash_and_detect_new_loop("dies", started_s=2.0, now_s=3.0, at=AT)
+    assert boots.record_early_death_and_detect_new_loop("dies", started_s=2.0, now_s=3.0, at=AT)
     assert boots.retry_s == 4.0
 
 
 def test_a_crash_loop_ends_when_a_worker_has_lived_for_a_while():
     boots = BootFailures()
-    boots.record_crash_and_detect_new_loop("dies", started_s=0.0, now_s=1.0, at=AT)
-    boots.record_crash_and_detect_new_loop("dies", started_s=2.0, now_s=3.0, at=AT)
+    boots.record_early_death_and_detect_new_loop("dies", started_s=0.0, now_s=1.0, at=AT)
+    boots.record_early_death_and_detect_new_loop("dies", started_s=2.0, now_s=3.0, at=AT)
 
     assert not boots.record_success_and_detect_recovery(started_s=4.0, ready_s=5.0, now_s=14.9)
     assert boots.record_success_and_detect_recovery(started_s=4.0, ready_s=5.0, now_s=15.0)
-    assert not boots.record_crash_and_detect_new_loop("dies", started_s=16.0, now_s=17.0, at=AT)
+    assert not boots.record_early_death_and_detect_new_loop(
+        "dies", started_s=16.0, now_s=17.0, at=AT
+    )
 
 
 def test_a_forked_process_reads_what_is_written_after_the_fork():
@@ -157,8 +159,8 @@ def test_a_failure_is_told_in_one_line(error, reason):
 
 def test_fewer_workers_end_no_crash_loop():
     boots = BootFailures()
-    boots.record_crash_and_detect_new_loop("dies", started_s=0.0, now_s=1.0, at=AT)
-    boots.record_crash_and_detect_new_loop("dies", started_s=2.0, now_s=3.0, at=AT)
+    boots.record_early_death_and_detect_new_loop("dies", started_s=0.0, now_s=1.0, at=AT)
+    boots.record_early_death_and_detect_new_loop("dies", started_s=2.0, now_s=3.0, at=AT)
 
     assert not boots.record_all_present_and_detect_recovery()
     assert boots.failures == 1

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 import click
+
+from overgrow.cli.lazy_group import LazyGroup
 
 COMMANDS = {
     "scan": "overgrow.cli.inventory.scan:scan",
@@ -15,22 +14,8 @@ COMMANDS = {
 }
 
 
-class InventoryCommands(click.Group):
-    """A group that imports only the module of the command that runs."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        """Return the names in the order in which one uses them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  as above
-        """Import one command and return it; None if there is no command of this name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command: Any = getattr(importlib.import_module(module), name)
-        return command  # type: ignore[no-any-return]
-
-
-@click.group(cls=InventoryCommands, short_help="List legacy's endpoints from its access logs.")
+@click.group(
+    cls=LazyGroup, places=COMMANDS, short_help="List legacy's endpoints from its access logs."
+)
 def inventory() -> None:
     """Show which endpoints legacy has: from access logs, grouped into templates, reviewed by you."""

@@ -29,7 +29,7 @@ from overgrow.forwarding.headers import (
     headers_for_client,
     headers_for_legacy,
     is_forwarding_loop,
-    private_address_of,
+    legacy_address_to_hide,
 )
 from overgrow.forwarding.traced_transport import (
     AttemptTracer,
@@ -132,7 +132,7 @@ def _build_traced_handshake(
 
 def handshake_head(head: Head, legacy: Legacy) -> bytes:
     """Return the head of the request that legacy gets, with the headers of the upgrade."""
-    private = private_address_of(legacy.url)
+    private = legacy_address_to_hide(legacy.url)
     host = private.authority if private is not None and legacy.host == "upstream" else None
     headers = headers_for_legacy(
         head,
@@ -167,7 +167,7 @@ async def _build_reply(
     legacy: Legacy,
     switch_protocol: SwitchProtocol,
 ) -> Reply:
-    private = private_address_of(legacy.url)
+    private = legacy_address_to_hide(legacy.url)
     headers = headers_for_client(opened.headers, via=legacy.via, head=head, private=private)
     if not opened.is_switched:
         close, reason = (
